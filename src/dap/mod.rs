@@ -1,0 +1,21 @@
+//! The wire: draft-ietf-ppm-dap-18, for VDAFs of one round (draft-irtf-cfrg-vdaf-20).
+//!
+//! Sections are cited as `§4.5.2` and mean that draft; its version appears nowhere else but in
+//! [`VERSION`], which every domain separation tag is built from.
+//!
+//! Read in the order of a report's life: [`ids`], [`time`] and [`codec`] are the alphabet,
+//! [`task`] is what all parties agree on, then one file per interaction: [`upload`],
+//! [`aggregate`], [`collect`]. [`hpke`] and [`vdaf`] are the two kinds of cryptography,
+//! [`problem`] is how a server says no, and [`exchange`] is each request with the response it
+//! wants, without a socket.
+//!
+//! Nothing here does input or output, reads a clock or knows who we are.
+
+pub mod codec;
+pub mod hpke;
+pub mod ids;
+pub mod role;
+pub mod time;
+
+/// The draft that these messages are of, as it stands in domain separation tags (§4.4.2).
+pub const VERSION: &str = "dap-18";

@@ -1,0 +1,26 @@
+//! The parties of the protocol (§4.1).
+
+/// `Role`, with its code point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Role {
+    /// Asks for aggregates and is the only one to see them.
+    Collector = 0,
+    /// Sends reports.
+    Client = 1,
+    /// The aggregator that takes reports and coordinates.
+    Leader = 2,
+    /// The aggregator that the leader works with.
+    Helper = 3,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Collector => "collector",
+            Self::Client => "client",
+            Self::Leader => "leader",
+            Self::Helper => "helper",
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! sottovoce: hear the users of an LLM app without overhearing any of them.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod dap;
