@@ -166,12 +166,7 @@ impl<'a> Reader<'a> {
             _ => self.u32(field)? as usize,
         };
         if !(min..=max).contains(&len) {
-            return Err(DecodeError::Length {
-                field,
-                len,
-                min,
-                max,
-            });
+            return Err(DecodeError::Length { field, len, min, max });
         }
         self.take(field, len)
     }
@@ -256,11 +251,7 @@ impl<const MIN: usize, const MAX: usize> TryFrom<Vec<u8>> for Opaque<MIN, MAX> {
         if (MIN..=MAX).contains(&bytes.len()) {
             Ok(Self(bytes))
         } else {
-            Err(LengthError {
-                len: bytes.len(),
-                min: MIN,
-                max: MAX,
-            })
+            Err(LengthError { len: bytes.len(), min: MIN, max: MAX })
         }
     }
 }
@@ -332,11 +323,7 @@ mod tests {
         let lie = [0xff, 0xff, 0xff, 0xff, 1, 2, 3];
         assert_eq!(
             Opaque::<0, U32>::from_bytes(&lie),
-            Err(DecodeError::Truncated {
-                field: "an opaque field",
-                needed: 0xffff_ffff,
-                left: 3
-            })
+            Err(DecodeError::Truncated { field: "an opaque field", needed: 0xffff_ffff, left: 3 })
         );
     }
 
@@ -352,18 +339,9 @@ mod tests {
     fn prefixes_are_as_wide_as_the_bound_needs() {
         let bytes = vec![7u8; 3];
         let encoded = |opaque: &dyn Encode| opaque.to_bytes();
-        assert_eq!(
-            encoded(&Opaque::<1, U8>::try_from(bytes.clone()).unwrap()),
-            [3, 7, 7, 7]
-        );
-        assert_eq!(
-            encoded(&Opaque::<1, U16>::try_from(bytes.clone()).unwrap()),
-            [0, 3, 7, 7, 7]
-        );
-        assert_eq!(
-            encoded(&Opaque::<1, U32>::try_from(bytes).unwrap()),
-            [0, 0, 0, 3, 7, 7, 7]
-        );
+        assert_eq!(encoded(&Opaque::<1, U8>::try_from(bytes.clone()).unwrap()), [3, 7, 7, 7]);
+        assert_eq!(encoded(&Opaque::<1, U16>::try_from(bytes.clone()).unwrap()), [0, 3, 7, 7, 7]);
+        assert_eq!(encoded(&Opaque::<1, U32>::try_from(bytes).unwrap()), [0, 0, 0, 3, 7, 7, 7]);
     }
 
     #[test]

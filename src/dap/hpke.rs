@@ -62,11 +62,7 @@ pub struct Suite {
 
 impl Suite {
     /// What every DAP party must support (§7): DHKEM(X25519), HKDF-SHA256, AES-128-GCM.
-    pub const DEFAULT: Self = Self {
-        kem: 0x0020,
-        kdf: 0x0001,
-        aead: 0x0001,
-    };
+    pub const DEFAULT: Self = Self { kem: 0x0020, kdf: 0x0001, aead: 0x0001 };
 }
 
 impl std::fmt::Display for Suite {

@@ -38,10 +38,8 @@ impl Encode for TimePrecision {
 impl Decode for TimePrecision {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let seconds = reader.u64("time precision")?;
-        Self::from_seconds(seconds).ok_or(DecodeError::Invalid {
-            field: "time precision",
-            reason: "must not be zero",
-        })
+        Self::from_seconds(seconds)
+            .ok_or(DecodeError::Invalid { field: "time precision", reason: "must not be zero" })
     }
 }
 
@@ -90,14 +88,11 @@ impl Interval {
         if duration == 0 {
             return Err(IntervalError::Empty);
         }
-        let end = start.0.checked_add(duration).ok_or(IntervalError::Overflow {
-            start: start.0,
-            duration,
-        })?;
-        Ok(Self {
-            start,
-            end: Time(end),
-        })
+        let end = start
+            .0
+            .checked_add(duration)
+            .ok_or(IntervalError::Overflow { start: start.0, duration })?;
+        Ok(Self { start, end: Time(end) })
     }
 
     /// The smallest interval that contains both times; `None` if it would end past the largest.
