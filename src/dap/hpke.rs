@@ -1,9 +1,17 @@
 //! Hybrid public key encryption (RFC 9180): what is on the wire, and who can seal and open.
 //!
-//! Two implementations stand behind the same types: `portable` in pure Rust for devices and
-//! `native` by aws-lc for servers and the collector.
+//! Two implementations stand behind the same types: [`portable`] in pure Rust for devices and
+//! [`native`] by aws-lc for servers and the collector. Both take the same suites: X25519 with
+//! HKDF-SHA256 and AES-128-GCM, AES-256-GCM or ChaCha20-Poly1305.
+
+#[cfg(feature = "native-hpke")]
+pub mod native;
+#[cfg(feature = "client")]
+pub mod portable;
 
 use super::codec::{Decode, DecodeError, Encode, Opaque, Reader, U16, U32};
+use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Which of a party's keys a message was sealed to (§4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,4 +102,105 @@ impl Decode for HpkeConfig {
             public_key: Opaque::decode(reader)?,
         })
     }
+}
+
+/// A private key with the configuration that others seal to.
+#[derive(Clone)]
+pub struct HpkeKeypair {
+    /// What others see.
+    pub config: HpkeConfig,
+    /// The serialized private key.
+    private_key: Zeroizing<Vec<u8>>,
+}
+
+impl HpkeKeypair {
+    /// Joins the two halves; whether they fit shows only when something is opened.
+    pub fn new(config: HpkeConfig, private_key: Zeroizing<Vec<u8>>) -> Self {
+        Self { config, private_key }
+    }
+
+    /// The serialized private key, to be kept secret.
+    pub fn secret_bytes(&self) -> &[u8] {
+        &self.private_key
+    }
+}
+
+impl std::fmt::Debug for HpkeKeypair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HpkeKeypair({:?}, ..)", self.config)
+    }
+}
+
+/// Why something was not sealed or opened.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum HpkeError {
+    /// The algorithms are unknown here.
+    #[error(
+        "the HPKE suite ({0}) is not supported; use KEM 0x0020 (X25519) with KDF 0x0001 \
+         (HKDF-SHA256) and AEAD 0x0001, 0x0002 or 0x0003"
+    )]
+    UnsupportedSuite(Suite),
+    /// The public key is not one of its suite.
+    #[error("the HPKE public key is not valid for its suite")]
+    PublicKey,
+    /// The private key is not one of its suite.
+    #[error("the HPKE private key is not valid for its suite")]
+    PrivateKey,
+    /// The message was sealed to another of our keys.
+    #[error("the message was sealed to key {sealed_to}, not to key {ours}")]
+    ConfigId {
+        /// The key that the message names.
+        sealed_to: u8,
+        /// The key that was tried.
+        ours: u8,
+    },
+    /// The message does not open: it is not for this key, context or associated data.
+    #[error("the message does not open with this key and context")]
+    Open,
+    /// The operating system gave no randomness, or the message is too long.
+    #[error("sealing failed")]
+    Seal,
+}
+
+/// AEAD code points of RFC 9180 §7.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aead {
+    Aes128Gcm,
+    Aes256Gcm,
+    ChaCha20Poly1305,
+}
+
+impl Suite {
+    /// Whether messages can be sealed and opened with it here.
+    pub fn is_supported(self) -> bool {
+        self.aead().is_ok()
+    }
+
+    /// Says so if messages cannot be sealed and opened with it here.
+    pub fn check(self) -> Result<(), HpkeError> {
+        self.aead().map(|_| ())
+    }
+
+    /// The one algorithm that varies among the supported suites.
+    fn aead(self) -> Result<Aead, HpkeError> {
+        match self {
+            Self { kem: 0x0020, kdf: 0x0001, aead: 0x0001 } => Ok(Aead::Aes128Gcm),
+            Self { kem: 0x0020, kdf: 0x0001, aead: 0x0002 } => Ok(Aead::Aes256Gcm),
+            Self { kem: 0x0020, kdf: 0x0001, aead: 0x0003 } => Ok(Aead::ChaCha20Poly1305),
+            unsupported => Err(HpkeError::UnsupportedSuite(unsupported)),
+        }
+    }
+}
+
+#[cfg(any(feature = "client", feature = "native-hpke"))]
+fn ciphertext(
+    config_id: HpkeConfigId,
+    enc: Vec<u8>,
+    payload: Vec<u8>,
+) -> Result<HpkeCiphertext, HpkeError> {
+    Ok(HpkeCiphertext {
+        config_id,
+        enc: enc.try_into().map_err(|_| HpkeError::Seal)?,
+        payload: payload.try_into().map_err(|_| HpkeError::Seal)?,
+    })
 }

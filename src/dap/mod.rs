@@ -11,11 +11,22 @@
 //!
 //! Nothing here does input or output, reads a clock or knows who we are.
 
+pub mod aggregate;
+pub mod bearer_token;
 pub mod codec;
+pub mod collect;
+pub mod exchange;
+pub mod extension;
 pub mod hpke;
+pub mod hpke_config_list;
 pub mod ids;
+pub mod media_type;
+pub mod problem;
 pub mod role;
+pub mod task;
 pub mod time;
+pub mod upload;
+pub mod vdaf;
 
 /// The draft that these messages are of, as it stands in domain separation tags (§4.4.2).
 pub const VERSION: &str = "dap-18";

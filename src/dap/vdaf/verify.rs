@@ -1,0 +1,269 @@
+//! Verification in one round (VDAF §5.2 and §5.7; DAP §4.5.3).
+//!
+//! The leader starts a batch with [`Vdaf::start_verifying`] and keeps a [`LeaderBatch`] until the
+//! helper has answered; the helper does its whole part in [`Vdaf::answer`]. Output shares are
+//! added up as they appear: no list of them is ever held. The caller says which running sum each
+//! report belongs to by a small index, because reports of one job may fall in several batch
+//! buckets.
+
+use super::{Instance, Vdaf, VerifyKey, Work};
+use crate::dap::ids::ReportId;
+use prio::{
+    codec::{Decode, Encode, ParameterizedDecode},
+    topology::ping_pong::{PingPongMessage, PingPongState},
+    vdaf::Aggregatable,
+};
+use thiserror::Error;
+
+/// Why a report has no output share.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum VerifyError {
+    /// A share or message is not one of this VDAF (`invalid_message`).
+    #[error("a share or a verification message does not decode")]
+    Malformed,
+    /// The proof does not hold (`vdaf_verify_error`).
+    #[error("the measurement is not valid")]
+    Invalid,
+}
+
+/// One report as one aggregator sees it once it has opened its share.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenReport<'a> {
+    /// The nonce.
+    pub report_id: ReportId,
+    /// The encoded public share.
+    pub public_share: &'a [u8],
+    /// The encoded input share of this aggregator.
+    pub input_share: &'a [u8],
+}
+
+/// What both aggregators agree on for a task.
+#[derive(Clone, Copy, Debug)]
+pub struct Verification<'a> {
+    /// The key.
+    pub key: &'a VerifyKey,
+    /// The context string of the task.
+    pub context: &'a [u8],
+}
+
+/// Running sums of output shares, as encoded aggregate shares; `None` where nothing was added.
+pub type Sums = Vec<Option<Vec<u8>>>;
+
+/// The leader's half-done batch.
+pub trait LeaderBatch: Send {
+    /// Reads the helper's messages and adds up the output shares.
+    ///
+    /// Each element answers one report that [`Vdaf::start_verifying`] did not refuse, in the same
+    /// order: the helper's message, or `None` where the helper refused the report, and the index
+    /// of the sum it goes to. Gives each report's verdict and the `sums` running sums.
+    fn finish(
+        self: Box<Self>,
+        context: &[u8],
+        answers: &[(Option<&[u8]>, usize)],
+        sums: usize,
+    ) -> (Vec<Result<(), VerifyError>>, Sums);
+}
+
+/// The leader's first messages, or refusals, and the state that waits for the helper.
+pub type Started = (Vec<Result<Vec<u8>, VerifyError>>, Box<dyn LeaderBatch>);
+
+impl Vdaf {
+    /// The leader's first step for a batch (DAP §4.5.3.1).
+    pub fn start_verifying(
+        &self,
+        verification: Verification<'_>,
+        reports: &[OpenReport<'_>],
+    ) -> Started {
+        self.with(Start { verification, reports })
+    }
+
+    /// The helper's only step for a batch (DAP §4.5.3.2).
+    ///
+    /// Each element is a report, the leader's message for it and the index of the sum it goes to.
+    /// Gives the helper's message or refusal for each report, and the `sums` running sums.
+    pub fn answer(
+        &self,
+        verification: Verification<'_>,
+        reports: &[(OpenReport<'_>, &[u8], usize)],
+        sums: usize,
+    ) -> (Vec<Result<Vec<u8>, VerifyError>>, Sums) {
+        self.with(Answer { verification, reports, sums })
+    }
+}
+
+struct Start<'a> {
+    verification: Verification<'a>,
+    reports: &'a [OpenReport<'a>],
+}
+
+impl Work for Start<'_> {
+    type Output = Started;
+
+    fn run<V: Instance>(self, vdaf: &V) -> Started {
+        let mut states = Vec::with_capacity(self.reports.len());
+        let mut messages = Vec::with_capacity(self.reports.len());
+        for report in self.reports {
+            messages.push(start(vdaf, self.verification, report).map(|(state, message)| {
+                states.push(state);
+                message
+            }));
+        }
+        (messages, Box::new(Waiting { vdaf: vdaf.clone(), states }))
+    }
+}
+
+fn start<V: Instance>(
+    vdaf: &V,
+    Verification { key, context }: Verification<'_>,
+    report: &OpenReport<'_>,
+) -> Result<(V::VerifyState, Vec<u8>), VerifyError> {
+    let (public_share, input_share) = decode_shares(vdaf, LEADER, report)?;
+    let continued = vdaf
+        .leader_initialized(
+            key.secret_bytes(),
+            context,
+            &(),
+            report.report_id.as_bytes(),
+            &public_share,
+            &input_share,
+        )
+        .map_err(|_| VerifyError::Invalid)?;
+    let message = continued.message.get_encoded().map_err(|_| VerifyError::Malformed)?;
+    Ok((continued.verifier_state, message))
+}
+
+struct Waiting<V: Instance> {
+    vdaf: V,
+    states: Vec<V::VerifyState>,
+}
+
+impl<V: Instance> LeaderBatch for Waiting<V> {
+    fn finish(
+        self: Box<Self>,
+        context: &[u8],
+        answers: &[(Option<&[u8]>, usize)],
+        sums: usize,
+    ) -> (Vec<Result<(), VerifyError>>, Sums) {
+        debug_assert_eq!(self.states.len(), answers.len(), "one answer for each waiting report");
+        let vdaf = self.vdaf;
+        let mut totals = Totals::new(&vdaf, sums);
+        let verdicts = self.states.into_iter().zip(answers).map(|(state, &(answer, sum))| {
+            let message = answer.ok_or(VerifyError::Invalid)?;
+            let output_share = finish(&vdaf, context, state, message)?;
+            totals.add(sum, &output_share)
+        });
+        let verdicts = verdicts.collect();
+        (verdicts, totals.encode())
+    }
+}
+
+fn finish<V: Instance>(
+    vdaf: &V,
+    context: &[u8],
+    state: V::VerifyState,
+    message: &[u8],
+) -> Result<V::OutputShare, VerifyError> {
+    let message = PingPongMessage::get_decoded(message).map_err(|_| VerifyError::Malformed)?;
+    let next = vdaf
+        .leader_continued(context, &(), state, &message)
+        .and_then(|continuation| continuation.evaluate(context, vdaf))
+        .map_err(|_| VerifyError::Invalid)?;
+    match next {
+        PingPongState::Finished { output_share } => Ok(output_share),
+        PingPongState::Continued(_) | PingPongState::FinishedWithOutbound { .. } => {
+            Err(VerifyError::Malformed)
+        }
+    }
+}
+
+struct Answer<'a> {
+    verification: Verification<'a>,
+    reports: &'a [(OpenReport<'a>, &'a [u8], usize)],
+    sums: usize,
+}
+
+impl Work for Answer<'_> {
+    type Output = (Vec<Result<Vec<u8>, VerifyError>>, Sums);
+
+    fn run<V: Instance>(self, vdaf: &V) -> Self::Output {
+        let mut totals = Totals::new(vdaf, self.sums);
+        let answers = self.reports.iter().map(|(report, inbound, sum)| {
+            let (output_share, message) = answer(vdaf, self.verification, report, inbound)?;
+            totals.add(*sum, &output_share)?;
+            Ok(message)
+        });
+        let answers = answers.collect();
+        (answers, totals.encode())
+    }
+}
+
+fn answer<V: Instance>(
+    vdaf: &V,
+    Verification { key, context }: Verification<'_>,
+    report: &OpenReport<'_>,
+    inbound: &[u8],
+) -> Result<(V::OutputShare, Vec<u8>), VerifyError> {
+    let inbound = PingPongMessage::get_decoded(inbound).map_err(|_| VerifyError::Malformed)?;
+    let (public_share, input_share) = decode_shares(vdaf, HELPER, report)?;
+    let next = vdaf
+        .helper_initialized(
+            key.secret_bytes(),
+            context,
+            &(),
+            report.report_id.as_bytes(),
+            &public_share,
+            &input_share,
+            &inbound,
+        )
+        .and_then(|continuation| continuation.evaluate(context, vdaf))
+        .map_err(|_| VerifyError::Invalid)?;
+    match next {
+        PingPongState::FinishedWithOutbound { output_share, message } => {
+            let message = message.get_encoded().map_err(|_| VerifyError::Malformed)?;
+            Ok((output_share, message))
+        }
+        PingPongState::Continued(_) | PingPongState::Finished { .. } => Err(VerifyError::Malformed),
+    }
+}
+
+const LEADER: usize = 0;
+const HELPER: usize = 1;
+
+fn decode_shares<V: Instance>(
+    vdaf: &V,
+    aggregator: usize,
+    report: &OpenReport<'_>,
+) -> Result<(V::PublicShare, V::InputShare), VerifyError> {
+    let public_share = V::PublicShare::get_decoded_with_param(vdaf, report.public_share);
+    let input_share =
+        V::InputShare::get_decoded_with_param(&(vdaf, aggregator), report.input_share);
+    match (public_share, input_share) {
+        (Ok(public_share), Ok(input_share)) => Ok((public_share, input_share)),
+        _ => Err(VerifyError::Malformed),
+    }
+}
+
+/// Running sums, each made when the first output share is added to it.
+struct Totals<'a, V: Instance> {
+    vdaf: &'a V,
+    totals: Vec<Option<V::AggregateShare>>,
+}
+
+impl<'a, V: Instance> Totals<'a, V> {
+    fn new(vdaf: &'a V, sums: usize) -> Self {
+        Self { vdaf, totals: vec![None; sums] }
+    }
+
+    fn add(&mut self, sum: usize, output_share: &V::OutputShare) -> Result<(), VerifyError> {
+        let total = self.totals.get_mut(sum).ok_or(VerifyError::Malformed)?;
+        let total = total.get_or_insert_with(|| self.vdaf.aggregate_init(&()));
+        total.accumulate(output_share).map_err(|_| VerifyError::Malformed)
+    }
+
+    fn encode(self) -> Sums {
+        let encode = |total: V::AggregateShare| {
+            total.get_encoded().expect("field elements of one size always encode")
+        };
+        self.totals.into_iter().map(|total| total.map(encode)).collect()
+    }
+}
