@@ -1,1 +1,18 @@
-fn main() {}
+//! `sottovoce-helper`: the helper's server.
+
+use clap::Parser;
+use sottovoce::aggregator::command::{self, Command};
+use std::process::ExitCode;
+
+/// The DAP helper: verifies and aggregates its half of what the leader sends, and gives out each
+/// batch once.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    sottovoce::command_line::exit(command::helper(Arguments::parse().command))
+}

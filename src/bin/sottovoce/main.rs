@@ -1,1 +1,46 @@
-fn main() {}
+//! `sottovoce`: the program's tools, and the demo.
+
+mod demo;
+mod keygen;
+mod tasks;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Hear the users of an LLM app without overhearing any of them.
+///
+/// Users' feedback is randomized and secret-shared on their devices; two aggregators that do not
+/// collude add the shares up; a collector sees noisy totals only.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole way once, on this machine: real feedback, two real servers, real figures.
+    Demo(demo::Arguments),
+    /// Show the DAP tasks that a program compiles to.
+    Tasks(tasks::Arguments),
+    /// Make the secrets of leader, helper and collector.
+    Keygen(keygen::Arguments),
+    /// Be the demo's leader.
+    #[command(hide = true, subcommand)]
+    Leader(sottovoce::aggregator::command::Command),
+    /// Be the demo's helper.
+    #[command(hide = true, subcommand)]
+    Helper(sottovoce::aggregator::command::Command),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Tasks(arguments) => tasks::run(&arguments),
+        Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Leader(command) => sottovoce::aggregator::command::leader(command),
+        Command::Helper(command) => sottovoce::aggregator::command::helper(command),
+    };
+    sottovoce::command_line::exit(result)
+}

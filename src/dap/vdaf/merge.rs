@@ -18,28 +18,54 @@ pub enum MergeError {
     Mismatch(#[from] VdafError),
 }
 
+/// Adds up encoded aggregate shares of one aggregator, one at a time.
+pub trait Merger {
+    /// Adds a share.
+    fn add(&mut self, share: &[u8]) -> Result<(), MergeError>;
+
+    /// The sum, encoded: that of no report if nothing was added.
+    fn finish(self: Box<Self>) -> Vec<u8>;
+}
+
 impl Vdaf {
-    /// Adds up encoded aggregate shares of one aggregator; none at all give that of no report.
+    /// Begins a sum.
+    pub fn merger(&self) -> Box<dyn Merger> {
+        self.with(Begin)
+    }
+
+    /// Adds up some shares at once.
     pub fn merge<'a>(
         &self,
         shares: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Vec<u8>, MergeError> {
-        self.with(Merge { shares })
+        let mut merger = self.merger();
+        shares.into_iter().try_for_each(|share| merger.add(share))?;
+        Ok(merger.finish())
     }
 }
 
-struct Merge<I> {
-    shares: I,
+struct Begin;
+
+impl Work for Begin {
+    type Output = Box<dyn Merger>;
+
+    fn run<V: Instance>(self, vdaf: &V) -> Box<dyn Merger> {
+        Box::new(Sum { total: vdaf.aggregate_init(&()), vdaf: vdaf.clone() })
+    }
 }
 
-impl<'a, I: IntoIterator<Item = &'a [u8]>> Work for Merge<I> {
-    type Output = Result<Vec<u8>, MergeError>;
+struct Sum<V: Instance> {
+    vdaf: V,
+    total: V::AggregateShare,
+}
 
-    fn run<V: Instance>(self, vdaf: &V) -> Self::Output {
-        let mut total = vdaf.aggregate_init(&());
-        for share in self.shares {
-            total.merge(&V::AggregateShare::get_decoded_with_param(&(vdaf, &()), share)?)?;
-        }
-        Ok(total.get_encoded()?)
+impl<V: Instance> Merger for Sum<V> {
+    fn add(&mut self, share: &[u8]) -> Result<(), MergeError> {
+        let share = V::AggregateShare::get_decoded_with_param(&(&self.vdaf, &()), share)?;
+        Ok(self.total.merge(&share)?)
+    }
+
+    fn finish(self: Box<Self>) -> Vec<u8> {
+        self.total.get_encoded().expect("field elements of one size always encode")
     }
 }

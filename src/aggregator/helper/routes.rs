@@ -1,0 +1,194 @@
+//! The helper's resources (DAP's HTTP resources reference).
+
+use super::{Helper, aggregate, share};
+use crate::{
+    aggregator::{
+        config::Limits,
+        http::{
+            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located,
+            message, parse_id, parse_task_id, read_body,
+        },
+        task::HelperTask,
+    },
+    dap::{
+        aggregate::AggregationJobContinueReq,
+        codec::Decode,
+        ids::{AggregateShareId, AggregationJobId, TaskId},
+        media_type::MediaType,
+        problem::ProblemType,
+    },
+};
+use axum::{
+    Router,
+    extract::{Path, Query, Request, State},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use std::{collections::HashMap, sync::Arc};
+
+/// The helper behind its routes.
+pub fn router(helper: Arc<Helper>, limits: Limits) -> Router {
+    let state = Served { helper, limits };
+    let jobs = "/tasks/{task_id}/aggregation_jobs";
+    let shares = "/tasks/{task_id}/aggregate_shares";
+    Router::new()
+        .route("/hpke_config", get(hpke_config))
+        .route(jobs, post(create_job))
+        .route(&format!("{jobs}/{{id}}"), get(poll_job).post(continue_job).delete(delete_job))
+        .route(shares, post(create_share))
+        .route(&format!("{shares}/{{id}}"), get(poll_share).delete(delete_share))
+        .with_state(state)
+}
+
+#[derive(Clone)]
+struct Served {
+    helper: Arc<Helper>,
+    limits: Limits,
+}
+
+async fn hpke_config(State(served): State<Served>) -> Response {
+    hpke_config_list(served.helper.keyring.config_list(), served.limits.hpke_config_lifetime)
+}
+
+async fn create_job(
+    State(served): State<Served>,
+    Path(task_id): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let task = served.leaders_task(&task_id, request.headers()).await?;
+    let id = task.task.id;
+    expect_media_type(request.headers(), MediaType::AggregationJobInitReq, &id)?;
+    let body = read_body(request.into_body(), served.limits.aggregation_job_bytes).await?;
+    let helper = Arc::clone(&served.helper);
+    let (location, response) = blocking(move |now| {
+        let (job, response) = aggregate::create(&helper, &task, &body, now)?;
+        Ok((task.task.resource_path("aggregation_jobs", job), response))
+    })
+    .await?;
+    located(message(MediaType::AggregationJobResp, response), &location)
+}
+
+async fn poll_job(
+    State(served): State<Served>,
+    Path((task_id, job)): Path<(String, String)>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let task = served.leaders_task(&task_id, &headers).await?;
+    let job: AggregationJobId = parse_id(&job)?;
+    if query.get("step").is_none_or(|step| step != "0") {
+        return Err(step_mismatch(&task.task.id));
+    }
+    let helper = Arc::clone(&served.helper);
+    let response = blocking(move |_| aggregate::poll(&helper, &task, job)).await?;
+    Ok(message(MediaType::AggregationJobResp, response))
+}
+
+/// All VDAFs here verify in one round, so that there is nothing to continue.
+async fn continue_job(
+    State(served): State<Served>,
+    Path((task_id, job)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let task = served.leaders_task(&task_id, request.headers()).await?;
+    let id = task.task.id;
+    let job: AggregationJobId = parse_id(&job)?;
+    expect_media_type(request.headers(), MediaType::AggregationJobContinueReq, &id)?;
+    let body = read_body(request.into_body(), served.limits.aggregation_job_bytes).await?;
+    let helper = Arc::clone(&served.helper);
+    blocking(move |_| aggregate::poll(&helper, &task, job)).await?;
+    let continuation = AggregationJobContinueReq::from_bytes(&body)
+        .map_err(|error| Failure::malformed(&id, &error))?;
+    if continuation.step == 0 {
+        return Err(Failure::problem(
+            ProblemType::InvalidMessage,
+            Some(&id),
+            "step 0 is the initialization and cannot be continued to",
+        ));
+    }
+    Err(step_mismatch(&id))
+}
+
+async fn delete_job(
+    State(served): State<Served>,
+    Path((task_id, job)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let task = served.leaders_task(&task_id, &headers).await?;
+    let job: AggregationJobId = parse_id(&job)?;
+    let helper = Arc::clone(&served.helper);
+    blocking(move |_| aggregate::delete(&helper, &task, job)).await?;
+    Ok(().into_response())
+}
+
+async fn create_share(
+    State(served): State<Served>,
+    Path(task_id): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let task = served.leaders_task(&task_id, request.headers()).await?;
+    let id = task.task.id;
+    expect_media_type(request.headers(), MediaType::AggregateShareReq, &id)?;
+    let body = read_body(request.into_body(), served.limits.request_bytes).await?;
+    let helper = Arc::clone(&served.helper);
+    let (location, response) = blocking(move |now| {
+        let (share, response) = share::create(&helper, &task, &body, now)?;
+        Ok((task.task.resource_path("aggregate_shares", share), response))
+    })
+    .await?;
+    located(message(MediaType::AggregateShare, response), &location)
+}
+
+async fn poll_share(
+    State(served): State<Served>,
+    Path((task_id, share)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let task = served.leaders_task(&task_id, &headers).await?;
+    let share: AggregateShareId = parse_id(&share)?;
+    let helper = Arc::clone(&served.helper);
+    let response = blocking(move |_| share::poll(&helper, &task, share)).await?;
+    Ok(message(MediaType::AggregateShare, response))
+}
+
+async fn delete_share(
+    State(served): State<Served>,
+    Path((task_id, share)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let task = served.leaders_task(&task_id, &headers).await?;
+    let share: AggregateShareId = parse_id(&share)?;
+    let helper = Arc::clone(&served.helper);
+    blocking(move |_| share::delete(&helper, &task, share)).await?;
+    Ok(().into_response())
+}
+
+fn step_mismatch(task: &TaskId) -> Failure {
+    Failure::problem(
+        ProblemType::StepMismatch,
+        Some(task),
+        "aggregation jobs of this task are over after step 0",
+    )
+}
+
+impl Served {
+    /// The task of a request that proves to come from its leader.
+    async fn leaders_task(
+        &self,
+        task_id: &str,
+        headers: &HeaderMap,
+    ) -> Result<Arc<HelperTask>, Failure> {
+        let id = parse_task_id(task_id)?;
+        let task = match self.helper.tasks.at_hand(&id) {
+            Some(task) => task,
+            None => {
+                let helper = Arc::clone(&self.helper);
+                let found = blocking(move |_| helper.tasks.find(&id).map_err(Failure::fault));
+                found.await?.ok_or_else(|| Failure::unknown_task(&id))?
+            }
+        };
+        authenticate(headers, &task.leader_token)?;
+        Ok(task)
+    }
+}

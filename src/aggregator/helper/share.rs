@@ -1,0 +1,145 @@
+//! The helper's aggregate share, given out once for a batch (§4.6.4).
+//!
+//! The check, the sealed share and the mark that the batch is collected are one transaction: a
+//! batch is either untouched or its one share is stored, and the same request finds it again.
+
+use super::Helper;
+use crate::{
+    aggregator::{
+        batch::BatchTotal,
+        collection::{check_request, seal_aggregate_share},
+        http::Failure,
+        store::{BucketRange, BucketShard, Closed, Closing, CollectionState, Then, Timestamp},
+        task::{HelperTask, Task},
+    },
+    dap::{
+        codec::{Decode, Encode},
+        collect::{AggregateShare, AggregateShareReq, BatchSelector, Query},
+        ids::{AggregateShareId, content_derived},
+        problem::ProblemType,
+        role::Role,
+    },
+};
+
+/// Gives out the share of a batch, or finds it again: its ID and the encoded response.
+pub(super) fn create(
+    helper: &Helper,
+    task: &HelperTask,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(AggregateShareId, Vec<u8>), Failure> {
+    let task = &task.task;
+    let id = AggregateShareId::new(content_derived("aggregate share", &task.id, body));
+    if let Some(share) = stored(helper, task, id)? {
+        return Ok((id, share));
+    }
+    let request =
+        AggregateShareReq::from_bytes(body).map_err(|e| Failure::malformed(&task.id, &e))?;
+    check_request(task, &request.collection_job_req)?;
+    let range = batch(task, &request)?;
+
+    let mut refusal = None;
+    let mut decide = |shards: &mut dyn Iterator<Item = BucketShard>| {
+        let share = release(task, &request, shards);
+        share.map(Into::into).map_err(|failure| refusal = Some(failure)).ok()
+    };
+    let closing =
+        Closing { task: &task.id, id: id.into(), request: body, range: &range, then: Then::Finish };
+    let closed = helper.store.close_batch(now, &closing, &mut decide).map_err(Failure::fault)?;
+    match closed {
+        Closed::Kept(share) | Closed::Over(CollectionState::Finished(share)) => {
+            Ok((id, share.into_bytes()))
+        }
+        Closed::Refused => Err(refusal.unwrap_or(Failure::Busy)),
+        Closed::Overlap => Err(Failure::problem(
+            ProblemType::BatchOverlap,
+            Some(&task.id),
+            "reports of this batch were already collected; a batch is collected only once",
+        )),
+        Closed::Over(_) => Err(Failure::NotFound),
+        Closed::Busy => Err(Failure::Busy),
+    }
+}
+
+/// A share that was given out before.
+pub(super) fn poll(
+    helper: &Helper,
+    task: &HelperTask,
+    id: AggregateShareId,
+) -> Result<Vec<u8>, Failure> {
+    stored(helper, &task.task, id)?.ok_or(Failure::NotFound)
+}
+
+/// Forgets a share, but never that its batch was collected (§4.6.5).
+pub(super) fn delete(
+    helper: &Helper,
+    task: &HelperTask,
+    id: AggregateShareId,
+) -> Result<(), Failure> {
+    helper.store.delete_collection(&task.task.id, id.into()).map_err(Failure::fault)
+}
+
+fn stored(
+    helper: &Helper,
+    task: &Task,
+    id: AggregateShareId,
+) -> Result<Option<Vec<u8>>, Failure> {
+    match helper.store.collection(&task.id, id.into()).map_err(Failure::fault)? {
+        Some(CollectionState::Finished(share)) => Ok(Some(share.into_bytes())),
+        _ => Ok(None),
+    }
+}
+
+/// The batch that the leader selected, if it is one that the collector asked for (§5.1.2, §5.2.3).
+fn batch(task: &Task, request: &AggregateShareReq) -> Result<BucketRange, Failure> {
+    let invalid =
+        |detail: &str| Failure::problem(ProblemType::BatchInvalid, Some(&task.id), detail);
+    match (&request.collection_job_req.query, &request.batch_selector) {
+        (Query::TimeInterval(query), BatchSelector::TimeInterval(selected)) => {
+            let query = query
+                .interval()
+                .ok_or_else(|| invalid("the query's interval is not well-formed"))?;
+            let selected = selected
+                .interval()
+                .ok_or_else(|| invalid("the selected interval is not well-formed"))?;
+            if !query.covers(&selected) {
+                return Err(invalid("the selected interval is not within the query's"));
+            }
+            Ok(BucketRange::interval(&selected))
+        }
+        (Query::LeaderSelected, BatchSelector::LeaderSelected(id)) => Ok(BucketRange::batch(id)),
+        _ => Err(Failure::problem(
+            ProblemType::InvalidMessage,
+            Some(&task.id),
+            "the batch mode of the selector is not that of the task",
+        )),
+    }
+}
+
+/// Checks the batch against what the leader says of it, and seals our share of it.
+fn release(
+    task: &Task,
+    request: &AggregateShareReq,
+    shards: &mut dyn Iterator<Item = BucketShard>,
+) -> Result<Vec<u8>, Failure> {
+    let refuse = |kind, detail: String| Failure::problem(kind, Some(&task.id), detail);
+    let total = BatchTotal::of(&task.vdaf, shards).map_err(Failure::fault)?;
+    let least = task.configuration.min_batch_size;
+    if total.count < least {
+        let detail = format!("the batch has {} reports and needs {least}", total.count);
+        return Err(refuse(ProblemType::InvalidBatchSize, detail));
+    }
+    if total.count != request.report_count || total.checksum != request.checksum {
+        let detail = format!(
+            "the leader aggregated {} reports and the helper {}, {}",
+            request.report_count,
+            total.count,
+            if total.count == request.report_count { "but not the same" } else { "so they differ" },
+        );
+        return Err(refuse(ProblemType::BatchMismatch, detail));
+    }
+    let encrypted_aggregate_share =
+        seal_aggregate_share(task, Role::Helper, &request.collection_job_req, &total.share)
+            .map_err(Failure::fault)?;
+    Ok(AggregateShare { encrypted_aggregate_share }.to_bytes())
+}

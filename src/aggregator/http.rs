@@ -1,0 +1,220 @@
+//! The edge of both servers: what is read from a request, and the only way from an error to a
+//! response.
+//!
+//! A refusal tells the sender what was wrong with the request. A fault is ours: it is logged in
+//! full, and the sender learns only that there was one.
+
+use super::{clock, store::Timestamp};
+use crate::dap::{
+    bearer_token::TokenHash,
+    codec::DecodeError,
+    hpke_config_list::HpkeConfigList,
+    ids::TaskId,
+    media_type::MediaType,
+    problem::{ProblemDocument, ProblemType},
+};
+use axum::{
+    body::{Body, Bytes},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    response::{IntoResponse, Response},
+};
+use std::{fmt, time::Duration};
+
+/// Why a request does not get what it asks for.
+#[derive(Debug)]
+pub enum Failure {
+    /// The request is at fault, and this says how.
+    Refused(Box<ProblemDocument>),
+    /// The request does not prove that its sender may do this.
+    Unauthorized,
+    /// There is no such resource.
+    NotFound,
+    /// The body is longer than this server takes.
+    TooLarge {
+        /// Bytes that it takes.
+        limit: usize,
+    },
+    /// Too much to do: the sender may come back.
+    Busy,
+    /// We are at fault: logged, and not told.
+    Fault(String),
+}
+
+impl Failure {
+    /// A refusal with one of the draft's types.
+    pub fn problem(kind: ProblemType, task: Option<&TaskId>, detail: impl fmt::Display) -> Self {
+        Self::Refused(Box::new(ProblemDocument::new(kind, task, &detail.to_string())))
+    }
+
+    /// The request needs extensions that nobody here knows.
+    pub fn unsupported_extensions(task: &TaskId, types: Vec<u16>) -> Self {
+        let detail = format!("extensions of the types {types:?} are not supported");
+        let mut problem =
+            ProblemDocument::new(ProblemType::UnsupportedExtension, Some(task), &detail);
+        problem.unsupported_extensions = Some(types);
+        Self::Refused(Box::new(problem))
+    }
+
+    /// The message cannot be parsed.
+    pub fn malformed(task: &TaskId, error: &DecodeError) -> Self {
+        Self::problem(ProblemType::InvalidMessage, Some(task), error)
+    }
+
+    /// The task is not known here.
+    pub fn unknown_task(task: &TaskId) -> Self {
+        Self::problem(
+            ProblemType::UnrecognizedTask,
+            Some(task),
+            "this aggregator has no such task; its operator must add it first",
+        )
+    }
+
+    /// Something of ours failed.
+    pub fn fault(error: impl fmt::Display) -> Self {
+        Self::Fault(error.to_string())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(problem) => problem_response(&problem),
+            Self::Unauthorized => {
+                let mut response = plain(
+                    StatusCode::UNAUTHORIZED,
+                    "this needs the bearer token that was agreed on for the task",
+                );
+                let bearer = HeaderValue::from_static("Bearer");
+                response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+                response
+            }
+            Self::NotFound => plain(StatusCode::NOT_FOUND, "there is no such resource here"),
+            Self::TooLarge { limit } => plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &format!("a body may have {limit} bytes here; send less at a time"),
+            ),
+            Self::Busy => retry_later(plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "there is too much to do just now; try again later",
+            )),
+            Self::Fault(error) => {
+                tracing::error!(error, "a request failed");
+                retry_later(plain(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "this server failed; nothing was accepted; try again later",
+                ))
+            }
+        }
+    }
+}
+
+fn problem_response(problem: &ProblemDocument) -> Response {
+    let status =
+        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_vec(problem).unwrap_or_default();
+    let media_type = HeaderValue::from_static(ProblemDocument::MEDIA_TYPE);
+    (status, [(CONTENT_TYPE, media_type)], body).into_response()
+}
+
+/// A problem of no type but its status (RFC 9457 §4.2.1).
+fn plain(status: StatusCode, detail: &str) -> Response {
+    problem_response(&ProblemDocument::untyped(status.as_u16(), detail))
+}
+
+fn retry_later(mut response: Response) -> Response {
+    response.headers_mut().insert(RETRY_AFTER, seconds(Duration::from_secs(5)));
+    response
+}
+
+fn seconds(duration: Duration) -> HeaderValue {
+    HeaderValue::from(duration.as_secs().max(1))
+}
+
+/// Reads a body of at most `limit` bytes, whatever length was declared.
+pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Failure> {
+    match axum::body::to_bytes(body, limit).await {
+        Ok(bytes) => Ok(bytes),
+        Err(error) => {
+            let too_large = std::error::Error::source(&error)
+                .is_some_and(|source| source.to_string().contains("length limit"));
+            if too_large {
+                return Err(Failure::TooLarge { limit });
+            }
+            Err(Failure::problem(
+                ProblemType::InvalidMessage,
+                None,
+                "the body ended before its declared length",
+            ))
+        }
+    }
+}
+
+/// Checks that the request's body claims to be the message that is expected.
+pub fn expect_media_type(
+    headers: &HeaderMap,
+    expected: MediaType,
+    task: &TaskId,
+) -> Result<(), Failure> {
+    let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    expected
+        .check(header)
+        .map_err(|error| Failure::problem(ProblemType::InvalidMessage, Some(task), error))
+}
+
+/// Checks the request's bearer token (§3.5).
+pub fn authenticate(headers: &HeaderMap, token: &TokenHash) -> Result<(), Failure> {
+    let header = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    if token.admits(header) { Ok(()) } else { Err(Failure::Unauthorized) }
+}
+
+/// Reads an identifier from a URL.
+pub fn parse_id<T: std::str::FromStr>(text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|_| Failure::NotFound)
+}
+
+/// Reads a task's ID from a URL.
+pub fn parse_task_id(text: &str) -> Result<TaskId, Failure> {
+    text.parse().map_err(|error: crate::dap::ids::ParseIdError| {
+        Failure::problem(ProblemType::UnrecognizedTask, None, error)
+    })
+}
+
+/// A message as a response.
+pub fn message(media_type: MediaType, body: Vec<u8>) -> Response {
+    let media_type = HeaderValue::try_from(media_type.to_string())
+        .expect("a media type is a header value");
+    (StatusCode::OK, [(CONTENT_TYPE, media_type)], body).into_response()
+}
+
+/// "Not yet": an empty body, to be asked for again (§3.1).
+pub fn pending(retry_after: Duration) -> Response {
+    (StatusCode::OK, [(RETRY_AFTER, seconds(retry_after))]).into_response()
+}
+
+/// The same response with the place of the resource (§3.2).
+pub fn located(mut response: Response, location: &str) -> Result<Response, Failure> {
+    let value = HeaderValue::try_from(location).map_err(Failure::fault)?;
+    response.headers_mut().insert(LOCATION, value);
+    Ok(response)
+}
+
+/// The HPKE configurations, to be kept for `lifetime` (§4.4.1).
+pub fn hpke_config_list(list: &HpkeConfigList, lifetime: Duration) -> Response {
+    let mut response =
+        message(MediaType::HpkeConfigList, crate::dap::codec::Encode::to_bytes(list));
+    let value = format!("max-age={}", lifetime.as_secs());
+    if let Ok(value) = HeaderValue::try_from(value) {
+        response.headers_mut().insert(CACHE_CONTROL, value);
+    }
+    response
+}
+
+/// Runs blocking work (storage, cryptography) off the threads that serve connections.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(Timestamp) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(move || work(clock::now())).await.map_err(Failure::fault)?
+}

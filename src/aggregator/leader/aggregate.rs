@@ -1,0 +1,358 @@
+//! The leader's side of an aggregation job (§4.5.3.1).
+//!
+//! Everything up to the request is worked out from the stored reports alone, so that a leader
+//! that was killed sends byte for byte the same request again and the helper finds its response
+//! again. Killed before the commit: the lease runs out and the job is done once more, with the
+//! same result. Killed after it: the job is over, and only the helper's copy of the response is
+//! left to be deleted in its own time.
+
+use super::Leader;
+use crate::{
+    aggregator::{
+        batch::{Buckets, Placement},
+        clock,
+        open::open_share,
+        parallel,
+        store::{LeaderCommit, LeasedJob, StoreError, UploadBatch},
+        task::{LeaderTask, Task},
+    },
+    dap::{
+        aggregate::{
+            AggregationJobInitReq, AggregationJobResp, ReportShare, VerifyAnswer, VerifyInit,
+            leader_selected_batch_id,
+        },
+        codec::{Decode, Encode, Opaque},
+        exchange::{Create, Created, Delete, ExchangeError, Poll, Polled},
+        extension::UncheckedExtensions,
+        ids::BatchId,
+        upload::{PlaintextInputShare, Report, ReportError},
+        vdaf::verify::{LeaderBatch, OpenReport, Sums, VerifyError},
+    },
+    transport::{http::TransportError, retry::Backoff},
+};
+use std::{sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::task::spawn_blocking;
+
+/// Does a leased job to its end, or gives it back.
+pub(super) async fn aggregate(leader: &Arc<Leader>, job: LeasedJob) {
+    let (task, attempt) = (job.task, job.attempt);
+    let (id, lease) = (job.job, job.lease);
+    let error = match try_aggregate(leader, job).await {
+        Ok(()) => return,
+        Err(error) => error,
+    };
+    let wait = Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, attempt);
+    tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
+    let leader = Arc::clone(leader);
+    let released = spawn_blocking(move || {
+        let retry_at = clock::now().after(wait);
+        leader.store.release_job(id, lease, retry_at)
+    });
+    if let Ok(Err(error)) = released.await {
+        tracing::error!(%task, %error, "the job comes back when its lease runs out");
+    }
+}
+
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Error)]
+enum JobError {
+    #[error("the database names task {0}, but does not have it")]
+    NoTask(crate::dap::ids::TaskId),
+    #[error(transparent)]
+    Tasks(#[from] crate::aggregator::tasks::TasksError),
+    #[error(transparent)]
+    Helper(#[from] TransportError),
+    #[error("the helper's response answers {answered} reports in place of the {asked} asked for, or in another order")]
+    Answers { asked: usize, answered: usize },
+    #[error("the helper's answer to report {0} is `finish`, which no VDAF of one round knows")]
+    Finish(crate::dap::ids::ReportId),
+    #[error("the helper: {0}")]
+    Location(ExchangeError),
+    #[error("the helper did not finish the job within {0:?}")]
+    Slow(Duration),
+    #[error("aggregate shares cannot be added up: {0}")]
+    Merge(#[from] crate::dap::vdaf::merge::MergeError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    TooLong(#[from] crate::dap::codec::LengthError),
+    #[error("work on the job stopped: {0}")]
+    Stopped(#[from] tokio::task::JoinError),
+}
+
+async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobError> {
+    let started = {
+        let leader = Arc::clone(leader);
+        spawn_blocking(move || start(&leader, job)).await??
+    };
+    let Started { task, job, reports, parts, request } = started;
+    let (response, location) = match request {
+        Some(request) => {
+            let (response, location) = ask_helper(leader, &task, request).await?;
+            (Some(response), location)
+        }
+        None => (None, None),
+    };
+    let committed = {
+        let (leader, task) = (Arc::clone(leader), Arc::clone(&task));
+        spawn_blocking(move || finish(&leader, &task, job, reports, parts, response)).await?
+    };
+    committed?;
+    if let Some(location) = location {
+        // The response has served; a helper that keeps it loses nothing but room.
+        let delete = Delete::new(&location);
+        if let Err(error) = leader.http.perform(&delete, Some(&task.helper_token)).await {
+            tracing::debug!(%error, "the helper keeps the response of a finished job");
+        }
+    }
+    Ok(())
+}
+
+/// A job whose request is ready for the helper.
+struct Started {
+    task: Arc<LeaderTask>,
+    job: LeasedJob,
+    reports: Vec<Report>,
+    parts: Vec<Part>,
+    /// `None` if no report is left to ask about.
+    request: Option<Vec<u8>>,
+}
+
+/// Consecutive reports of a job, verified together.
+struct Part {
+    /// For each report: our verdict so far.
+    verdicts: Vec<Result<(), ReportError>>,
+    batch: Box<dyn LeaderBatch>,
+    inits: Vec<VerifyInit>,
+}
+
+/// Opens the reports and starts to verify them, on all cores.
+fn start(leader: &Leader, job: LeasedJob) -> Result<Started, JobError> {
+    let task = leader.tasks.find(&job.task)?.ok_or(JobError::NoTask(job.task))?;
+    let (reports, unreadable): (Vec<_>, Vec<_>) =
+        job.reports().map(|(_, report)| Report::from_bytes(report)).partition(Result::is_ok);
+    if !unreadable.is_empty() {
+        let count = unreadable.len();
+        tracing::error!(task = %job.task, count, "stored reports do not decode and are left out");
+    }
+    let reports: Vec<Report> = reports.into_iter().flatten().collect();
+    let mut parts =
+        parallel::map_parts(&reports, |_, reports| start_part(leader, &task.task, reports));
+    let inits: Vec<VerifyInit> =
+        parts.iter_mut().flat_map(|part| std::mem::take(&mut part.inits)).collect();
+    let request = (!inits.is_empty()).then(|| encode_request(job.batch, inits));
+    Ok(Started { task, job, reports, parts, request })
+}
+
+fn start_part(leader: &Leader, task: &Task, reports: &[Report]) -> Part {
+    let mut aad = Vec::new();
+    let opened: Vec<Result<PlaintextInputShare, ReportError>> = reports
+        .iter()
+        .map(|report| {
+            let public_share = report.public_share.as_bytes();
+            let sealed = &report.leader_encrypted_input_share;
+            open_share(task, &leader.keyring, &report.report_metadata, public_share, sealed, &mut aad)
+        })
+        .collect();
+    let open_reports: Vec<OpenReport<'_>> = reports
+        .iter()
+        .zip(&opened)
+        .filter_map(|(report, opened)| {
+            let share = opened.as_ref().ok()?;
+            Some(OpenReport {
+                report_id: report.report_metadata.report_id,
+                public_share: report.public_share.as_bytes(),
+                input_share: share.payload.as_bytes(),
+            })
+        })
+        .collect();
+    let (messages, batch) = task.vdaf.start_verifying(task.verification(), &open_reports);
+    let mut messages = messages.into_iter();
+    let mut inits = Vec::with_capacity(reports.len());
+    let verdicts = reports.iter().zip(&opened).map(|(report, opened)| {
+        opened.as_ref().map_err(|error| *error)?;
+        let message = messages.next().unwrap_or(Err(VerifyError::Malformed));
+        let payload = message.map_err(report_error)?;
+        inits.push(verify_init(report, payload)?);
+        Ok(())
+    });
+    Part { verdicts: verdicts.collect(), batch, inits }
+}
+
+fn verify_init(report: &Report, payload: Vec<u8>) -> Result<VerifyInit, ReportError> {
+    Ok(VerifyInit {
+        report_share: ReportShare {
+            report_metadata: report.report_metadata.clone(),
+            public_share: report.public_share.clone(),
+            encrypted_input_share: report.helper_encrypted_input_share.clone(),
+        },
+        payload: payload.try_into().map_err(|_| ReportError::InvalidMessage)?,
+    })
+}
+
+fn report_error(error: VerifyError) -> ReportError {
+    match error {
+        VerifyError::Malformed => ReportError::InvalidMessage,
+        VerifyError::Invalid => ReportError::VdafVerifyError,
+    }
+}
+
+fn encode_request(batch: Option<BatchId>, verify_inits: Vec<VerifyInit>) -> Vec<u8> {
+    let extensions = batch.map(leader_selected_batch_id).into_iter().collect();
+    AggregationJobInitReq {
+        verification_key_id: 0,
+        agg_param: Opaque::default(),
+        extensions: UncheckedExtensions::new(extensions).expect("one extension of 32 bytes fits"),
+        verify_inits,
+    }
+    .to_bytes()
+}
+
+/// Asks the helper, and asks again until it has an answer (§3.1).
+async fn ask_helper(
+    leader: &Leader,
+    task: &LeaderTask,
+    request: Vec<u8>,
+) -> Result<(AggregationJobResp, Option<String>), JobError> {
+    let endpoint = &task.task.configuration.helper_aggregator_endpoint;
+    let create = Create::new(endpoint, &task.task.id, request);
+    let token = Some(&task.helper_token);
+    let Created { location, mut state } = leader.http.perform(&create, token).await?;
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+    let mut waited = Duration::ZERO;
+    loop {
+        match state {
+            Polled::Ready(response) => return Ok((response, location)),
+            Polled::Pending { retry_after } => {
+                let wait = backoff.wait(retry_after);
+                waited += wait;
+                if waited > HELPER_PATIENCE {
+                    return Err(JobError::Slow(HELPER_PATIENCE));
+                }
+                tokio::time::sleep(wait).await;
+            }
+        }
+        let poll = Poll::new(&create, location.as_deref()).map_err(JobError::Location)?;
+        state = leader.http.perform(&poll, token).await?;
+    }
+}
+
+/// Less than a lease, so that a job is not done twice at once.
+const HELPER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reads the helper's answers, adds up the output shares and commits the job.
+fn finish(
+    leader: &Leader,
+    task: &LeaderTask,
+    job: LeasedJob,
+    reports: Vec<Report>,
+    parts: Vec<Part>,
+    response: Option<AggregationJobResp>,
+) -> Result<(), JobError> {
+    let answers = Answers::new(&reports, &parts, response)?;
+    let placement = job.batch.map_or(Placement::ByTime, Placement::Batch);
+    let mut buckets = Buckets::new(placement);
+    let numbers: Vec<usize> =
+        reports.iter().map(|report| buckets.number(report.report_metadata.time)).collect();
+    let (verdicts, sums) = finish_parts(&task.task, parts, &answers, &numbers, buckets.len());
+
+    let mut requeue = UploadBatch::new(job.task);
+    for ((report, verdict), number) in reports.iter().zip(&verdicts).zip(numbers) {
+        let metadata = &report.report_metadata;
+        match verdict {
+            Ok(()) => buckets.count(number, &metadata.report_id, metadata.time),
+            // Our clock is ahead of the helper's: the report was accepted, so it is tried again.
+            Err(ReportError::ReportTooEarly) => {
+                requeue.push(metadata.report_id, metadata.time, &report.to_bytes())?;
+            }
+            Err(error) => {
+                tracing::info!(task = %job.task, ?error, "a report is refused");
+            }
+        }
+    }
+    let shards = buckets.into_shards(&task.task.vdaf, &sums)?;
+    let commit =
+        LeaderCommit { job: job.job, lease: job.lease, shards: &shards, requeue: &requeue };
+    leader.store.commit_leader_job(clock::now(), &commit)?;
+    Ok(())
+}
+
+/// The helper's answers, given out to the reports in their order.
+struct Answers(Vec<Result<Vec<u8>, ReportError>>);
+
+impl Answers {
+    /// Checks that each report that was asked about is answered, in the same order (§4.5.3.1).
+    fn new(
+        reports: &[Report],
+        parts: &[Part],
+        response: Option<AggregationJobResp>,
+    ) -> Result<Self, JobError> {
+        let verdicts = parts.iter().flat_map(|part| &part.verdicts);
+        let asked = reports.iter().zip(verdicts).filter(|(_, verdict)| verdict.is_ok());
+        let asked: Vec<_> = asked.map(|(report, _)| report.report_metadata.report_id).collect();
+        let answered = response.map_or_else(Vec::new, |response| response.verify_resps);
+        if !asked.iter().eq(answered.iter().map(|answer| &answer.report_id)) {
+            return Err(JobError::Answers { asked: asked.len(), answered: answered.len() });
+        }
+        let answers = answered.into_iter().map(|resp| match resp.answer {
+            VerifyAnswer::Continue(payload) => Ok(Ok(payload.into_bytes())),
+            VerifyAnswer::Reject(error) => Ok(Err(error)),
+            VerifyAnswer::Finish => Err(JobError::Finish(resp.report_id)),
+        });
+        Ok(Self(answers.collect::<Result<_, _>>()?))
+    }
+}
+
+fn finish_parts(
+    task: &Task,
+    parts: Vec<Part>,
+    Answers(answers): &Answers,
+    numbers: &[usize],
+    sums: usize,
+) -> (Vec<Result<(), ReportError>>, Vec<Sums>) {
+    let (mut answers, mut numbers) = (answers.as_slice(), numbers);
+    let work: Vec<_> = parts
+        .into_iter()
+        .map(|part| {
+            let asked = part.verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+            let (these, rest) = answers.split_at(asked);
+            let (those, others) = numbers.split_at(part.verdicts.len());
+            (answers, numbers) = (rest, others);
+            (part, these, those)
+        })
+        .collect();
+    let done = parallel::map_owned(work, |(part, answers, numbers)| {
+        finish_part(task, part, answers, numbers, sums)
+    });
+    let (verdicts, sums): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+    (verdicts.into_iter().flatten().collect(), sums)
+}
+
+fn finish_part(
+    task: &Task,
+    part: Part,
+    answers: &[Result<Vec<u8>, ReportError>],
+    numbers: &[usize],
+    sums: usize,
+) -> (Vec<Result<(), ReportError>>, Sums) {
+    let asked = part.verdicts.iter().zip(numbers).filter(|(verdict, _)| verdict.is_ok());
+    let messages: Vec<_> = asked
+        .zip(answers)
+        .map(|((_, number), answer)| (answer.as_deref().ok(), *number))
+        .collect();
+    let (verdicts, sums) = part.batch.finish(task.vdaf_context(), &messages, sums);
+    let mut ours = verdicts.into_iter().zip(answers);
+    let verdict = |verdict: Result<(), ReportError>| {
+        verdict?;
+        match ours.next() {
+            Some((_, Err(refused))) => Err(*refused),
+            Some((Err(error), Ok(_))) => Err(report_error(error)),
+            Some((Ok(()), Ok(_))) => Ok(()),
+            None => Err(ReportError::InvalidMessage),
+        }
+    };
+    (part.verdicts.into_iter().map(verdict).collect(), sums)
+}

@@ -1,0 +1,405 @@
+//! Collection jobs (§4.6): from the collector's request to both encrypted aggregate shares.
+//!
+//! A job waits until everything that was uploaded for its batch is aggregated. Then its batch is
+//! closed: in one transaction our total is frozen, together with the request for the helper's
+//! share, and the batch takes no more reports. Killed here: the frozen request is sent again,
+//! byte for byte, and the helper finds the share that it gave out. Only when that share is here
+//! is our own sealed, and the job is done.
+
+use super::Leader;
+use crate::{
+    aggregator::{
+        batch::BatchTotal,
+        clock,
+        collection::{check_request, seal_aggregate_share},
+        http::Failure,
+        store::{
+            BucketRange, BucketShard, Closed, Closing, CollectionId, CollectionState,
+            NewCollection, Outcome, PendingCollection, Started, StoreError, Then, Timestamp,
+            Wanted,
+        },
+        task::{LeaderTask, Task},
+    },
+    dap::{
+        codec::{Decode, Encode, Opaque, Reader, U32},
+        collect::{
+            AggregateShare, AggregateShareReq, BatchSelector, CollectionJobReq,
+            CollectionJobResp, Query,
+        },
+        exchange::{Create, Created, ExchangeError, Poll, Polled},
+        ids::{CollectionJobId, content_derived},
+        problem::{ProblemDocument, ProblemType},
+        role::Role,
+        time::Interval,
+        vdaf::merge::MergeError,
+    },
+    transport::{http::TransportError, retry::Backoff},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::task::spawn_blocking;
+
+/// What a collector sees of its job.
+pub(super) enum Progress {
+    Pending,
+    Done(Vec<u8>),
+}
+
+/// Takes on a collection job, or finds it again (§4.6.1).
+pub(super) fn create(
+    leader: &Leader,
+    task: &LeaderTask,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(CollectionJobId, Progress), Failure> {
+    let task = &task.task;
+    let request =
+        CollectionJobReq::from_bytes(body).map_err(|e| Failure::malformed(&task.id, &e))?;
+    check_request(task, &request)?;
+    let wanted = match &request.query {
+        Query::TimeInterval(interval) => {
+            let interval = interval.interval().ok_or_else(|| not_an_interval(task))?;
+            Wanted::Range(BucketRange::interval(&interval))
+        }
+        Query::LeaderSelected => Wanted::NextBatch,
+    };
+    // A leader-selected query is the same bytes each time, and asks for another batch once the
+    // last one was deleted: hence the generation.
+    let id_for = |generation: u64| {
+        let content = [&generation.to_be_bytes(), body].concat();
+        CollectionJobId::new(content_derived("collection job", &task.id, &content)).into()
+    };
+    let new = NewCollection { task: &task.id, request: body, wanted: &wanted };
+    let started = leader.store.start_collection(now, &new, &id_for).map_err(Failure::fault)?;
+    let (id, progress) = match started {
+        Started::New(id) => (id, Progress::Pending),
+        Started::Existing(id, state) => (id, progress(state)?.unwrap_or(Progress::Pending)),
+    };
+    Ok((CollectionJobId::new(*id.as_bytes()), progress))
+}
+
+fn not_an_interval(task: &Task) -> Failure {
+    let detail = "the query's interval must last at least one time precision, and end";
+    Failure::problem(ProblemType::BatchInvalid, Some(&task.id), detail)
+}
+
+/// How a collection job stands.
+pub(super) fn poll(
+    leader: &Leader,
+    task: &LeaderTask,
+    id: CollectionJobId,
+) -> Result<Progress, Failure> {
+    let state = leader.store.collection(&task.task.id, id.into()).map_err(Failure::fault)?;
+    state.map_or(Ok(None), progress)?.ok_or(Failure::NotFound)
+}
+
+/// Abandons a job; what was collected stays collected (§4.6.3).
+pub(super) fn delete(
+    leader: &Leader,
+    task: &LeaderTask,
+    id: CollectionJobId,
+) -> Result<(), Failure> {
+    leader.store.delete_collection(&task.task.id, id.into()).map_err(Failure::fault)
+}
+
+fn progress(state: CollectionState) -> Result<Option<Progress>, Failure> {
+    match state {
+        CollectionState::Pending | CollectionState::Closed(_) => Ok(Some(Progress::Pending)),
+        CollectionState::Finished(response) => Ok(Some(Progress::Done(response.into_bytes()))),
+        CollectionState::Failed(problem) => {
+            let problem = serde_json::from_slice(&problem).map_err(Failure::fault)?;
+            Err(Failure::Refused(Box::new(problem)))
+        }
+        CollectionState::Deleted => Ok(None),
+    }
+}
+
+/// Brings each open collection job as far as it gets now.
+pub(super) async fn advance(leader: &Arc<Leader>) {
+    let pending = {
+        let leader = Arc::clone(leader);
+        spawn_blocking(move || {
+            let now = clock::now();
+            leader.store.pending_collections(now, now.after(LOOK_AGAIN), AT_ONCE)
+        })
+    };
+    let pending = match pending.await {
+        Ok(Ok(pending)) => pending,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "collection jobs cannot be read from the database");
+            return;
+        }
+        Err(error) => {
+            tracing::error!(%error, "reading collection jobs stopped");
+            return;
+        }
+    };
+    for collection in pending {
+        let (task, attempt) = (collection.task, collection.attempt);
+        if let Err(error) = advance_one(leader, collection).await {
+            // Said at once, and then ever less often: a peer that is down stays so for a while.
+            if attempt.is_power_of_two() {
+                tracing::warn!(%task, %error, attempt, "a collection job is put off");
+            }
+        }
+    }
+}
+
+const AT_ONCE: usize = 64;
+/// A job that is not ready, or whose helper does not answer, comes again after this.
+const LOOK_AGAIN: Duration = Duration::from_millis(400);
+
+#[derive(Debug, thiserror::Error)]
+enum CollectError {
+    #[error("the database names task {0}, but does not have it")]
+    NoTask(crate::dap::ids::TaskId),
+    #[error(transparent)]
+    Tasks(#[from] crate::aggregator::tasks::TasksError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Helper(#[from] TransportError),
+    #[error("the stored collection job does not decode: {0}")]
+    Stored(#[from] crate::dap::codec::DecodeError),
+    #[error("our aggregate share cannot be sealed: {0}")]
+    Seal(#[from] crate::dap::hpke::HpkeError),
+    #[error("the batch cannot be added up: {0}")]
+    Merge(#[from] MergeError),
+    #[error("work on the collection stopped: {0}")]
+    Stopped(#[from] tokio::task::JoinError),
+}
+
+async fn advance_one(
+    leader: &Arc<Leader>,
+    collection: PendingCollection,
+) -> Result<(), CollectError> {
+    let prepared = {
+        let leader = Arc::clone(leader);
+        spawn_blocking(move || prepare(&leader, collection)).await??
+    };
+    let Some(Prepared { task, collection, frozen }) = prepared else { return Ok(()) };
+    let outcome = match ask_helper(leader, &task, &frozen).await {
+        Ok(helper_encrypted_agg_share) => {
+            let request = CollectionJobReq::from_bytes(&collection.request)?;
+            let ours = seal_aggregate_share(&task.task, Role::Leader, &request, &frozen.share)?;
+            let response = CollectionJobResp {
+                report_count: frozen.report_count,
+                interval: frozen.interval,
+                leader_encrypted_agg_share: ours,
+                helper_encrypted_agg_share,
+            };
+            Outcome::Finished(response.to_bytes().into())
+        }
+        Err(error) => refused_by_helper(&task.task, error)?,
+    };
+    let leader = Arc::clone(leader);
+    spawn_blocking(move || {
+        leader.store.finish_collection(&collection.task, collection.id, &outcome)
+    })
+    .await??;
+    Ok(())
+}
+
+/// A refusal that asking again does not change ends the job with the helper's own words. Nothing
+/// of the batch was released, so it may be collected later, unless the helper says that it was.
+fn refused_by_helper(task: &Task, error: TransportError) -> Result<Outcome, CollectError> {
+    if error.is_retryable() {
+        return Err(error.into());
+    }
+    let TransportError::Exchange { source: ExchangeError::Problem { problem, .. }, .. } = &error
+    else {
+        return Err(error.into());
+    };
+    let Some(kind) = problem.kind() else { return Err(error.into()) };
+    tracing::warn!(task = %task.id, %error, "the helper refuses its aggregate share");
+    let detail = format!("the helper says: {problem}");
+    let ours = encode_problem(&ProblemDocument::new(kind, Some(&task.id), &detail));
+    Ok(match kind {
+        ProblemType::BatchOverlap => Outcome::Failed(ours.into()),
+        _ => Outcome::FailedReopened(ours.into()),
+    })
+}
+
+fn encode_problem(problem: &ProblemDocument) -> Vec<u8> {
+    serde_json::to_vec(problem).unwrap_or_default()
+}
+
+/// A job whose batch is closed.
+struct Prepared {
+    task: Arc<LeaderTask>,
+    collection: PendingCollection,
+    frozen: Frozen,
+}
+
+/// What is kept of a closed batch until the helper's share is here.
+#[derive(Debug, PartialEq, Eq)]
+struct Frozen {
+    report_count: u64,
+    interval: Interval,
+    share: Vec<u8>,
+    /// The encoded [`AggregateShareReq`].
+    request: Vec<u8>,
+}
+
+impl Encode for Frozen {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.report_count.encode(out);
+        self.interval.encode(out);
+        for bytes in [&self.share, &self.request] {
+            crate::dap::codec::encode_vector(out, U32, |out| out.extend_from_slice(bytes));
+        }
+    }
+}
+
+impl Decode for Frozen {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, crate::dap::codec::DecodeError> {
+        Ok(Self {
+            report_count: reader.u64("report count")?,
+            interval: Interval::decode(reader)?,
+            share: Opaque::<0, U32>::decode(reader)?.into_bytes(),
+            request: Opaque::<0, U32>::decode(reader)?.into_bytes(),
+        })
+    }
+}
+
+/// Closes the batch of a job if it is ready, or ends the job if it never will be.
+fn prepare(
+    leader: &Leader,
+    collection: PendingCollection,
+) -> Result<Option<Prepared>, CollectError> {
+    let task = leader.tasks.find(&collection.task)?.ok_or(CollectError::NoTask(collection.task))?;
+    if let CollectionState::Closed(blob) = &collection.state {
+        let frozen = Frozen::from_bytes(blob)?;
+        return Ok(Some(Prepared { task, collection, frozen }));
+    }
+    let request = CollectionJobReq::from_bytes(&collection.request)?;
+    let Some((selector, range)) = select(leader, &task.task, &request)? else { return Ok(None) };
+    let mut refusal = None;
+    let mut decide = |shards: &mut dyn Iterator<Item = BucketShard>| {
+        let frozen = freeze(&task.task, &request, selector, shards);
+        frozen.map(Into::into).map_err(|reason| refusal = Some(reason)).ok()
+    };
+    let closing = Closing {
+        task: &collection.task,
+        id: collection.id,
+        request: &collection.request,
+        range: &range,
+        then: Then::AwaitPeer,
+    };
+    match leader.store.close_batch(clock::now(), &closing, &mut decide)? {
+        Closed::Kept(blob) => {
+            let frozen = Frozen::from_bytes(&blob)?;
+            Ok(Some(Prepared { task, collection, frozen }))
+        }
+        Closed::Busy | Closed::Over(_) => Ok(None),
+        Closed::Refused => {
+            match refusal {
+                Some(NotFrozen::TooFew(problem)) if is_over(&task.task, &selector) => {
+                    fail(leader, &collection, &problem)?;
+                }
+                Some(NotFrozen::Broken(error)) => return Err(error.into()),
+                _ => {}
+            }
+            Ok(None)
+        }
+        Closed::Overlap => {
+            let detail = "reports of this batch were already collected; a batch is collected once";
+            let id = Some(&task.task.id);
+            fail(leader, &collection, &ProblemDocument::new(ProblemType::BatchOverlap, id, detail))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Ends a job that has closed no batch; an identical request tries again.
+fn fail(
+    leader: &Leader,
+    collection: &PendingCollection,
+    problem: &ProblemDocument,
+) -> Result<(), StoreError> {
+    let outcome = Outcome::FailedReopened(encode_problem(problem).into());
+    leader.store.finish_collection(&collection.task, collection.id, &outcome).map(drop)
+}
+
+/// The batch that a query asks for; `None` if the leader has none to select yet.
+fn select(
+    leader: &Leader,
+    task: &Task,
+    request: &CollectionJobReq,
+) -> Result<Option<(BatchSelector, BucketRange)>, StoreError> {
+    Ok(match request.query {
+        Query::TimeInterval(batch) => batch.interval().map(|interval| {
+            (BatchSelector::TimeInterval(batch), BucketRange::interval(&interval))
+        }),
+        Query::LeaderSelected => {
+            let batch = leader.store.next_batch(&task.id)?;
+            batch.map(|id| (BatchSelector::LeaderSelected(id), BucketRange::batch(&id)))
+        }
+    })
+}
+
+/// Why a batch is not closed.
+enum NotFrozen {
+    TooFew(ProblemDocument),
+    Broken(MergeError),
+}
+
+/// Adds the batch up, and writes down what the helper will be asked.
+fn freeze(
+    task: &Task,
+    request: &CollectionJobReq,
+    batch_selector: BatchSelector,
+    shards: &mut dyn Iterator<Item = BucketShard>,
+) -> Result<Vec<u8>, NotFrozen> {
+    let total = BatchTotal::of(&task.vdaf, shards).map_err(NotFrozen::Broken)?;
+    let least = task.configuration.min_batch_size;
+    let (true, Some(interval)) = (total.count >= least, total.interval) else {
+        let count = total.count;
+        let detail = format!("the batch has {count} reports and needs {least}");
+        let id = Some(&task.id);
+        let problem = ProblemDocument::new(ProblemType::InvalidBatchSize, id, &detail);
+        return Err(NotFrozen::TooFew(problem));
+    };
+    let request = AggregateShareReq {
+        collection_job_req: request.clone(),
+        batch_selector,
+        report_count: total.count,
+        checksum: total.checksum,
+    };
+    let request = request.to_bytes();
+    Ok(Frozen { report_count: total.count, interval, share: total.share, request }.to_bytes())
+}
+
+/// Whether a batch has had its time: then too few reports are too few, and the job fails (an
+/// identical request tries again, §4.6.1). A batch that may still grow is waited for.
+fn is_over(task: &Task, selector: &BatchSelector) -> bool {
+    let BatchSelector::TimeInterval(batch) = selector else { return false };
+    let precision = task.configuration.time_precision;
+    let now = clock::seconds(clock::now());
+    batch.interval().is_some_and(|interval| precision.start_of(interval.end()) <= now)
+}
+
+/// Obtains the helper's aggregate share (§4.6.4).
+async fn ask_helper(
+    leader: &Leader,
+    task: &LeaderTask,
+    frozen: &Frozen,
+) -> Result<crate::dap::hpke::HpkeCiphertext, TransportError> {
+    let endpoint = &task.task.configuration.helper_aggregator_endpoint;
+    let create =
+        Create::<AggregateShare>::new(endpoint, &task.task.id, frozen.request.clone());
+    let token = Some(&task.helper_token);
+    let Created { location, mut state } = leader.http.perform(&create, token).await?;
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+    loop {
+        match state {
+            Polled::Ready(share) => return Ok(share.encrypted_aggregate_share),
+            Polled::Pending { retry_after } => {
+                tokio::time::sleep(backoff.wait(retry_after)).await;
+            }
+        }
+        let poll = Poll::new(&create, location.as_deref()).map_err(|source| {
+            TransportError::Exchange { url: endpoint.to_string(), source }
+        })?;
+        state = leader.http.perform(&poll, token).await?;
+    }
+}

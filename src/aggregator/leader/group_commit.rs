@@ -1,0 +1,95 @@
+//! Group commit: uploads that arrive together become durable together.
+//!
+//! One thread writes. While it waits for the disk, uploads gather; the next transaction takes
+//! them all. An upload is acknowledged only with the store's proof that it is durable.
+
+use crate::aggregator::{
+    clock,
+    store::{Acceptance, Datastore, StoreError, UploadBatch},
+};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+/// Hands uploads to the thread that writes.
+pub(super) struct GroupCommit {
+    queue: mpsc::Sender<Waiting>,
+}
+
+/// An upload that was not made durable.
+#[derive(Debug, Error)]
+pub(super) enum CommitError {
+    /// Too many uploads wait already.
+    #[error("too many uploads are waiting to be stored")]
+    Full,
+    /// The store failed: none of the upload is kept.
+    #[error(transparent)]
+    Store(#[from] Arc<StoreError>),
+    /// The thread is gone, as at the end of the process.
+    #[error("the server is shutting down")]
+    Stopped,
+}
+
+struct Waiting {
+    batch: UploadBatch,
+    reply: oneshot::Sender<Result<Vec<Acceptance>, Arc<StoreError>>>,
+}
+
+/// Uploads that may wait; each is at most as long as a body may be.
+const QUEUE: usize = 256;
+/// Bytes that one transaction takes on, beyond the upload that reaches it.
+const GROUP_BYTES: usize = 8 << 20;
+
+impl GroupCommit {
+    /// Starts the thread; it ends when this handle is dropped and the queue is empty.
+    pub(super) fn start(store: Arc<dyn Datastore>) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        std::thread::spawn(move || write(store.as_ref(), waiting));
+        Self { queue }
+    }
+
+    /// Stores the reports of one upload; returns when they are durable.
+    pub(super) async fn store(&self, batch: UploadBatch) -> Result<Vec<Acceptance>, CommitError> {
+        let (reply, stored) = oneshot::channel();
+        self.queue.try_send(Waiting { batch, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommitError::Full,
+            mpsc::error::TrySendError::Closed(_) => CommitError::Stopped,
+        })?;
+        Ok(stored.await.map_err(|_| CommitError::Stopped)??)
+    }
+}
+
+fn write(store: &dyn Datastore, mut waiting: mpsc::Receiver<Waiting>) {
+    while let Some(first) = waiting.blocking_recv() {
+        let (batches, replies) = gather(first, &mut waiting);
+        match store.accept_reports(clock::now(), &batches) {
+            Ok(acceptances) => {
+                for (reply, acceptance) in replies.into_iter().zip(acceptances) {
+                    // An uploader that hung up asks again and learns then.
+                    let _ = reply.send(Ok(acceptance));
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for reply in replies {
+                    let _ = reply.send(Err(Arc::clone(&error)));
+                }
+            }
+        }
+    }
+}
+
+type Reply = oneshot::Sender<Result<Vec<Acceptance>, Arc<StoreError>>>;
+
+fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> (Vec<UploadBatch>, Vec<Reply>) {
+    let mut bytes = first.batch.bytes();
+    let (mut batches, mut replies) = (vec![first.batch], vec![first.reply]);
+    while bytes < GROUP_BYTES
+        && let Ok(next) = waiting.try_recv()
+    {
+        bytes += next.batch.bytes();
+        batches.push(next.batch);
+        replies.push(next.reply);
+    }
+    (batches, replies)
+}

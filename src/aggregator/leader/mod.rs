@@ -1,0 +1,59 @@
+//! The leader: takes reports, aggregates them with the helper, answers the collector.
+//!
+//! A report's way: [`upload`] checks it, [`group_commit`] makes it durable with others,
+//! [`schedule`] leases it out in a job, [`aggregate`] verifies the job with the helper,
+//! [`collect`] hands its batch to the collector. [`routes`] is where requests come in.
+
+mod aggregate;
+mod collect;
+mod group_commit;
+mod routes;
+mod schedule;
+mod upload;
+
+use super::{
+    keyring::Keyring,
+    store::{Datastore, sealed::DatabaseKey},
+    task::LeaderTask,
+    tasks::Tasks,
+};
+use crate::transport::http::HttpClient;
+use group_commit::GroupCommit;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+pub use routes::router;
+pub use schedule::{Policy, run};
+
+/// What a running leader holds.
+pub struct Leader {
+    store: Arc<dyn Datastore>,
+    tasks: Tasks<LeaderTask>,
+    keyring: Keyring,
+    commits: GroupCommit,
+    http: HttpClient,
+    /// There may be reports to aggregate.
+    reports: Notify,
+    /// There may be a collection to advance.
+    collections: Notify,
+}
+
+impl Leader {
+    /// A leader over a database, which reaches the helper through `http`.
+    pub fn new(
+        store: Arc<dyn Datastore>,
+        key: DatabaseKey,
+        keyring: Keyring,
+        http: HttpClient,
+    ) -> Self {
+        Self {
+            tasks: Tasks::new(Arc::clone(&store), key),
+            commits: GroupCommit::start(Arc::clone(&store)),
+            store,
+            keyring,
+            http,
+            reports: Notify::new(),
+            collections: Notify::new(),
+        }
+    }
+}

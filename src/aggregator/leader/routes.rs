@@ -1,0 +1,142 @@
+//! The leader's resources (DAP's HTTP resources reference).
+
+use super::{
+    Leader,
+    collect::{self, Progress},
+    upload::upload,
+};
+use crate::{
+    aggregator::{
+        clock,
+        config::Limits,
+        http::{
+            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located,
+            message, parse_id, parse_task_id, pending, read_body,
+        },
+        task::LeaderTask,
+    },
+    dap::{
+        codec::{Decode, Encode},
+        ids::CollectionJobId,
+        media_type::MediaType,
+        upload::UploadRequest,
+    },
+};
+use axum::{
+    Router,
+    extract::{Path, Request, State},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use std::{sync::Arc, time::Duration};
+
+/// The leader behind its routes.
+pub fn router(leader: Arc<Leader>, limits: Limits) -> Router {
+    let jobs = "/tasks/{task_id}/collection_jobs";
+    Router::new()
+        .route("/hpke_config", get(hpke_config))
+        .route("/tasks/{task_id}/reports", post(upload_reports))
+        .route(jobs, post(create_collection))
+        .route(&format!("{jobs}/{{id}}"), get(poll_collection).delete(delete_collection))
+        .with_state(Served { leader, limits })
+}
+
+#[derive(Clone)]
+struct Served {
+    leader: Arc<Leader>,
+    limits: Limits,
+}
+
+async fn hpke_config(State(served): State<Served>) -> Response {
+    hpke_config_list(served.leader.keyring.config_list(), served.limits.hpke_config_lifetime)
+}
+
+async fn upload_reports(
+    State(served): State<Served>,
+    Path(task_id): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let task = served.task(&task_id).await?;
+    let id = task.task.id;
+    expect_media_type(request.headers(), MediaType::UploadReq, &id)?;
+    let body = read_body(request.into_body(), served.limits.upload_bytes).await?;
+    let request = UploadRequest::from_bytes(&body).map_err(|e| Failure::malformed(&id, &e))?;
+    drop(body);
+    let errors = upload(&served.leader, &task, request, clock::now()).await?;
+    if errors.status.is_empty() {
+        return Ok(().into_response());
+    }
+    Ok(message(MediaType::UploadErrors, errors.to_bytes()))
+}
+
+async fn create_collection(
+    State(served): State<Served>,
+    Path(task_id): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let task = served.collectors_task(&task_id, request.headers()).await?;
+    expect_media_type(request.headers(), MediaType::CollectionJobReq, &task.task.id)?;
+    let body = read_body(request.into_body(), served.limits.request_bytes).await?;
+    let leader = Arc::clone(&served.leader);
+    let (location, progress) = blocking(move |now| {
+        let (job, progress) = collect::create(&leader, &task, &body, now)?;
+        Ok((task.task.resource_path("collection_jobs", job), progress))
+    })
+    .await?;
+    served.leader.collections.notify_one();
+    located(respond(progress), &location)
+}
+
+async fn poll_collection(
+    State(served): State<Served>,
+    Path((task_id, job)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let task = served.collectors_task(&task_id, &headers).await?;
+    let job: CollectionJobId = parse_id(&job)?;
+    let leader = Arc::clone(&served.leader);
+    blocking(move |_| collect::poll(&leader, &task, job)).await.map(respond)
+}
+
+async fn delete_collection(
+    State(served): State<Served>,
+    Path((task_id, job)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let task = served.collectors_task(&task_id, &headers).await?;
+    let job: CollectionJobId = parse_id(&job)?;
+    let leader = Arc::clone(&served.leader);
+    blocking(move |_| collect::delete(&leader, &task, job)).await?;
+    Ok(().into_response())
+}
+
+fn respond(progress: Progress) -> Response {
+    match progress {
+        Progress::Pending => pending(Duration::from_secs(1)),
+        Progress::Done(response) => message(MediaType::CollectionJobResp, response),
+    }
+}
+
+impl Served {
+    async fn task(&self, task_id: &str) -> Result<Arc<LeaderTask>, Failure> {
+        let id = parse_task_id(task_id)?;
+        if let Some(task) = self.leader.tasks.at_hand(&id) {
+            return Ok(task);
+        }
+        let leader = Arc::clone(&self.leader);
+        let found = blocking(move |_| leader.tasks.find(&id).map_err(Failure::fault)).await?;
+        found.ok_or_else(|| Failure::unknown_task(&id))
+    }
+
+    /// The task of a request that proves to come from its collector.
+    async fn collectors_task(
+        &self,
+        task_id: &str,
+        headers: &HeaderMap,
+    ) -> Result<Arc<LeaderTask>, Failure> {
+        let task = self.task(task_id).await?;
+        authenticate(headers, &task.collector_token)?;
+        Ok(task)
+    }
+}

@@ -1,0 +1,118 @@
+//! The upload interaction (§4.4.2.2): every report is accepted, discarded as a replay, or refused
+//! with a reason of its own.
+
+use super::{Leader, group_commit::CommitError};
+use crate::{
+    aggregator::{
+        http::Failure,
+        open::check_time,
+        store::{Refusal, Timestamp, UploadBatch},
+        task::{LeaderTask, Task},
+    },
+    dap::{
+        codec::Encode,
+        upload::{Report, ReportError, ReportUploadStatus, UploadErrors, UploadRequest},
+    },
+};
+
+/// Checks and stores the reports of one request; gives those that failed, in their order.
+pub(super) async fn upload(
+    leader: &Leader,
+    task: &LeaderTask,
+    request: UploadRequest,
+    now: Timestamp,
+) -> Result<UploadErrors, Failure> {
+    let task = &task.task;
+    let reports = request.reports;
+    let mut verdicts: Vec<Result<(), ReportError>> =
+        reports.iter().map(|report| check(leader, task, report, now)).collect();
+    refuse_unsupported(task, &reports, &verdicts)?;
+
+    let batch = pack(task, &reports, &mut verdicts);
+    let acceptances = if batch.is_empty() {
+        Vec::new()
+    } else {
+        leader.commits.store(batch).await.map_err(failure)?
+    };
+    leader.reports.notify_one();
+
+    let mut acceptances = acceptances.into_iter();
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.is_ok()) {
+        *verdict = match acceptances.next() {
+            Some(Ok(_durable)) => Ok(()),
+            Some(Err(Refusal::Replayed)) => Err(ReportError::ReportReplayed),
+            Some(Err(Refusal::BatchCollected)) => Err(ReportError::BatchCollected),
+            None => return Err(Failure::fault("the store did not answer for every report")),
+        };
+    }
+    let failed = reports.iter().zip(verdicts).filter_map(|(report, verdict)| {
+        let id = report.report_metadata.report_id;
+        verdict.err().map(|error| ReportUploadStatus { id, error })
+    });
+    Ok(UploadErrors { status: failed.collect() })
+}
+
+/// What can be checked of a report without opening it.
+fn check(
+    leader: &Leader,
+    task: &Task,
+    report: &Report,
+    now: Timestamp,
+) -> Result<(), ReportError> {
+    let metadata = &report.report_metadata;
+    if leader.keyring.opener(report.leader_encrypted_input_share.config_id).is_none() {
+        return Err(ReportError::OutdatedConfig);
+    }
+    check_time(task, metadata.time, now).map_err(|error| match error {
+        // The draft's name for a time outside the task's interval at upload.
+        ReportError::TaskNotStarted | ReportError::TaskExpired => ReportError::ReportDropped,
+        other => other,
+    })?;
+    if !metadata.public_extensions.is_empty() {
+        return Err(ReportError::InvalidMessage);
+    }
+    Ok(())
+}
+
+/// If all that is wrong with a request is extensions nobody here knows, says which: the sender
+/// can do something about it.
+fn refuse_unsupported(
+    task: &Task,
+    reports: &[Report],
+    verdicts: &[Result<(), ReportError>],
+) -> Result<(), Failure> {
+    let mut types = Vec::new();
+    for (report, verdict) in reports.iter().zip(verdicts) {
+        let extensions = &report.report_metadata.public_extensions;
+        if *verdict != Err(ReportError::InvalidMessage) || extensions.check().is_err() {
+            return Ok(());
+        }
+        types.extend(extensions.iter().map(|extension| extension.extension_type));
+    }
+    types.sort_unstable();
+    types.dedup();
+    if types.is_empty() { Ok(()) } else { Err(Failure::unsupported_extensions(&task.id, types)) }
+}
+
+/// The reports that passed so far, as they are stored.
+fn pack(task: &Task, reports: &[Report], verdicts: &mut [Result<(), ReportError>]) -> UploadBatch {
+    let mut batch = UploadBatch::new(task.id);
+    let mut encoded = Vec::new();
+    for (report, verdict) in reports.iter().zip(verdicts) {
+        if verdict.is_ok() {
+            let metadata = &report.report_metadata;
+            encoded.clear();
+            report.encode(&mut encoded);
+            let pushed = batch.push(metadata.report_id, metadata.time, &encoded);
+            *verdict = pushed.map_err(|_| ReportError::InvalidMessage);
+        }
+    }
+    batch
+}
+
+fn failure(error: CommitError) -> Failure {
+    match error {
+        CommitError::Full | CommitError::Stopped => Failure::Busy,
+        CommitError::Store(error) => Failure::fault(error),
+    }
+}

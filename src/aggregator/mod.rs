@@ -1,0 +1,29 @@
+//! The servers: what leader and helper share, and each role in a folder of its own.
+//!
+//! [`store`] is the memory: few verbs over opaque blobs. Above it stand [`task`] and [`tasks`]
+//! (what is agreed on and what is secret), [`keyring`] (what clients seal to), [`open`] and
+//! [`batch`] (one report share, one batch), [`collection`] (what both do when a batch is
+//! collected). [`http`] is the only way from an error to a status. [`config`], [`task_file`],
+//! [`serve`] and [`command`] make a program of it.
+//!
+//! [`leader`] and [`helper`] know all of this and never each other.
+
+pub mod batch;
+pub mod clock;
+pub mod collection;
+#[cfg(feature = "sqlite")]
+pub mod command;
+pub mod config;
+#[cfg(feature = "helper")]
+pub mod helper;
+pub mod http;
+pub mod keyring;
+#[cfg(feature = "leader")]
+pub mod leader;
+pub mod open;
+pub mod parallel;
+pub mod serve;
+pub mod store;
+pub mod task;
+pub mod task_file;
+pub mod tasks;

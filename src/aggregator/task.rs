@@ -1,0 +1,309 @@
+//! A task as an aggregator holds it: what is public, what is secret, and what can be worked out
+//! once and used for every report.
+
+use super::store::{
+    BatchingMode, TaskRecord,
+    sealed::{DatabaseKey, Place, SealedError},
+};
+use crate::dap::{
+    bearer_token::{BearerToken, TokenHash},
+    codec::{Decode, DecodeError, Encode, Reader, U16, encode_vector},
+    hpke::HpkeConfig,
+    ids::TaskId,
+    role::Role,
+    task::{BatchMode, TaskConfiguration},
+    upload::{AadPrefix, InputShareAad, input_share_info, vdaf_context},
+    vdaf::{UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, verify::Verification},
+};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// What both aggregators hold of a task.
+#[derive(Debug)]
+pub struct Task {
+    /// The task's ID.
+    pub id: TaskId,
+    /// What all parties agree on.
+    pub configuration: TaskConfiguration,
+    /// Whom aggregate shares are sealed to.
+    pub collector_hpke_config: HpkeConfig,
+    /// The VDAF of the configuration.
+    pub vdaf: Vdaf,
+    verify_key: VerifyKey,
+    vdaf_context: Vec<u8>,
+    /// What a report share of ours was sealed under, up to the report's own part.
+    pub aad: AadPrefix,
+    /// The HPKE info of our input shares.
+    pub input_share_info: Vec<u8>,
+    /// The path of this task at our endpoint, with a slash at its end.
+    path: String,
+}
+
+/// A task at the leader.
+#[derive(Debug)]
+pub struct LeaderTask {
+    /// What the helper holds too.
+    pub task: Task,
+    /// Presented to the helper.
+    pub helper_token: BearerToken,
+    /// Recognizes the collector.
+    pub collector_token: TokenHash,
+}
+
+/// A task at the helper.
+#[derive(Debug)]
+pub struct HelperTask {
+    /// What the leader holds too.
+    pub task: Task,
+    /// Recognizes the leader.
+    pub leader_token: TokenHash,
+}
+
+/// A task that this aggregator cannot take part in, or does not understand from its database.
+#[derive(Debug, Error)]
+pub enum TaskError {
+    /// The VDAF cannot be set up.
+    #[error("task {task}: {source}")]
+    Vdaf {
+        /// The task.
+        task: TaskId,
+        /// What is wrong with its VDAF.
+        source: UnsupportedVdaf,
+    },
+    /// The collector's key has a suite that nothing can be sealed with.
+    #[error("task {task}: {source}")]
+    CollectorKey {
+        /// The task.
+        task: TaskId,
+        /// What is wrong with the key.
+        source: crate::dap::hpke::HpkeError,
+    },
+    /// A batch of this size hides nobody.
+    #[error("task {task} has a minimum batch size of {size}; a batch must hold at least {least}")]
+    BatchSize {
+        /// The task.
+        task: TaskId,
+        /// The size asked for.
+        size: u64,
+        /// The least that is accepted.
+        least: u64,
+    },
+    /// The stored row is not one that this version wrote.
+    #[error("the stored task {task} does not decode ({source}); restore the database from a backup")]
+    Stored {
+        /// The task.
+        task: TaskId,
+        /// Where decoding failed.
+        source: DecodeError,
+    },
+    /// The secrets cannot be sealed or opened.
+    #[error("the secrets of task {task}: {source}")]
+    Secrets {
+        /// The task.
+        task: TaskId,
+        /// Why not.
+        source: SealedError,
+    },
+}
+
+/// The smallest batch that an aggregator takes part in (§8.6.3).
+pub const LEAST_BATCH_SIZE: u64 = 2;
+
+impl Task {
+    /// Sets up a task for `role`.
+    pub fn new(
+        role: Role,
+        id: TaskId,
+        configuration: TaskConfiguration,
+        collector_hpke_config: HpkeConfig,
+        verify_key: VerifyKey,
+    ) -> Result<Self, TaskError> {
+        let vdaf = Vdaf::new(&configuration.vdaf)
+            .map_err(|source| TaskError::Vdaf { task: id, source })?;
+        collector_hpke_config
+            .suite
+            .check()
+            .map_err(|source| TaskError::CollectorKey { task: id, source })?;
+        let size = configuration.min_batch_size;
+        if size < LEAST_BATCH_SIZE {
+            return Err(TaskError::BatchSize { task: id, size, least: LEAST_BATCH_SIZE });
+        }
+        Ok(Self {
+            id,
+            vdaf,
+            verify_key,
+            vdaf_context: vdaf_context(&id),
+            aad: InputShareAad::prefix(&id, &configuration),
+            input_share_info: input_share_info(role),
+            path: format!("{}tasks/{id}/", endpoint_path(role, &configuration)),
+            configuration,
+            collector_hpke_config,
+        })
+    }
+
+    /// What the VDAF verifies with.
+    pub fn verification(&self) -> Verification<'_> {
+        Verification { key: &self.verify_key, context: &self.vdaf_context }
+    }
+
+    /// The context string of the VDAF.
+    pub fn vdaf_context(&self) -> &[u8] {
+        &self.vdaf_context
+    }
+
+    /// The path of one of this task's resources, for a `Location` (§3.2).
+    pub fn resource_path(&self, kind: &str, id: impl std::fmt::Display) -> String {
+        format!("{}{kind}/{id}", self.path)
+    }
+
+    /// How the store gathers reports for this task.
+    fn batching(&self) -> BatchingMode {
+        match self.configuration.batch_mode {
+            BatchMode::TimeInterval => BatchingMode::TimeInterval,
+            BatchMode::LeaderSelected => {
+                BatchingMode::LeaderSelected { target: self.configuration.min_batch_size }
+            }
+        }
+    }
+
+    fn record(&self, key: &DatabaseKey, secrets: &[u8]) -> Result<TaskRecord, TaskError> {
+        let mut public = vec![RECORD_VERSION];
+        encode_vector(&mut public, U16, |out| self.configuration.encode(out));
+        self.collector_hpke_config.encode(&mut public);
+        let mut plaintext = Zeroizing::new(self.verify_key.secret_bytes().to_vec());
+        plaintext.extend_from_slice(secrets);
+        let sealed = key
+            .seal(place(&self.id), &plaintext)
+            .map_err(|source| TaskError::Secrets { task: self.id, source })?;
+        Ok(TaskRecord {
+            id: self.id,
+            mode: self.batching(),
+            public: public.into(),
+            sealed: sealed.into(),
+        })
+    }
+
+    /// Reads a stored task; gives it with the secrets that follow the verify key.
+    fn from_record(
+        role: Role,
+        record: &TaskRecord,
+        key: &DatabaseKey,
+    ) -> Result<(Self, Zeroizing<Vec<u8>>), TaskError> {
+        let task = record.id;
+        let stored = |source| TaskError::Stored { task, source };
+        let (configuration, collector) = decode_public(&record.public).map_err(stored)?;
+        let secrets = key
+            .open(place(&record.id), &record.sealed)
+            .map_err(|source| TaskError::Secrets { task, source })?;
+        let mut reader = Reader::new(&secrets);
+        let verify_key = reader.array::<VERIFY_KEY_SIZE>("verify key").map_err(stored)?;
+        let rest = Zeroizing::new(reader.rest().to_vec());
+        let verify_key = VerifyKey::new(verify_key);
+        Ok((Self::new(role, task, configuration, collector, verify_key)?, rest))
+    }
+}
+
+/// The path of our own endpoint, with a slash at its end.
+fn endpoint_path(role: Role, configuration: &TaskConfiguration) -> String {
+    let endpoint = match role {
+        Role::Helper => &configuration.helper_aggregator_endpoint,
+        _ => &configuration.leader_aggregator_endpoint,
+    };
+    let without_scheme = endpoint.as_str().split_once("://").map_or("", |(_, rest)| rest);
+    let path = without_scheme.split_once('/').map_or("", |(_, path)| path);
+    let path = path.trim_matches('/');
+    if path.is_empty() { "/".to_owned() } else { format!("/{path}/") }
+}
+
+const RECORD_VERSION: u8 = 1;
+
+/// Where a task's secrets are sealed for.
+fn place(task: &TaskId) -> Place<'_> {
+    Place { table: "task", row: task.as_bytes() }
+}
+
+fn decode_public(public: &[u8]) -> Result<(TaskConfiguration, HpkeConfig), DecodeError> {
+    let mut reader = Reader::new(public);
+    let version = reader.u8("version of the stored task")?;
+    if version != RECORD_VERSION {
+        let field = "version of the stored task";
+        return Err(DecodeError::Unknown { field, value: version.into() });
+    }
+    let configuration = TaskConfiguration::from_bytes(reader.vector("configuration", 1, U16)?)?;
+    let collector = HpkeConfig::decode(&mut reader)?;
+    reader.finish()?;
+    Ok((configuration, collector))
+}
+
+/// A task that can be stored and loaded by the aggregator whose it is.
+pub trait StoredTask: Sized + Send + Sync + 'static {
+    /// For the database.
+    fn to_record(&self, key: &DatabaseKey) -> Result<TaskRecord, TaskError>;
+
+    /// Whether two records seal the same secrets.
+    fn same_secrets(
+        one: &TaskRecord,
+        other: &TaskRecord,
+        key: &DatabaseKey,
+    ) -> Result<bool, TaskError> {
+        let open = |record: &TaskRecord| {
+            let task = record.id;
+            key.open(place(&task), &record.sealed)
+                .map_err(|source| TaskError::Secrets { task, source })
+        };
+        Ok(open(one)?.ct_eq(&open(other)?).into())
+    }
+
+    /// From the database.
+    fn from_record(record: &TaskRecord, key: &DatabaseKey) -> Result<Self, TaskError>;
+
+    /// What both aggregators hold.
+    fn task(&self) -> &Task;
+}
+
+impl StoredTask for LeaderTask {
+    fn to_record(&self, key: &DatabaseKey) -> Result<TaskRecord, TaskError> {
+        let mut secrets = Zeroizing::new(self.collector_token.as_bytes().to_vec());
+        secrets.extend_from_slice(self.helper_token.secret().as_bytes());
+        self.task.record(key, &secrets)
+    }
+
+    fn from_record(record: &TaskRecord, key: &DatabaseKey) -> Result<Self, TaskError> {
+        let (task, secrets) = Task::from_record(Role::Leader, record, key)?;
+        let mut reader = Reader::new(&secrets);
+        let collector_token = reader.array("collector token");
+        let helper_token = String::from_utf8(reader.rest().to_vec()).ok();
+        let helper_token = helper_token.and_then(|text| BearerToken::new(text).ok());
+        let invalid = DecodeError::Invalid { field: "helper token", reason: "is not a token" };
+        let stored = |source| TaskError::Stored { task: record.id, source };
+        Ok(Self {
+            task,
+            helper_token: helper_token.ok_or_else(|| stored(invalid))?,
+            collector_token: TokenHash::new(collector_token.map_err(stored)?),
+        })
+    }
+
+    fn task(&self) -> &Task {
+        &self.task
+    }
+}
+
+impl StoredTask for HelperTask {
+    fn to_record(&self, key: &DatabaseKey) -> Result<TaskRecord, TaskError> {
+        self.task.record(key, self.leader_token.as_bytes())
+    }
+
+    fn from_record(record: &TaskRecord, key: &DatabaseKey) -> Result<Self, TaskError> {
+        let (task, secrets) = Task::from_record(Role::Helper, record, key)?;
+        let mut reader = Reader::new(&secrets);
+        let token = reader.array("leader token").and_then(|token| reader.finish().map(|()| token));
+        let leader_token =
+            token.map_err(|source| TaskError::Stored { task: record.id, source })?;
+        Ok(Self { task, leader_token: TokenHash::new(leader_token) })
+    }
+
+    fn task(&self) -> &Task {
+        &self.task
+    }
+}

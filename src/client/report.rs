@@ -1,0 +1,196 @@
+//! From an answer to a sealed report (§4.4.2.1).
+
+use super::hpke_configs::HpkeConfigs;
+use crate::{
+    dap::{
+        codec::{Encode, LengthError},
+        hpke::{HpkeCiphertext, HpkeConfig, HpkeError, portable},
+        ids::{NoRandomness, ReportId, TaskId},
+        role::Role,
+        time::Time,
+        upload::{
+            AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportMetadata,
+            input_share_info, vdaf_context,
+        },
+        vdaf::{UnsupportedVdaf, Vdaf, shard::{Measurement, ShardError}},
+    },
+    privacy::{
+        randomizer::{KaryRandomizer, Randomized},
+        rng::DeviceRng,
+    },
+    program::{
+        answer::Answer,
+        compile::CompiledTask,
+        encoding::{Encoded, Encoding, EncodingError},
+    },
+};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// Makes the reports of one task on one device.
+#[derive(Debug)]
+pub struct Reporter {
+    task: TaskId,
+    vdaf: Vdaf,
+    vdaf_context: Vec<u8>,
+    aad: AadPrefix,
+    precision: crate::dap::time::TimePrecision,
+    encoding: Encoding,
+    randomizer: KaryRandomizer,
+}
+
+/// A report that could not be made.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// The task's VDAF cannot be set up.
+    #[error(transparent)]
+    Vdaf(#[from] UnsupportedVdaf),
+    /// The answer is not one of the metric's.
+    #[error(transparent)]
+    Answer(#[from] EncodingError),
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// Sharding failed.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// Sealing failed.
+    #[error(transparent)]
+    Seal(#[from] HpkeError),
+    /// A share is too long for its field.
+    #[error(transparent)]
+    TooLong(#[from] LengthError),
+}
+
+/// A randomized answer with the report that it was sealed in.
+///
+/// The noise was drawn once. Sending again means sending the same bytes; only if the leader could
+/// not read them ([`Reporter::reseal`]) is the *same randomized answer* sealed afresh.
+#[derive(Debug)]
+pub struct Prepared {
+    randomized: Randomized,
+    report: SealedReport,
+}
+
+/// A report as it is sent: bytes that nobody but the two aggregators can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedReport {
+    id: ReportId,
+    time: Time,
+    bytes: Vec<u8>,
+}
+
+impl Prepared {
+    /// What to send.
+    pub fn report(&self) -> &SealedReport {
+        &self.report
+    }
+}
+
+impl SealedReport {
+    /// The report's ID, which an upload error names.
+    pub fn id(&self) -> ReportId {
+        self.id
+    }
+
+    /// The encoded [`Report`].
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Reporter {
+    /// Makes ready for a task of a program.
+    pub fn new(task: &CompiledTask) -> Result<Self, ReportError> {
+        Ok(Self {
+            task: task.task_id,
+            vdaf: Vdaf::new(&task.configuration.vdaf)?,
+            vdaf_context: vdaf_context(&task.task_id),
+            aad: InputShareAad::prefix(&task.task_id, &task.configuration),
+            precision: task.configuration.time_precision,
+            encoding: task.encoding().clone(),
+            randomizer: task.randomizer().clone(),
+        })
+    }
+
+    /// The task.
+    pub fn task(&self) -> TaskId {
+        self.task
+    }
+
+    /// Randomizes, shards and seals an answer that was given at `now` (seconds since the Epoch;
+    /// the report says only in which window).
+    pub fn prepare(
+        &self,
+        answer: &Answer,
+        now: u64,
+        configs: &HpkeConfigs,
+        rng: &mut DeviceRng,
+    ) -> Result<Prepared, ReportError> {
+        let bin = match self.encoding.encode(answer)? {
+            Encoded::One(bin) => bin,
+            Encoded::OneOf(bins) => bins[rng.coin()],
+        };
+        let randomized = self.randomizer.randomize(bin, rng);
+        let time = self.precision.time_at(now);
+        let report = self.seal(&randomized, time, configs)?;
+        Ok(Prepared { randomized, report })
+    }
+
+    /// Seals the same randomized answer under fresh keys and a fresh ID, after the leader said
+    /// `outdated_config` and so could not read the first report (§4.4.2.2).
+    pub fn reseal(
+        &self,
+        prepared: Prepared,
+        configs: &HpkeConfigs,
+    ) -> Result<Prepared, ReportError> {
+        let Prepared { randomized, report } = prepared;
+        let report = self.seal(&randomized, report.time, configs)?;
+        Ok(Prepared { randomized, report })
+    }
+
+    fn seal(
+        &self,
+        randomized: &Randomized,
+        time: Time,
+        configs: &HpkeConfigs,
+    ) -> Result<SealedReport, ReportError> {
+        let id = ReportId::random()?;
+        let measurement = Measurement::Bin(randomized.bin().index());
+        let sharded = self.vdaf.shard(&self.vdaf_context, &measurement, &id)?;
+        let metadata = ReportMetadata { report_id: id, time, public_extensions: Default::default() };
+        let mut aad = Vec::new();
+        self.aad.with(&metadata, &sharded.public_share, &mut aad);
+        let report = Report {
+            leader_encrypted_input_share: seal_share(
+                Role::Leader,
+                configs.leader.config(),
+                &aad,
+                &sharded.leader_input_share,
+            )?,
+            helper_encrypted_input_share: seal_share(
+                Role::Helper,
+                configs.helper.config(),
+                &aad,
+                &sharded.helper_input_share,
+            )?,
+            report_metadata: metadata,
+            public_share: sharded.public_share.try_into()?,
+        };
+        Ok(SealedReport { id, time, bytes: report.to_bytes() })
+    }
+}
+
+fn seal_share(
+    receiver: Role,
+    config: &HpkeConfig,
+    aad: &[u8],
+    input_share: &[u8],
+) -> Result<HpkeCiphertext, ReportError> {
+    let plaintext = PlaintextInputShare {
+        private_extensions: Default::default(),
+        payload: input_share.to_vec().try_into()?,
+    };
+    let plaintext = Zeroizing::new(plaintext.to_bytes());
+    Ok(portable::seal(config, &input_share_info(receiver), aad, &plaintext)?)
+}

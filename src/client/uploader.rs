@@ -1,0 +1,162 @@
+//! Carries sealed reports to the leader, and keeps the aggregators' keys fresh.
+//!
+//! What was sealed is sent as the same bytes however often it takes. The one exception is the
+//! draft's own: a report that the leader cannot read because its key is outdated is sealed once
+//! more, with the same noise, to the new key.
+
+use super::{
+    hpke_configs::{CachedConfig, HpkeConfigs, NoUsableConfig},
+    report::{Prepared, ReportError as MakeReportError, Reporter},
+};
+use crate::{
+    dap::{
+        exchange::{FetchHpkeConfigs, Upload},
+        ids::{ReportId, TaskId},
+        role::Role,
+        task::Url,
+        upload::ReportError,
+    },
+    transport::{
+        http::{HttpClient, TransportError},
+        retry::Backoff,
+    },
+};
+use std::{collections::HashMap, time::Duration};
+use thiserror::Error;
+use tokio::sync::RwLock;
+
+/// An upload that did not come to its end. Nothing is lost: the same reports may be sent again.
+#[derive(Debug, Error)]
+pub enum UploadError {
+    /// A server did not do its part.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// An aggregator offers no usable key.
+    #[error(transparent)]
+    Config(#[from] NoUsableConfig),
+    /// A report could not be sealed afresh.
+    #[error(transparent)]
+    Report(#[from] MakeReportError),
+}
+
+/// How an upload ended.
+#[derive(Debug, Default)]
+pub struct Uploaded {
+    /// Reports that the leader has, now or since an earlier attempt.
+    pub accepted: usize,
+    /// Reports that it will not take, and why.
+    pub refused: Vec<(ReportId, ReportError)>,
+    /// Bytes sent, retries included.
+    pub bytes: u64,
+}
+
+/// Uploads to the leader of one program.
+#[derive(Debug)]
+pub struct Uploader {
+    http: HttpClient,
+    leader: Url,
+    helper: Url,
+    configs: RwLock<Option<HpkeConfigs>>,
+    attempts: u32,
+}
+
+impl Uploader {
+    /// An uploader to two aggregators, which tries each request up to `attempts` times.
+    pub fn new(http: HttpClient, leader: Url, helper: Url, attempts: u32) -> Self {
+        Self { http, leader, helper, configs: RwLock::new(None), attempts: attempts.max(1) }
+    }
+
+    /// The keys to seal to: those at hand while they are fresh, or fetched. `now` is in seconds
+    /// since the Epoch.
+    pub async fn hpke_configs(&self, now: u64) -> Result<HpkeConfigs, UploadError> {
+        if let Some(configs) = self.configs.read().await.as_ref()
+            && configs.are_fresh(now)
+        {
+            return Ok(configs.clone());
+        }
+        let mut at_hand = self.configs.write().await;
+        if let Some(configs) = at_hand.as_ref().filter(|configs| configs.are_fresh(now)) {
+            return Ok(configs.clone());
+        }
+        let configs = HpkeConfigs {
+            leader: self.fetch(Role::Leader, &self.leader, now).await?,
+            helper: self.fetch(Role::Helper, &self.helper, now).await?,
+        };
+        Ok(at_hand.insert(configs).clone())
+    }
+
+    async fn fetch(
+        &self,
+        role: Role,
+        endpoint: &Url,
+        now: u64,
+    ) -> Result<CachedConfig, UploadError> {
+        let exchange = FetchHpkeConfigs { endpoint: endpoint.clone() };
+        let fetched = self.persist(&exchange).await?;
+        Ok(CachedConfig::choose(role, &fetched.list, fetched.lifetime, now)?)
+    }
+
+    /// Sends reports of one task; seals those afresh, once, that the leader could not read.
+    pub async fn upload(
+        &self,
+        reporter: &Reporter,
+        reports: Vec<Prepared>,
+        now: u64,
+    ) -> Result<Uploaded, UploadError> {
+        let mut uploaded = Uploaded::default();
+        let outdated = self.send(reporter.task(), reports, &mut uploaded).await?;
+        if outdated.is_empty() {
+            return Ok(uploaded);
+        }
+        *self.configs.write().await = None;
+        let configs = self.hpke_configs(now).await?;
+        let resealed = outdated.into_iter().map(|report| reporter.reseal(report, &configs));
+        let resealed = resealed.collect::<Result<Vec<_>, _>>()?;
+        let still_outdated = self.send(reporter.task(), resealed, &mut uploaded).await?;
+        let refused = still_outdated.iter().map(|report| report.report().id());
+        uploaded.refused.extend(refused.map(|id| (id, ReportError::OutdatedConfig)));
+        Ok(uploaded)
+    }
+
+    /// Sends reports as they are; gives back those that the leader could not read.
+    async fn send(
+        &self,
+        task: TaskId,
+        reports: Vec<Prepared>,
+        uploaded: &mut Uploaded,
+    ) -> Result<Vec<Prepared>, UploadError> {
+        let request: Vec<u8> =
+            reports.iter().flat_map(|report| report.report().bytes()).copied().collect();
+        uploaded.bytes += request.len() as u64;
+        let exchange = Upload { endpoint: self.leader.clone(), task, request };
+        let errors = self.persist(&exchange).await?;
+        let errors: HashMap<_, _> =
+            errors.status.into_iter().map(|status| (status.id, status.error)).collect();
+        let mut outdated = Vec::new();
+        for report in reports {
+            let id = report.report().id();
+            match errors.get(&id) {
+                // Our IDs are random: the leader knows this one from an attempt whose answer was
+                // lost.
+                None | Some(ReportError::ReportReplayed) => uploaded.accepted += 1,
+                Some(ReportError::OutdatedConfig) => outdated.push(report),
+                Some(error) => uploaded.refused.push((id, *error)),
+            }
+        }
+        Ok(outdated)
+    }
+
+    async fn persist<E: crate::dap::exchange::Exchange>(
+        &self,
+        exchange: &E,
+    ) -> Result<E::Output, TransportError> {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+        for _ in 1..self.attempts {
+            match self.http.perform(exchange, None).await {
+                Err(error) if error.is_retryable() => tokio::time::sleep(backoff.wait(None)).await,
+                outcome => return outcome,
+            }
+        }
+        self.http.perform(exchange, None).await
+    }
+}

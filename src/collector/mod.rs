@@ -1,0 +1,13 @@
+//! The collector: asks the leader for a batch, opens both shares, and says what they mean.
+//!
+//! [`window`] picks the batch to ask for, [`collect`] carries the collection job to its end,
+//! [`open`] puts the two aggregate shares together, [`release`] turns the counts into estimates
+//! with their guarantees, and [`present`] shows them to people and machines.
+
+pub mod collect;
+pub mod command;
+pub mod open;
+pub mod present;
+pub mod release;
+pub mod secrets;
+pub mod window;

@@ -1,0 +1,95 @@
+//! A release: what a collected batch says, with its uncertainty and its price in privacy.
+
+use crate::{
+    dap::{time::Interval, vdaf::unshard::AggregateResult},
+    estimate::{Estimate, EstimateError, estimate},
+    privacy::units::Guarantee,
+    program::compile::CompiledTask,
+};
+use serde::Serialize;
+use thiserror::Error;
+
+/// The confidence of all intervals.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// The figures of one task and one batch.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// The metric, with the public dimension values of its task.
+    pub name: String,
+    /// Reports in the batch, those without an answer included.
+    pub reports: u64,
+    /// The smallest interval with all reports, in windows.
+    pub interval: Interval,
+    /// The figures, in the order of the bins.
+    pub bins: Vec<Figure>,
+    /// What it cost, per trust model.
+    pub privacy: Vec<Guarantee>,
+}
+
+/// One bin of a release.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// The answer.
+    pub label: String,
+    /// Noisy reports in this bin: what the aggregators' sum says before debiasing.
+    pub reported: u64,
+    /// What that says of the devices in the batch and of the population.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+}
+
+/// A batch that gives no figures.
+#[derive(Debug, Error)]
+pub enum ReleaseError {
+    /// The aggregate is not a histogram of the task's bins.
+    #[error("the aggregate has {found} elements, and the task has {bins} bins")]
+    Shape {
+        /// Elements of the aggregate.
+        found: usize,
+        /// Bins of the task.
+        bins: usize,
+    },
+    /// A count is larger than any batch.
+    #[error("bin {0} counts more reports than there can be")]
+    Count(usize),
+    /// The counts contradict each other.
+    #[error(transparent)]
+    Estimate(#[from] EstimateError),
+}
+
+impl Release {
+    /// Debiases the aggregate of a task's batch.
+    pub fn new(
+        task: &CompiledTask,
+        aggregate: &AggregateResult,
+        reports: u64,
+        interval: Interval,
+    ) -> Result<Self, ReleaseError> {
+        let labels = task.labels();
+        let counts = match aggregate {
+            AggregateResult::Vector(counts) if counts.len() == labels.len() => counts,
+            AggregateResult::Vector(counts) => {
+                return Err(ReleaseError::Shape { found: counts.len(), bins: labels.len() });
+            }
+            AggregateResult::Integer(_) => {
+                return Err(ReleaseError::Shape { found: 1, bins: labels.len() });
+            }
+        };
+        let count = |(bin, count): (usize, &u128)| {
+            u64::try_from(*count).map_err(|_| ReleaseError::Count(bin))
+        };
+        let counts: Vec<u64> = counts.iter().enumerate().map(count).collect::<Result<_, _>>()?;
+        let estimates = estimate(task.randomizer(), &counts, CONFIDENCE)?;
+        let bins = labels.into_iter().zip(counts).zip(estimates);
+        Ok(Self {
+            name: task.name.clone(),
+            reports,
+            interval,
+            bins: bins
+                .map(|((label, reported), estimate)| Figure { label, reported, estimate })
+                .collect(),
+            privacy: task.guarantees().to_vec(),
+        })
+    }
+}

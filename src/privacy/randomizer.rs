@@ -1,0 +1,208 @@
+//! k-ary randomized response by integer thresholds: one draw, no branch on the answer.
+//!
+//! Let `w` of the `2^64` values of a draw mean each lie and the other `T = 2^64-(k-1)w` the truth.
+//! Then the realised privacy loss is exactly `ln(T/w)`: a logarithm of two integers that the
+//! manifest publishes, with no floating-point number between the guarantee and the device
+//! (Mironov 2012 shows what such numbers leak).
+
+use super::{
+    rng::{DeviceRng, SimulationRng, Uniform},
+    units::Epsilon,
+};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeGreater};
+use thiserror::Error;
+
+/// The index of a bin that an answer is encoded as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bin(u32);
+
+impl Bin {
+    /// From its index.
+    pub fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// The index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A bin after randomization. Only [`KaryRandomizer::randomize`] makes one, with the device's own
+/// randomness, so whatever holds one holds no bare answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Randomized(Bin);
+
+impl Randomized {
+    /// The bin to report.
+    pub fn bin(&self) -> Bin {
+        self.0
+    }
+}
+
+/// Parameters that make no randomizer.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+pub enum RandomizerError {
+    /// Too few bins to hide in, or too many to prove.
+    #[error("a randomizer needs 2 to {MAX_BINS} bins, and {0} were given")]
+    Bins(u32),
+    /// A budget outside what the thresholds resolve.
+    #[error("epsilon0 = {0} must be above 0 and at most {MAX_EPSILON}")]
+    Epsilon(f64),
+    /// A weight that leaves the truth no more likely than a lie.
+    #[error("a lie weight of {weight} is not possible with {bins} bins")]
+    Weight {
+        /// The weight given.
+        weight: u64,
+        /// The bins given.
+        bins: u32,
+    },
+    /// A bin that there is not.
+    #[error("bin {bin} does not exist: there are {bins}")]
+    NoSuchBin {
+        /// The bin given.
+        bin: u32,
+        /// The number of bins.
+        bins: u32,
+    },
+}
+
+/// The most bins of one randomizer.
+pub const MAX_BINS: u32 = 1 << 16;
+/// The largest budget: beyond it a single lie would be rarer than one in a billion.
+pub const MAX_EPSILON: f64 = 20.0;
+
+const TWO_64: f64 = 18_446_744_073_709_551_616.0;
+
+/// Reports the true bin with weight `T`, each other bin with weight `w`, out of `2^64`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KaryRandomizer {
+    bins: u32,
+    lie_weight: u64,
+    epsilon: Epsilon,
+}
+
+impl KaryRandomizer {
+    /// The randomizer that spends at most `epsilon` and no less than it must: the smallest lie
+    /// weight that floating point can prove to be enough.
+    pub fn new(bins: u32, epsilon: Epsilon) -> Result<Self, RandomizerError> {
+        check_bins(bins)?;
+        let nominal = epsilon.get();
+        if !(nominal > 0.0 && nominal <= MAX_EPSILON) {
+            return Err(RandomizerError::Epsilon(nominal));
+        }
+        // T/w <= e^ε holds if and only if w >= 2^64/(e^ε + k-1). `exp`, the sum and the quotient
+        // err by less than 2^-50 together, so this is above the exact quotient.
+        let quotient = TWO_64 / (nominal.exp() + f64::from(bins - 1));
+        let lie_weight = float_to_weight((quotient * (1.0 + OUTWARD)).ceil());
+        let randomizer = Self::from_parts(bins, lie_weight)?;
+        let realised = randomizer.epsilon.get().min(nominal);
+        Ok(Self { epsilon: Epsilon::new(realised).unwrap_or(epsilon), ..randomizer })
+    }
+
+    /// The randomizer that a manifest describes by its exact integers.
+    pub fn from_parts(bins: u32, lie_weight: u64) -> Result<Self, RandomizerError> {
+        check_bins(bins)?;
+        let impossible = RandomizerError::Weight { weight: lie_weight, bins };
+        let lies = u128::from(lie_weight) * u128::from(bins - 1);
+        let truth = (1_u128 << 64).checked_sub(lies).ok_or(impossible)?;
+        if lie_weight == 0 || truth < u128::from(lie_weight) {
+            return Err(impossible);
+        }
+        let ratio = round_up(to_float(truth) / to_float(lie_weight.into()));
+        let epsilon = Epsilon::new(round_up(ratio.ln())).map_err(|_| impossible)?;
+        Ok(Self { bins, lie_weight, epsilon })
+    }
+
+    /// The number of bins k.
+    pub fn bins(&self) -> u32 {
+        self.bins
+    }
+
+    /// The weight w of each lie, out of `2^64`.
+    pub fn lie_weight(&self) -> u64 {
+        self.lie_weight
+    }
+
+    /// The weight T of the truth, out of `2^64`.
+    pub fn truth_weight(&self) -> u128 {
+        (1 << 64) - u128::from(self.lie_weight) * u128::from(self.bins - 1)
+    }
+
+    /// The privacy loss of one report, rounded up: `ln(T/w)`.
+    pub fn epsilon(&self) -> Epsilon {
+        self.epsilon
+    }
+
+    /// The probability of the truth.
+    pub fn truth_probability(&self) -> f64 {
+        to_float(self.truth_weight()) / TWO_64
+    }
+
+    /// The probability of each lie.
+    pub fn lie_probability(&self) -> f64 {
+        to_float(self.lie_weight.into()) / TWO_64
+    }
+
+    /// Randomizes an answer, once and for good.
+    pub fn randomize(&self, bin: Bin, rng: &mut DeviceRng) -> Result<Randomized, RandomizerError> {
+        Ok(Randomized(self.respond(self.check(bin)?, rng.next_u64())))
+    }
+
+    /// What a device might report; for simulations.
+    pub fn simulate(&self, bin: Bin, rng: &mut SimulationRng) -> Result<Bin, RandomizerError> {
+        Ok(self.respond(self.check(bin)?, rng.next_u64()))
+    }
+
+    fn check(&self, bin: Bin) -> Result<Bin, RandomizerError> {
+        if bin.0 < self.bins {
+            Ok(bin)
+        } else {
+            Err(RandomizerError::NoSuchBin { bin: bin.0, bins: self.bins })
+        }
+    }
+
+    /// The answer to one uniform draw: as many bins further, cyclically, as thresholds are passed.
+    /// Its time depends on the number of bins only.
+    fn respond(&self, bin: Bin, draw: u64) -> Bin {
+        // The truth has the draws below T, and each of the k-1 lies the next w.
+        let mut threshold = 0_u64.wrapping_sub(self.lie_weight.wrapping_mul((self.bins - 1).into()));
+        let mut offset = 0;
+        for _ in 1..self.bins {
+            let below: Choice = threshold.ct_gt(&draw);
+            offset += u32::from((!below).unwrap_u8());
+            threshold = threshold.wrapping_add(self.lie_weight);
+        }
+        let sum = bin.0 + offset;
+        let wraps = sum.ct_gt(&(self.bins - 1));
+        Bin(u32::conditional_select(&sum, &sum.wrapping_sub(self.bins), wraps))
+    }
+}
+
+fn check_bins(bins: u32) -> Result<(), RandomizerError> {
+    if (2..=MAX_BINS).contains(&bins) { Ok(()) } else { Err(RandomizerError::Bins(bins)) }
+}
+
+/// More than the relative error of a few roundings.
+const OUTWARD: f64 = 1.0 / (1_u64 << 50) as f64;
+
+fn round_up(value: f64) -> f64 {
+    value * (1.0 + OUTWARD)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "callers round outward by more than this loses")]
+fn to_float(weight: u128) -> f64 {
+    weight as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a whole number between 0 and 2^63, since e^ε + k-1 is above 2"
+)]
+fn float_to_weight(value: f64) -> u64 {
+    value as u64
+}
+
+#[cfg(test)]
+mod tests;

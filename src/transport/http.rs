@@ -1,0 +1,161 @@
+//! One request, one bounded response.
+
+use crate::dap::{
+    bearer_token::BearerToken,
+    exchange::{Exchange, ExchangeError, Method, Request, Response},
+};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, RETRY_AFTER,
+};
+use std::{error::Error as _, time::Duration};
+use thiserror::Error;
+
+/// An exchange that did not come to its end.
+#[derive(Debug, Error)]
+pub enum TransportError {
+    /// There was no response.
+    #[error("{url} did not answer: {reason}; is it running and reachable from here?")]
+    NoResponse {
+        /// Where the request went.
+        url: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// The response is longer than any right one.
+    #[error("{url} answered with more than {limit} bytes")]
+    TooLong {
+        /// Where the request went.
+        url: String,
+        /// Bytes that the response may have.
+        limit: usize,
+    },
+    /// The exchange needs a token and there is none.
+    #[error("{url} needs a bearer token, and none is configured")]
+    NoToken {
+        /// Where the request would have gone.
+        url: String,
+    },
+    /// There was a response, and it is a refusal or nonsense.
+    #[error("{url}: {source}")]
+    Exchange {
+        /// Where the request went.
+        url: String,
+        /// What the response says.
+        source: ExchangeError,
+    },
+}
+
+impl TransportError {
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoResponse { .. } => true,
+            Self::Exchange { source, .. } => source.is_retryable(),
+            Self::TooLong { .. } | Self::NoToken { .. } => false,
+        }
+    }
+}
+
+/// An HTTP client that keeps its connections.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    client: reqwest::Client,
+}
+
+/// The HTTP client could not be set up.
+#[derive(Debug, Error)]
+#[error("the HTTP client cannot be set up: {0}")]
+pub struct SetupError(#[from] reqwest::Error);
+
+impl HttpClient {
+    /// A client that gives up on a request after `timeout`.
+    pub fn new(timeout: Duration) -> Result<Self, SetupError> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("sottovoce/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(timeout.min(CONNECT_TIMEOUT))
+            .timeout(timeout)
+            // A redirect could carry a report, or a token, to a party nobody chose.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self { client })
+    }
+
+    /// Carries out one exchange. `token` is sent only if the exchange asks for it.
+    pub async fn perform<E: Exchange>(
+        &self,
+        exchange: &E,
+        token: Option<&BearerToken>,
+    ) -> Result<E::Output, TransportError> {
+        let request = exchange.request();
+        let url = request.url.clone();
+        let response = self.send(request, token, exchange.max_response_len()).await?;
+        exchange.read(response).map_err(|source| TransportError::Exchange { url, source })
+    }
+
+    async fn send(
+        &self,
+        request: Request,
+        token: Option<&BearerToken>,
+        limit: usize,
+    ) -> Result<Response, TransportError> {
+        let url = request.url;
+        let no_response = |error: reqwest::Error| TransportError::NoResponse {
+            url: url.clone(),
+            reason: root_cause(&error),
+        };
+        let mut builder = match request.method {
+            Method::Get => self.client.get(&url),
+            Method::Post => self.client.post(&url),
+            Method::Delete => self.client.delete(&url),
+        };
+        if let Some(media_type) = request.media_type {
+            builder = builder.header(CONTENT_TYPE, media_type.to_string());
+        }
+        if request.authorized {
+            let token = token.ok_or_else(|| TransportError::NoToken { url: url.clone() })?;
+            builder = builder.header(AUTHORIZATION, authorization(token));
+        }
+        let builder = builder.header(ACCEPT, "application/ppm-dap, application/problem+json");
+        let mut response = builder.body(request.body).send().await.map_err(no_response)?;
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(no_response)? {
+            if body.len() + chunk.len() > limit {
+                return Err(TransportError::TooLong { url, limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response {
+            status,
+            content_type: text(&headers, &CONTENT_TYPE),
+            location: text(&headers, &LOCATION),
+            retry_after: text(&headers, &RETRY_AFTER),
+            cache_control: text(&headers, &CACHE_CONTROL),
+            body,
+        })
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn authorization(token: &BearerToken) -> HeaderValue {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.secret()))
+        .expect("a token's syntax is that of a header value");
+    value.set_sensitive(true);
+    value
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// The innermost reason, without the URL that each layer would repeat.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.is_timeout() { format!("timed out ({cause})") } else { cause.to_string() }
+}
