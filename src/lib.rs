@@ -2,4 +2,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(feature = "aggregator")]
+pub mod aggregator;
 pub mod dap;

@@ -1,0 +1,3 @@
+//! The servers: what the leader and the helper share.
+
+pub mod store;
