@@ -12,9 +12,9 @@
 //! their buckets; [`close_batch`](Datastore::close_batch) merges the buckets, once. A helper
 //! enters at [`commit_helper_job`](Datastore::commit_helper_job).
 //!
-//! [`sealed`] encrypts secrets before they come here.
+//! [`sqlite`] is the embedded backend, [`sealed`] encrypts secrets before they come here.
 
-#![allow(dead_code, reason = "backends are features")]
+#![cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "backends are features"))]
 
 mod blob;
 mod bucket;
@@ -22,6 +22,10 @@ mod collection;
 mod job;
 pub mod sealed;
 mod segment;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(test)]
+mod suite;
 mod task;
 
 pub use blob::Blob;
