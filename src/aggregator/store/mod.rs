@@ -12,13 +12,15 @@
 //! their buckets; [`close_batch`](Datastore::close_batch) merges the buckets, once. A helper
 //! enters at [`commit_helper_job`](Datastore::commit_helper_job).
 //!
-//! [`sqlite`] is the embedded backend, [`sealed`] encrypts secrets before they come here.
+//! [`sqlite`] is the embedded backend, [`sealed`] encrypts secrets before they come here,
+//! [`faulty`] fails verbs on purpose.
 
 #![cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "backends are features"))]
 
 mod blob;
 mod bucket;
 mod collection;
+pub mod faulty;
 mod job;
 pub mod sealed;
 mod segment;
