@@ -238,7 +238,7 @@ mod tests {
         let sealed = key().seal(Place { table: "task", row: b"1x" }, b"secret").unwrap();
         for place in [
             Place { table: "task", row: b"2x" },
-            Place { table: "key", row: b"1x" },
+            Place { table: "keys", row: b"1x" },
             Place { table: "task1", row: b"x" },
         ] {
             let error = key().open(place, &sealed).unwrap_err();

@@ -60,6 +60,10 @@ pub(crate) fn a_conflict_names_every_report_and_bucket_and_changes_nothing(bench
     assert_eq!(collected, [at(10), at(14)]);
     assert_eq!(store.counts(&task), Ok(before));
     assert_eq!(store.replay_job(&task, &job_id(2)), Ok(None));
+    // A collected bucket alone is enough.
+    let outcome = run_in(&*store, &task, 2, &[4], &[shard(at(12), 1)]);
+    assert_eq!(outcome, HelperOutcome::Conflict { replayed: vec![], collected: vec![at(12)] });
+    assert_eq!(store.counts(&task), Ok(before));
     // The rest goes through: none of it was used up by the conflict.
     assert!(is_committed(&run(&*store, &task, 2, &[4, 5])));
 }

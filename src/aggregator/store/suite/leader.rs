@@ -163,8 +163,9 @@ pub(crate) fn tasks_take_turns(bench: &dyn Bench) {
     let quiet = put(&*store, 2, BatchingMode::TimeInterval);
     upload_singly(&*store, busy, &(0..20).map(|number| (number, 1)).collect::<Vec<_>>());
     upload_singly(&*store, quiet, &[(1, 1)]);
-    let policy = LeasePolicy { limit: 3, linger: Duration::ZERO, ..POLICY };
-    let jobs = store.lease_jobs(NOW, &policy).unwrap();
+    let leave = |limit| LeasePolicy { limit, linger: Duration::ZERO, ..POLICY };
+    assert_eq!(store.lease_jobs(NOW, &leave(1)).unwrap().len(), 1);
+    let jobs = store.lease_jobs(NOW, &leave(3)).unwrap();
     assert_eq!(jobs.iter().map(|job| job.task).collect::<Vec<_>>(), [busy, quiet, busy]);
 }
 
@@ -184,6 +185,7 @@ pub(crate) fn jobs_go_in_the_oldest_batch_with_room(bench: &dyn Bench) {
         let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards };
         store.commit_leader_job(&commit).unwrap();
     }
+    assert_eq!(store.next_batch(&task), Ok(Some(batches[2])), "the older one is not full");
     upload_singly(&*store, task, &(20..24).map(|number| (number, 1)).collect::<Vec<_>>());
     assert_eq!(lease(&*store, NOW)[0].batch, Some(batches[0]));
 }
