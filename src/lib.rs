@@ -1,5 +1,40 @@
 //! sottovoce: hear the users of an LLM app without overhearing any of them.
+//!
+//! Users give feedback; their devices randomize it and split it into secret shares; two
+//! aggregators that do not collude add the shares up over the IETF's Distributed Aggregation
+//! Protocol; a collector sees noisy totals with honest error bars, and nobody sees more.
+//!
+//! A report's life, in reading order:
+//!
+//! 1. [`program`]: what is asked, by one file that every party holds.
+//! 2. `client::report`: an answer is randomized ([`privacy`]), sharded and sealed ([`dap`]).
+//! 3. `aggregator::leader`: uploaded, stored, verified together with `aggregator::helper`.
+//! 4. `collector`: the batch is opened and turned into figures ([`estimate`]).
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `client` | the device: pure Rust, no I/O; builds for `wasm32-unknown-unknown` |
+//! | `uploader` | sends what the client seals |
+//! | `leader`, `helper` | the servers' roles |
+//! | `sqlite` | their embedded storage |
+//! | `collector` | collecting and presenting |
+//! | `full` (default) | all of it, the binaries and the demo |
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
+#[cfg(feature = "aggregator")]
+pub mod aggregator;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "collector")]
+pub mod collector;
+#[cfg(feature = "command-line")]
+pub mod command_line;
 pub mod dap;
+#[cfg(feature = "full")]
+pub mod demo;
+pub mod estimate;
+pub mod privacy;
+pub mod program;
+#[cfg(feature = "transport")]
+pub mod transport;

@@ -1,0 +1,127 @@
+//! Aggregation jobs (§4.5): what the leader leases and commits, what the helper commits and
+//! replays.
+
+use super::{Blob, BucketKey, BucketShard, Durable, Segment};
+use crate::dap::{
+    ids::{AggregationJobId, BatchId, NoRandomness, ReportId, TaskId},
+    time::Time,
+};
+use rand::{TryRng, rngs::SysRng};
+use std::time::Duration;
+
+/// How jobs are made and for how long they are lent.
+#[derive(Clone, Copy, Debug)]
+pub struct LeasePolicy {
+    /// How long a job is the caller's; after that another may take it.
+    pub lease_for: Duration,
+    /// Reports at which a job is full. A single segment may be larger.
+    pub max_reports: u64,
+    /// Bytes at which a job is full. A single segment may be larger.
+    pub max_bytes: u64,
+    /// How long a report may wait for company before a job leaves without being full.
+    pub linger: Duration,
+    /// Most jobs to lease in one call.
+    pub limit: usize,
+}
+
+/// Names one of the leader's jobs in this store. The peer never learns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JobId(pub(super) i64);
+
+impl std::fmt::Display for JobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Fences off those who held the job before: each lease has another random token, and only the
+/// current one may end the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseToken(pub(super) [u8; 16]);
+
+impl LeaseToken {
+    pub(super) fn random() -> Result<Self, NoRandomness> {
+        let mut bytes = [0; 16];
+        SysRng.try_fill_bytes(&mut bytes).map_err(|_| NoRandomness)?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A job of the leader, lent to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeasedJob {
+    /// Its task.
+    pub task: TaskId,
+    /// Names the job in later calls.
+    pub job: JobId,
+    /// Proves in later calls that the job is still the caller's.
+    pub lease: LeaseToken,
+    /// 1 at first, one more each time it is leased again.
+    pub attempt: u32,
+    /// The batch that its reports go in, if the task is leader-selected.
+    pub batch: Option<BatchId>,
+    /// The reports. The same at every attempt, in the same order.
+    pub segments: Vec<Segment>,
+}
+
+impl LeasedJob {
+    /// The reports of all segments, each with its time.
+    pub fn reports(&self) -> impl Iterator<Item = (Time, &[u8])> {
+        self.segments.iter().flat_map(Segment::reports)
+    }
+}
+
+/// The end of a leader's job.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaderCommit<'a> {
+    /// The job.
+    pub job: JobId,
+    /// The caller's lease of it.
+    pub lease: LeaseToken,
+    /// What its verified reports add to their buckets.
+    pub shards: &'a [BucketShard],
+}
+
+/// The whole of a helper's job.
+#[derive(Clone, Copy, Debug)]
+pub struct HelperJob<'a> {
+    /// Its task.
+    pub task: &'a TaskId,
+    /// Its ID, derived from the request.
+    pub id: &'a AggregationJobId,
+    /// SHA-256 of the request.
+    pub request_digest: &'a [u8; 32],
+    /// Each report that is committed, with its time. No ID twice.
+    pub reports: &'a [(ReportId, Time)],
+    /// What those reports add to their buckets.
+    pub shards: &'a [BucketShard],
+    /// Encoded response, to be given again if the request comes again.
+    pub response: &'a [u8],
+}
+
+/// What became of a helper's job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum HelperOutcome {
+    /// Committed: the response may be sent.
+    Committed(Durable),
+    /// A job of this ID was committed before: send its response instead.
+    AlreadyDone(StoredJob),
+    /// Nothing was committed. Reject the reports named (`report_replayed`, `batch_collected`)
+    /// and commit the rest; another replica may cause a new conflict, so do so in a loop.
+    Conflict {
+        /// Reports that were committed before, or stand twice in this job.
+        replayed: Vec<ReportId>,
+        /// Buckets that have been collected.
+        collected: Vec<BucketKey>,
+    },
+}
+
+/// A helper's job that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredJob {
+    /// SHA-256 of the request that made it.
+    pub request_digest: [u8; 32],
+    /// Encoded response.
+    pub response: Blob,
+}

@@ -1,0 +1,289 @@
+//! What an aggregator must not forget: few verbs over opaque blobs.
+//!
+//! Each verb of [`Datastore`] is a whole transaction: a caller never holds one open, so no
+//! invariant is spread over call sites. The store knows tasks, report IDs, ranges of buckets and
+//! leases; of shares, requests and responses it sees bytes. It has no clock (`now` is an
+//! argument), no VDAF and no policy, and keeps nothing in memory that another replica over the
+//! same database would miss.
+//!
+//! A report's life in here: [`accept_reports`](Datastore::accept_reports) packs it into a
+//! [`Segment`]; [`lease_jobs`](Datastore::lease_jobs) puts segments into a job;
+//! [`commit_leader_job`](Datastore::commit_leader_job) replaces the segments by what they add to
+//! their buckets; [`close_batch`](Datastore::close_batch) merges the buckets, once. A helper
+//! enters at [`commit_helper_job`](Datastore::commit_helper_job).
+//!
+//! [`sqlite`] is the embedded backend, [`sealed`] encrypts secrets before they come here,
+//! [`faulty`] fails verbs on purpose.
+
+#![cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "backends are features"))]
+
+mod blob;
+mod bucket;
+mod collection;
+pub mod faulty;
+mod job;
+pub mod sealed;
+mod segment;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(test)]
+mod suite;
+mod task;
+
+pub use blob::Blob;
+pub use bucket::{BucketKey, BucketRange, BucketShard};
+pub use collection::{
+    Closed, Closing, CollectionId, CollectionState, Decide, NewCollection, Outcome,
+    PendingCollection, Started, Then, Wanted,
+};
+pub use job::{
+    HelperJob, HelperOutcome, JobId, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, StoredJob,
+};
+pub use segment::{Segment, UploadBatch};
+pub use task::{BatchingMode, Counts, KeyRecord, Put, TaskRecord, Timestamp};
+
+use crate::dap::ids::{AggregationJobId, BatchId, NoRandomness, TaskId};
+use thiserror::Error;
+
+/// The aggregators' memory.
+///
+/// Every verb is atomic, and isolated as if verbs ran one after another. When a verb returns
+/// `Ok`, what it changed survives a crash of the process and of the machine. When it returns
+/// [`StoreError::Unavailable`], nobody knows whether it happened: call it again, which each verb
+/// allows as it says. After any other error nothing has changed.
+///
+/// Verbs block (on the disk, on each other): call them from threads that may. Any number of
+/// threads may share a store, and any number of processes a database.
+///
+/// Verbs that name a task fail with [`StoreError::UnknownTask`] if it was never put.
+pub trait Datastore: Send + Sync {
+    /// Adds a task. Idempotent for the same mode and public part (the sealed part kept is the
+    /// first one); the same ID with others is [`StoreError::TaskConflict`].
+    fn put_task(&self, task: &TaskRecord) -> Result<Put, StoreError>;
+
+    /// A task by its ID.
+    fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError>;
+
+    /// All tasks, in the order in which they were added.
+    fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// Adds an HPKE key pair. Idempotent for the same public part (the sealed part kept is the
+    /// first one); the same ID with another is [`StoreError::KeyConflict`].
+    fn put_key(&self, key: &KeyRecord) -> Result<Put, StoreError>;
+
+    /// All HPKE key pairs, oldest first.
+    fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Takes in uploads of any tasks, all in one transaction: callers gather many (§4.4.2.2).
+    ///
+    /// Answers for each report in its place. A report whose ID was ever accepted for the task,
+    /// in this call too, is [`Refusal::Replayed`]; one whose batch has been collected is
+    /// [`Refusal::BatchCollected`]. The others wait for a job. Idempotent: what was accepted is
+    /// `Replayed` when it comes again.
+    fn accept_reports(
+        &self,
+        now: Timestamp,
+        uploads: &[UploadBatch],
+    ) -> Result<Vec<Vec<Acceptance>>, StoreError>;
+
+    /// Lends the leader's jobs: those whose lease ran out (of a worker that died, or that
+    /// released it), then new ones.
+    ///
+    /// A job is leased again with the same reports in the same order and the same batch, since
+    /// the helper may have committed it already and recognises it by its request, byte for byte.
+    /// So what the leader sends must depend on nothing else that may change.
+    ///
+    /// A new job is one or more whole segments of a task. It is made when it is full, when its
+    /// oldest report has waited for `linger`, or when a pending collection waits for one of its
+    /// reports. Reports that arrived for a batch after its collection was asked for wait until
+    /// the collection is over, or is refused once: otherwise one device that keeps sending could
+    /// keep a batch from ever being closed. If it was closed, they are dropped and counted.
+    /// A segment whose job was abandoned travels alone, so that it cannot fail others.
+    ///
+    /// Jobs of a leader-selected task go in the oldest batch that would not reach its target
+    /// with what is in flight, else in a new one. Tasks take turns. Not idempotent: a caller
+    /// that loses the answer gets the jobs again when their leases end.
+    fn lease_jobs(
+        &self,
+        now: Timestamp,
+        policy: &LeasePolicy,
+    ) -> Result<Vec<LeasedJob>, StoreError>;
+
+    /// Ends a job: its shards are added to their buckets, its reports are gone, its IDs stay.
+    ///
+    /// Fails with [`StoreError::StaleLease`] if the lease is not the job's current one, also if
+    /// the job is over (a retry of a commit that happened); with [`StoreError::Collected`] if a
+    /// bucket has been collected, which leasing and closing rule out. An expired lease that
+    /// nobody took over is still current.
+    fn commit_leader_job(&self, commit: &LeaderCommit<'_>) -> Result<(), StoreError>;
+
+    /// Gives a job back, to be leased again with the same reports, but not before `retry_at`:
+    /// the peer did not answer, or it is not known what it did. `StaleLease` as for a commit.
+    fn release_job(
+        &self,
+        job: JobId,
+        lease: LeaseToken,
+        retry_at: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Dissolves a job (§4.5.5): its segments wait again, for other jobs. After
+    /// [`MAX_ABANDONED`] times a segment is stuck: kept and counted, but left out of jobs and
+    /// waited for by no collection. `StaleLease` as for a commit.
+    ///
+    /// Only for a job that the helper has definitely not committed. Reports of a job that it has
+    /// would be replays in any other, and the two shares of their batch would differ for good.
+    fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError>;
+
+    /// Commits a helper's job: report IDs, shards and response, all or nothing (§4.5.4.3).
+    /// Idempotent: a job of the same ID is [`HelperOutcome::AlreadyDone`].
+    fn commit_helper_job(
+        &self,
+        now: Timestamp,
+        job: &HelperJob<'_>,
+    ) -> Result<HelperOutcome, StoreError>;
+
+    /// What was answered to a job of the helper, to be answered again.
+    fn replay_job(
+        &self,
+        task: &TaskId,
+        id: &AggregationJobId,
+    ) -> Result<Option<StoredJob>, StoreError>;
+
+    /// Forgets a helper's response (§4.5.5). The report IDs and shards stay. Idempotent.
+    fn delete_job(&self, task: &TaskId, id: &AggregationJobId) -> Result<(), StoreError>;
+
+    /// Asks for a collection (leader). Idempotent by the request's bytes, until the collection
+    /// is deleted: then an identical request is a new one, as a leader-selected query must be.
+    ///
+    /// `id_for` derives the ID from how many identical requests were deleted before; another
+    /// number must give another ID, else [`StoreError::CollectionIdTaken`]. A collection that
+    /// failed without closing a batch, or reopened it, becomes pending again.
+    fn start_collection(
+        &self,
+        now: Timestamp,
+        new: &NewCollection<'_>,
+        id_for: &dyn Fn(u64) -> CollectionId,
+    ) -> Result<Started, StoreError>;
+
+    /// Collections that are pending or closed, longest due first, at most `limit`. Those
+    /// returned are not due again before `retry_at`: a soft lease that spares replicas work.
+    /// Two that work on one collection do no harm, since closing and finishing are idempotent.
+    fn pending_collections(
+        &self,
+        now: Timestamp,
+        retry_at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PendingCollection>, StoreError>;
+
+    /// The oldest leader-selected batch that is full, still open and without jobs in flight.
+    /// Claims nothing: of two collections that close it, one is told `Overlap` and asks again.
+    fn next_batch(&self, task: &TaskId) -> Result<Option<BatchId>, StoreError>;
+
+    /// Closes a batch: from then on its buckets count as collected and take no report. `decide`
+    /// sees every shard of the batch in the same transaction, so nothing can come in between.
+    ///
+    /// Waits for nothing: [`Closed::Busy`] as long as a job in flight or a report that waited
+    /// when the collection was asked for may belong to the batch. Idempotent: the same
+    /// collection gets the blob that was kept, and `decide` is not called.
+    fn close_batch(
+        &self,
+        now: Timestamp,
+        closing: &Closing<'_>,
+        decide: &mut Decide<'_>,
+    ) -> Result<Closed, StoreError>;
+
+    /// Ends a collection (leader) and returns its state. The first end stands: a later call
+    /// changes nothing and returns what it finds. Fails with [`StoreError::UnknownCollection`],
+    /// or [`StoreError::NotClosed`] for a result without a closed batch.
+    fn finish_collection(
+        &self,
+        task: &TaskId,
+        id: CollectionId,
+        outcome: &Outcome,
+    ) -> Result<CollectionState, StoreError>;
+
+    /// How far a collection is.
+    fn collection(
+        &self,
+        task: &TaskId,
+        id: CollectionId,
+    ) -> Result<Option<CollectionState>, StoreError>;
+
+    /// Forgets a collection's request, blobs and shards (§4.6.3, §4.6.5), never that its batch
+    /// was closed. Idempotent; nothing for one that does not exist.
+    fn delete_collection(&self, task: &TaskId, id: CollectionId) -> Result<(), StoreError>;
+
+    /// Figures about a task.
+    fn counts(&self, task: &TaskId) -> Result<Counts, StoreError>;
+}
+
+/// Proof that a store call has committed. Only the store makes one, so an upload or a job can
+/// only be acknowledged once it survives a power loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durable(());
+
+impl Durable {
+    /// For the line after a commit, in a backend.
+    fn committed() -> Self {
+        Self(())
+    }
+}
+
+/// Whether an uploaded report is kept, and if not, why.
+pub type Acceptance = Result<Durable, Refusal>;
+
+/// Why an uploaded report is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A report of this ID was accepted before.
+    Replayed,
+    /// The report's batch has been collected.
+    BatchCollected,
+}
+
+/// Why a verb did not do its work. Safe to log: no variant holds a share or a key.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// The task was never put.
+    #[error("the store has no task {0}; add it first")]
+    UnknownTask(TaskId),
+    /// Another task has the ID.
+    #[error("task {0} is already there with another configuration; a changed task needs a new ID")]
+    TaskConflict(TaskId),
+    /// Another key has the ID.
+    #[error("HPKE key {0} is already there with another public key; choose a free ID")]
+    KeyConflict(u8),
+    /// The job has been leased again since, or is over.
+    #[error("the lease of job {0} is no longer the current one; drop the job and lease again")]
+    StaleLease(JobId),
+    /// Reports of a leader's job belong to a collected batch.
+    #[error("buckets {0:?} were collected while the job was in flight; nothing was committed")]
+    Collected(Vec<BucketKey>),
+    /// There is no such collection.
+    #[error("the task has no such collection; start it first")]
+    UnknownCollection,
+    /// A collection cannot have a result before its batch is closed.
+    #[error("the collection's batch is not closed; close it before giving a result")]
+    NotClosed,
+    /// The caller's ID for a new collection names an older one.
+    #[error("the ID of the new collection is taken; derive it from the generation too")]
+    CollectionIdTaken,
+    /// No random bytes for a lease or a batch ID.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// What is stored cannot be what was written.
+    #[error("the database is damaged: {what}; restore it from a backup")]
+    Corrupt {
+        /// What was found wrong.
+        what: String,
+    },
+    /// The database did not answer, or the disk is full or failing.
+    #[error("the database failed: {what}; check its disk and who else uses it, then try again")]
+    Unavailable {
+        /// What it said.
+        what: String,
+    },
+}
+
+/// How often the job of a segment may be abandoned before the segment is stuck.
+pub const MAX_ABANDONED: u32 = 3;

@@ -1,0 +1,272 @@
+//! Waiting reports, packed: one row of the database holds many.
+//!
+//! A report is `time (8 bytes) || length (4 bytes) || bytes`, and a segment is reports end to
+//! end. Uploads are packed as they are gathered, copied once into a segment, and read again only
+//! as slices of the whole, so no step costs an allocation or a row per report.
+
+use super::StoreError;
+use crate::dap::{
+    codec::{DecodeError, LengthError, Reader, U32},
+    ids::{ReportId, TaskId},
+    time::Time,
+};
+use std::fmt;
+
+/// Reports of one task on their way into the store, in the order of the upload request.
+#[derive(Clone)]
+pub struct UploadBatch {
+    task: TaskId,
+    entries: Vec<Entry>,
+    packed: Vec<u8>,
+}
+
+/// One report of an upload: what the store looks at, and where the rest is.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) id: ReportId,
+    pub(super) time: Time,
+    end: usize,
+}
+
+impl UploadBatch {
+    /// An upload of no reports yet.
+    pub fn new(task: TaskId) -> Self {
+        Self { task, entries: Vec::new(), packed: Vec::new() }
+    }
+
+    /// Adds a report; fails only for one of more than `2^32-1` bytes.
+    pub fn push(&mut self, id: ReportId, time: Time, report: &[u8]) -> Result<(), LengthError> {
+        let len = u32::try_from(report.len()).map_err(|_| LengthError {
+            len: report.len(),
+            min: 0,
+            max: U32,
+        })?;
+        self.packed.extend_from_slice(&time.0.to_be_bytes());
+        self.packed.extend_from_slice(&len.to_be_bytes());
+        self.packed.extend_from_slice(report);
+        self.entries.push(Entry { id, time, end: self.packed.len() });
+        Ok(())
+    }
+
+    /// The task of all the reports.
+    pub fn task(&self) -> &TaskId {
+        &self.task
+    }
+
+    /// Number of reports.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no report.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Size in memory, in bytes: for bounding what a group commit gathers.
+    pub fn bytes(&self) -> usize {
+        self.packed.len() + self.entries.len() * size_of::<Entry>()
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The packed form of the report at `index`.
+    pub(super) fn packed(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.entries[before].end);
+        &self.packed[start..self.entries[index].end]
+    }
+}
+
+impl fmt::Debug for UploadBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UploadBatch({}, {} reports)", self.task, self.entries.len())
+    }
+}
+
+/// Reports read back, in the order in which they were accepted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Segment {
+    body: Vec<u8>,
+    reports: usize,
+}
+
+impl Segment {
+    /// Checks the whole segment, so that reading its reports cannot fail.
+    pub(super) fn from_stored(body: Vec<u8>) -> Result<Self, StoreError> {
+        let mut reader = Reader::new(&body);
+        let mut reports = 0;
+        while !reader.is_empty() {
+            read_report(&mut reader).map_err(|error| StoreError::Corrupt {
+                what: format!("a segment of waiting reports ({error})"),
+            })?;
+            reports += 1;
+        }
+        Ok(Self { body, reports })
+    }
+
+    /// The reports, each with its time.
+    pub fn reports(&self) -> impl Iterator<Item = (Time, &[u8])> {
+        let mut reader = Reader::new(&self.body);
+        std::iter::from_fn(
+            move || {
+                if reader.is_empty() { None } else { read_report(&mut reader).ok() }
+            },
+        )
+    }
+
+    /// Number of reports.
+    pub fn len(&self) -> usize {
+        self.reports
+    }
+
+    /// Whether there is no report.
+    pub fn is_empty(&self) -> bool {
+        self.reports == 0
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Segment({} reports)", self.reports)
+    }
+}
+
+/// Fills segments up to [`SEGMENT_REPORTS`] and [`SEGMENT_BYTES`].
+#[derive(Default)]
+pub(super) struct Packer {
+    open: Option<Packed>,
+}
+
+/// A segment ready to be written.
+pub(super) struct Packed {
+    pub(super) body: Vec<u8>,
+    pub(super) reports: usize,
+    pub(super) first: Time,
+    pub(super) last: Time,
+}
+
+impl Packer {
+    /// Adds a packed report; returns the segment that it did not fit in any more.
+    pub(super) fn add(&mut self, time: Time, packed: &[u8]) -> Option<Packed> {
+        let full = self.open.take_if(|open| {
+            open.reports >= SEGMENT_REPORTS || open.body.len() + packed.len() > SEGMENT_BYTES
+        });
+        let open = self.open.get_or_insert_with(|| Packed {
+            body: Vec::new(),
+            reports: 0,
+            first: time,
+            last: time,
+        });
+        open.body.extend_from_slice(packed);
+        open.reports += 1;
+        open.first = open.first.min(time);
+        open.last = open.last.max(time);
+        full
+    }
+
+    /// The last segment.
+    pub(super) fn finish(self) -> Option<Packed> {
+        self.open
+    }
+}
+
+/// Packs again the reports of `segment` that `keep` wants; `None` if there are none.
+pub(super) fn filter(segment: &Segment, mut keep: impl FnMut(Time) -> bool) -> Option<Packed> {
+    let mut kept = Packer::default();
+    let mut rest = Reader::new(segment.body());
+    for (time, report) in segment.reports() {
+        // Copies the packed form, which the report's length tells.
+        let packed = rest.take("a packed report", HEADER + report.len()).ok()?;
+        if keep(time) {
+            kept.add(time, packed);
+        }
+    }
+    kept.finish()
+}
+
+fn read_report<'a>(reader: &mut Reader<'a>) -> Result<(Time, &'a [u8]), DecodeError> {
+    let time = Time(reader.u64("a report's time")?);
+    let len = reader.u32("a report's length")?;
+    Ok((time, reader.take("a report", len as usize)?))
+}
+
+/// Most reports in one segment: a usual aggregation job.
+pub(super) const SEGMENT_REPORTS: usize = 512;
+/// Most bytes in one segment, unless a single report is larger.
+pub(super) const SEGMENT_BYTES: usize = 4 << 20;
+/// Bytes in front of each report.
+const HEADER: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pack(reports: &[(u64, Vec<u8>)]) -> Vec<Packed> {
+        let mut batch = UploadBatch::new(TaskId::new([1; 32]));
+        for (time, bytes) in reports {
+            batch.push(ReportId::new([0; 16]), Time(*time), bytes).unwrap();
+        }
+        let mut packer = Packer::default();
+        let entries = batch.entries().iter().enumerate();
+        let mut done =
+            entries.filter_map(|(i, e)| packer.add(e.time, batch.packed(i))).collect::<Vec<_>>();
+        done.extend(packer.finish());
+        done
+    }
+
+    #[test]
+    fn a_segment_cut_short_is_corrupt() {
+        let body = pack(&[(7, vec![1, 2, 3])]).remove(0).body;
+        assert!(Segment::from_stored(body.clone()).is_ok());
+        for len in 1..body.len() {
+            let cut = Segment::from_stored(body[..len].to_vec());
+            assert!(matches!(cut, Err(StoreError::Corrupt { .. })), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_segment_is_bounded_by_reports_and_by_bytes() {
+        let many = pack(&vec![(1, vec![0; 4]); SEGMENT_REPORTS + 1]);
+        assert_eq!(many.iter().map(|s| s.reports).collect::<Vec<_>>(), [SEGMENT_REPORTS, 1]);
+        let large = pack(&vec![(1, vec![0; SEGMENT_BYTES / 2]); 3]);
+        assert_eq!(large.iter().map(|s| s.reports).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_is_read_back_in_order(
+            reports in prop::collection::vec((any::<u64>(), prop::collection::vec(any::<u8>(), 0..50)), 1..600)
+        ) {
+            let mut found = Vec::new();
+            for packed in pack(&reports) {
+                let segment = Segment::from_stored(packed.body).unwrap();
+                prop_assert_eq!(segment.len(), packed.reports);
+                let times = segment.reports().map(|(time, _)| time).collect::<Vec<_>>();
+                prop_assert_eq!(times.iter().min(), Some(&packed.first));
+                prop_assert_eq!(times.iter().max(), Some(&packed.last));
+                found.extend(segment.reports().map(|(time, bytes)| (time.0, bytes.to_vec())));
+            }
+            prop_assert_eq!(found, reports);
+        }
+
+        #[test]
+        fn filtering_keeps_exactly_the_wanted_reports(
+            reports in prop::collection::vec((0u64..4, prop::collection::vec(any::<u8>(), 0..9)), 1..50)
+        ) {
+            let segment = Segment::from_stored(pack(&reports).remove(0).body).unwrap();
+            let kept = filter(&segment, |time| time.0 != 2).map_or(Vec::new(), |packed| {
+                let segment = Segment::from_stored(packed.body).unwrap();
+                segment.reports().map(|(time, bytes)| (time.0, bytes.to_vec())).collect()
+            });
+            let wanted: Vec<_> = reports.into_iter().filter(|(time, _)| *time != 2).collect();
+            prop_assert_eq!(kept, wanted);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The ends of jobs: the leader's three, and the helper's one.
+
+use super::{is_collected, stored, task_row};
+use crate::aggregator::store::{
+    BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken,
+    MAX_ABANDONED, StoreError, StoredJob, Timestamp, bucket::time_key, sqlite::tasks::blob,
+};
+use crate::dap::ids::{AggregationJobId, TaskId};
+use rusqlite::{OptionalExtension, Transaction};
+
+pub(super) fn commit_leader_job(
+    tx: &Transaction<'_>,
+    commit: &LeaderCommit<'_>,
+) -> Result<(), StoreError> {
+    let job = leased(tx, commit.job, commit.lease)?;
+    let collected = collected_buckets(tx, job.task, commit.shards)?;
+    if !collected.is_empty() {
+        return Err(StoreError::Collected(collected));
+    }
+    insert_shards(tx, job.task, commit.shards)?;
+    tx.prepare_cached("DELETE FROM segments WHERE job = ?1")?.execute([commit.job.0])?;
+    tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([commit.job.0])?;
+    if let Some(batch) = job.batch { mark_if_full(tx, job.task, &batch) } else { Ok(()) }
+}
+
+pub(super) fn release_job(
+    tx: &Transaction<'_>,
+    job: JobId,
+    lease: LeaseToken,
+    retry_at: Timestamp,
+) -> Result<(), StoreError> {
+    leased(tx, job, lease)?;
+    // A token that nobody holds: whoever gave the job back cannot end it any more.
+    tx.prepare_cached("UPDATE jobs SET lease = ?2, leased_until = ?3 WHERE key = ?1")?
+        .execute((job.0, LeaseToken::random()?.0, stored(retry_at.0)))?;
+    Ok(())
+}
+
+pub(super) fn abandon_job(
+    tx: &Transaction<'_>,
+    job: JobId,
+    lease: LeaseToken,
+) -> Result<(), StoreError> {
+    leased(tx, job, lease)?;
+    tx.prepare_cached(
+        "UPDATE segments SET job = NULL, abandoned = abandoned + 1, stuck = abandoned + 1 >= ?2
+         WHERE job = ?1",
+    )?
+    .execute((job.0, MAX_ABANDONED))?;
+    tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([job.0])?;
+    Ok(())
+}
+
+/// What ending a job needs of it.
+struct Job {
+    task: i64,
+    batch: Option<Vec<u8>>,
+}
+
+/// The job, if the lease is its current one.
+fn leased(tx: &Transaction<'_>, job: JobId, lease: LeaseToken) -> Result<Job, StoreError> {
+    let sql = "SELECT task, batch FROM jobs WHERE key = ?1 AND lease = ?2";
+    let found = tx
+        .prepare_cached(sql)?
+        .query_row((job.0, lease.0), |row| Ok(Job { task: row.get(0)?, batch: row.get(1)? }));
+    found.optional()?.ok_or(StoreError::StaleLease(job))
+}
+
+/// Sets a leader-selected batch's state by its verified reports: 1 from the target on. A batch
+/// that is closed stays so.
+fn mark_if_full(tx: &Transaction<'_>, task: i64, batch: &[u8]) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "UPDATE batches SET state = 1 WHERE task = ?1 AND id = ?2 AND state = 0 AND
+            (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1 AND bucket = ?2) >=
+            (SELECT target FROM tasks WHERE key = ?1)",
+    )?
+    .execute((task, batch))?;
+    Ok(())
+}
+
+/// Writes all of a helper's job, or says why it cannot stand; the caller then rolls back.
+pub(super) fn insert_helper_job(
+    tx: &Transaction<'_>,
+    now: Timestamp,
+    job: &HelperJob<'_>,
+) -> Result<Option<HelperOutcome>, StoreError> {
+    let task = task_row(tx, job.task)?.key;
+    if let Some(done) = replay_job(tx, task, job.id)? {
+        return Ok(Some(HelperOutcome::AlreadyDone(done)));
+    }
+    let collected = collected_buckets(tx, task, job.shards)?;
+    let mut replayed = Vec::new();
+    // In the order of the table, so that neighbours share a page.
+    let mut sorted = job.reports.to_vec();
+    sorted.sort_unstable();
+    let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO aggregated VALUES (?1, ?2, ?3)")?;
+    for (id, time) in sorted {
+        if insert.execute((task, id.as_bytes(), stored(time.0)))? == 0 {
+            replayed.push(id);
+        }
+    }
+    if !(replayed.is_empty() && collected.is_empty()) {
+        return Ok(Some(HelperOutcome::Conflict { replayed, collected }));
+    }
+    insert_shards(tx, task, job.shards)?;
+    tx.prepare_cached(
+        "INSERT INTO helper_jobs (task, id, added, digest, response) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((task, job.id.as_bytes(), stored(now.0), job.request_digest, job.response))?;
+    Ok(None)
+}
+
+pub(super) fn replay_job(
+    tx: &Transaction<'_>,
+    task: i64,
+    id: &AggregationJobId,
+) -> Result<Option<StoredJob>, StoreError> {
+    let sql = "SELECT digest, response FROM helper_jobs WHERE task = ?1 AND id = ?2";
+    let found = tx.prepare_cached(sql)?.query_row((task, id.as_bytes()), |row| {
+        Ok(StoredJob { request_digest: row.get(0)?, response: blob(row, 1)? })
+    });
+    Ok(found.optional()?)
+}
+
+pub(super) fn delete_job(
+    tx: &Transaction<'_>,
+    task: &TaskId,
+    id: &AggregationJobId,
+) -> Result<(), StoreError> {
+    let task = task_row(tx, task)?.key;
+    tx.prepare_cached("DELETE FROM helper_jobs WHERE task = ?1 AND id = ?2")?
+        .execute((task, id.as_bytes()))?;
+    Ok(())
+}
+
+fn insert_shards(
+    tx: &Transaction<'_>,
+    task: i64,
+    shards: &[BucketShard],
+) -> Result<(), StoreError> {
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO shards (task, bucket, reports, checksum, first, last, share)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for shard in shards {
+        insert.execute((
+            task,
+            shard.key.as_bytes(),
+            stored(shard.reports),
+            shard.checksum,
+            time_key(shard.first),
+            time_key(shard.last),
+            &*shard.share,
+        ))?;
+    }
+    Ok(())
+}
+
+fn collected_buckets(
+    tx: &Transaction<'_>,
+    task: i64,
+    shards: &[BucketShard],
+) -> Result<Vec<BucketKey>, StoreError> {
+    let mut collected = Vec::new();
+    for shard in shards {
+        let key = shard.key.as_bytes();
+        if is_collected(tx, task, key, key)? {
+            collected.push(shard.key.clone());
+        }
+    }
+    Ok(collected)
+}

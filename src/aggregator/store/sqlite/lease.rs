@@ -1,0 +1,308 @@
+//! The leader's jobs: which segments travel together, and who has them.
+
+use super::{from_stored, is_collected, mode, stored};
+use crate::aggregator::store::{
+    BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, StoreError, Timestamp,
+    bucket::time_key, segment,
+};
+use crate::dap::{
+    ids::{BatchId, TaskId},
+    time::Time,
+};
+use rusqlite::{OptionalExtension, Row, Transaction};
+use std::collections::VecDeque;
+
+pub(super) fn lease_jobs(
+    tx: &Transaction<'_>,
+    now: Timestamp,
+    policy: &LeasePolicy,
+) -> Result<Vec<LeasedJob>, StoreError> {
+    let mut jobs = lease_again(tx, now, policy)?;
+    let mut plans = Vec::new();
+    for task in waiting_tasks(tx)? {
+        let heads = waiting_segments(tx, task.key)?;
+        plans.push((task, plan(heads, now, policy)));
+    }
+    // Tasks take turns, so that a busy one does not hold up the others.
+    while jobs.len() < policy.limit {
+        plans.retain(|(_, jobs)| !jobs.is_empty());
+        if plans.is_empty() {
+            break;
+        }
+        for (task, planned) in &mut plans {
+            if jobs.len() < policy.limit
+                && let Some(heads) = planned.pop_front()
+            {
+                jobs.extend(new_job(tx, now, policy, task, &heads)?);
+            }
+        }
+    }
+    Ok(jobs)
+}
+
+/// Killed here or anywhere before its commit, a job is leased and uncommitted: its lease runs
+/// out and this finds it.
+fn lease_again(
+    tx: &Transaction<'_>,
+    now: Timestamp,
+    policy: &LeasePolicy,
+) -> Result<Vec<LeasedJob>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT jobs.key, tasks.id, attempt + 1, batch FROM jobs JOIN tasks ON tasks.key = task
+         WHERE leased_until <= ?1 ORDER BY leased_until, jobs.key LIMIT ?2",
+    )?;
+    let rows = statement.query_map((stored(now.0), stored(policy.limit as u64)), |row| {
+        let batch = row.get::<_, Option<[u8; 32]>>(3)?.map(BatchId::new);
+        Ok((row.get::<_, i64>(0)?, TaskId::new(row.get(1)?), row.get(2)?, batch))
+    })?;
+    let mut jobs = Vec::new();
+    for found in rows.collect::<Result<Vec<_>, _>>()? {
+        let (key, task, attempt, batch) = found;
+        let lease = LeaseToken::random()?;
+        let until = stored(now.after(policy.lease_for).0);
+        tx.prepare_cached(
+            "UPDATE jobs SET lease = ?2, leased_until = ?3, attempt = ?4 WHERE key = ?1",
+        )?
+        .execute((key, lease.0, until, attempt))?;
+        let segments = segments_of(tx, key)?;
+        jobs.push(LeasedJob { task, job: JobId(key), lease, attempt, batch, segments });
+    }
+    Ok(jobs)
+}
+
+fn segments_of(tx: &Transaction<'_>, job: i64) -> Result<Vec<Segment>, StoreError> {
+    let sql = "SELECT body FROM segments WHERE job = ?1 ORDER BY key";
+    let mut statement = tx.prepare_cached(sql)?;
+    let bodies = statement.query_map([job], |row| row.get(0))?;
+    bodies.map(|body| Segment::from_stored(body?)).collect()
+}
+
+/// A task that has waiting segments.
+struct Waiting {
+    key: i64,
+    id: TaskId,
+    mode: BatchingMode,
+}
+
+/// Tasks with waiting segments, the longest waiting first.
+fn waiting_tasks(tx: &Transaction<'_>) -> Result<Vec<Waiting>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT key, id, target,
+            (SELECT min(key) FROM segments WHERE task = tasks.key AND job IS NULL AND stuck = 0)
+            AS oldest
+         FROM tasks WHERE oldest IS NOT NULL ORDER BY oldest",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(Waiting { key: row.get(0)?, id: TaskId::new(row.get(1)?), mode: mode(row.get(2)?) })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A waiting segment without its reports.
+#[derive(Clone, Copy)]
+struct Head {
+    key: i64,
+    reports: u64,
+    bytes: u64,
+    arrived: Timestamp,
+    abandoned: bool,
+    /// A pending collection waits for it.
+    urgent: bool,
+}
+
+/// The oldest waiting segments of a task, without those that arrived too late for a pending
+/// collection of their batch: they wait for its end.
+fn waiting_segments(tx: &Transaction<'_>, task: i64) -> Result<Vec<Head>, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT s.key, s.reports, s.bytes, s.arrived, s.abandoned > 0, EXISTS (
+             SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
+             AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high)))
+         FROM segments s WHERE s.task = ?1 AND s.job IS NULL AND s.stuck = 0 AND NOT EXISTS (
+             SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
+             AND c.low <= s.last AND s.first < c.high AND c.cut < s.key)
+         ORDER BY s.key LIMIT ?2",
+    )?;
+    let rows = statement.query_map((task, MAX_HEADS), head)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn head(row: &Row<'_>) -> rusqlite::Result<Head> {
+    Ok(Head {
+        key: row.get(0)?,
+        reports: from_stored(row.get(1)?),
+        bytes: from_stored(row.get(2)?),
+        arrived: Timestamp(from_stored(row.get(3)?)),
+        abandoned: row.get(4)?,
+        urgent: row.get(5)?,
+    })
+}
+
+/// Groups segments into jobs that are ready to leave.
+fn plan(heads: Vec<Head>, now: Timestamp, policy: &LeasePolicy) -> VecDeque<Vec<Head>> {
+    let mut jobs = VecDeque::new();
+    let mut open = Load::default();
+    for head in heads {
+        if head.abandoned {
+            // Alone, so that what made its job fail cannot fail others with it.
+            jobs.push_back(vec![head]);
+            continue;
+        }
+        if !open.fits(&head, policy) {
+            jobs.push_back(std::mem::take(&mut open).heads);
+        }
+        open.add(head);
+    }
+    if open.is_ready(now, policy) {
+        jobs.push_back(open.heads);
+    }
+    jobs
+}
+
+/// A job being put together.
+#[derive(Default)]
+struct Load {
+    heads: Vec<Head>,
+    reports: u64,
+    bytes: u64,
+}
+
+impl Load {
+    fn add(&mut self, head: Head) {
+        self.reports += head.reports;
+        self.bytes += head.bytes;
+        self.heads.push(head);
+    }
+
+    fn fits(&self, head: &Head, policy: &LeasePolicy) -> bool {
+        let reports = self.reports + head.reports <= policy.max_reports;
+        self.heads.is_empty() || (reports && self.bytes + head.bytes <= policy.max_bytes)
+    }
+
+    fn is_ready(&self, now: Timestamp, policy: &LeasePolicy) -> bool {
+        let full = self.reports >= policy.max_reports || self.bytes >= policy.max_bytes;
+        let waited = |head: &Head| head.urgent || head.arrived.after(policy.linger) <= now;
+        !self.heads.is_empty() && (full || self.heads.iter().any(waited))
+    }
+}
+
+/// Makes a job of segments; `None` if all their batches have been collected in the meantime.
+fn new_job(
+    tx: &Transaction<'_>,
+    now: Timestamp,
+    policy: &LeasePolicy,
+    task: &Waiting,
+    heads: &[Head],
+) -> Result<Option<LeasedJob>, StoreError> {
+    let mut loaded = Vec::new();
+    for head in heads {
+        loaded.extend(load(tx, task, head.key)?);
+    }
+    let times = || loaded.iter().flat_map(|(_, segment)| segment.reports().map(|(time, _)| time));
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(None) };
+    let reports = stored(times().count() as u64);
+    let batch = match task.mode {
+        BatchingMode::TimeInterval => None,
+        BatchingMode::LeaderSelected { target } => Some(open_batch(tx, task.key, target)?),
+    };
+    let lease = LeaseToken::random()?;
+    let until = stored(now.after(policy.lease_for).0);
+    tx.prepare_cached(
+        "INSERT INTO jobs (task, lease, leased_until, attempt, reports, first, last, batch)
+         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7)",
+    )?
+    .execute((
+        task.key,
+        lease.0,
+        until,
+        reports,
+        time_key(first),
+        time_key(last),
+        batch.as_ref().map(BatchId::as_bytes),
+    ))?;
+    let key = tx.last_insert_rowid();
+    for (segment, _) in &loaded {
+        tx.prepare_cached("UPDATE segments SET job = ?2 WHERE key = ?1")?
+            .execute((segment, key))?;
+    }
+    let segments = loaded.into_iter().map(|(_, segment)| segment).collect();
+    Ok(Some(LeasedJob { task: task.id, job: JobId(key), lease, attempt: 1, batch, segments }))
+}
+
+/// Reads a segment for a new job, without reports that came too late for their batch.
+fn load(
+    tx: &Transaction<'_>,
+    task: &Waiting,
+    key: i64,
+) -> Result<Option<(i64, Segment)>, StoreError> {
+    let sql = "SELECT body, first, last FROM segments WHERE key = ?1";
+    let (body, first, last): (Vec<u8>, [u8; 8], [u8; 8]) = tx
+        .prepare_cached(sql)?
+        .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let segment = Segment::from_stored(body)?;
+    let late =
+        task.mode == BatchingMode::TimeInterval && is_collected(tx, task.key, &first, &last)?;
+    if late { drop_collected(tx, task.key, key, &segment) } else { Ok(Some((key, segment))) }
+}
+
+/// Rewrites a segment without the reports whose batch was closed while they waited.
+fn drop_collected(
+    tx: &Transaction<'_>,
+    task: i64,
+    key: i64,
+    segment: &Segment,
+) -> Result<Option<(i64, Segment)>, StoreError> {
+    let mut times: Vec<_> = segment.reports().map(|(time, _)| time).collect();
+    times.sort_unstable();
+    times.dedup();
+    let mut open = Vec::<Time>::new();
+    for time in times {
+        if !is_collected(tx, task, &time_key(time), &time_key(time))? {
+            open.push(time);
+        }
+    }
+    let kept = segment::filter(segment, |time| open.binary_search(&time).is_ok());
+    let left = kept.as_ref().map_or(0, |kept| kept.reports);
+    tx.prepare_cached("UPDATE tasks SET dropped = dropped + ?2 WHERE key = ?1")?
+        .execute((task, stored((segment.len() - left) as u64)))?;
+    let Some(kept) = kept else {
+        tx.prepare_cached("DELETE FROM segments WHERE key = ?1")?.execute([key])?;
+        return Ok(None);
+    };
+    tx.prepare_cached(
+        "UPDATE segments SET reports = ?2, bytes = ?3, first = ?4, last = ?5, body = ?6
+         WHERE key = ?1",
+    )?
+    .execute((
+        key,
+        stored(left as u64),
+        stored(kept.body.len() as u64),
+        time_key(kept.first),
+        time_key(kept.last),
+        &kept.body,
+    ))?;
+    Ok(Some((key, Segment::from_stored(kept.body)?)))
+}
+
+/// The oldest batch with room, counting what is verified and what is on its way; else a new one.
+fn open_batch(tx: &Transaction<'_>, task: i64, target: u64) -> Result<BatchId, StoreError> {
+    let found = tx
+        .prepare_cached(
+            "SELECT id FROM batches b WHERE task = ?1 AND state = 0 AND
+                (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1 AND bucket = b.id) +
+                (SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = ?1 AND batch = b.id) < ?2
+             ORDER BY key LIMIT 1",
+        )?
+        .query_row((task, stored(target)), |row| Ok(BatchId::new(row.get(0)?)))
+        .optional()?;
+    if let Some(batch) = found {
+        return Ok(batch);
+    }
+    let batch = BatchId::random()?;
+    tx.prepare_cached("INSERT INTO batches (task, id) VALUES (?1, ?2)")?
+        .execute((task, batch.as_bytes()))?;
+    Ok(batch)
+}
+
+/// Segments of one task looked at in one call: bounds the work when a backlog of tiny ones built
+/// up while the helper was away.
+const MAX_HEADS: i64 = 4096;

@@ -1,0 +1,350 @@
+//! The embedded backend: one `SQLite` file, enough for one machine.
+//!
+//! One connection writes, behind a mutex: `SQLite` allows a single writer anyway, and a queue in
+//! here wakes sooner than its polling. Another reads beside it, in a snapshot of its own. Other
+//! processes may use the file at the same time; writers then wait for each other.
+
+mod collections;
+mod commit;
+mod lease;
+mod schema;
+mod tasks;
+mod upload;
+
+pub use schema::OpenError;
+
+use super::{
+    Acceptance, BatchingMode, Closed, Closing, CollectionId, CollectionState, Counts, Datastore,
+    Decide, Durable, HelperJob, HelperOutcome, JobId, KeyRecord, LeaderCommit, LeasePolicy,
+    LeaseToken, LeasedJob, NewCollection, Outcome, PendingCollection, Put, Started, StoreError,
+    StoredJob, TaskRecord, Timestamp, UploadBatch,
+};
+use crate::dap::{
+    ids::{AggregationJobId, BatchId, TaskId},
+    time::Time,
+};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// A store in a `SQLite` file.
+pub struct SqliteStore {
+    writer: Mutex<Connection>,
+    /// None for a database in memory, which only one connection can see.
+    reader: Option<Mutex<Connection>>,
+}
+
+impl SqliteStore {
+    /// Opens the database, makes it if there is none, and migrates it if it is older.
+    ///
+    /// A new file can be read by its owner only. A file of another program or of a later version
+    /// is refused and left as it is.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        create(&path).map_err(|cause| OpenError::File { path: path.clone(), cause })?;
+        let sqlite = |cause| schema::classify(&path, cause);
+        let mut writer = Connection::open(&path).map_err(sqlite)?;
+        configure(&writer, WRITER_CACHE).map_err(sqlite)?;
+        schema::prepare(&mut writer, &path)?;
+        let reader = Connection::open(&path).map_err(sqlite)?;
+        configure(&reader, READER_CACHE).map_err(sqlite)?;
+        reader.pragma_update(None, "query_only", true).map_err(sqlite)?;
+        Ok(Self { writer: Mutex::new(writer), reader: Some(Mutex::new(reader)) })
+    }
+
+    /// A database in memory, for tests and demonstrations: gone when dropped.
+    pub fn in_memory() -> Result<Self, OpenError> {
+        let path = PathBuf::from(":memory:");
+        let sqlite = |cause| schema::classify(&path, cause);
+        let mut writer = Connection::open_in_memory().map_err(sqlite)?;
+        configure(&writer, WRITER_CACHE).map_err(sqlite)?;
+        schema::prepare(&mut writer, &path)?;
+        Ok(Self { writer: Mutex::new(writer), reader: None })
+    }
+
+    /// Runs `work` in a transaction that commits if it succeeds.
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<(T, Durable), StoreError> {
+        let mut connection = lock(&self.writer);
+        // At once, not at the first write: a transaction that begins by reading could find that
+        // another process wrote in between, and would have to start over.
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = work(&tx)?;
+        tx.commit()?;
+        Ok((value, Durable::committed()))
+    }
+
+    /// Like `write`, for verbs whose success is the answer.
+    fn change(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.write(work).map(|((), _)| ())
+    }
+
+    /// Runs `work` on a snapshot.
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = lock(self.reader.as_ref().unwrap_or(&self.writer));
+        work(&connection.transaction()?)
+    }
+}
+
+/// Makes the file before `SQLite` does, to give it its mode; its log and index take that over.
+fn create(path: &Path) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn configure(connection: &Connection, cache_kibibytes: i64) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // An acknowledged upload must survive a power loss: wait for the disk at each commit.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // Deleted shares do not linger, as far as that costs no further writing: what they tell is
+    // finer than a batch. Secrets proper are sealed.
+    connection.pragma_update(None, "secure_delete", "FAST")?;
+    connection.pragma_update(None, "cache_size", -cache_kibibytes)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)
+}
+
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    // A panic under the lock rolled its transaction back, so the connection is sound.
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the verbs need of a task.
+#[derive(Clone, Copy)]
+struct TaskRow {
+    key: i64,
+    mode: BatchingMode,
+}
+
+/// Finds a task that must be there.
+fn task_row(tx: &Transaction<'_>, id: &TaskId) -> Result<TaskRow, StoreError> {
+    let mut statement = tx.prepare_cached("SELECT key, target FROM tasks WHERE id = ?1")?;
+    let row = statement.query_row([id.as_bytes()], |row| {
+        Ok(TaskRow { key: row.get(0)?, mode: mode(row.get(1)?) })
+    });
+    row.optional()?.ok_or(StoreError::UnknownTask(*id))
+}
+
+fn mode(target: Option<i64>) -> BatchingMode {
+    target.map_or(BatchingMode::TimeInterval, |target| BatchingMode::LeaderSelected {
+        target: from_stored(target),
+    })
+}
+
+/// Whether any key from `low` to `last`, both inside, has been collected.
+///
+/// Ranges of a task never overlap, so the last one that starts before the end reaches furthest.
+fn is_collected(
+    tx: &Transaction<'_>,
+    task: i64,
+    low: &[u8],
+    last: &[u8],
+) -> rusqlite::Result<bool> {
+    let mut statement = tx.prepare_cached(
+        "SELECT high > ?2 FROM collected WHERE task = ?1 AND low <= ?3 ORDER BY low DESC LIMIT 1",
+    )?;
+    Ok(statement.query_row((task, low, last), |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn from_stored(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn time_from_stored(bytes: [u8; 8]) -> Time {
+    Time(u64::from_be_bytes(bytes))
+}
+
+/// `SQLite`'s messages name tables and statements, never values: safe to pass on.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let what = error.to_string();
+        match (error.sqlite_error_code(), error) {
+            (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), _)
+            | (
+                _,
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..),
+            ) => Self::Corrupt { what },
+            _ => Self::Unavailable { what },
+        }
+    }
+}
+
+impl Datastore for SqliteStore {
+    fn put_task(&self, task: &TaskRecord) -> Result<Put, StoreError> {
+        Ok(self.write(|tx| tasks::put_task(tx, task))?.0)
+    }
+
+    fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.read(|tx| tasks::task(tx, id))
+    }
+
+    fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError> {
+        self.read(tasks::tasks)
+    }
+
+    fn put_key(&self, key: &KeyRecord) -> Result<Put, StoreError> {
+        Ok(self.write(|tx| tasks::put_key(tx, key))?.0)
+    }
+
+    fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.read(tasks::keys)
+    }
+
+    fn accept_reports(
+        &self,
+        now: Timestamp,
+        uploads: &[UploadBatch],
+    ) -> Result<Vec<Vec<Acceptance>>, StoreError> {
+        let (rulings, durable) = self.write(|tx| upload::accept_reports(tx, now, uploads))?;
+        let acknowledge = |ruling: Result<(), _>| ruling.map(|()| durable);
+        Ok(rulings.into_iter().map(|r| r.into_iter().map(acknowledge).collect()).collect())
+    }
+
+    fn lease_jobs(
+        &self,
+        now: Timestamp,
+        policy: &LeasePolicy,
+    ) -> Result<Vec<LeasedJob>, StoreError> {
+        Ok(self.write(|tx| lease::lease_jobs(tx, now, policy))?.0)
+    }
+
+    fn commit_leader_job(&self, commit: &LeaderCommit<'_>) -> Result<(), StoreError> {
+        self.change(|tx| commit::commit_leader_job(tx, commit))
+    }
+
+    fn release_job(
+        &self,
+        job: JobId,
+        lease: LeaseToken,
+        retry_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.change(|tx| commit::release_job(tx, job, lease, retry_at))
+    }
+
+    fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {
+        self.change(|tx| commit::abandon_job(tx, job, lease))
+    }
+
+    fn commit_helper_job(
+        &self,
+        now: Timestamp,
+        job: &HelperJob<'_>,
+    ) -> Result<HelperOutcome, StoreError> {
+        let mut connection = lock(&self.writer);
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Found out by inserting, which is also the work if there is no conflict; dropping the
+        // transaction takes it back if there is one.
+        let conflict = commit::insert_helper_job(&tx, now, job)?;
+        if let Some(outcome) = conflict {
+            return Ok(outcome);
+        }
+        tx.commit()?;
+        Ok(HelperOutcome::Committed(Durable::committed()))
+    }
+
+    fn replay_job(
+        &self,
+        task: &TaskId,
+        id: &AggregationJobId,
+    ) -> Result<Option<StoredJob>, StoreError> {
+        self.read(|tx| commit::replay_job(tx, task_row(tx, task)?.key, id))
+    }
+
+    fn delete_job(&self, task: &TaskId, id: &AggregationJobId) -> Result<(), StoreError> {
+        self.change(|tx| commit::delete_job(tx, task, id))
+    }
+
+    fn start_collection(
+        &self,
+        now: Timestamp,
+        new: &NewCollection<'_>,
+        id_for: &dyn Fn(u64) -> CollectionId,
+    ) -> Result<Started, StoreError> {
+        Ok(self.write(|tx| collections::start(tx, now, new, id_for))?.0)
+    }
+
+    fn pending_collections(
+        &self,
+        now: Timestamp,
+        retry_at: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PendingCollection>, StoreError> {
+        Ok(self.write(|tx| collections::pending(tx, now, retry_at, limit))?.0)
+    }
+
+    fn next_batch(&self, task: &TaskId) -> Result<Option<BatchId>, StoreError> {
+        self.read(|tx| collections::next_batch(tx, task))
+    }
+
+    fn close_batch(
+        &self,
+        now: Timestamp,
+        closing: &Closing<'_>,
+        decide: &mut Decide<'_>,
+    ) -> Result<Closed, StoreError> {
+        Ok(self.write(|tx| collections::close(tx, now, closing, decide))?.0)
+    }
+
+    fn finish_collection(
+        &self,
+        task: &TaskId,
+        id: CollectionId,
+        outcome: &Outcome,
+    ) -> Result<CollectionState, StoreError> {
+        Ok(self.write(|tx| collections::finish(tx, task, id, outcome))?.0)
+    }
+
+    fn collection(
+        &self,
+        task: &TaskId,
+        id: CollectionId,
+    ) -> Result<Option<CollectionState>, StoreError> {
+        self.read(|tx| {
+            Ok(collections::find(tx, task_row(tx, task)?.key, id)?.map(|found| found.state))
+        })
+    }
+
+    fn delete_collection(&self, task: &TaskId, id: CollectionId) -> Result<(), StoreError> {
+        self.change(|tx| collections::delete(tx, task, id))
+    }
+
+    fn counts(&self, task: &TaskId) -> Result<Counts, StoreError> {
+        self.read(|tx| tasks::counts(tx, task))
+    }
+}
+
+/// Page caches, in KiB: 10 MiB of a server that is to stay below 60 MB.
+const WRITER_CACHE: i64 = 8 << 10;
+const READER_CACHE: i64 = 2 << 10;
+/// How long to wait for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pages in the log (16 MiB) before it is copied back: each time the disk must be waited for.
+const CHECKPOINT_PAGES: i64 = 4096;
+/// Length that the log is cut to after it was copied back.
+const LOG_BYTES: i64 = 32 << 20;
+
+#[cfg(test)]
+pub(super) mod tests;

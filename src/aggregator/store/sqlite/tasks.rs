@@ -1,0 +1,99 @@
+//! Tasks, HPKE keys and figures.
+
+use super::{from_stored, mode, stored, task_row};
+use crate::aggregator::store::{
+    BatchingMode, Blob, Counts, KeyRecord, Put, StoreError, TaskRecord, Timestamp,
+};
+use crate::dap::ids::TaskId;
+use rusqlite::{OptionalExtension, Row, Transaction};
+
+pub(super) fn put_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<Put, StoreError> {
+    if let Some(found) = self::task(tx, &task.id)? {
+        let same = found.public == task.public && found.mode == task.mode;
+        return if same { Ok(Put::AlreadyThere) } else { Err(StoreError::TaskConflict(task.id)) };
+    }
+    let target = match task.mode {
+        BatchingMode::TimeInterval => None,
+        BatchingMode::LeaderSelected { target } => Some(stored(target)),
+    };
+    tx.execute(
+        "INSERT INTO tasks (id, target, public, sealed) VALUES (?1, ?2, ?3, ?4)",
+        (task.id.as_bytes(), target, &*task.public, &*task.sealed),
+    )?;
+    Ok(Put::Added)
+}
+
+pub(super) fn task(tx: &Transaction<'_>, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
+    let sql = "SELECT id, target, public, sealed FROM tasks WHERE id = ?1";
+    Ok(tx.prepare_cached(sql)?.query_row([id.as_bytes()], task_record).optional()?)
+}
+
+pub(super) fn tasks(tx: &Transaction<'_>) -> Result<Vec<TaskRecord>, StoreError> {
+    let sql = "SELECT id, target, public, sealed FROM tasks ORDER BY key";
+    let mut statement = tx.prepare_cached(sql)?;
+    let rows = statement.query_map([], task_record)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn put_key(tx: &Transaction<'_>, key: &KeyRecord) -> Result<Put, StoreError> {
+    let sql = "SELECT public FROM hpke_keys WHERE id = ?1";
+    let found = tx.query_row(sql, [key.id], |row| row.get::<_, Vec<u8>>(0)).optional()?;
+    match found {
+        Some(public) if public == *key.public => Ok(Put::AlreadyThere),
+        Some(_) => Err(StoreError::KeyConflict(key.id)),
+        None => {
+            tx.execute(
+                "INSERT INTO hpke_keys (id, added, public, sealed) VALUES (?1, ?2, ?3, ?4)",
+                (key.id, stored(key.added.0), &*key.public, &*key.sealed),
+            )?;
+            Ok(Put::Added)
+        }
+    }
+}
+
+pub(super) fn keys(tx: &Transaction<'_>) -> Result<Vec<KeyRecord>, StoreError> {
+    let sql = "SELECT id, added, public, sealed FROM hpke_keys ORDER BY added, id";
+    let mut statement = tx.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| {
+        Ok(KeyRecord {
+            id: row.get(0)?,
+            added: Timestamp(from_stored(row.get(1)?)),
+            public: blob(row, 2)?,
+            sealed: blob(row, 3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn counts(tx: &Transaction<'_>, task: &TaskId) -> Result<Counts, StoreError> {
+    let key = task_row(tx, task)?.key;
+    let count = |sql| Ok::<_, StoreError>(from_stored(tx.query_row(sql, [key], |row| row.get(0))?));
+    Ok(Counts {
+        waiting_reports: count(
+            "SELECT coalesce(sum(reports), 0) FROM segments
+             WHERE task = ?1 AND job IS NULL AND stuck = 0",
+        )?,
+        in_flight_reports: count("SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = ?1")?,
+        in_flight_jobs: count("SELECT count(*) FROM jobs WHERE task = ?1")?,
+        stuck_reports: count(
+            "SELECT coalesce(sum(reports), 0) FROM segments WHERE task = ?1 AND stuck = 1",
+        )?,
+        dropped_reports: count("SELECT dropped FROM tasks WHERE key = ?1")?,
+        verified_reports: count("SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1")?,
+        buckets: count("SELECT count(DISTINCT bucket) FROM shards WHERE task = ?1")?,
+        collected_batches: count("SELECT count(*) FROM collected WHERE task = ?1")?,
+    })
+}
+
+fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
+    Ok(TaskRecord {
+        id: TaskId::new(row.get(0)?),
+        mode: mode(row.get(1)?),
+        public: blob(row, 2)?,
+        sealed: blob(row, 3)?,
+    })
+}
+
+pub(super) fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Blob> {
+    Ok(Blob::from(row.get::<_, Vec<u8>>(column)?))
+}

@@ -1,0 +1,201 @@
+//! The suite on `SQLite`, and what is this backend's own.
+
+use super::*;
+use crate::aggregator::store::{
+    Blob, BucketKey, BucketRange, BucketShard, Then,
+    suite::{Bench, conformance},
+};
+use crate::dap::{
+    ids::{AggregateShareId, ReportId},
+    time::Interval,
+};
+use std::sync::Arc;
+
+/// A folder that goes when it is dropped.
+pub(in super::super) struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        let name = format!("sottovoce-store-{}", ReportId::random().unwrap());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("store.sqlite")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Bench for Scratch {
+    fn open(&self) -> Arc<dyn Datastore> {
+        Arc::new(SqliteStore::open(self.file()).unwrap())
+    }
+}
+
+pub(in super::super) fn bench() -> Scratch {
+    Scratch::new()
+}
+
+conformance!(crate::aggregator::store::sqlite::tests::bench);
+
+fn refusal(path: &Path) -> String {
+    SqliteStore::open(path).map(drop).unwrap_err().to_string()
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let scratch = Scratch::new();
+    let garbage = [b'x'; 5000];
+    fs::write(scratch.file(), garbage).unwrap();
+    assert!(refusal(&scratch.file()).contains("is not a SQLite database"));
+    assert_eq!(fs::read(scratch.file()).unwrap(), garbage);
+}
+
+#[test]
+fn a_database_of_another_program_is_refused_and_left_alone() {
+    let scratch = Scratch::new();
+    let theirs = Connection::open(scratch.file()).unwrap();
+    theirs.execute_batch("CREATE TABLE cookies (name TEXT)").unwrap();
+    drop(theirs);
+    let before = fs::read(scratch.file()).unwrap();
+    assert!(refusal(&scratch.file()).contains("another program"));
+    assert_eq!(fs::read(scratch.file()).unwrap(), before);
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_both_versions() {
+    let scratch = Scratch::new();
+    drop(scratch.open());
+    let later = Connection::open(scratch.file()).unwrap();
+    later.pragma_update(None, "user_version", schema::LATEST + 1).unwrap();
+    drop(later);
+    let message = refusal(&scratch.file());
+    let versions = format!(
+        "schema version {}, and this program knows up to {}",
+        schema::LATEST + 1,
+        schema::LATEST
+    );
+    assert!(message.contains(&versions), "{message}");
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_named() {
+    assert!(refusal(Path::new("/nowhere/store.sqlite")).contains("/nowhere/store.sqlite"));
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    let _store = scratch.open();
+    let files = fs::read_dir(&scratch.0).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+    assert!(files.len() >= 2, "the database and its log");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
+}
+
+#[test]
+fn acknowledged_means_synced() {
+    let store = SqliteStore::open(Scratch::new().file()).unwrap();
+    let writer = lock(&store.writer);
+    let pragma = |name| writer.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+    let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!((mode.as_str(), pragma("synchronous"), pragma("foreign_keys")), ("wal", 2, 1));
+}
+
+/// A store in memory with one time-interval task.
+fn with_task() -> (SqliteStore, TaskId) {
+    let store = SqliteStore::in_memory().unwrap();
+    let id = TaskId::new([1; 32]);
+    let mode = BatchingMode::TimeInterval;
+    let task = TaskRecord { id, mode, public: vec![].into(), sealed: vec![].into() };
+    store.put_task(&task).unwrap();
+    (store, id)
+}
+
+#[test]
+fn a_damaged_segment_is_reported_and_not_leased() {
+    let (store, task) = with_task();
+    let mut upload = UploadBatch::new(task);
+    upload.push(ReportId::new([1; 16]), Time(1), b"report").unwrap();
+    store.accept_reports(Timestamp(0), &[upload]).unwrap();
+    let cut = "UPDATE segments SET body = substr(body, 1, 10)";
+    lock(&store.writer).execute(cut, []).unwrap();
+    let policy = LeasePolicy {
+        lease_for: Duration::ZERO,
+        max_reports: 1,
+        max_bytes: 1,
+        linger: Duration::ZERO,
+        limit: 1,
+    };
+    let error = store.lease_jobs(Timestamp(0), &policy).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }));
+    assert_eq!(store.counts(&task).unwrap().in_flight_jobs, 0);
+}
+
+#[test]
+fn half_a_batch_is_never_closed() {
+    let (store, task) = with_task();
+    let shard = |time| BucketShard {
+        key: BucketKey::time(Time(time)),
+        share: vec![7].into(),
+        reports: 1,
+        checksum: [0; 32],
+        first: Time(time),
+        last: Time(time),
+    };
+    let job = HelperJob {
+        task: &task,
+        id: &AggregationJobId::new([1; 16]),
+        request_digest: &[0; 32],
+        reports: &[],
+        shards: &[shard(1), shard(2)],
+        response: b"",
+    };
+    assert!(matches!(store.commit_helper_job(Timestamp(0), &job), Ok(HelperOutcome::Committed(_))));
+    let cut = "UPDATE shards SET checksum = x'00' WHERE key = 2";
+    lock(&store.writer).execute(cut, []).unwrap();
+    let interval = Interval::new(Time(1), 2).unwrap();
+    let closing = Closing {
+        task: &task,
+        id: AggregateShareId::new([1; 16]).into(),
+        request: b"",
+        range: &BucketRange::interval(&interval),
+        then: Then::Finish,
+    };
+    let mut seen = 0;
+    let closed = store.close_batch(Timestamp(0), &closing, &mut |shards| {
+        seen = shards.count();
+        Some(Blob::default())
+    });
+    assert!(matches!(closed, Err(StoreError::Corrupt { .. })), "{closed:?}");
+    let counts = store.counts(&task).unwrap();
+    assert_eq!((seen, counts.buckets, counts.collected_batches), (1, 2, 0));
+}
+
+#[test]
+fn what_was_acknowledged_is_in_the_files_before_any_shutdown() {
+    let (scratch, after_kill) = (Scratch::new(), Scratch::new());
+    let store = scratch.open();
+    let id = TaskId::new([1; 32]);
+    let mode = BatchingMode::TimeInterval;
+    let task = TaskRecord { id, mode, public: vec![].into(), sealed: vec![].into() };
+    store.put_task(&task).unwrap();
+    let mut upload = UploadBatch::new(id);
+    upload.push(ReportId::new([1; 16]), Time(1), b"report").unwrap();
+    assert!(store.accept_reports(Timestamp(0), &[upload]).unwrap()[0][0].is_ok());
+    // Killed here: what the next process finds is the files as they are now.
+    for file in fs::read_dir(&scratch.0).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), after_kill.0.join(file.file_name())).unwrap();
+    }
+    assert_eq!(after_kill.open().counts(&id).unwrap().waiting_reports, 1);
+}

@@ -1,0 +1,127 @@
+//! Uploads of the leader, many in one transaction.
+
+use super::{TaskRow, is_collected, stored, task_row};
+use crate::aggregator::store::{
+    BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
+    bucket::time_key,
+    segment::{Packed, Packer},
+};
+use crate::dap::{ids::TaskId, time::Time};
+use rusqlite::Transaction;
+use std::collections::{BTreeMap, BTreeSet};
+
+type Ruling = Result<(), Refusal>;
+
+/// Where a report stands in the call: upload, then place within it.
+type Place = (usize, usize);
+
+pub(super) fn accept_reports(
+    tx: &Transaction<'_>,
+    now: Timestamp,
+    uploads: &[UploadBatch],
+) -> Result<Vec<Vec<Ruling>>, StoreError> {
+    let mut rulings: Vec<_> = uploads.iter().map(|u| vec![Ok(()); u.len()]).collect();
+    let mut by_task = BTreeMap::<&TaskId, Vec<Place>>::new();
+    for (upload, batch) in uploads.iter().enumerate() {
+        by_task.entry(batch.task()).or_default().extend((0..batch.len()).map(|at| (upload, at)));
+    }
+    for (id, places) in by_task {
+        let task = task_row(tx, id)?;
+        rule(tx, task, uploads, &places, &mut rulings)?;
+        pack(tx, task, now, uploads, &places, &rulings)?;
+    }
+    Ok(rulings)
+}
+
+/// Decides about the reports of one task and remembers the IDs of those it accepts.
+fn rule(
+    tx: &Transaction<'_>,
+    task: TaskRow,
+    uploads: &[UploadBatch],
+    places: &[Place],
+    rulings: &mut [Vec<Ruling>],
+) -> Result<(), StoreError> {
+    let entry = |(upload, at): Place| uploads[upload].entries()[at];
+    let collected = collected_times(tx, task, places.iter().map(|place| entry(*place).time))?;
+    // In the order of the table, so that neighbours share a page. The sort is stable: of two
+    // with one ID, the first in the call is the first here.
+    let mut sorted = places.to_vec();
+    sorted.sort_by_key(|place| *entry(*place).id.as_bytes());
+    let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO uploaded VALUES (?1, ?2, ?3)")?;
+    let mut known = tx.prepare_cached("SELECT 1 FROM uploaded WHERE task = ?1 AND id = ?2")?;
+    for place in sorted {
+        let report = entry(place);
+        let id = report.id.as_bytes();
+        rulings[place.0][place.1] = if collected.contains(&report.time) {
+            // A retry of an accepted upload is told the same as before its batch was collected.
+            let replayed = known.exists((task.key, id))?;
+            Err(if replayed { Refusal::Replayed } else { Refusal::BatchCollected })
+        } else {
+            let inserted = insert.execute((task.key, id, stored(report.time.0)))?;
+            if inserted == 1 { Ok(()) } else { Err(Refusal::Replayed) }
+        };
+    }
+    Ok(())
+}
+
+/// Those of the times whose bucket has been collected. Reports share few times.
+fn collected_times(
+    tx: &Transaction<'_>,
+    task: TaskRow,
+    times: impl Iterator<Item = Time>,
+) -> Result<BTreeSet<Time>, StoreError> {
+    if task.mode != BatchingMode::TimeInterval {
+        return Ok(BTreeSet::new());
+    }
+    let mut collected = BTreeSet::new();
+    for time in times.collect::<BTreeSet<_>>() {
+        let key = time_key(time);
+        if is_collected(tx, task.key, &key, &key)? {
+            collected.insert(time);
+        }
+    }
+    Ok(collected)
+}
+
+/// Packs the accepted reports of one task into segments.
+fn pack(
+    tx: &Transaction<'_>,
+    task: TaskRow,
+    now: Timestamp,
+    uploads: &[UploadBatch],
+    places: &[Place],
+    rulings: &[Vec<Ruling>],
+) -> Result<(), StoreError> {
+    let mut packer = Packer::default();
+    for &(upload, at) in places {
+        if rulings[upload][at].is_ok() {
+            let time = uploads[upload].entries()[at].time;
+            if let Some(full) = packer.add(time, uploads[upload].packed(at)) {
+                insert_segment(tx, task.key, now, &full)?;
+            }
+        }
+    }
+    packer.finish().map_or(Ok(()), |last| insert_segment(tx, task.key, now, &last))
+}
+
+fn insert_segment(
+    tx: &Transaction<'_>,
+    task: i64,
+    now: Timestamp,
+    segment: &Packed,
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO segments (task, arrived, reports, bytes, first, last, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute((
+        task,
+        stored(now.0),
+        stored(segment.reports as u64),
+        stored(segment.body.len() as u64),
+        time_key(segment.first),
+        time_key(segment.last),
+        &segment.body,
+    ))?;
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! The leader's jobs.
+
+use super::*;
+use crate::aggregator::store::{
+    Closed, Closing, CollectionId, Counts, JobId, LeaseToken, MAX_ABANDONED, StoreError, Then,
+};
+use crate::dap::ids::BatchId;
+
+pub(crate) fn a_job_is_lent_to_one_worker_at_a_time(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    accept(&*store, upload(task, &[(1, 1), (2, 1)]));
+    assert_eq!(lease(&*store, NOW).len(), 1);
+    assert_eq!(lease(&*store, NOW), []);
+    // Another process over the same database sees the lease too.
+    assert_eq!(lease(&*bench.open(), seconds_later(9)), []);
+    let counts = store.counts(&task).unwrap();
+    assert_eq!((counts.waiting_reports, counts.in_flight_reports), (0, 2));
+}
+
+pub(crate) fn an_expired_job_comes_back_byte_for_byte_and_fences_off_its_first_worker(
+    bench: &dyn Bench,
+) {
+    let (store, task) = with_batches_of(100, bench);
+    upload_singly(&*store, task, &[(5, 1), (3, 1), (4, 1)]);
+    let first = lease(&*store, NOW).remove(0);
+    // More reports must not change the job.
+    upload_singly(&*store, task, &[(1, 1)]);
+    drop(store);
+    let store = bench.open();
+    let again = lease(&*store, seconds_later(10)).remove(0);
+    assert_eq!((first.attempt, again.attempt), (1, 2));
+    assert_eq!(numbers(&first), [5, 3, 4]);
+    assert_ne!(first.lease, again.lease);
+    assert_eq!(
+        LeasedJob { attempt: 1, lease: first.lease, ..again.clone() },
+        first,
+        "the job changed"
+    );
+    let counts = store.counts(&task).unwrap();
+    let stale = Err(StoreError::StaleLease(first.job));
+    let key = BucketKey::batch(&first.batch.unwrap());
+    let late =
+        LeaderCommit { job: first.job, lease: first.lease, shards: &[shard(key.clone(), 3)] };
+    assert_eq!(store.commit_leader_job(&late), stale);
+    assert_eq!(store.release_job(first.job, first.lease, NOW), stale);
+    assert_eq!(store.abandon_job(first.job, first.lease), stale);
+    assert_eq!(store.counts(&task), Ok(counts));
+    commit(&*store, &again, key);
+}
+
+pub(crate) fn a_killed_worker_loses_no_report(bench: &dyn Bench) {
+    let (mut store, task) = with_intervals(bench);
+    accept(&*store, upload(task, &[(1, 1), (2, 1)]));
+    for crash in 0..3 {
+        // Killed here: leased and uncommitted, so the lease must run out.
+        assert_eq!(numbers(&lease(&*store, seconds_later(10 * crash))[0]), [1, 2]);
+        drop(store);
+        store = bench.open();
+        assert_eq!(lease(&*store, seconds_later(10 * crash + 9)), []);
+    }
+    // An expired lease that nobody took over is still good.
+    let job = lease(&*store, seconds_later(30)).remove(0);
+    commit(&*store, &job, at(1));
+    assert_eq!(lease(&*store, seconds_later(100)), []);
+    assert_eq!(store.counts(&task).unwrap().verified_reports, 2);
+}
+
+pub(crate) fn a_young_report_waits_for_company_and_no_longer_than_linger(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    accept(&*store, upload(task, &[(1, 1)]));
+    let almost = Timestamp(seconds_later(1).0 - 1);
+    assert_eq!(store.lease_jobs(almost, &POLICY), Ok(vec![]));
+    let later = store.accept_reports(almost, &[upload(task, &[(2, 1)])]).unwrap();
+    assert!(later[0][0].is_ok());
+    let jobs = store.lease_jobs(seconds_later(1), &POLICY).unwrap();
+    assert_eq!(jobs.iter().map(numbers).collect::<Vec<_>>(), [[1, 2]]);
+}
+
+pub(crate) fn a_full_job_leaves_at_once_and_is_bounded_both_ways(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    upload_singly(&*store, task, &(0..9).map(|number| (number, 1)).collect::<Vec<_>>());
+    let jobs = store.lease_jobs(NOW, &LeasePolicy { limit: 1, ..POLICY }).unwrap();
+    assert_eq!(jobs.iter().map(numbers).collect::<Vec<_>>(), [[0, 1, 2, 3]]);
+    // A report of 8 bytes takes 20.
+    let jobs = store.lease_jobs(NOW, &LeasePolicy { max_bytes: 59, ..POLICY }).unwrap();
+    assert_eq!(jobs.iter().map(numbers).collect::<Vec<_>>(), [[4, 5], [6, 7]]);
+    // One that is larger than a job may be still travels.
+    let jobs = lease(&*store, NOW);
+    assert_eq!(jobs.iter().map(numbers).collect::<Vec<_>>(), [[8]]);
+    accept(&*store, upload(task, &(10..16).map(|number| (number, 1)).collect::<Vec<_>>()));
+    let jobs = store.lease_jobs(NOW, &POLICY).unwrap();
+    assert_eq!(jobs.iter().map(|job| numbers(job).len()).collect::<Vec<_>>(), [6]);
+}
+
+pub(crate) fn a_commit_replaces_reports_by_shards_and_happens_once(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    accept(&*store, upload(task, &[(1, 1), (2, 2), (3, 2)]));
+    let job = lease(&*store, NOW).remove(0);
+    let shards = [shard(at(1), 1), shard(at(2), 2)];
+    let done = LeaderCommit { job: job.job, lease: job.lease, shards: &shards };
+    assert_eq!(store.commit_leader_job(&done), Ok(()));
+    assert_eq!(store.commit_leader_job(&done), Err(StoreError::StaleLease(job.job)));
+    let expected = Counts { verified_reports: 3, buckets: 2, ..Counts::default() };
+    assert_eq!(bench.open().counts(&task), Ok(expected));
+    let unknown = LeaderCommit { job: JobId(99), lease: LeaseToken([0; 16]), shards: &shards };
+    assert_eq!(store.commit_leader_job(&unknown), Err(StoreError::StaleLease(JobId(99))));
+}
+
+pub(crate) fn a_commit_to_a_collected_bucket_changes_nothing(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    accept(&*store, upload(task, &[(1, 1)]));
+    let job = lease(&*store, NOW).remove(0);
+    let id = CollectionId([1; 16]);
+    let batch = range(10, 1);
+    let closing = Closing { task: &task, id, request: b"", range: &batch, then: Then::AwaitPeer };
+    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::default())).unwrap();
+    assert!(matches!(closed, Closed::Kept(_)));
+    let before = store.counts(&task).unwrap();
+    let shards = [shard(at(1), 1), shard(at(10), 1)];
+    let error =
+        store.commit_leader_job(&LeaderCommit { job: job.job, lease: job.lease, shards: &shards });
+    assert_eq!(error, Err(StoreError::Collected(vec![at(10)])));
+    assert_eq!(store.counts(&task), Ok(before));
+    commit(&*store, &job, at(1));
+}
+
+pub(crate) fn a_released_job_comes_back_when_it_may_and_not_before(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    accept(&*store, upload(task, &[(1, 1)]));
+    let job = lease(&*store, NOW).remove(0);
+    store.release_job(job.job, job.lease, seconds_later(60)).unwrap();
+    let stale = Err(StoreError::StaleLease(job.job));
+    assert_eq!(store.release_job(job.job, job.lease, NOW), stale);
+    assert_eq!(lease(&*store, seconds_later(59)), []);
+    let again = lease(&*store, seconds_later(60)).remove(0);
+    assert_eq!((again.job, again.attempt, &again.segments), (job.job, 2, &job.segments));
+}
+
+pub(crate) fn reports_of_an_abandoned_job_travel_alone_and_are_stuck_in_the_end(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    upload_singly(&*store, task, &[(1, 1), (2, 1)]);
+    let job = lease(&*store, NOW).remove(0);
+    assert_eq!(numbers(&job), [1, 2]);
+    store.abandon_job(job.job, job.lease).unwrap();
+    assert_eq!(store.abandon_job(job.job, job.lease), Err(StoreError::StaleLease(job.job)));
+    assert_eq!(store.counts(&task).unwrap().waiting_reports, 2);
+    for _ in 1..MAX_ABANDONED {
+        let jobs = lease(&*store, NOW);
+        assert_eq!(jobs[0].attempt, 1);
+        let poisoned = jobs.iter().find(|job| numbers(job) == [1]).unwrap();
+        store.abandon_job(poisoned.job, poisoned.lease).unwrap();
+        for good in jobs.iter().filter(|job| numbers(job) == [2]) {
+            commit(&*store, good, at(1));
+        }
+    }
+    assert_eq!(lease(&*store, seconds_later(100)), []);
+    let counts = bench.open().counts(&task).unwrap();
+    assert_eq!((counts.stuck_reports, counts.waiting_reports, counts.verified_reports), (1, 0, 1));
+}
+
+pub(crate) fn tasks_take_turns(bench: &dyn Bench) {
+    let (store, busy) = with_intervals(bench);
+    let quiet = put(&*store, 2, BatchingMode::TimeInterval);
+    upload_singly(&*store, busy, &(0..20).map(|number| (number, 1)).collect::<Vec<_>>());
+    upload_singly(&*store, quiet, &[(1, 1)]);
+    let leave = |limit| LeasePolicy { limit, linger: Duration::ZERO, ..POLICY };
+    assert_eq!(store.lease_jobs(NOW, &leave(1)).unwrap().len(), 1);
+    let jobs = store.lease_jobs(NOW, &leave(3)).unwrap();
+    assert_eq!(jobs.iter().map(|job| job.task).collect::<Vec<_>>(), [busy, quiet, busy]);
+}
+
+pub(crate) fn jobs_go_in_the_oldest_batch_with_room(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(6, bench);
+    upload_singly(&*store, task, &(0..16).map(|number| (number, 1)).collect::<Vec<_>>());
+    let jobs = lease(&*store, NOW);
+    let batches = jobs.iter().map(|job| job.batch.unwrap()).collect::<Vec<_>>();
+    // Jobs of 4: a batch takes a second one at 4 of 6, and is full at 8.
+    assert_eq!((batches[0], batches[2]), (batches[1], batches[3]));
+    assert_ne!(batches[0], batches[2]);
+    // Few reports of the first batch were valid, so the next job goes there again.
+    for job in &jobs {
+        let key = BucketKey::batch(&job.batch.unwrap());
+        let valid = if job.batch == Some(batches[0]) { 1 } else { 4 };
+        let shards = [shard(key, valid)];
+        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards };
+        store.commit_leader_job(&commit).unwrap();
+    }
+    assert_eq!(store.next_batch(&task), Ok(Some(batches[2])), "the older one is not full");
+    upload_singly(&*store, task, &(20..24).map(|number| (number, 1)).collect::<Vec<_>>());
+    assert_eq!(lease(&*store, NOW)[0].batch, Some(batches[0]));
+}
+
+pub(crate) fn a_batch_is_next_when_it_is_full_and_nothing_is_in_flight(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(4, bench);
+    let in_batch = |batch: BatchId| BucketKey::batch(&batch);
+    let policy = LeasePolicy { max_reports: 3, linger: Duration::ZERO, ..POLICY };
+    upload_singly(&*store, task, &(0..6).map(|number| (number, 1)).collect::<Vec<_>>());
+    let jobs = store.lease_jobs(NOW, &policy).unwrap();
+    let batch = jobs[0].batch.unwrap();
+    assert_eq!(jobs[1].batch, Some(batch));
+    assert_eq!(store.next_batch(&task), Ok(None));
+    commit(&*store, &jobs[0], in_batch(batch));
+    assert_eq!(store.next_batch(&task), Ok(None), "3 of 4 are verified");
+    commit(&*store, &jobs[1], in_batch(batch));
+    assert_eq!(bench.open().next_batch(&task), Ok(Some(batch)));
+}

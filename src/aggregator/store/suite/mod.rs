@@ -1,0 +1,191 @@
+//! What every backend must do, as tests over any [`Bench`].
+//!
+//! A backend writes `conformance!(path::to::bench)` in its tests, where `bench()` makes an empty
+//! database; each test below then runs on a database of its own.
+
+pub(super) mod collections;
+pub(super) mod helper;
+pub(super) mod leader;
+pub(super) mod tasks;
+pub(super) mod upload;
+
+use super::{
+    Acceptance, BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Datastore, LeaderCommit,
+    LeasePolicy, LeasedJob, TaskRecord, Timestamp, UploadBatch,
+};
+use crate::dap::{
+    ids::{ReportId, TaskId},
+    time::{Interval, Time},
+};
+use std::{sync::Arc, time::Duration};
+
+/// A database that outlives the stores opened on it.
+pub(super) trait Bench {
+    /// Opens the database; again after a store is dropped, as after a crash.
+    fn open(&self) -> Arc<dyn Datastore>;
+}
+
+/// Runs the suite on the benches that a function makes.
+macro_rules! conformance {
+    (@ $bench:path, $($module:ident: $($name:ident),+;)+) => { $(
+        mod $module { $(
+            #[test]
+            fn $name() {
+                $crate::aggregator::store::suite::$module::$name(&$bench());
+            }
+        )+ }
+    )+ };
+    ($bench:path) => { $crate::aggregator::store::suite::conformance! { @ $bench,
+        tasks:
+            a_changed_task_under_the_same_id_is_refused,
+            a_changed_key_under_the_same_id_is_refused,
+            tasks_and_keys_survive_a_restart_in_their_order,
+            an_unknown_task_is_named;
+        upload:
+            a_report_is_accepted_once_whatever_call_or_process_it_comes_in,
+            a_report_of_a_collected_interval_is_refused,
+            a_failed_call_accepts_nothing,
+            the_same_report_from_many_threads_is_accepted_once,
+            reports_come_out_whole_and_in_order;
+        leader:
+            a_job_is_lent_to_one_worker_at_a_time,
+            an_expired_job_comes_back_byte_for_byte_and_fences_off_its_first_worker,
+            a_killed_worker_loses_no_report,
+            a_young_report_waits_for_company_and_no_longer_than_linger,
+            a_full_job_leaves_at_once_and_is_bounded_both_ways,
+            a_commit_replaces_reports_by_shards_and_happens_once,
+            a_commit_to_a_collected_bucket_changes_nothing,
+            a_released_job_comes_back_when_it_may_and_not_before,
+            reports_of_an_abandoned_job_travel_alone_and_are_stuck_in_the_end,
+            tasks_take_turns,
+            jobs_go_in_the_oldest_batch_with_room,
+            a_batch_is_next_when_it_is_full_and_nothing_is_in_flight;
+        helper:
+            a_conflict_names_every_report_and_bucket_and_changes_nothing,
+            a_report_twice_in_one_job_is_a_conflict,
+            a_job_is_committed_once_and_answered_again_after_a_restart,
+            a_deleted_job_keeps_its_report_ids,
+            of_two_jobs_with_a_common_report_one_is_committed;
+        collections:
+            an_overlapping_batch_is_refused_even_where_it_is_empty,
+            a_batch_is_not_closed_while_its_reports_wait_or_are_in_flight,
+            reports_that_arrive_late_do_not_hold_up_a_collection,
+            a_stuck_report_does_not_hold_up_a_collection,
+            a_refusal_changes_nothing_but_lets_in_what_arrived_since,
+            a_panic_while_deciding_changes_nothing,
+            a_closed_batch_stays_closed_and_is_decided_once,
+            a_collection_that_failed_and_reopened_can_be_tried_again,
+            a_collection_that_failed_for_good_keeps_its_batch,
+            an_identical_request_is_the_same_collection_until_it_is_deleted,
+            a_deleted_collection_never_gives_back_its_batch,
+            the_first_end_of_a_collection_stands,
+            pending_and_closed_collections_are_found_after_a_restart,
+            a_helpers_batch_is_finished_when_it_is_closed,
+            a_leader_selected_batch_is_closed_once;
+    } };
+}
+pub(super) use conformance;
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+/// Jobs of 4 reports, lent for 10 seconds; a report waits a second.
+const POLICY: LeasePolicy = LeasePolicy {
+    lease_for: Duration::from_secs(10),
+    max_reports: 4,
+    max_bytes: 1 << 20,
+    linger: Duration::from_secs(1),
+    limit: 10,
+};
+
+fn seconds_later(seconds: u64) -> Timestamp {
+    NOW.after(Duration::from_secs(seconds))
+}
+
+fn task_id(byte: u8) -> TaskId {
+    TaskId::new([byte; 32])
+}
+
+fn put(store: &dyn Datastore, byte: u8, mode: BatchingMode) -> TaskId {
+    let id = task_id(byte);
+    let [public, sealed] = [b"public", b"sealed"].map(|b| Blob::from(&b[..]));
+    store.put_task(&TaskRecord { id, mode, public, sealed }).unwrap();
+    id
+}
+
+/// A store with one time-interval task.
+fn with_intervals(bench: &dyn Bench) -> (Arc<dyn Datastore>, TaskId) {
+    let store = bench.open();
+    let task = put(&*store, 1, BatchingMode::TimeInterval);
+    (store, task)
+}
+
+/// A store with one leader-selected task.
+fn with_batches_of(target: u64, bench: &dyn Bench) -> (Arc<dyn Datastore>, TaskId) {
+    let store = bench.open();
+    let task = put(&*store, 1, BatchingMode::LeaderSelected { target });
+    (store, task)
+}
+
+fn report_id(number: u64) -> ReportId {
+    let mut bytes = [0; 16];
+    // Not in the order of the numbers, as real ones are not.
+    bytes[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    ReportId::new(bytes)
+}
+
+/// One upload of reports given as (number, time); a report's bytes are its number.
+fn upload(task: TaskId, reports: &[(u64, u64)]) -> UploadBatch {
+    let mut batch = UploadBatch::new(task);
+    for (number, time) in reports {
+        batch.push(report_id(*number), Time(*time), &number.to_be_bytes()).unwrap();
+    }
+    batch
+}
+
+/// Uploads each report in a call of its own, so that each is a segment of its own.
+fn upload_singly(store: &dyn Datastore, task: TaskId, reports: &[(u64, u64)]) {
+    for report in reports {
+        let rulings = store.accept_reports(NOW, &[upload(task, &[*report])]).unwrap();
+        assert!(rulings[0][0].is_ok());
+    }
+}
+
+fn accept(store: &dyn Datastore, batch: UploadBatch) -> Vec<Acceptance> {
+    store.accept_reports(NOW, &[batch]).unwrap().remove(0)
+}
+
+/// The numbers of a job's reports.
+fn numbers(job: &LeasedJob) -> Vec<u64> {
+    job.reports().map(|(_, bytes)| u64::from_be_bytes(bytes.try_into().unwrap())).collect()
+}
+
+fn shard(key: BucketKey, reports: u64) -> BucketShard {
+    BucketShard {
+        key,
+        share: Blob::from(vec![7; 3]),
+        reports,
+        checksum: [9; 32],
+        first: Time(1),
+        last: Time(2),
+    }
+}
+
+fn at(time: u64) -> BucketKey {
+    BucketKey::time(Time(time))
+}
+
+fn range(start: u64, duration: u64) -> BucketRange {
+    BucketRange::interval(&Interval::new(Time(start), duration).unwrap())
+}
+
+/// Leases all there is at `now`, lingering or not.
+fn lease(store: &dyn Datastore, now: Timestamp) -> Vec<LeasedJob> {
+    store.lease_jobs(now, &LeasePolicy { linger: Duration::ZERO, ..POLICY }).unwrap()
+}
+
+/// Commits a job, as if all its reports were valid and of the bucket.
+fn commit(store: &dyn Datastore, job: &LeasedJob, key: BucketKey) {
+    let shards = [shard(key, job.reports().count() as u64)];
+    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards };
+    store.commit_leader_job(&commit).unwrap();
+}

@@ -1,0 +1,58 @@
+//! Tasks and keys.
+
+use super::*;
+use crate::aggregator::store::{KeyRecord, Put, StoreError};
+
+pub(crate) fn a_changed_task_under_the_same_id_is_refused(bench: &dyn Bench) {
+    let (store, id) = with_intervals(bench);
+    let first = store.task(&id).unwrap().unwrap();
+    // Sealed anew, the same secret is other bytes: no reason to refuse.
+    let sealed_anew = TaskRecord { sealed: Blob::from(vec![1]), ..first.clone() };
+    assert_eq!(store.put_task(&sealed_anew), Ok(Put::AlreadyThere));
+    for other in [
+        TaskRecord { public: Blob::from(vec![1]), ..first.clone() },
+        TaskRecord { mode: BatchingMode::LeaderSelected { target: 5 }, ..first.clone() },
+    ] {
+        assert_eq!(store.put_task(&other), Err(StoreError::TaskConflict(id)));
+    }
+    assert_eq!(store.task(&id), Ok(Some(first)));
+}
+
+pub(crate) fn a_changed_key_under_the_same_id_is_refused(bench: &dyn Bench) {
+    let store = bench.open();
+    let key = KeyRecord { id: 7, added: NOW, public: vec![1].into(), sealed: vec![2].into() };
+    assert_eq!(store.put_key(&key), Ok(Put::Added));
+    let sealed_anew = KeyRecord { sealed: vec![3].into(), ..key.clone() };
+    assert_eq!(store.put_key(&sealed_anew), Ok(Put::AlreadyThere));
+    let other = KeyRecord { public: vec![4].into(), ..key.clone() };
+    assert_eq!(store.put_key(&other), Err(StoreError::KeyConflict(7)));
+    assert_eq!(store.keys(), Ok(vec![key]));
+}
+
+pub(crate) fn tasks_and_keys_survive_a_restart_in_their_order(bench: &dyn Bench) {
+    let store = bench.open();
+    put(&*store, 9, BatchingMode::LeaderSelected { target: 100 });
+    put(&*store, 1, BatchingMode::TimeInterval);
+    for (id, added) in [(1, seconds_later(5)), (200, NOW)] {
+        let key = KeyRecord { id, added, public: vec![id].into(), sealed: vec![].into() };
+        assert_eq!(store.put_key(&key), Ok(Put::Added));
+    }
+    drop(store);
+    let store = bench.open();
+    let tasks = store.tasks().unwrap();
+    assert_eq!(tasks.iter().map(|task| task.id).collect::<Vec<_>>(), [task_id(9), task_id(1)]);
+    assert_eq!(tasks[0].mode, BatchingMode::LeaderSelected { target: 100 });
+    assert_eq!(tasks[1].mode, BatchingMode::TimeInterval);
+    assert_eq!((&*tasks[0].public, &*tasks[0].sealed), (&b"public"[..], &b"sealed"[..]));
+    assert_eq!(store.keys().unwrap().iter().map(|key| key.id).collect::<Vec<_>>(), [200, 1]);
+}
+
+pub(crate) fn an_unknown_task_is_named(bench: &dyn Bench) {
+    let store = bench.open();
+    let unknown = Err(StoreError::UnknownTask(task_id(3)));
+    assert_eq!(store.task(&task_id(3)), Ok(None));
+    assert_eq!(store.counts(&task_id(3)).map(drop), unknown);
+    assert_eq!(store.next_batch(&task_id(3)).map(drop), unknown);
+    let uploads = [upload(task_id(3), &[(1, 1)])];
+    assert_eq!(store.accept_reports(NOW, &uploads).map(drop), unknown);
+}

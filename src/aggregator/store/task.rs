@@ -1,0 +1,87 @@
+//! Tasks, HPKE keys and figures: what changes rarely.
+
+use super::Blob;
+use crate::dap::ids::TaskId;
+use std::time::Duration;
+
+/// A moment, in milliseconds since the Epoch. The caller's clock: the store has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The moment `duration` later, or the last one there is.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(milliseconds))
+    }
+}
+
+/// How a task's reports are grouped (§5), as far as the store must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchingMode {
+    /// By the reports' times.
+    TimeInterval,
+    /// By the leader.
+    LeaderSelected {
+        /// Verified reports at which a batch is full, at least 1. Ours: the draft leaves it to
+        /// the leader. Not used by a helper.
+        target: u64,
+    },
+}
+
+/// A task as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// Its ID.
+    pub id: TaskId,
+    /// How its reports are grouped.
+    pub mode: BatchingMode,
+    /// Encoded configuration and whatever else may be read by anyone.
+    pub public: Blob,
+    /// Verification key, tokens: sealed by the caller with [`sealed`](super::sealed).
+    pub sealed: Blob,
+}
+
+/// An HPKE key pair as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Configuration ID, unique in the store.
+    pub id: u8,
+    /// When it was made.
+    pub added: Timestamp,
+    /// Encoded configuration with the public key.
+    pub public: Blob,
+    /// Private key: sealed by the caller with [`sealed`](super::sealed).
+    pub sealed: Blob,
+}
+
+/// What became of something that may have been there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is new.
+    Added,
+    /// It was there, the same to the byte in its public part.
+    AlreadyThere,
+}
+
+/// Figures about one task, for operators and tests. Taken in one look, so they fit together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Reports that wait for an aggregation job.
+    pub waiting_reports: u64,
+    /// Reports in aggregation jobs that have not ended.
+    pub in_flight_reports: u64,
+    /// Aggregation jobs that have not ended.
+    pub in_flight_jobs: u64,
+    /// Reports whose jobs were abandoned too often: no job will take them again.
+    pub stuck_reports: u64,
+    /// Reports accepted, then dropped because their batch was closed while they waited.
+    pub dropped_reports: u64,
+    /// Verified reports in buckets whose shards are still kept.
+    pub verified_reports: u64,
+    /// Buckets whose shards are still kept.
+    pub buckets: u64,
+    /// Batches that count as collected.
+    pub collected_batches: u64,
+}
