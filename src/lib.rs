@@ -31,9 +31,9 @@ pub mod collector;
 #[cfg(feature = "command-line")]
 pub mod command_line;
 pub mod dap;
-#[cfg(feature = "full")]
-pub mod demo;
 pub mod estimate;
+#[cfg(feature = "full")]
+pub mod keygen;
 pub mod privacy;
 pub mod program;
 #[cfg(feature = "transport")]

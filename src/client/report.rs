@@ -15,7 +15,7 @@ use crate::{
         vdaf::{UnsupportedVdaf, Vdaf, shard::{Measurement, ShardError}},
     },
     privacy::{
-        randomizer::{KaryRandomizer, Randomized},
+        randomizer::{KaryRandomizer, Randomized, RandomizerError},
         rng::DeviceRng,
     },
     program::{
@@ -48,6 +48,9 @@ pub enum ReportError {
     /// The answer is not one of the metric's.
     #[error(transparent)]
     Answer(#[from] EncodingError),
+    /// The bin is not one of the randomizer's.
+    #[error(transparent)]
+    Randomizer(#[from] RandomizerError),
     /// The operating system gave no randomness.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -131,7 +134,7 @@ impl Reporter {
             Encoded::One(bin) => bin,
             Encoded::OneOf(bins) => bins[rng.coin()],
         };
-        let randomized = self.randomizer.randomize(bin, rng);
+        let randomized = self.randomizer.randomize(bin, rng)?;
         let time = self.precision.time_at(now);
         let report = self.seal(&randomized, time, configs)?;
         Ok(Prepared { randomized, report })

@@ -1,10 +1,8 @@
 //! Where randomness comes from: the operating system on a device, a seed in a simulation, and
 //! never the one in place of the other.
 
-use rand::{
-    Rng, SeedableRng, TryRng,
-    rngs::{ChaCha20Rng, SysRng},
-};
+use rand::{Rng, SeedableRng, TryRng, rngs::SysRng};
+use rand_chacha::ChaCha20Rng;
 use thiserror::Error;
 use zeroize::Zeroizing;
 

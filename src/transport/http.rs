@@ -8,7 +8,7 @@ use reqwest::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     LOCATION, RETRY_AFTER,
 };
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 use thiserror::Error;
 
 /// An exchange that did not come to its end.

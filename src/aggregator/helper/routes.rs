@@ -20,12 +20,12 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::{Path, Query, Request, State},
+    extract::{Path, RawQuery, Request, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// The helper behind its routes.
 pub fn router(helper: Arc<Helper>, limits: Limits) -> Router {
@@ -72,12 +72,12 @@ async fn create_job(
 async fn poll_job(
     State(served): State<Served>,
     Path((task_id, job)): Path<(String, String)>,
-    Query(query): Query<HashMap<String, String>>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, &headers).await?;
     let job: AggregationJobId = parse_id(&job)?;
-    if query.get("step").is_none_or(|step| step != "0") {
+    if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
         return Err(step_mismatch(&task.task.id));
     }
     let helper = Arc::clone(&served.helper);

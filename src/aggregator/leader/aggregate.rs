@@ -13,7 +13,7 @@ use crate::{
         clock,
         open::open_share,
         parallel,
-        store::{LeaderCommit, LeasedJob, StoreError, UploadBatch},
+        store::{Again, LeaderCommit, LeasedJob, StoreError, UploadBatch},
         task::{LeaderTask, Task},
     },
     dap::{
@@ -259,14 +259,14 @@ fn finish(
         reports.iter().map(|report| buckets.number(report.report_metadata.time)).collect();
     let (verdicts, sums) = finish_parts(&task.task, parts, &answers, &numbers, buckets.len());
 
-    let mut requeue = UploadBatch::new(job.task);
+    let mut early = UploadBatch::new(job.task);
     for ((report, verdict), number) in reports.iter().zip(&verdicts).zip(numbers) {
         let metadata = &report.report_metadata;
         match verdict {
             Ok(()) => buckets.count(number, &metadata.report_id, metadata.time),
             // Our clock is ahead of the helper's: the report was accepted, so it is tried again.
             Err(ReportError::ReportTooEarly) => {
-                requeue.push(metadata.report_id, metadata.time, &report.to_bytes())?;
+                early.push(metadata.report_id, metadata.time, &report.to_bytes())?;
             }
             Err(error) => {
                 tracing::info!(task = %job.task, ?error, "a report is refused");
@@ -274,11 +274,15 @@ fn finish(
         }
     }
     let shards = buckets.into_shards(&task.task.vdaf, &sums)?;
-    let commit =
-        LeaderCommit { job: job.job, lease: job.lease, shards: &shards, requeue: &requeue };
-    leader.store.commit_leader_job(clock::now(), &commit)?;
+    let from = clock::now().after(EARLY);
+    let again = (!early.is_empty()).then_some(Again { reports: &early, from });
+    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again };
+    leader.store.commit_leader_job(&commit)?;
     Ok(())
 }
+
+/// When a report that was too early for the helper is tried again.
+const EARLY: Duration = Duration::from_secs(30);
 
 /// The helper's answers, given out to the reports in their order.
 struct Answers(Vec<Result<Vec<u8>, ReportError>>);

@@ -14,7 +14,7 @@ use crate::{
         collection::{check_request, seal_aggregate_share},
         http::Failure,
         store::{
-            BucketRange, BucketShard, Closed, Closing, CollectionId, CollectionState,
+            BucketRange, BucketShard, Closed, Closing, CollectionState,
             NewCollection, Outcome, PendingCollection, Started, StoreError, Then, Timestamp,
             Wanted,
         },

@@ -1,7 +1,7 @@
 //! Aggregation jobs (§4.5): what the leader leases and commits, what the helper commits and
 //! replays.
 
-use super::{Blob, BucketKey, BucketShard, Durable, Segment};
+use super::{Blob, BucketKey, BucketShard, Durable, Segment, Timestamp, UploadBatch};
 use crate::dap::{
     ids::{AggregationJobId, BatchId, NoRandomness, ReportId, TaskId},
     time::Time,
@@ -80,6 +80,18 @@ pub struct LeaderCommit<'a> {
     pub lease: LeaseToken,
     /// What its verified reports add to their buckets.
     pub shards: &'a [BucketShard],
+    /// Reports that are to wait for another job.
+    pub again: Option<Again<'a>>,
+}
+
+/// Reports of a job that the helper refused only for now (`report_too_early`): accepted is
+/// accepted, so they go back to those that wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Again<'a> {
+    /// The reports; their IDs are those of the job.
+    pub reports: &'a UploadBatch,
+    /// From when on they may be leased, unless something more urgent takes them along.
+    pub from: Timestamp,
 }
 
 /// The whole of a helper's job.

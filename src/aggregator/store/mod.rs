@@ -37,7 +37,7 @@ pub use collection::{
     PendingCollection, Started, Then, Wanted,
 };
 pub use job::{
-    HelperJob, HelperOutcome, JobId, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, StoredJob,
+    Again, HelperJob, HelperOutcome, JobId, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, StoredJob,
 };
 pub use segment::{Segment, UploadBatch};
 pub use task::{BatchingMode, Counts, KeyRecord, Put, TaskRecord, Timestamp};
@@ -109,7 +109,8 @@ pub trait Datastore: Send + Sync {
         policy: &LeasePolicy,
     ) -> Result<Vec<LeasedJob>, StoreError>;
 
-    /// Ends a job: its shards are added to their buckets, its reports are gone, its IDs stay.
+    /// Ends a job: its shards are added to their buckets, its reports are gone but for those that
+    /// wait [`Again`], its IDs stay.
     ///
     /// Fails with [`StoreError::StaleLease`] if the lease is not the job's current one, also if
     /// the job is over (a retry of a commit that happened); with [`StoreError::Collected`] if a

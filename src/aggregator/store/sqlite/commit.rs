@@ -1,6 +1,6 @@
 //! The ends of jobs: the leader's three, and the helper's one.
 
-use super::{is_collected, stored, task_row};
+use super::{is_collected, stored, task_row, upload::wait_again};
 use crate::aggregator::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken,
     MAX_ABANDONED, StoreError, StoredJob, Timestamp, bucket::time_key, sqlite::tasks::blob,
@@ -20,6 +20,9 @@ pub(super) fn commit_leader_job(
     insert_shards(tx, job.task, commit.shards)?;
     tx.prepare_cached("DELETE FROM segments WHERE job = ?1")?.execute([commit.job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([commit.job.0])?;
+    if let Some(again) = commit.again {
+        wait_again(tx, job.task, again.from, again.reports)?;
+    }
     if let Some(batch) = job.batch { mark_if_full(tx, job.task, &batch) } else { Ok(()) }
 }
 

@@ -66,6 +66,18 @@ impl SqliteStore {
         Ok(Self { writer: Mutex::new(writer), reader: None })
     }
 
+    /// Ends the leases of a server that is no more, so that its jobs need not run out of time.
+    ///
+    /// For the one server over an embedded database, when it starts. Should there be another
+    /// after all, its lease tokens are void and nothing is counted twice.
+    pub fn end_leases(&self) -> Result<(), StoreError> {
+        self.change(|tx| {
+            tx.execute("UPDATE jobs SET lease = randomblob(16), leased_until = 0", [])?;
+            tx.execute("UPDATE collections SET due = 0 WHERE state IN (0, 1)", [])?;
+            Ok(())
+        })
+    }
+
     /// Runs `work` in a transaction that commits if it succeeds.
     fn write<T>(
         &self,

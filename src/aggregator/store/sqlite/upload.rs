@@ -104,6 +104,22 @@ fn pack(
     packer.finish().map_or(Ok(()), |last| insert_segment(tx, task.key, now, &last))
 }
 
+/// Packs reports whose IDs are known already into segments that wait from `from` on.
+pub(super) fn wait_again(
+    tx: &Transaction<'_>,
+    task: i64,
+    from: Timestamp,
+    reports: &UploadBatch,
+) -> Result<(), StoreError> {
+    let mut packer = Packer::default();
+    for (at, entry) in reports.entries().iter().enumerate() {
+        if let Some(full) = packer.add(entry.time, reports.packed(at)) {
+            insert_segment(tx, task, from, &full)?;
+        }
+    }
+    packer.finish().map_or(Ok(()), |last| insert_segment(tx, task, from, &last))
+}
+
 fn insert_segment(
     tx: &Transaction<'_>,
     task: i64,

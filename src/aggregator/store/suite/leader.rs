@@ -40,7 +40,7 @@ pub(crate) fn an_expired_job_comes_back_byte_for_byte_and_fences_off_its_first_w
     let stale = Err(StoreError::StaleLease(first.job));
     let key = BucketKey::batch(&first.batch.unwrap());
     let late =
-        LeaderCommit { job: first.job, lease: first.lease, shards: &[shard(key.clone(), 3)] };
+        LeaderCommit { job: first.job, lease: first.lease, shards: &[shard(key.clone(), 3)], again: None };
     assert_eq!(store.commit_leader_job(&late), stale);
     assert_eq!(store.release_job(first.job, first.lease, NOW), stale);
     assert_eq!(store.abandon_job(first.job, first.lease), stale);
@@ -97,12 +97,12 @@ pub(crate) fn a_commit_replaces_reports_by_shards_and_happens_once(bench: &dyn B
     accept(&*store, upload(task, &[(1, 1), (2, 2), (3, 2)]));
     let job = lease(&*store, NOW).remove(0);
     let shards = [shard(at(1), 1), shard(at(2), 2)];
-    let done = LeaderCommit { job: job.job, lease: job.lease, shards: &shards };
+    let done = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
     assert_eq!(store.commit_leader_job(&done), Ok(()));
     assert_eq!(store.commit_leader_job(&done), Err(StoreError::StaleLease(job.job)));
     let expected = Counts { verified_reports: 3, buckets: 2, ..Counts::default() };
     assert_eq!(bench.open().counts(&task), Ok(expected));
-    let unknown = LeaderCommit { job: JobId(99), lease: LeaseToken([0; 16]), shards: &shards };
+    let unknown = LeaderCommit { job: JobId(99), lease: LeaseToken([0; 16]), shards: &shards, again: None };
     assert_eq!(store.commit_leader_job(&unknown), Err(StoreError::StaleLease(JobId(99))));
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn a_commit_to_a_collected_bucket_changes_nothing(bench: &dyn Bench) 
     let before = store.counts(&task).unwrap();
     let shards = [shard(at(1), 1), shard(at(10), 1)];
     let error =
-        store.commit_leader_job(&LeaderCommit { job: job.job, lease: job.lease, shards: &shards });
+        store.commit_leader_job(&LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None });
     assert_eq!(error, Err(StoreError::Collected(vec![at(10)])));
     assert_eq!(store.counts(&task), Ok(before));
     commit(&*store, &job, at(1));
@@ -182,7 +182,7 @@ pub(crate) fn jobs_go_in_the_oldest_batch_with_room(bench: &dyn Bench) {
         let key = BucketKey::batch(&job.batch.unwrap());
         let valid = if job.batch == Some(batches[0]) { 1 } else { 4 };
         let shards = [shard(key, valid)];
-        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards };
+        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
         store.commit_leader_job(&commit).unwrap();
     }
     assert_eq!(store.next_batch(&task), Ok(Some(batches[2])), "the older one is not full");

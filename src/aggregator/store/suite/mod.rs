@@ -186,6 +186,6 @@ fn lease(store: &dyn Datastore, now: Timestamp) -> Vec<LeasedJob> {
 /// Commits a job, as if all its reports were valid and of the bucket.
 fn commit(store: &dyn Datastore, job: &LeasedJob, key: BucketKey) {
     let shards = [shard(key, job.reports().count() as u64)];
-    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards };
+    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
     store.commit_leader_job(&commit).unwrap();
 }

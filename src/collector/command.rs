@@ -1,0 +1,161 @@
+//! The collector's command line.
+
+use super::{
+    collect::{Collection, collect, request},
+    open::open,
+    present::{self, Json},
+    release::Release,
+    secrets::CollectorSecrets,
+    window,
+};
+use crate::{
+    dap::{
+        collect::Query,
+        task::BatchMode,
+        time::Interval,
+        vdaf::unshard::AggregateResult,
+    },
+    program::{Program, compile::CompiledTask, parse_moment},
+    transport::http::HttpClient,
+};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::{path::PathBuf, time::Duration};
+
+/// What to collect, and as whom.
+#[derive(Debug, Args)]
+pub struct CollectArgs {
+    /// The program that all parties hold.
+    pub program: PathBuf,
+    /// The collector's secrets, from `sottovoce keygen`.
+    #[arg(long, value_name = "FILE")]
+    pub secrets: PathBuf,
+    /// Collect only this task, by the name that `sottovoce tasks` shows; all of them otherwise.
+    #[arg(long, value_name = "NAME")]
+    pub task: Option<String>,
+    /// Start of the first window, such as 2026-11-01T00:00:00Z; the last ones that are over with
+    /// their grace otherwise.
+    #[arg(long, value_name = "MOMENT")]
+    pub start: Option<String>,
+    /// Collect this many windows as one batch.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub windows: u64,
+    /// Give up when the leader is not ready after this many seconds.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub patience: u64,
+    /// Print JSON for machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Collects the batches and prints what they say.
+pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
+    let program = Program::read(&args.program)?;
+    let secrets: CollectorSecrets = read_secrets(&args.secrets)?;
+    if secrets.hpke_config != *program.collector() {
+        bail!("{} is not the key of the collector that the program names", args.secrets.display());
+    }
+    let tasks = chosen(&program, args.task.as_deref())?;
+    let start = args.start.as_deref().map(parse_moment).transpose().map_err(anyhow::Error::msg)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let collector = Collector::new(&program, secrets, Duration::from_secs(args.patience))?;
+        let mut releases = Vec::new();
+        for task in tasks {
+            let query = query(&program, start, args.windows)?;
+            let collected = collector.collect(task, query).await;
+            releases.push(collected.with_context(|| task.name.clone())?);
+            if !args.json {
+                println!("{}", present::table(&releases[releases.len() - 1]));
+            }
+        }
+        if args.json {
+            let metrics: Vec<_> = releases.iter().map(Json::from).collect();
+            let document = serde_json::json!({ "metrics": metrics });
+            println!("{}", serde_json::to_string_pretty(&document)?);
+        }
+        Ok(())
+    })
+}
+
+/// Reads the collector's secrets; errors show none of them.
+pub fn read_secrets(path: &std::path::Path) -> anyhow::Result<CollectorSecrets> {
+    let text = std::fs::read_to_string(path)
+        .map(zeroize::Zeroizing::new)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    toml::from_str(&text).map_err(|error| {
+        anyhow::anyhow!("{} is not a collector's file of secrets: {}", path.display(), error.message())
+    })
+}
+
+fn chosen<'a>(program: &'a Program, name: Option<&str>) -> anyhow::Result<Vec<&'a CompiledTask>> {
+    let Some(name) = name else { return Ok(program.tasks().iter().collect()) };
+    match program.task(name) {
+        Some(task) => Ok(vec![task]),
+        None => {
+            let names: Vec<_> = program.tasks().iter().map(|task| task.name.as_str()).collect();
+            bail!("the program has no task {name:?}; it has: {}", names.join(", "))
+        }
+    }
+}
+
+fn query(program: &Program, start: Option<u64>, windows: u64) -> anyhow::Result<Query> {
+    if program.batch_mode() == BatchMode::LeaderSelected {
+        return Ok(Query::LeaderSelected);
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let interval = window::choose(program.window(), program.grace(), start, windows, now)?;
+    Ok(Query::TimeInterval(interval.into()))
+}
+
+/// A collector of one program.
+pub struct Collector<'a> {
+    program: &'a Program,
+    secrets: CollectorSecrets,
+    http: HttpClient,
+    patience: Duration,
+}
+
+impl<'a> Collector<'a> {
+    /// A collector that waits for the leader for as long as `patience`.
+    pub fn new(
+        program: &'a Program,
+        secrets: CollectorSecrets,
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
+        let http = HttpClient::new(Duration::from_secs(60))?;
+        Ok(Self { program, secrets, http, patience })
+    }
+
+    /// Collects one batch of one task and opens it.
+    pub async fn collect(&self, task: &CompiledTask, query: Query) -> anyhow::Result<Release> {
+        let collection = Collection {
+            leader: self.program.leader().clone(),
+            task: task.task_id,
+            token: self.secrets.collector_token.clone(),
+            patience: self.patience,
+        };
+        let request = request(query);
+        let progress = indicatif::ProgressBar::new_spinner().with_message(task.name.clone());
+        let collected = collect(&self.http, &collection, &request, |waited| {
+            let waited = waited.as_secs();
+            progress.set_message(format!("{}: waiting for the leader, {waited} s", task.name));
+            progress.tick();
+        })
+        .await?;
+        progress.finish_and_clear();
+        let (aggregate, interval): (AggregateResult, Interval) = {
+            let response = &collected.response;
+            let opener = self.secrets.opener()?;
+            let configuration = &task.configuration;
+            let aggregate = open(&task.task_id, configuration, &request, response, &opener)?;
+            (aggregate, response.interval)
+        };
+        let release = Release::new(task, &aggregate, collected.response.report_count, interval)?;
+        if query == Query::LeaderSelected {
+            // So that the same query asks for the next batch.
+            collected.delete(&self.http, &collection).await?;
+        }
+        Ok(release)
+    }
+}

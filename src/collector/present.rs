@@ -1,0 +1,91 @@
+//! Releases for people and for machines.
+
+use super::release::Release;
+use crate::privacy::units::Guarantee;
+use serde::Serialize;
+use std::fmt::{self, Write};
+
+/// A release as JSON has it.
+#[derive(Serialize)]
+pub struct Json<'a> {
+    name: &'a str,
+    reports: u64,
+    bins: &'a [super::release::Figure],
+    privacy: &'a [Guarantee],
+}
+
+impl<'a> From<&'a Release> for Json<'a> {
+    fn from(release: &'a Release) -> Self {
+        Self {
+            name: &release.name,
+            reports: release.reports,
+            bins: &release.bins,
+            privacy: &release.privacy,
+        }
+    }
+}
+
+/// A release as a table for the terminal.
+pub fn table(release: &Release) -> String {
+    let mut out = format!("{} · {} reports\n", release.name, release.reports);
+    let row = |label: &str, cells: [String; 4]| {
+        let [estimate, interval, rate, population] = cells;
+        format!("{label}\t{estimate}\t{interval}\t{rate}\t{population}")
+    };
+    let mut rows = vec![row(
+        "answer",
+        ["estimate", "95 % interval", "rate", "95 % in the population"].map(str::to_owned),
+    )];
+    for bin in &release.bins {
+        let estimate = &bin.estimate;
+        rows.push(row(
+            &bin.label,
+            [
+                format!("{:.0}", estimate.estimate),
+                format!("{:.0} – {:.0}", estimate.low, estimate.high),
+                percent(estimate.rate),
+                format!("{} – {}", percent(estimate.rate_low), percent(estimate.rate_high)),
+            ],
+        ));
+    }
+    out.push_str(&columns(&rows));
+    out.push_str(&privacy(&release.privacy));
+    out
+}
+
+/// What the figures cost, in one line per trust model.
+pub fn privacy(guarantees: &[Guarantee]) -> String {
+    guarantees.iter().fold(String::new(), |mut out, guarantee| {
+        let Guarantee { trust, epsilon, delta, .. } = guarantee;
+        let delta = if delta.get() > 0.0 { format!(", δ = {delta}") } else { String::new() };
+        let epsilon = epsilon.get();
+        let words = trust.in_words();
+        let _ = writeln!(out, "  privacy {trust:<4}  ε = {epsilon:.3}{delta}  ({words})");
+        out
+    })
+}
+
+fn percent(rate: f64) -> String {
+    format!("{:.1} %", rate * 100.0)
+}
+
+/// Rows of cells separated by tabs, aligned: the first column to the left, the others to the right.
+pub fn columns(rows: &[String]) -> String {
+    let cells: Vec<Vec<&str>> = rows.iter().map(|row| row.split('\t').collect()).collect();
+    let width = |column: usize| {
+        cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let mut out = String::new();
+    for row in &cells {
+        out.push_str("  ");
+        for (column, cell) in row.iter().enumerate() {
+            let width = width(column).unwrap_or(0);
+            let _: fmt::Result = match column {
+                0 => write!(out, "{cell:<width$}"),
+                _ => write!(out, "  {cell:>width$}"),
+            };
+        }
+        out.push('\n');
+    }
+    out
+}

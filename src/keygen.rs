@@ -1,0 +1,93 @@
+//! The secrets that parties share before the first report.
+//!
+//! | secret | leader | helper | collector |
+//! |---|---|---|---|
+//! | seed of the verify keys | ✓ | ✓ | |
+//! | leader's token | shows it | knows it | |
+//! | collector's token | knows it | | shows it |
+//! | collector's HPKE private key | | | ✓ |
+//!
+//! The aggregators' own HPKE keys are not among them: each server makes and keeps its own.
+
+use crate::{
+    aggregator::config::VerifyKeySeed,
+    command_line::write_secret,
+    dap::{
+        bearer_token::BearerToken,
+        codec::Encode,
+        hpke::{HpkeConfigId, HpkeKeypair, Suite, native},
+    },
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// All parties' secrets, before they are handed out.
+pub struct Secrets {
+    seed: VerifyKeySeed,
+    leader_token: BearerToken,
+    collector_token: BearerToken,
+    collector: HpkeKeypair,
+}
+
+impl Secrets {
+    /// Fresh secrets from the operating system's randomness.
+    pub fn generate() -> anyhow::Result<Self> {
+        Ok(Self {
+            seed: VerifyKeySeed::random()?,
+            leader_token: BearerToken::random()?,
+            collector_token: BearerToken::random()?,
+            collector: native::generate(HpkeConfigId(1), Suite::DEFAULT)?,
+        })
+    }
+
+    /// The collector's public configuration, for the program.
+    pub fn collector_hpke_config(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.collector.config.to_bytes())
+    }
+
+    /// Writes one file for each party; gives their places.
+    pub fn write(&self, folder: &Path) -> anyhow::Result<[PathBuf; 3]> {
+        let seed = self.seed.secret_text();
+        let (leader_token, collector_token) =
+            (self.leader_token.secret(), self.collector_token.secret());
+        let leader = Zeroizing::new(format!(
+            "# The leader's secrets.\n\
+             # Shared with the helper: verify keys are derived from it.\n\
+             verify_key_seed = \"{}\"\n\
+             # Shared with the helper, to which the leader shows it.\n\
+             leader_token = \"{leader_token}\"\n\
+             # Shared with the collector, which shows it to the leader.\n\
+             collector_token = \"{collector_token}\"\n",
+            *seed
+        ));
+        let helper = Zeroizing::new(format!(
+            "# The helper's secrets.\n\
+             # Shared with the leader: verify keys are derived from it.\n\
+             verify_key_seed = \"{}\"\n\
+             # Shared with the leader, which shows it to the helper.\n\
+             leader_token = \"{leader_token}\"\n",
+            *seed
+        ));
+        let private_key = Zeroizing::new(URL_SAFE_NO_PAD.encode(self.collector.secret_bytes()));
+        let collector = Zeroizing::new(format!(
+            "# The collector's secrets.\n\
+             # The public half of its key, as the program names it.\n\
+             hpke_config = \"{}\"\n\
+             # The private half: opens aggregate shares. Nobody else has it.\n\
+             hpke_private_key = \"{}\"\n\
+             # Shared with the leader, to which the collector shows it.\n\
+             collector_token = \"{collector_token}\"\n",
+            self.collector_hpke_config(),
+            *private_key
+        ));
+        let files = [("leader", leader), ("helper", helper), ("collector", collector)];
+        let mut written = Vec::with_capacity(files.len());
+        for (party, text) in &files {
+            let path = folder.join(format!("{party}.secrets.toml"));
+            write_secret(&path, text)?;
+            written.push(path);
+        }
+        Ok(written.try_into().unwrap_or_default())
+    }
+}

@@ -1,0 +1,74 @@
+//! What a user gave.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One answer to one metric, with the values of its private dimensions.
+///
+/// It exists on the device only: it is encoded, randomized and forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// What was said, if anything.
+    pub given: Option<Given>,
+    /// The value of each private dimension, by name.
+    pub segments: BTreeMap<String, String>,
+}
+
+/// What was said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Given {
+    /// To a `thumbs` metric.
+    Thumbs(Thumb),
+    /// To a `rating` metric: the name of a level.
+    Rating(String),
+    /// To a `preference` metric.
+    Preference {
+        /// The first candidate.
+        left: String,
+        /// The second.
+        right: String,
+        /// Which is better.
+        outcome: Outcome,
+    },
+}
+
+/// A thumb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are thumbs")]
+pub enum Thumb {
+    Up,
+    Down,
+}
+
+/// Which of two is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The first.
+    Left,
+    /// The second.
+    Right,
+    /// Neither.
+    Tie,
+}
+
+impl Answer {
+    /// The user said nothing: reported too, so that taking part reveals nothing.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The user said this.
+    pub fn given(given: Given) -> Self {
+        Self { given: Some(given), segments: BTreeMap::new() }
+    }
+
+    /// The same answer with the value of a private dimension.
+    #[must_use]
+    pub fn with_segment(mut self, dimension: &str, value: &str) -> Self {
+        self.segments.insert(dimension.to_owned(), value.to_owned());
+        self
+    }
+}

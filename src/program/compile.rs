@@ -1,0 +1,227 @@
+//! From a metric to DAP tasks: one, or one for each combination of its public dimensions' values.
+
+use super::{
+    Program,
+    dimension::{Dimension, Visibility},
+    encoding::Encoding,
+    manifest::Manifest,
+    metric::Metric,
+};
+use crate::{
+    dap::{
+        ids::TaskId,
+        task::{TaskConfiguration, VdafConfig},
+    },
+    privacy::{
+        self,
+        randomizer::KaryRandomizer,
+        units::{Guarantee, TrustModel},
+    },
+};
+use thiserror::Error;
+
+/// One DAP task of a program.
+#[derive(Clone, Debug)]
+pub struct CompiledTask {
+    /// The metric's name, with the values of public dimensions if there are any:
+    /// `quality/arm=control`.
+    pub name: String,
+    /// The metric.
+    pub metric: Metric,
+    /// The values of public dimensions.
+    pub public: Vec<(String, String)>,
+    /// What the task promises.
+    pub manifest: Manifest,
+    /// What every DAP party sees.
+    pub configuration: TaskConfiguration,
+    /// SHA-256 of the configuration.
+    pub task_id: TaskId,
+    encoding: Encoding,
+    randomizer: KaryRandomizer,
+    guarantees: Vec<Guarantee>,
+}
+
+impl CompiledTask {
+    /// How answers become bins.
+    pub fn encoding(&self) -> &Encoding {
+        &self.encoding
+    }
+
+    /// What each bin means, in their order.
+    pub fn labels(&self) -> Vec<String> {
+        self.encoding.labels()
+    }
+
+    /// What randomizes bins.
+    pub fn randomizer(&self) -> &KaryRandomizer {
+        &self.randomizer
+    }
+
+    /// What one report in one batch guarantees, per trust model.
+    pub fn guarantees(&self) -> &[Guarantee] {
+        &self.guarantees
+    }
+}
+
+/// A metric that makes no task.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub(super) enum CompileError {
+    #[error(
+        "{bins} bins are more than the {most} that one histogram carries well; ask less, use \
+         public dimensions, or set allow_many_bins = true and expect wide intervals"
+    )]
+    ManyBins { bins: u32, most: u32 },
+    #[error(transparent)]
+    Randomizer(#[from] privacy::randomizer::RandomizerError),
+    #[error(
+        "epsilon0 = {epsilon0} in batches of {min_batch_size} gives epsilon = {certified:.3} at \
+         delta = {delta}, above the {declared} that the program declares; {cure}"
+    )]
+    Guarantee {
+        epsilon0: f64,
+        min_batch_size: u64,
+        certified: f64,
+        delta: f64,
+        declared: f64,
+        cure: String,
+    },
+    #[error("the task's description is too long")]
+    TooLong,
+}
+
+/// Bins that one histogram carries well at the usual budget: about 20 joint cells.
+const MANY_BINS: u32 = 21;
+/// Begins `task_info`; the digest of the manifest follows.
+const TASK_INFO_TAG: &[u8] = b"sottovoce/1 sha256:";
+
+pub(super) fn compile(
+    program: &Program,
+    metric: &Metric,
+) -> Result<Vec<CompiledTask>, CompileError> {
+    let encoding = Encoding::of(metric);
+    let bins = encoding.bins();
+    if bins > MANY_BINS && !metric.allow_many_bins {
+        return Err(CompileError::ManyBins { bins, most: MANY_BINS });
+    }
+    let epsilon0 = metric.epsilon0.unwrap_or(program.privacy.epsilon0);
+    let randomizer = KaryRandomizer::new(bins, epsilon0)?;
+    let guarantees = certify(program, &randomizer)?;
+    let task = |public: Vec<(String, String)>| {
+        let manifest = Manifest::new(
+            &program.name,
+            metric,
+            &public,
+            &encoding,
+            &randomizer,
+            program.min_batch_size,
+            program.privacy,
+            &guarantees,
+        );
+        let configuration = configuration(program, &manifest, bins)?;
+        Ok(CompiledTask {
+            name: task_name(&metric.name, &public),
+            metric: metric.clone(),
+            task_id: configuration.task_id(),
+            manifest,
+            configuration,
+            public,
+            encoding: encoding.clone(),
+            randomizer: randomizer.clone(),
+            guarantees: guarantees.clone(),
+        })
+    };
+    combinations(&metric.dimensions).into_iter().map(task).collect()
+}
+
+/// The guarantees of the smallest batch, if they meet what the program declares.
+fn certify(
+    program: &Program,
+    randomizer: &KaryRandomizer,
+) -> Result<Vec<Guarantee>, CompileError> {
+    let privacy = program.privacy;
+    let at = |min_batch_size| {
+        privacy::guarantees(randomizer, min_batch_size, privacy.reserve, privacy.delta)
+    };
+    let guarantees = at(program.min_batch_size);
+    let certified = amplified(&guarantees);
+    if certified <= privacy.epsilon.get() {
+        return Ok(guarantees);
+    }
+    let enough = |size: &u64| amplified(&at(*size)) <= privacy.epsilon.get();
+    let doubled = (1..40).map(|i| program.min_batch_size.saturating_mul(1 << i));
+    let cure = match doubled.take_while(|size| *size <= LARGEST_TRIED).find(enough) {
+        Some(high) => {
+            let least = bisect(program.min_batch_size, high, |size| enough(&size));
+            format!("use min_batch_size = {least}, or a larger privacy.epsilon")
+        }
+        None => "use a smaller epsilon0, or a larger privacy.epsilon".to_owned(),
+    };
+    Err(CompileError::Guarantee {
+        epsilon0: randomizer.epsilon().get(),
+        min_batch_size: program.min_batch_size,
+        certified,
+        delta: privacy.delta.get(),
+        declared: privacy.epsilon.get(),
+        cure,
+    })
+}
+
+/// The search for a batch size that works stops here.
+const LARGEST_TRIED: u64 = 1_000_000;
+
+fn amplified(guarantees: &[Guarantee]) -> f64 {
+    let oamc = guarantees.iter().find(|guarantee| guarantee.trust == TrustModel::Oamc);
+    oamc.map_or(f64::INFINITY, |guarantee| guarantee.epsilon.get())
+}
+
+/// The least number above `low`, to a hundredth of itself, for which `holds`; it does for `high`.
+fn bisect(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -> u64 {
+    while high - low > (high / 100).max(1) {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { high = middle } else { low = middle }
+    }
+    high
+}
+
+fn configuration(
+    program: &Program,
+    manifest: &Manifest,
+    bins: u32,
+) -> Result<TaskConfiguration, CompileError> {
+    let task_info = [TASK_INFO_TAG, &manifest.digest()].concat();
+    Ok(TaskConfiguration {
+        task_info: task_info.try_into().map_err(|_| CompileError::TooLong)?,
+        leader_aggregator_endpoint: program.leader.clone(),
+        helper_aggregator_endpoint: program.helper.clone(),
+        time_precision: program.window,
+        min_batch_size: program.min_batch_size,
+        batch_mode: program.batch_mode,
+        vdaf: VdafConfig::Prio3Histogram { length: bins, chunk_length: chunk_length(bins) },
+        task_interval: program.interval,
+    })
+}
+
+/// The proof is smallest when chunks are about the square root of the length (VDAF §7.4.3.1).
+fn chunk_length(bins: u32) -> u32 {
+    bins.isqrt().max(1)
+}
+
+fn combinations(dimensions: &[Dimension]) -> Vec<Vec<(String, String)>> {
+    let public = dimensions.iter().filter(|d| d.visibility == Visibility::Public);
+    public.fold(vec![Vec::new()], |combinations, dimension| {
+        let extend = |combination: Vec<(String, String)>| {
+            dimension.values.iter().map(move |value| {
+                let mut longer = combination.clone();
+                longer.push((dimension.name.clone(), value.clone()));
+                longer
+            })
+        };
+        combinations.into_iter().flat_map(extend).collect()
+    })
+}
+
+fn task_name(metric: &str, public: &[(String, String)]) -> String {
+    public.iter().fold(metric.to_owned(), |name, (dimension, value)| {
+        format!("{name}/{dimension}={value}")
+    })
+}

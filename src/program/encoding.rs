@@ -1,0 +1,329 @@
+//! From an answer to a bin and from a bin to words.
+//!
+//! Bin 0 is always *no answer*. The others are one for each joint cell: for each combination of
+//! the private dimensions' values, each outcome of the metric. A device without an answer reports
+//! no value of a private dimension either.
+
+use super::{
+    answer::{Answer, Given, Outcome, Thumb},
+    dimension::{Dimension, Visibility},
+    metric::{Metric, MetricKind},
+};
+use crate::privacy::randomizer::Bin;
+use thiserror::Error;
+
+/// The label of bin 0.
+pub const NO_ANSWER: &str = "no answer";
+
+/// How a metric's answers become bins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoding {
+    outcomes: Outcomes,
+    segments: Vec<Dimension>,
+}
+
+/// The outcomes of a metric by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcomes {
+    Thumbs,
+    Levels(Vec<String>),
+    /// For each pair of candidates: the first is better, the second is, or neither.
+    Pairs(Vec<String>),
+    /// For each candidate: it won, lost or tied. The device reports one of the two, at random.
+    Candidates(Vec<String>),
+}
+
+/// What an answer is encoded as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoded {
+    /// This bin.
+    One(Bin),
+    /// One of these, each with probability one half.
+    OneOf([Bin; 2]),
+}
+
+/// An answer that the metric does not have.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum EncodingError {
+    /// The answer is to another kind of question.
+    #[error("the metric takes another kind of answer")]
+    Kind,
+    /// A level or candidate that is not declared.
+    #[error("{found:?} is not one of: {}", valid.join(", "))]
+    Unknown {
+        /// What was given.
+        found: String,
+        /// What is declared.
+        valid: Vec<String>,
+    },
+    /// A candidate against itself.
+    #[error("{0:?} cannot be compared with itself")]
+    Same(String),
+    /// A private dimension without a value.
+    #[error("the answer needs a value of the dimension {0:?}")]
+    MissingSegment(String),
+    /// A value of a dimension that the metric does not have.
+    #[error("the metric is not broken down by {0:?}")]
+    ExtraSegment(String),
+}
+
+impl Encoding {
+    /// The encoding of a metric; preferences take whichever of pairs and candidates has fewer
+    /// bins.
+    pub fn of(metric: &Metric) -> Self {
+        let outcomes = match &metric.kind {
+            MetricKind::Thumbs => Outcomes::Thumbs,
+            MetricKind::Rating(levels) => Outcomes::Levels(levels.clone()),
+            MetricKind::Preference(names) if pairs(names.len()) <= names.len() => {
+                Outcomes::Pairs(names.clone())
+            }
+            MetricKind::Preference(names) => Outcomes::Candidates(names.clone()),
+        };
+        let private = |dimension: &&Dimension| dimension.visibility == Visibility::Private;
+        let segments = metric.dimensions.iter().filter(private).cloned().collect();
+        Self { outcomes, segments }
+    }
+
+    /// The encoding's name in the manifest.
+    pub fn name(&self) -> &'static str {
+        match self.outcomes {
+            Outcomes::Thumbs => "thumbs",
+            Outcomes::Levels(_) => "levels",
+            Outcomes::Pairs(_) => "pairs",
+            Outcomes::Candidates(_) => "candidates",
+        }
+    }
+
+    /// The number of bins, *no answer* included; the largest number if there are more.
+    pub fn bins(&self) -> u32 {
+        let cells = self.segments.iter().map(|dimension| dimension.values.len());
+        let bins = cells.fold(self.outcomes.len(), usize::saturating_mul).saturating_add(1);
+        u32::try_from(bins).unwrap_or(u32::MAX)
+    }
+
+    /// What each bin means, in their order.
+    pub fn labels(&self) -> Vec<String> {
+        let mut cells = vec![String::new()];
+        for dimension in &self.segments {
+            let extend = |cell: &String| {
+                let values = dimension.values.iter().map(|value| match cell.as_str() {
+                    "" => value.clone(),
+                    cell => format!("{cell} · {value}"),
+                });
+                values.collect::<Vec<_>>()
+            };
+            cells = cells.iter().flat_map(extend).collect();
+        }
+        let outcomes = self.outcomes.labels();
+        let cells = cells.iter().flat_map(|cell| {
+            outcomes.iter().map(move |outcome| match cell.as_str() {
+                "" => outcome.clone(),
+                cell => format!("{cell} · {outcome}"),
+            })
+        });
+        std::iter::once(NO_ANSWER.to_owned()).chain(cells).collect()
+    }
+
+    /// The bin of an answer.
+    pub fn encode(&self, answer: &Answer) -> Result<Encoded, EncodingError> {
+        for name in answer.segments.keys() {
+            if !self.segments.iter().any(|dimension| dimension.name == *name) {
+                return Err(EncodingError::ExtraSegment(name.clone()));
+            }
+        }
+        let Some(given) = &answer.given else { return Ok(Encoded::One(Bin::new(0))) };
+        let mut cell = 0;
+        for dimension in &self.segments {
+            let value = answer.segments.get(&dimension.name);
+            let value = value.ok_or_else(|| EncodingError::MissingSegment(dimension.name.clone()))?;
+            cell = cell * dimension.values.len() + position(&dimension.values, value)?;
+        }
+        let first = 1 + cell * self.outcomes.len();
+        let bin = |outcome| u32::try_from(first + outcome).map(Bin::new).unwrap_or(Bin::new(0));
+        Ok(match self.outcomes.encode(given)? {
+            (outcome, None) => Encoded::One(bin(outcome)),
+            (one, Some(other)) => Encoded::OneOf([bin(one), bin(other)]),
+        })
+    }
+}
+
+/// The number of unordered pairs.
+fn pairs(candidates: usize) -> usize {
+    candidates * candidates.saturating_sub(1) / 2
+}
+
+fn position(names: &[String], name: &str) -> Result<usize, EncodingError> {
+    let found = names.iter().position(|other| other == name);
+    found.ok_or_else(|| EncodingError::Unknown { found: name.to_owned(), valid: names.to_vec() })
+}
+
+impl Outcomes {
+    fn len(&self) -> usize {
+        match self {
+            Self::Thumbs => 2,
+            Self::Levels(levels) => levels.len(),
+            Self::Pairs(names) => 3 * pairs(names.len()),
+            Self::Candidates(names) => 3 * names.len(),
+        }
+    }
+
+    fn labels(&self) -> Vec<String> {
+        match self {
+            Self::Thumbs => vec!["up".to_owned(), "down".to_owned()],
+            Self::Levels(levels) => levels.clone(),
+            Self::Pairs(names) => {
+                let pair = |(i, one): (usize, &String)| {
+                    names[i + 1..].iter().flat_map(move |other| pair_labels(one, other)).collect()
+                };
+                names.iter().enumerate().flat_map::<Vec<_>, _>(pair).collect()
+            }
+            Self::Candidates(names) => names
+                .iter()
+                .flat_map(|name| ["won", "lost", "tied"].map(|how| format!("{name} {how}")))
+                .collect(),
+        }
+    }
+
+    /// The outcome, and for candidates the other one that would say it as well.
+    fn encode(&self, given: &Given) -> Result<(usize, Option<usize>), EncodingError> {
+        match (self, given) {
+            (Self::Thumbs, Given::Thumbs(Thumb::Up)) => Ok((0, None)),
+            (Self::Thumbs, Given::Thumbs(Thumb::Down)) => Ok((1, None)),
+            (Self::Levels(levels), Given::Rating(level)) => Ok((position(levels, level)?, None)),
+            (Self::Pairs(names), Given::Preference { left, right, outcome }) => {
+                let (left, right) = compared(names, left, right)?;
+                let (one, other) = (left.min(right), left.max(right));
+                // Pairs in order: (0,1), (0,2), …, (1,2), …
+                let pair = pairs(names.len()) - pairs(names.len() - one) + other - one - 1;
+                let winner_is_first = (*outcome == Outcome::Left) == (left < right);
+                Ok(match outcome {
+                    Outcome::Tie => (3 * pair + 2, None),
+                    _ if winner_is_first => (3 * pair, None),
+                    _ => (3 * pair + 1, None),
+                })
+            }
+            (Self::Candidates(names), Given::Preference { left, right, outcome }) => {
+                let (left, right) = compared(names, left, right)?;
+                let (left_how, right_how) = match outcome {
+                    Outcome::Left => (0, 1),
+                    Outcome::Right => (1, 0),
+                    Outcome::Tie => (2, 2),
+                };
+                Ok((3 * left + left_how, Some(3 * right + right_how)))
+            }
+            _ => Err(EncodingError::Kind),
+        }
+    }
+}
+
+fn pair_labels(one: &str, other: &str) -> [String; 3] {
+    [format!("{one} > {other}"), format!("{one} < {other}"), format!("{one} = {other}")]
+}
+
+fn compared(names: &[String], left: &str, right: &str) -> Result<(usize, usize), EncodingError> {
+    if left == right {
+        return Err(EncodingError::Same(left.to_owned()));
+    }
+    Ok((position(names, left)?, position(names, right)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metric(kind: MetricKind, segments: &[(&str, &[&str])]) -> Metric {
+        let dimensions = segments.iter().map(|(name, values)| Dimension {
+            name: (*name).to_owned(),
+            visibility: Visibility::Private,
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        });
+        Metric {
+            name: "m".into(),
+            question: "?".into(),
+            kind,
+            dimensions: dimensions.collect(),
+            epsilon0: None,
+            allow_many_bins: false,
+        }
+    }
+
+    fn names(n: usize) -> Vec<String> {
+        (0..n).map(|i| format!("model {i}")).collect()
+    }
+
+    /// The label of the bin that an answer goes to.
+    fn label(encoding: &Encoding, answer: &Answer) -> String {
+        match encoding.encode(answer).unwrap() {
+            Encoded::One(bin) => encoding.labels()[bin.index()].clone(),
+            Encoded::OneOf(bins) => bins.map(|bin| encoding.labels()[bin.index()].clone()).join("|"),
+        }
+    }
+
+    fn preference(left: usize, right: usize, outcome: Outcome) -> Answer {
+        let (left, right) = (format!("model {left}"), format!("model {right}"));
+        Answer::given(Given::Preference { left, right, outcome })
+    }
+
+    #[test]
+    fn no_answer_is_always_the_first_bin() {
+        for kind in [MetricKind::Thumbs, MetricKind::Preference(names(4))] {
+            let encoding = Encoding::of(&metric(kind, &[("s", &["a", "b"])]));
+            assert_eq!(label(&encoding, &Answer::none()), NO_ANSWER);
+            assert_eq!(encoding.labels().len(), encoding.bins() as usize);
+        }
+    }
+
+    #[test]
+    fn private_dimensions_multiply_the_bins() {
+        let segments: [(&str, &[&str]); 2] = [("who", &["new", "old"]), ("topic", &["x", "y", "z"])];
+        let encoding = Encoding::of(&metric(MetricKind::Thumbs, &segments));
+        assert_eq!(encoding.bins(), 13);
+        let answer = Answer::given(Given::Thumbs(Thumb::Down))
+            .with_segment("who", "old")
+            .with_segment("topic", "y");
+        assert_eq!(label(&encoding, &answer), "old · y · down");
+    }
+
+    #[test]
+    fn a_preference_says_the_same_whichever_candidate_stands_left() {
+        let encoding = Encoding::of(&metric(MetricKind::Preference(names(3)), &[]));
+        assert_eq!((encoding.name(), encoding.bins()), ("pairs", 10));
+        for one in 0..3 {
+            for other in (0..3).filter(|other| *other != one) {
+                let straight = label(&encoding, &preference(one, other, Outcome::Left));
+                assert_eq!(straight, label(&encoding, &preference(other, one, Outcome::Right)));
+                let (low, high) = (one.min(other), one.max(other));
+                let sign = if one == low { '>' } else { '<' };
+                assert_eq!(straight, format!("model {low} {sign} model {high}"));
+                let tie = label(&encoding, &preference(one, other, Outcome::Tie));
+                assert_eq!(tie, format!("model {low} = model {high}"));
+            }
+        }
+    }
+
+    #[test]
+    fn many_candidates_are_reported_one_at_a_time() {
+        let encoding = Encoding::of(&metric(MetricKind::Preference(names(5)), &[]));
+        assert_eq!((encoding.name(), encoding.bins()), ("candidates", 16));
+        let label = label(&encoding, &preference(4, 1, Outcome::Left));
+        assert_eq!(label, "model 4 won|model 1 lost");
+    }
+
+    #[test]
+    fn answers_that_the_metric_does_not_have_are_refused() {
+        let rating = Encoding::of(&metric(MetricKind::Rating(names(2)), &[("s", &["a", "b"])]));
+        let level = |text: &str| Answer::given(Given::Rating(text.into()));
+        let error = |answer: &Answer| rating.encode(answer).unwrap_err();
+        assert_eq!(error(&level("model 0")), EncodingError::MissingSegment("s".into()));
+        let segment = |value| level("model 0").with_segment("s", value);
+        assert!(matches!(error(&segment("c")), EncodingError::Unknown { .. }));
+        let extra = segment("a").with_segment("t", "x");
+        assert_eq!(error(&extra), EncodingError::ExtraSegment("t".into()));
+        assert!(matches!(error(&level("x").with_segment("s", "a")), EncodingError::Unknown { .. }));
+        let thumb = Answer::given(Given::Thumbs(Thumb::Up)).with_segment("s", "a");
+        assert_eq!(error(&thumb), EncodingError::Kind);
+        let models = Encoding::of(&metric(MetricKind::Preference(names(2)), &[]));
+        let same = models.encode(&preference(1, 1, Outcome::Tie)).unwrap_err();
+        assert_eq!(same, EncodingError::Same("model 1".into()));
+    }
+}

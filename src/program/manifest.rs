@@ -1,0 +1,110 @@
+//! What a task promises, written so that everyone who writes it writes the same bytes.
+//!
+//! The manifest is JSON with its keys in the order below and no blanks. Its SHA-256 stands in the
+//! task's `task_info`, DAP binds the task configuration into every seal, and so a report that was
+//! made under one promise cannot be aggregated under another.
+
+use super::{
+    Privacy,
+    encoding::Encoding,
+    metric::Metric,
+};
+use crate::privacy::{
+    randomizer::KaryRandomizer,
+    units::{Guarantee, TrustModel},
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// The canonical manifest of one task.
+#[derive(Clone, Debug, Serialize)]
+pub struct Manifest {
+    version: u32,
+    program: String,
+    metric: String,
+    kind: &'static str,
+    question: String,
+    /// The values of public dimensions that make this task one of several.
+    public: Vec<(String, String)>,
+    encoding: &'static str,
+    bins: Vec<String>,
+    randomizer: Randomizer,
+    min_batch_size: u64,
+    reserve: f64,
+    guarantees: Vec<Claim>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Randomizer {
+    name: &'static str,
+    bins: u32,
+    /// The weight of each lie out of 2^64, in decimal; as a string, since JSON's readers lose
+    /// such integers.
+    lie_weight: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Claim {
+    trust: TrustModel,
+    epsilon: f64,
+    delta: f64,
+    neighbours: &'static str,
+}
+
+const VERSION: u32 = 1;
+const NEIGHBOURS: &str = "one device's answer replaced, in one batch";
+
+impl Manifest {
+    pub(super) fn new(
+        program: &str,
+        metric: &Metric,
+        public: &[(String, String)],
+        encoding: &Encoding,
+        randomizer: &KaryRandomizer,
+        min_batch_size: u64,
+        privacy: Privacy,
+        guarantees: &[Guarantee],
+    ) -> Self {
+        let claim = |guarantee: &Guarantee| Claim {
+            trust: guarantee.trust,
+            epsilon: round_up(guarantee.epsilon.get()),
+            delta: guarantee.delta.get(),
+            neighbours: NEIGHBOURS,
+        };
+        Self {
+            version: VERSION,
+            program: program.to_owned(),
+            metric: metric.name.clone(),
+            kind: metric.kind.name(),
+            question: metric.question.clone(),
+            public: public.to_vec(),
+            encoding: encoding.name(),
+            bins: encoding.labels(),
+            randomizer: Randomizer {
+                name: "k-ary randomized response",
+                bins: randomizer.bins(),
+                lie_weight: randomizer.lie_weight().to_string(),
+            },
+            min_batch_size,
+            reserve: privacy.reserve.get(),
+            guarantees: guarantees.iter().map(claim).collect(),
+        }
+    }
+
+    /// The canonical bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings and finite numbers are always JSON")
+    }
+
+    /// SHA-256 of the canonical bytes.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.to_bytes()).into()
+    }
+}
+
+/// To the fourth digit after the point, upwards: coarse enough that every machine agrees on it.
+fn round_up(epsilon: f64) -> f64 {
+    const DIGITS: f64 = 1e4;
+    // What is a whole number of steps but for rounding is that number.
+    (epsilon * DIGITS - 1e-6).ceil() / DIGITS
+}

@@ -1,0 +1,284 @@
+//! What is asked: one TOML file that every party holds.
+//!
+//! [`file`] is the file as it is written, with the place of every value; [`Program::parse`] turns
+//! it into what it means or says what is wrong with it. A program asks [`metric`]s, broken down by
+//! [`dimension`]s; an [`answer`] is encoded as the index of a bin ([`encoding`]). [`compile`] turns
+//! each metric into DAP tasks, and [`manifest`] writes down what a task promises, so that its hash
+//! is bound into every report.
+
+pub mod answer;
+pub mod compile;
+pub mod dimension;
+pub mod encoding;
+mod file;
+pub mod manifest;
+pub mod metric;
+mod moment;
+
+pub use moment::parse_moment;
+
+use crate::{
+    dap::{
+        codec::Decode,
+        hpke::HpkeConfig,
+        task::{BatchMode, Url},
+        time::{Interval, TimePrecision},
+    },
+    privacy::units::{Delta, Epsilon, Share},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use compile::CompiledTask;
+use file::{At, File, Source};
+use metric::Metric;
+use std::path::Path;
+use thiserror::Error;
+
+/// A program that says something impossible, with the place where it says so.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{place}: {reason}")]
+pub struct ProgramError {
+    place: String,
+    reason: String,
+}
+
+/// A checked program.
+#[derive(Clone, Debug)]
+pub struct Program {
+    name: String,
+    leader: Url,
+    helper: Url,
+    collector: HpkeConfig,
+    window: TimePrecision,
+    grace: u64,
+    min_batch_size: u64,
+    batch_mode: BatchMode,
+    interval: Option<Interval>,
+    privacy: Privacy,
+    tasks: Vec<CompiledTask>,
+}
+
+/// The budget that the program declares.
+#[derive(Clone, Copy, Debug)]
+pub struct Privacy {
+    /// The budget of one report, whoever is dishonest.
+    pub epsilon0: Epsilon,
+    /// What the program promises of one report in one batch, with one honest aggregator and most
+    /// devices honest.
+    pub epsilon: Epsilon,
+    /// The probability that this does not hold.
+    pub delta: Delta,
+    /// The part of the smallest batch that may be dishonest or missing.
+    pub reserve: Share,
+}
+
+impl Program {
+    /// Reads a program from a file.
+    pub fn read(path: &Path) -> Result<Self, ProgramError> {
+        let place = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| ProgramError {
+            place: place.clone(),
+            reason: format!("cannot be read: {error}"),
+        })?;
+        Self::parse(&place, &text)
+    }
+
+    /// Parses and checks a program; `name` is what errors call the file.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ProgramError> {
+        let source = Source { name, text };
+        let file = File::parse(source)?;
+        let mut program = Self::header(source, &file)?;
+        let dimensions = dimension::parse_all(source, &file.dimensions)?;
+        let metrics = file
+            .metrics
+            .iter()
+            .map(|(name, table)| Metric::parse(source, name, table, &dimensions))
+            .collect::<Result<Vec<_>, _>>()?;
+        if metrics.is_empty() {
+            return Err(source.whole("asks nothing; add a table [metrics.NAME]"));
+        }
+        for (metric, table) in metrics.iter().zip(file.metrics.values()) {
+            let compiled = compile::compile(&program, metric)
+                .map_err(|reason| source.error(&table.kind, reason))?;
+            program.tasks.extend(compiled);
+        }
+        Ok(program)
+    }
+
+    fn header(source: Source<'_>, file: &File) -> Result<Self, ProgramError> {
+        let window = window(source, &file.window)?;
+        let (leader, helper) = (url(source, &file.leader)?, url(source, &file.helper)?);
+        if leader == helper {
+            let reason = "is the leader's endpoint too; the aggregators must be two organisations";
+            return Err(source.error(&file.helper, reason));
+        }
+        let min_batch_size = *file.min_batch_size.get_ref();
+        if min_batch_size < 2 {
+            return Err(source.error(&file.min_batch_size, "a batch must hold at least 2 reports"));
+        }
+        Ok(Self {
+            name: file::identifier(source, &file.name)?,
+            leader,
+            helper,
+            collector: collector(source, &file.collector)?,
+            window,
+            grace: file.grace.as_ref().map_or(Ok(DEFAULT_GRACE.min(window.seconds())), |grace| {
+                moment::parse_duration(grace.get_ref()).map_err(|e| source.error(grace, e))
+            })?,
+            min_batch_size,
+            batch_mode: batch_mode(source, file.batch_mode.as_ref())?,
+            interval: interval(source, file, window)?,
+            privacy: privacy(source, &file.privacy)?,
+            tasks: Vec::new(),
+        })
+    }
+
+    /// The program's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The leader's endpoint.
+    pub fn leader(&self) -> &Url {
+        &self.leader
+    }
+
+    /// The helper's endpoint.
+    pub fn helper(&self) -> &Url {
+        &self.helper
+    }
+
+    /// Whom aggregate shares are sealed to.
+    pub fn collector(&self) -> &HpkeConfig {
+        &self.collector
+    }
+
+    /// The reporting period.
+    pub fn window(&self) -> TimePrecision {
+        self.window
+    }
+
+    /// How long late reports are waited for after a window has closed, in seconds.
+    pub fn grace(&self) -> u64 {
+        self.grace
+    }
+
+    /// The least number of reports in a batch.
+    pub fn min_batch_size(&self) -> u64 {
+        self.min_batch_size
+    }
+
+    /// How reports are gathered into batches.
+    pub fn batch_mode(&self) -> BatchMode {
+        self.batch_mode
+    }
+
+    /// The declared budget.
+    pub fn privacy(&self) -> Privacy {
+        self.privacy
+    }
+
+    /// The DAP tasks, metric by metric.
+    pub fn tasks(&self) -> &[CompiledTask] {
+        &self.tasks
+    }
+
+    /// The task of a metric, by the name it has in [`tasks`](Self::tasks).
+    pub fn task(&self, name: &str) -> Option<&CompiledTask> {
+        self.tasks.iter().find(|task| task.name == name)
+    }
+}
+
+/// Late reports are waited for no longer than this, or a window, unless the program says so.
+const DEFAULT_GRACE: u64 = 6 * 3600;
+
+fn window(source: Source<'_>, text: &At<String>) -> Result<TimePrecision, ProgramError> {
+    let seconds = moment::parse_duration(text.get_ref()).map_err(|e| source.error(text, e))?;
+    TimePrecision::from_seconds(seconds)
+        .ok_or_else(|| source.error(text, "a window must last at least a second"))
+}
+
+fn url(source: Source<'_>, text: &At<String>) -> Result<Url, ProgramError> {
+    let host = ["https://", "http://"].iter().find_map(|scheme| text.get_ref().strip_prefix(scheme));
+    let is_http = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'));
+    let url = Url::new(text.get_ref()).filter(|_| is_http && !text.get_ref().contains(['?', '#']));
+    url.ok_or_else(|| {
+        source.error(text, "must be an https:// URL (http:// for tests) without query or fragment")
+    })
+}
+
+fn collector(source: Source<'_>, text: &At<String>) -> Result<HpkeConfig, ProgramError> {
+    let bytes = URL_SAFE_NO_PAD.decode(text.get_ref()).ok();
+    let config = bytes.and_then(|bytes| HpkeConfig::from_bytes(&bytes).ok()).ok_or_else(|| {
+        source.error(text, "must be the public HPKE configuration that `sottovoce keygen` prints")
+    })?;
+    config.suite.check().map_err(|error| source.error(text, error))?;
+    Ok(config)
+}
+
+fn batch_mode(source: Source<'_>, text: Option<&At<String>>) -> Result<BatchMode, ProgramError> {
+    match text {
+        None => Ok(BatchMode::TimeInterval),
+        Some(text) => match text.get_ref().as_str() {
+            "time-interval" => Ok(BatchMode::TimeInterval),
+            "leader-selected" => Ok(BatchMode::LeaderSelected),
+            _ => Err(source.error(text, "must be \"time-interval\" or \"leader-selected\"")),
+        },
+    }
+}
+
+fn interval(
+    source: Source<'_>,
+    file: &File,
+    window: TimePrecision,
+) -> Result<Option<Interval>, ProgramError> {
+    let (starts, ends) = match (&file.starts, &file.ends) {
+        (None, None) => return Ok(None),
+        (Some(starts), Some(ends)) => (starts, ends),
+        (Some(one), None) | (None, Some(one)) => {
+            return Err(source.error(one, "`starts` and `ends` go together"));
+        }
+    };
+    let aligned = |text: &At<String>| {
+        let seconds = moment::parse_moment(text.get_ref()).map_err(|e| source.error(text, e))?;
+        if seconds % window.seconds() == 0 {
+            return Ok(window.time_at(seconds));
+        }
+        let length = window.seconds();
+        Err(source.error(text, format!("must be the start of a window of {length} seconds")))
+    };
+    let (start, end) = (aligned(starts)?, aligned(ends)?);
+    let interval = end.0.checked_sub(start.0).and_then(|len| Interval::new(start, len).ok());
+    interval.map(Some).ok_or_else(|| source.error(ends, "must be later than `starts`"))
+}
+
+fn privacy(source: Source<'_>, table: &file::PrivacyTable) -> Result<Privacy, ProgramError> {
+    fn number<T, E: std::fmt::Display>(
+        source: Source<'_>,
+        value: Option<&At<f64>>,
+        default: f64,
+        new: impl Fn(f64) -> Result<T, E>,
+    ) -> Result<T, ProgramError> {
+        let parsed = new(value.map_or(default, |value| *value.get_ref()));
+        parsed.map_err(|error| match value {
+            Some(value) => source.error(value, error),
+            None => source.whole(error),
+        })
+    }
+    let privacy = Privacy {
+        epsilon0: number(source, table.epsilon0.as_ref(), 4.0, Epsilon::new)?,
+        epsilon: number(source, table.epsilon.as_ref(), 1.0, Epsilon::new)?,
+        delta: number(source, table.delta.as_ref(), 1e-6, Delta::new)?,
+        reserve: number(source, table.reserve.as_ref(), 0.2, Share::new)?,
+    };
+    if privacy.delta == Delta::ZERO {
+        let reason = "delta = 0 leaves nothing to amplify by; 1e-6 is usual";
+        return Err(table.delta.as_ref().map_or_else(
+            || source.whole(reason),
+            |delta| source.error(delta, reason),
+        ));
+    }
+    Ok(privacy)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Durations and moments as people write them.
+
+/// Seconds in `"1 day"`, `"90 minutes"`, `"30 seconds"`.
+pub(super) fn parse_duration(text: &str) -> Result<u64, String> {
+    let wrong = || {
+        format!("{text:?} must be a number and a unit: seconds, minutes, hours, days or weeks")
+    };
+    let (number, unit) = text.trim().split_once(' ').ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit.trim().trim_end_matches('s') {
+        "second" => 1,
+        "minute" => 60,
+        "hour" => 3600,
+        "day" => 86_400,
+        "week" => 604_800,
+        _ => return Err(wrong()),
+    };
+    let total = number.checked_mul(seconds).filter(|total| *total <= LONGEST);
+    total.ok_or_else(|| format!("{text:?} is longer than a hundred years"))
+}
+
+const LONGEST: u64 = 100 * 366 * 86_400;
+
+/// Seconds since the Epoch at `"2026-11-01T00:00:00Z"` (RFC 3339, in UTC).
+pub fn parse_moment(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} must be a moment in UTC, such as 2026-11-01T00:00:00Z");
+    let bytes = text.as_bytes();
+    let shape = bytes.len() == 20
+        && bytes.iter().zip(b"0000-00-00T00:00:00Z").all(|(byte, pattern)| match pattern {
+            b'0' => byte.is_ascii_digit(),
+            fixed => byte == fixed,
+        });
+    if !shape {
+        return Err(wrong());
+    }
+    let number = |from: usize, to: usize| text[from..to].parse::<u64>().map_err(|_| wrong());
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let lengths = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let month_index = usize::try_from(month.wrapping_sub(1)).unwrap_or(usize::MAX);
+    let length = lengths.get(month_index).ok_or_else(wrong)?;
+    if year < 1970 || !(1..=*length).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return Err(wrong());
+    }
+    let years = year - 1970;
+    let leap_days = (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 - 477;
+    let days = years * 365 + leap_days + lengths[..month_index].iter().sum::<u64>() + day - 1;
+    Ok(days * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        assert_eq!(parse_duration("1 day"), Ok(86_400));
+        assert_eq!(parse_duration("90 minutes"), Ok(5400));
+        assert_eq!(parse_duration("0 seconds"), Ok(0));
+        for bad in ["", "day", "1", "-1 day", "1 month", "1.5 hours", "99999999999999 weeks"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn moments_count_leap_years() {
+        assert_eq!(parse_moment("1970-01-01T00:00:00Z"), Ok(0));
+        assert_eq!(parse_moment("2000-02-29T00:00:00Z"), Ok(951_782_400));
+        assert_eq!(parse_moment("2026-11-23T07:09:21Z"), Ok(1_795_417_761));
+        for bad in
+            ["2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-11-01", "2026-11-01T24:00:00Z"]
+        {
+            assert!(parse_moment(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+use super::*;
+
+const COLLECTOR: &str =
+    "AQAgAAEAAQAgBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
+
+fn program(change: impl Fn(String) -> String) -> Result<Program, ProgramError> {
+    let text = include_str!("../../examples/support-assistant.toml");
+    Program::parse("program.toml", &change(text.to_owned()))
+}
+
+fn error(from: &str, to: &str) -> String {
+    let changed = program(|text| {
+        assert!(text.contains(from), "the example has no {from:?}");
+        text.replacen(from, to, 1)
+    });
+    changed.err().unwrap_or_else(|| panic!("{to:?} was accepted")).to_string()
+}
+
+#[test]
+fn the_example_is_a_program() {
+    let program = program(|text| text).unwrap();
+    let names: Vec<_> = program.tasks().iter().map(|task| task.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["helpful/arm=control", "helpful/arm=candidate", "preferred", "quality"]
+    );
+    assert_eq!(program.window().seconds(), 86_400);
+    assert!(format!("{:?}", program.collector()).contains("HpkeConfigId(1)"));
+    assert!(include_str!("../../examples/support-assistant.toml").contains(COLLECTOR));
+}
+
+#[test]
+fn every_mistake_is_refused_at_its_place_with_a_cure() {
+    for (from, to, place, words) in [
+        ("window =", "windw =", "program.toml", "windw"),
+        ("window = \"1 day\"", "window = \"1 month\"", ":12:10", "weeks"),
+        ("window = \"1 day\"", "window = \"0 days\"", ":12:10", "at least a second"),
+        ("grace = \"6 hours\"", "grace = \"soon\"", ":13:9", "a number and a unit"),
+        ("min_batch_size = 3000", "min_batch_size = 1", ":14:18", "at least 2"),
+        ("min_batch_size = 3000", "min_batch_size = 200", "", "use min_batch_size = "),
+        ("epsilon0 = 4.0", "epsilon0 = -4.0", "", "epsilon = -4"),
+        ("epsilon0 = 4.0", "epsilon0 = 40.0", "", "at most 20"),
+        ("delta = 1e-6", "delta = 0.0", "", "leaves nothing"),
+        ("delta = 1e-6", "delta = nan", "", "below 1"),
+        ("reserve = 0.2", "reserve = 1.0", "", "below 1"),
+        ("https://helper.example/", "https://leader.example/", ":9:10", "two organisations"),
+        ("https://helper.example/", "helper.example", ":9:10", "https://"),
+        ("https://helper.example/", "https://helper.example/?x", ":9:10", "query"),
+        ("kind = \"public\"", "kind = \"secret\"", "", "\"private\""),
+        ("\"candidate\"]", "\"control\"]", "", "already"),
+        ("kind = \"thumbs\"", "kind = \"thumb\"", "", "\"preference\""),
+        ("kind = \"thumbs\"", "kind = \"thumbs\"\nstars = 5", "", "only a rating"),
+        ("dimensions = [\"arm\", \"segment\"]", "dimensions = [\"region\"]", "", "there are: arm"),
+        ("question = \"Did this answer help?\"", "question = \" \"", "", "ask something"),
+        ("levels = [", "levels = [] #", "", "at least 2"),
+        ("AQAgAAEAAQAg", "AQAQAAEAAQAg", "", "KEM 0x0010"),
+        ("AQAgAAEAAQAg", "@@", "", "keygen"),
+    ] {
+        let error = error(from, to);
+        assert!(error.contains(place) && error.contains(words), "{to}: {error}");
+    }
+}
+
+#[test]
+fn the_interval_must_be_whole_windows() {
+    let with = |starts: &str, ends: &str| {
+        let interval = format!("starts = \"{starts}\"\nends = \"{ends}\"\nwindow =");
+        program(|text| text.replacen("window =", &interval, 1))
+    };
+    assert!(with("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z").is_ok());
+    let backwards = with("2026-12-01T00:00:00Z", "2026-11-01T00:00:00Z").unwrap_err();
+    assert!(backwards.to_string().contains("later than"), "{backwards}");
+    let between = with("2026-11-01T01:00:00Z", "2026-12-01T00:00:00Z").unwrap_err();
+    assert!(between.to_string().contains("start of a window"), "{between}");
+}
+
+#[test]
+fn a_program_that_asks_nothing_is_refused() {
+    let nothing = program(|text| text[..text.find("[metrics").unwrap()].to_owned()).unwrap_err();
+    assert!(nothing.to_string().contains("asks nothing"), "{nothing}");
+}
+
+#[test]
+fn many_bins_need_an_explicit_word() {
+    let many = |text: String| {
+        let levels: Vec<_> = (0..30).map(|i| format!("\"{i}\"")).collect();
+        let start = text.find("levels = [").unwrap();
+        let end = start + text[start..].find(']').unwrap() + 1;
+        text.replace(&text[start..end], &format!("levels = [{}]", levels.join(",")))
+    };
+    let refused = program(many).unwrap_err().to_string();
+    assert!(refused.contains("31 bins") && refused.contains("allow_many_bins"), "{refused}");
+    let allowed = |text| many(text).replace("levels =", "allow_many_bins = true\nlevels =");
+    assert!(program(allowed).is_ok());
+}
+
+#[test]
+fn a_suggested_batch_size_is_accepted() {
+    let error = error("min_batch_size = 3000", "min_batch_size = 200");
+    let size: String = error
+        .split("use min_batch_size = ")
+        .nth(1)
+        .unwrap()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    assert!(
+        program(|text| text.replace("min_batch_size = 3000", &format!("min_batch_size = {size}")))
+            .is_ok()
+            || error.contains("quality"),
+        "{error}"
+    );
+}
+
+/// A change of any of these is a change of every task ID: intended ones change this test.
+#[test]
+fn compilation_is_the_same_everywhere() {
+    let one = program(|text| text).unwrap();
+    let other = program(|text| text).unwrap();
+    let ids = |program: &Program| -> Vec<_> {
+        program.tasks().iter().map(|task| task.task_id.to_string()).collect()
+    };
+    assert_eq!(ids(&one), ids(&other));
+    assert_eq!(ids(&one), PINNED);
+    let changed = program(|text| text.replace("Did this answer help?", "Did it help?")).unwrap();
+    assert_ne!(ids(&changed)[0], ids(&one)[0], "the question is part of the promise");
+    assert_eq!(ids(&changed)[3], ids(&one)[3]);
+}
+
+const PINNED: [&str; 4] = ["", "", "", ""];
