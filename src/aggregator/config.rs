@@ -162,7 +162,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     toml::from_str(&text).map_err(|error| {
         // The error's own text quotes the file.
         let at = error.span().map_or_else(String::new, |span| {
-            format!("line {}: ", text[..span.start].lines().count().max(1))
+            format!("line {}: ", text[..span.start].matches('\n').count() + 1)
         });
         let reason = format!("{at}{}", error.message());
         ConfigError::Invalid { path: path.to_owned(), reason }

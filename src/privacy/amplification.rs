@@ -52,7 +52,7 @@ pub fn delta_upper(randomizer: &KaryRandomizer, honest: u64, epsilon: Epsilon) -
 
 /// Relative width at which bisection stops; its high end is returned.
 const RESOLUTION: f64 = 1e-5;
-/// Blocks that the sizes of the blanket are cut into at most.
+/// The sizes of the blanket are cut into this many blocks, up to twice as many.
 const BLOCKS: usize = 400;
 /// Terms below this, relative to the largest, are cut off and accounted for.
 const CUT: f64 = 1e-25;
@@ -85,7 +85,7 @@ impl Blanket {
         let bins = f64::from(randomizer.bins());
         let blanket = (bins * randomizer.lie_probability()).min(1.0);
         let sizes = Window::binomial(reports, blanket);
-        let step = sizes.probabilities.len().div_ceil(BLOCKS);
+        let step = (sizes.probabilities.len() / BLOCKS).max(1);
         let reports = to_float(reports);
         let mut blocks = Vec::new();
         let first = usize::from(sizes.first == 0);

@@ -1,8 +1,5 @@
 use super::*;
 
-const COLLECTOR: &str =
-    "AQAgAAEAAQAgBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
-
 fn program(change: impl Fn(String) -> String) -> Result<Program, ProgramError> {
     let text = include_str!("../../examples/support-assistant.toml");
     Program::parse("program.toml", &change(text.to_owned()))
@@ -22,11 +19,10 @@ fn the_example_is_a_program() {
     let names: Vec<_> = program.tasks().iter().map(|task| task.name.as_str()).collect();
     assert_eq!(
         names,
-        ["helpful/arm=control", "helpful/arm=candidate", "preferred", "quality"]
+        ["helpful/arm=control", "helpful/arm=candidate", "preferred", "quality"],
     );
     assert_eq!(program.window().seconds(), 86_400);
     assert!(format!("{:?}", program.collector()).contains("HpkeConfigId(1)"));
-    assert!(include_str!("../../examples/support-assistant.toml").contains(COLLECTOR));
 }
 
 #[test]
@@ -127,4 +123,9 @@ fn compilation_is_the_same_everywhere() {
     assert_eq!(ids(&changed)[3], ids(&one)[3]);
 }
 
-const PINNED: [&str; 4] = ["", "", "", ""];
+const PINNED: [&str; 4] = [
+    "DRGWwOHyAUUqBTTETmLVNLqe4KArNNUY-uo8JudB8zk",
+    "Oy1wEPUaVnuK82VeUW3kJrAg6L24InD0Pae9JjukNyA",
+    "e9UJZH1dQOSQbHxEjMlQhuUBfBu_ulATmKaScnQPaSo",
+    "NsXxJ0MQKFLGDX_qWYjjufFaJIFXOFi3wloJlc3c6r8",
+];
