@@ -31,6 +31,8 @@ pub mod collector;
 #[cfg(feature = "command-line")]
 pub mod command_line;
 pub mod dap;
+#[cfg(feature = "full")]
+pub mod demo;
 pub mod estimate;
 #[cfg(feature = "full")]
 pub mod keygen;

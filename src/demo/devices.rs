@@ -1,0 +1,96 @@
+//! One device for each judgement, through the client library.
+
+use super::data::Asked;
+use crate::{
+    client::{
+        report::{Prepared, Reporter},
+        uploader::Uploader,
+    },
+    privacy::rng::DeviceRng,
+    program::Program,
+    transport::http::HttpClient,
+};
+use anyhow::{Context, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+
+/// What the devices sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    /// Reports.
+    pub reports: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// Requests under way at once: enough that uploads share the leader's transactions.
+const AT_ONCE: usize = 32;
+
+/// Makes and sends everyone's report; `answered` is when, in seconds since the Epoch.
+pub(super) async fn send(
+    program: &Program,
+    metrics: &[Asked],
+    answered: u64,
+    reports_per_upload: usize,
+) -> anyhow::Result<Sent> {
+    let http = HttpClient::new(Duration::from_secs(60))?;
+    let (leader, helper) = (program.leader().clone(), program.helper().clone());
+    let uploader = Arc::new(Uploader::new(http, leader, helper, 5));
+    let total: usize = metrics.iter().map(|metric| metric.answers.len()).sum();
+    let style = "devices report {bar:40} {pos}/{len} ({per_sec}, {eta} left)";
+    let progress = ProgressBar::new(total as u64).with_style(ProgressStyle::with_template(style)?);
+    let mut sent = Sent::default();
+    for metric in metrics {
+        let task = program.task(metric.name).context("the demo's program lacks a metric")?;
+        let reporter = Arc::new(Reporter::new(task)?);
+        let configs = Arc::new(uploader.hpke_configs(answered).await?);
+        let mut uploads = JoinSet::new();
+        // Bounded: no more is sealed ahead than is being sent.
+        for answers in metric.answers.chunks(AT_ONCE * reports_per_upload) {
+            let (reporter_, configs, answers) =
+                (Arc::clone(&reporter), Arc::clone(&configs), answers.to_vec());
+            let prepare = move || -> anyhow::Result<Vec<Prepared>> {
+                let prepare = |rng: &mut Result<DeviceRng, _>, answer| {
+                    let rng = rng.as_mut().map_err(|error| anyhow::anyhow!("{error}"))?;
+                    Ok(reporter_.prepare(answer, answered, &configs, rng)?)
+                };
+                answers.par_iter().map_init(DeviceRng::new, prepare).collect()
+            };
+            let mut prepared = tokio::task::spawn_blocking(prepare).await??.into_iter();
+            loop {
+                let reports: Vec<_> = prepared.by_ref().take(reports_per_upload).collect();
+                if reports.is_empty() {
+                    break;
+                }
+                while uploads.len() >= AT_ONCE {
+                    finish(&mut uploads, &mut sent, &progress).await?;
+                }
+                let (uploader, reporter) = (Arc::clone(&uploader), Arc::clone(&reporter));
+                uploads.spawn(async move { uploader.upload(&reporter, reports, answered).await });
+            }
+        }
+        while !uploads.is_empty() {
+            finish(&mut uploads, &mut sent, &progress).await?;
+        }
+    }
+    progress.finish_and_clear();
+    Ok(sent)
+}
+
+type Uploads = JoinSet<Result<crate::client::uploader::Uploaded, crate::client::uploader::UploadError>>;
+
+async fn finish(
+    uploads: &mut Uploads,
+    sent: &mut Sent,
+    progress: &ProgressBar,
+) -> anyhow::Result<()> {
+    let Some(uploaded) = uploads.join_next().await else { return Ok(()) };
+    let uploaded = uploaded??;
+    ensure!(uploaded.refused.is_empty(), "the leader refused reports: {:?}", uploaded.refused);
+    sent.reports += uploaded.accepted;
+    sent.bytes += uploaded.bytes;
+    progress.inc(uploaded.accepted as u64);
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! The figures beside the truth.
+
+use super::{devices::Sent, servers::Usage};
+use crate::{
+    collector::{
+        present::{columns, privacy},
+        release::Release,
+    },
+    privacy::units::Guarantee,
+};
+use serde::Serialize;
+use std::{fmt::Write, path::PathBuf, time::Duration};
+
+/// All that a demonstration says.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Metric by metric.
+    pub metrics: Vec<Metric>,
+    /// What the devices sent.
+    #[serde(skip)]
+    pub sent: Sent,
+    /// What the servers took.
+    #[serde(skip)]
+    pub usage: Usage,
+    /// How long all of it took.
+    #[serde(skip)]
+    pub elapsed: Duration,
+    /// Where databases and logs are left.
+    #[serde(skip)]
+    pub kept: Option<PathBuf>,
+}
+
+/// One metric's figures.
+#[derive(Debug, Serialize)]
+pub struct Metric {
+    /// The metric.
+    pub name: String,
+    /// Reports in the batch.
+    pub reports: u64,
+    /// The figures.
+    pub bins: Vec<Bin>,
+    /// What they cost.
+    pub privacy: Vec<Guarantee>,
+}
+
+/// One answer's figures.
+#[derive(Debug, Serialize)]
+pub struct Bin {
+    /// The answer.
+    pub label: String,
+    /// Devices that gave it.
+    pub truth: u64,
+    /// What the collector makes of the batch.
+    pub estimate: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+}
+
+impl Metric {
+    /// Sets a release beside the truth, bin by bin.
+    pub fn new(release: &Release, truth: &[u64]) -> Self {
+        let bins = release.bins.iter().zip(truth).map(|(figure, truth)| Bin {
+            label: figure.label.clone(),
+            truth: *truth,
+            estimate: figure.estimate.estimate,
+            low: figure.estimate.low,
+            high: figure.estimate.high,
+        });
+        Self {
+            name: release.name.clone(),
+            reports: release.reports,
+            bins: bins.collect(),
+            privacy: release.privacy.clone(),
+        }
+    }
+
+    fn table(&self) -> String {
+        let mut rows = vec!["answer\ttruth\testimate\t95 % interval\t".to_owned()];
+        for bin in &self.bins {
+            let Bin { label, truth, estimate, low, high } = bin;
+            #[expect(clippy::cast_precision_loss, reason = "a number of devices")]
+            let inside = (*low..=*high).contains(&(*truth as f64));
+            let mark = if inside { "✓" } else { "outside" };
+            rows.push(format!("{label}\t{truth}\t{estimate:.0}\t{low:.0} – {high:.0}\t{mark}"));
+        }
+        format!(
+            "{} · {} reports\n{}{}",
+            self.name,
+            self.reports,
+            columns(&rows),
+            privacy(&self.privacy)
+        )
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for metric in &self.metrics {
+            writeln!(f, "{}", metric.table())?;
+        }
+        let bins = self.metrics.iter().flat_map(|metric| &metric.bins);
+        #[expect(clippy::cast_precision_loss, reason = "a number of devices")]
+        let inside = bins.clone().filter(|bin| (bin.low..=bin.high).contains(&(bin.truth as f64)));
+        writeln!(
+            f,
+            "{} of {} intervals hold the truth; about 95 % should.",
+            inside.count(),
+            bins.count()
+        )?;
+        writeln!(f, "{}", self.cost())
+    }
+}
+
+impl Outcome {
+    #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
+    fn cost(&self) -> String {
+        let reports = self.sent.reports.max(1) as f64;
+        let mut line = format!(
+            "{} reports, {:.1} MB sent by devices, {:.1} s in all",
+            self.sent.reports,
+            self.sent.bytes as f64 / 1e6,
+            self.elapsed.as_secs_f64(),
+        );
+        let [leader, helper] = self.usage.cpu.map(|cpu| cpu.as_secs_f64() * 1e3 / reports);
+        let [leader_peak, helper_peak] = self.usage.memory.map(|kilobytes| kilobytes as f64 / 1e3);
+        if leader > 0.0 {
+            let _ = write!(
+                line,
+                "; servers: {leader:.3} ms (leader) + {helper:.3} ms (helper) of CPU a report, \
+                 {leader_peak:.0} MB and {helper_peak:.0} MB at their peaks",
+            );
+        }
+        if let Some(kept) = &self.kept {
+            let _ = write!(line, "\ndatabases and logs are in {}", kept.display());
+        }
+        line
+    }
+}
