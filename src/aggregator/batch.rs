@@ -59,8 +59,8 @@ impl Buckets {
         number
     }
 
-    /// How many buckets there are.
-    pub fn len(&self) -> usize {
+    /// How many buckets there are so far.
+    pub fn buckets(&self) -> usize {
         self.tallies.len()
     }
 
@@ -74,11 +74,7 @@ impl Buckets {
     }
 
     /// What to add to each bucket, given the output shares' sums from each part of the job.
-    pub fn into_shards(
-        self,
-        vdaf: &Vdaf,
-        parts: &[Sums],
-    ) -> Result<Vec<BucketShard>, MergeError> {
+    pub fn into_shards(self, vdaf: &Vdaf, parts: &[Sums]) -> Result<Vec<BucketShard>, MergeError> {
         let mut shards = Vec::with_capacity(self.tallies.len());
         for (key, number) in self.numbers {
             let tally = &self.tallies[number];
@@ -112,10 +108,7 @@ pub struct BatchTotal {
 
 impl BatchTotal {
     /// Adds up the shards of a batch's buckets; of a large batch only one is held at a time.
-    pub fn of(
-        vdaf: &Vdaf,
-        shards: impl Iterator<Item = BucketShard>,
-    ) -> Result<Self, MergeError> {
+    pub fn of(vdaf: &Vdaf, shards: impl Iterator<Item = BucketShard>) -> Result<Self, MergeError> {
         let mut merger = vdaf.merger();
         let (mut count, mut checksum) = (0, Checksum::default());
         let mut span: Option<(Time, Time)> = None;
@@ -130,4 +123,3 @@ impl BatchTotal {
         Ok(Self { count, checksum, interval, share: merger.finish() })
     }
 }
-

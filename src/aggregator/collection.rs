@@ -25,9 +25,10 @@ pub fn check_request(task: &Task, request: &CollectionJobReq) -> Result<(), Fail
         let detail = "Prio3 takes the empty aggregation parameter only";
         return refuse(ProblemType::InvalidAggregationParameter, detail);
     }
-    let extensions = request.extensions.check().map_err(|error| {
-        Failure::problem(ProblemType::InvalidExtension, Some(&task.id), error)
-    })?;
+    let extensions = request
+        .extensions
+        .check()
+        .map_err(|error| Failure::problem(ProblemType::InvalidExtension, Some(&task.id), error))?;
     let unsupported: Vec<u16> = extensions.iter().map(|e| e.extension_type).collect();
     if !unsupported.is_empty() {
         return Err(Failure::unsupported_extensions(&task.id, unsupported));

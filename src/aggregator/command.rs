@@ -4,11 +4,7 @@ use super::{
     config::{Config, read},
     keyring::Keyring,
     serve::{listen, serve, stop_signal},
-    store::{
-        Datastore, Put,
-        sealed::DatabaseKey,
-        sqlite::SqliteStore,
-    },
+    store::{Datastore, Put, sealed::DatabaseKey, sqlite::SqliteStore},
     task::StoredTask,
     task_file::FromFile,
     tasks::Tasks,
@@ -18,6 +14,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use std::{
     future::Future,
+    io::IsTerminal,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -229,6 +226,10 @@ fn init_logs(filter: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::builder()
         .parse(filter)
         .with_context(|| format!("log = {filter:?} is not a filter, such as \"info\""))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }

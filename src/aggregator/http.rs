@@ -17,7 +17,9 @@ use axum::{
     body::{Body, Bytes},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{
+            AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+        },
     },
     response::{IntoResponse, Response},
 };
@@ -112,8 +114,7 @@ impl IntoResponse for Failure {
 }
 
 fn problem_response(problem: &ProblemDocument) -> Response {
-    let status =
-        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let media_type = HeaderValue::from_static(ProblemDocument::MEDIA_TYPE);
     (status, [(CONTENT_TYPE, media_type)], body).into_response()
@@ -184,8 +185,8 @@ pub fn parse_task_id(text: &str) -> Result<TaskId, Failure> {
 
 /// A message as a response.
 pub fn message(media_type: MediaType, body: Vec<u8>) -> Response {
-    let media_type = HeaderValue::try_from(media_type.to_string())
-        .expect("a media type is a header value");
+    let media_type =
+        HeaderValue::try_from(media_type.to_string()).expect("a media type is a header value");
     (StatusCode::OK, [(CONTENT_TYPE, media_type)], body).into_response()
 }
 

@@ -39,7 +39,9 @@ pub enum KeyringError {
         source: SealedError,
     },
     /// The stored key is not one that this version wrote.
-    #[error("the stored HPKE key {id} does not decode ({source}); restore the database from a backup")]
+    #[error(
+        "the stored HPKE key {id} does not decode ({source}); restore the database from a backup"
+    )]
     Stored {
         /// The key's ID.
         id: u8,

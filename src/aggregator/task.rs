@@ -90,7 +90,9 @@ pub enum TaskError {
         least: u64,
     },
     /// The stored row is not one that this version wrote.
-    #[error("the stored task {task} does not decode ({source}); restore the database from a backup")]
+    #[error(
+        "the stored task {task} does not decode ({source}); restore the database from a backup"
+    )]
     Stored {
         /// The task.
         task: TaskId,
@@ -298,8 +300,7 @@ impl StoredTask for HelperTask {
         let (task, secrets) = Task::from_record(Role::Helper, record, key)?;
         let mut reader = Reader::new(&secrets);
         let token = reader.array("leader token").and_then(|token| reader.finish().map(|()| token));
-        let leader_token =
-            token.map_err(|source| TaskError::Stored { task: record.id, source })?;
+        let leader_token = token.map_err(|source| TaskError::Stored { task: record.id, source })?;
         Ok(Self { task, leader_token: TokenHash::new(leader_token) })
     }
 

@@ -182,15 +182,15 @@ impl TaskFile {
         };
         let bytes = |key: &str, text: &str| {
             let decoded = URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new);
-            decoded
-                .map_err(|_| invalid(key, "is not URL-safe Base 64 without padding".to_owned()))
+            decoded.map_err(|_| invalid(key, "is not URL-safe Base 64 without padding".to_owned()))
         };
         let key = "task_configuration";
         let configuration = TaskConfiguration::from_bytes(&bytes(key, &self.task_configuration)?)
             .map_err(|error| invalid(key, format!("does not decode: {error}")))?;
         let key = "collector_hpke_config";
-        let collector_hpke_config = HpkeConfig::from_bytes(&bytes(key, &self.collector_hpke_config)?)
-            .map_err(|error| invalid(key, format!("does not decode: {error}")))?;
+        let collector_hpke_config =
+            HpkeConfig::from_bytes(&bytes(key, &self.collector_hpke_config)?)
+                .map_err(|error| invalid(key, format!("does not decode: {error}")))?;
         let key = "vdaf_verify_key";
         let verify_key = bytes(key, &self.vdaf_verify_key)?;
         let verify_key = <[u8; VERIFY_KEY_SIZE]>::try_from(verify_key.as_slice())

@@ -10,7 +10,7 @@ use super::{
 use crate::dap::ids::TaskId;
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 use thiserror::Error;
 
@@ -65,7 +65,7 @@ impl<T: StoredTask> Tasks<T> {
         }
         let Some(record) = self.store.task(id)? else { return Ok(None) };
         let task = Arc::new(T::from_record(&record, &self.key)?);
-        let mut at_hand = self.at_hand.write().unwrap_or_else(|e| e.into_inner());
+        let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
         at_hand.insert(*id, Arc::clone(&task));
         Ok(Some(task))
     }
@@ -79,6 +79,6 @@ impl<T: StoredTask> Tasks<T> {
 
     /// The task with this ID if it has been used before: never blocks on the database.
     pub fn at_hand(&self, id: &TaskId) -> Option<Arc<T>> {
-        self.at_hand.read().unwrap_or_else(|e| e.into_inner()).get(id).cloned()
+        self.at_hand.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 }

@@ -1,10 +1,6 @@
 //! The aggregators' HPKE configurations, kept as long as they allow (§4.4.1).
 
-use crate::dap::{
-    hpke::HpkeConfig,
-    hpke_config_list::HpkeConfigList,
-    role::Role,
-};
+use crate::dap::{hpke::HpkeConfig, hpke_config_list::HpkeConfigList, role::Role};
 use std::time::Duration;
 use thiserror::Error;
 

@@ -4,6 +4,7 @@ use super::hpke_configs::HpkeConfigs;
 use crate::{
     dap::{
         codec::{Encode, LengthError},
+        extension::UncheckedExtensions,
         hpke::{HpkeCiphertext, HpkeConfig, HpkeError, portable},
         ids::{NoRandomness, ReportId, TaskId},
         role::Role,
@@ -12,7 +13,10 @@ use crate::{
             AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportMetadata,
             input_share_info, vdaf_context,
         },
-        vdaf::{UnsupportedVdaf, Vdaf, shard::{Measurement, ShardError}},
+        vdaf::{
+            UnsupportedVdaf, Vdaf,
+            shard::{Measurement, ShardError},
+        },
     },
     privacy::{
         randomizer::{KaryRandomizer, Randomized, RandomizerError},
@@ -161,7 +165,11 @@ impl Reporter {
         let id = ReportId::random()?;
         let measurement = Measurement::Bin(randomized.bin().index());
         let sharded = self.vdaf.shard(&self.vdaf_context, &measurement, &id)?;
-        let metadata = ReportMetadata { report_id: id, time, public_extensions: Default::default() };
+        let metadata = ReportMetadata {
+            report_id: id,
+            time,
+            public_extensions: UncheckedExtensions::default(),
+        };
         let mut aad = Vec::new();
         self.aad.with(&metadata, &sharded.public_share, &mut aad);
         let report = Report {
@@ -191,7 +199,7 @@ fn seal_share(
     input_share: &[u8],
 ) -> Result<HpkeCiphertext, ReportError> {
     let plaintext = PlaintextInputShare {
-        private_extensions: Default::default(),
+        private_extensions: UncheckedExtensions::default(),
         payload: input_share.to_vec().try_into()?,
     };
     let plaintext = Zeroizing::new(plaintext.to_bytes());

@@ -9,12 +9,7 @@ use super::{
     window,
 };
 use crate::{
-    dap::{
-        collect::Query,
-        task::BatchMode,
-        time::Interval,
-        vdaf::unshard::AggregateResult,
-    },
+    dap::{collect::Query, task::BatchMode, time::Interval, vdaf::unshard::AggregateResult},
     program::{Program, compile::CompiledTask, parse_moment},
     transport::http::HttpClient,
 };
@@ -84,7 +79,11 @@ pub fn read_secrets(path: &std::path::Path) -> anyhow::Result<CollectorSecrets> 
         .map(zeroize::Zeroizing::new)
         .with_context(|| format!("{} cannot be read", path.display()))?;
     toml::from_str(&text).map_err(|error| {
-        anyhow::anyhow!("{} is not a collector's file of secrets: {}", path.display(), error.message())
+        anyhow::anyhow!(
+            "{} is not a collector's file of secrets: {}",
+            path.display(),
+            error.message()
+        )
     })
 }
 

@@ -1,9 +1,7 @@
 //! Opening a collected batch (§4.6.6, §4.6.7).
 
 use crate::dap::{
-    collect::{
-        CollectionJobReq, CollectionJobResp, aggregate_share_aad, aggregate_share_info,
-    },
+    collect::{CollectionJobReq, CollectionJobResp, aggregate_share_aad, aggregate_share_info},
     hpke::{HpkeCiphertext, HpkeError, native::Opener},
     ids::TaskId,
     role::Role,

@@ -36,9 +36,7 @@ fn config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HpkeConfig, D::E
     HpkeConfig::from_bytes(&bytes).map_err(D::Error::custom)
 }
 
-fn private_key<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Zeroizing<Vec<u8>>, D::Error> {
+fn private_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<Vec<u8>>, D::Error> {
     let text = Zeroizing::new(String::deserialize(deserializer)?);
     let bytes = URL_SAFE_NO_PAD.decode(text.as_bytes());
     bytes.map(Zeroizing::new).map_err(|_| not_base64("hpke_private_key"))

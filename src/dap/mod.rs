@@ -17,6 +17,8 @@ pub mod codec;
 pub mod collect;
 pub mod exchange;
 pub mod extension;
+#[cfg(test)]
+mod hostile;
 pub mod hpke;
 pub mod hpke_config_list;
 pub mod ids;

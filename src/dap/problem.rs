@@ -22,7 +22,11 @@ pub enum ProblemType {
 
 /// Each type with its token, HTTP status and title: what is written and what is searched.
 const TABLE: [(ProblemType, &str, u16, &str); 11] = {
-    use ProblemType::*;
+    use ProblemType::{
+        BatchInvalid, BatchMismatch, BatchOverlap, InvalidAggregationParameter, InvalidBatchSize,
+        InvalidExtension, InvalidMessage, StepMismatch, UnrecognizedAggregationJob,
+        UnrecognizedTask, UnsupportedExtension,
+    };
     [
         (InvalidMessage, "invalidMessage", 400, "The message is not valid."),
         (UnrecognizedTask, "unrecognizedTask", 404, "The task is not known."),

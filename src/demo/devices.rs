@@ -79,7 +79,8 @@ pub(super) async fn send(
     Ok(sent)
 }
 
-type Uploads = JoinSet<Result<crate::client::uploader::Uploaded, crate::client::uploader::UploadError>>;
+type Uploads =
+    JoinSet<Result<crate::client::uploader::Uploaded, crate::client::uploader::UploadError>>;
 
 async fn finish(
     uploads: &mut Uploads,

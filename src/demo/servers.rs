@@ -113,7 +113,8 @@ impl Server {
         // in hundredths of a second on every Linux.
         let stat = read("stat");
         let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
-        let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let ticks: u64 =
+            fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
         let status = read("status");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|text| text.split_whitespace().next()?.parse().ok());

@@ -1,9 +1,5 @@
 use super::*;
-use crate::privacy::{
-    randomizer::Bin,
-    rng::SimulationRng,
-    units::Epsilon,
-};
+use crate::privacy::{randomizer::Bin, rng::SimulationRng, units::Epsilon};
 
 fn randomizer(bins: u32, epsilon: f64) -> KaryRandomizer {
     KaryRandomizer::new(bins, Epsilon::new(epsilon).unwrap()).unwrap()
@@ -54,7 +50,7 @@ fn coverage(bins: u32, epsilon: f64, truth: &[u64], releases: u64) -> (f64, f64)
 
 #[test]
 fn intervals_hold_the_truth_as_often_as_they_say_at_any_rate() {
-    const RELEASES: u64 = 2000;
+    const RELEASES: u64 = 1000;
     for (bins, epsilon, truth) in [
         (3, 4.0, vec![285, 0, 15]),
         (3, 4.0, vec![150, 150, 0]),
@@ -63,7 +59,7 @@ fn intervals_hold_the_truth_as_often_as_they_say_at_any_rate() {
         (9, 4.0, vec![100; 9]),
     ] {
         let (coverage, _) = coverage(bins, epsilon, &truth, RELEASES);
-        assert!((0.93..=0.975).contains(&coverage), "seed 7: {coverage} for {truth:?}");
+        assert!((0.925..=0.98).contains(&coverage), "seed 7: {coverage} for {truth:?}");
     }
 }
 

@@ -166,7 +166,8 @@ impl KaryRandomizer {
     /// Its time depends on the number of bins only.
     fn respond(&self, bin: Bin, draw: u64) -> Bin {
         // The truth has the draws below T, and each of the k-1 lies the next w.
-        let mut threshold = 0_u64.wrapping_sub(self.lie_weight.wrapping_mul((self.bins - 1).into()));
+        let mut threshold =
+            0_u64.wrapping_sub(self.lie_weight.wrapping_mul((self.bins - 1).into()));
         let mut offset = 0;
         for _ in 1..self.bins {
             let below: Choice = threshold.ct_gt(&draw);
@@ -184,7 +185,7 @@ fn check_bins(bins: u32) -> Result<(), RandomizerError> {
 }
 
 /// More than the relative error of a few roundings.
-const OUTWARD: f64 = 1.0 / (1_u64 << 50) as f64;
+const OUTWARD: f64 = 4.0 * f64::EPSILON;
 
 fn round_up(value: f64) -> f64 {
     value * (1.0 + OUTWARD)

@@ -24,7 +24,11 @@ impl Epsilon {
         if value.is_finite() && value >= 0.0 {
             Ok(Self(value))
         } else {
-            Err(OutOfRange { name: "epsilon", value, valid: "a finite number that is not negative" })
+            Err(OutOfRange {
+                name: "epsilon",
+                value,
+                valid: "a finite number that is not negative",
+            })
         }
     }
 

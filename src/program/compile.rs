@@ -107,16 +107,7 @@ pub(super) fn compile(
     let randomizer = KaryRandomizer::new(bins, epsilon0)?;
     let guarantees = certify(program, &randomizer)?;
     let task = |public: Vec<(String, String)>| {
-        let manifest = Manifest::new(
-            &program.name,
-            metric,
-            &public,
-            &encoding,
-            &randomizer,
-            program.min_batch_size,
-            program.privacy,
-            &guarantees,
-        );
+        let manifest = Manifest::new(program, metric, &public, &encoding, &randomizer, &guarantees);
         let configuration = configuration(program, &manifest, bins)?;
         Ok(CompiledTask {
             name: task_name(&metric.name, &public),
@@ -134,10 +125,7 @@ pub(super) fn compile(
 }
 
 /// The guarantees of the smallest batch, if they meet what the program declares.
-fn certify(
-    program: &Program,
-    randomizer: &KaryRandomizer,
-) -> Result<Vec<Guarantee>, CompileError> {
+fn certify(program: &Program, randomizer: &KaryRandomizer) -> Result<Vec<Guarantee>, CompileError> {
     let privacy = program.privacy;
     let at = |min_batch_size| {
         privacy::guarantees(randomizer, min_batch_size, privacy.reserve, privacy.delta)
@@ -221,7 +209,7 @@ fn combinations(dimensions: &[Dimension]) -> Vec<Vec<(String, String)>> {
 }
 
 fn task_name(metric: &str, public: &[(String, String)]) -> String {
-    public.iter().fold(metric.to_owned(), |name, (dimension, value)| {
-        format!("{name}/{dimension}={value}")
-    })
+    public
+        .iter()
+        .fold(metric.to_owned(), |name, (dimension, value)| format!("{name}/{dimension}={value}"))
 }

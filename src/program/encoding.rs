@@ -135,11 +135,13 @@ impl Encoding {
         let mut cell = 0;
         for dimension in &self.segments {
             let value = answer.segments.get(&dimension.name);
-            let value = value.ok_or_else(|| EncodingError::MissingSegment(dimension.name.clone()))?;
+            let value =
+                value.ok_or_else(|| EncodingError::MissingSegment(dimension.name.clone()))?;
             cell = cell * dimension.values.len() + position(&dimension.values, value)?;
         }
         let first = 1 + cell * self.outcomes.len();
-        let bin = |outcome| u32::try_from(first + outcome).map(Bin::new).unwrap_or(Bin::new(0));
+        // More bins than any randomizer has: it refuses this one.
+        let bin = |outcome| Bin::new(u32::try_from(first + outcome).unwrap_or(u32::MAX));
         Ok(match self.outcomes.encode(given)? {
             (outcome, None) => Encoded::One(bin(outcome)),
             (one, Some(other)) => Encoded::OneOf([bin(one), bin(other)]),
@@ -255,7 +257,9 @@ mod tests {
     fn label(encoding: &Encoding, answer: &Answer) -> String {
         match encoding.encode(answer).unwrap() {
             Encoded::One(bin) => encoding.labels()[bin.index()].clone(),
-            Encoded::OneOf(bins) => bins.map(|bin| encoding.labels()[bin.index()].clone()).join("|"),
+            Encoded::OneOf(bins) => {
+                bins.map(|bin| encoding.labels()[bin.index()].clone()).join("|")
+            }
         }
     }
 
@@ -275,7 +279,8 @@ mod tests {
 
     #[test]
     fn private_dimensions_multiply_the_bins() {
-        let segments: [(&str, &[&str]); 2] = [("who", &["new", "old"]), ("topic", &["x", "y", "z"])];
+        let segments: [(&str, &[&str]); 2] =
+            [("who", &["new", "old"]), ("topic", &["x", "y", "z"])];
         let encoding = Encoding::of(&metric(MetricKind::Thumbs, &segments));
         assert_eq!(encoding.bins(), 13);
         let answer = Answer::given(Given::Thumbs(Thumb::Down))

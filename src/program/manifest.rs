@@ -4,11 +4,7 @@
 //! task's `task_info`, DAP binds the task configuration into every seal, and so a report that was
 //! made under one promise cannot be aggregated under another.
 
-use super::{
-    Privacy,
-    encoding::Encoding,
-    metric::Metric,
-};
+use super::{Program, encoding::Encoding, metric::Metric};
 use crate::privacy::{
     randomizer::KaryRandomizer,
     units::{Guarantee, TrustModel},
@@ -56,13 +52,11 @@ const NEIGHBOURS: &str = "one device's answer replaced, in one batch";
 
 impl Manifest {
     pub(super) fn new(
-        program: &str,
+        program: &Program,
         metric: &Metric,
         public: &[(String, String)],
         encoding: &Encoding,
         randomizer: &KaryRandomizer,
-        min_batch_size: u64,
-        privacy: Privacy,
         guarantees: &[Guarantee],
     ) -> Self {
         let claim = |guarantee: &Guarantee| Claim {
@@ -73,7 +67,7 @@ impl Manifest {
         };
         Self {
             version: VERSION,
-            program: program.to_owned(),
+            program: program.name.clone(),
             metric: metric.name.clone(),
             kind: metric.kind.name(),
             question: metric.question.clone(),
@@ -85,8 +79,8 @@ impl Manifest {
                 bins: randomizer.bins(),
                 lie_weight: randomizer.lie_weight().to_string(),
             },
-            min_batch_size,
-            reserve: privacy.reserve.get(),
+            min_batch_size: program.min_batch_size,
+            reserve: program.privacy.reserve.get(),
             guarantees: guarantees.iter().map(claim).collect(),
         }
     }

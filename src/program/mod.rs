@@ -121,9 +121,12 @@ impl Program {
             helper,
             collector: collector(source, &file.collector)?,
             window,
-            grace: file.grace.as_ref().map_or(Ok(DEFAULT_GRACE.min(window.seconds())), |grace| {
-                moment::parse_duration(grace.get_ref()).map_err(|e| source.error(grace, e))
-            })?,
+            grace: file
+                .grace
+                .as_ref()
+                .map_or(Ok(DEFAULT_GRACE.min(window.seconds())), |grace| {
+                    moment::parse_duration(grace.get_ref()).map_err(|e| source.error(grace, e))
+                })?,
             min_batch_size,
             batch_mode: batch_mode(source, file.batch_mode.as_ref())?,
             interval: interval(source, file, window)?,
@@ -198,7 +201,8 @@ fn window(source: Source<'_>, text: &At<String>) -> Result<TimePrecision, Progra
 }
 
 fn url(source: Source<'_>, text: &At<String>) -> Result<Url, ProgramError> {
-    let host = ["https://", "http://"].iter().find_map(|scheme| text.get_ref().strip_prefix(scheme));
+    let host =
+        ["https://", "http://"].iter().find_map(|scheme| text.get_ref().strip_prefix(scheme));
     let is_http = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'));
     let url = Url::new(text.get_ref()).filter(|_| is_http && !text.get_ref().contains(['?', '#']));
     url.ok_or_else(|| {
@@ -272,10 +276,10 @@ fn privacy(source: Source<'_>, table: &file::PrivacyTable) -> Result<Privacy, Pr
     };
     if privacy.delta == Delta::ZERO {
         let reason = "delta = 0 leaves nothing to amplify by; 1e-6 is usual";
-        return Err(table.delta.as_ref().map_or_else(
-            || source.whole(reason),
-            |delta| source.error(delta, reason),
-        ));
+        return Err(table
+            .delta
+            .as_ref()
+            .map_or_else(|| source.whole(reason), |delta| source.error(delta, reason)));
     }
     Ok(privacy)
 }

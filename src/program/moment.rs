@@ -2,9 +2,8 @@
 
 /// Seconds in `"1 day"`, `"90 minutes"`, `"30 seconds"`.
 pub(super) fn parse_duration(text: &str) -> Result<u64, String> {
-    let wrong = || {
-        format!("{text:?} must be a number and a unit: seconds, minutes, hours, days or weeks")
-    };
+    let wrong =
+        || format!("{text:?} must be a number and a unit: seconds, minutes, hours, days or weeks");
     let (number, unit) = text.trim().split_once(' ').ok_or_else(wrong)?;
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let seconds = match unit.trim().trim_end_matches('s') {

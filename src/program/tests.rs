@@ -17,10 +17,7 @@ fn error(from: &str, to: &str) -> String {
 fn the_example_is_a_program() {
     let program = program(|text| text).unwrap();
     let names: Vec<_> = program.tasks().iter().map(|task| task.name.as_str()).collect();
-    assert_eq!(
-        names,
-        ["helpful/arm=control", "helpful/arm=candidate", "preferred", "quality"],
-    );
+    assert_eq!(names, ["helpful/arm=control", "helpful/arm=candidate", "preferred", "quality"],);
     assert_eq!(program.window().seconds(), 86_400);
     assert!(format!("{:?}", program.collector()).contains("HpkeConfigId(1)"));
 }

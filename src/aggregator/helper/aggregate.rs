@@ -170,11 +170,9 @@ fn verify(
 ) -> (Vec<Outcome>, Buckets, Vec<Sums>) {
     let inits = &request.verify_inits;
     let mut buckets = Buckets::new(placement);
-    let numbers: Vec<usize> = inits
-        .iter()
-        .map(|init| buckets.number(init.report_share.report_metadata.time))
-        .collect();
-    let sums = buckets.len();
+    let numbers: Vec<usize> =
+        inits.iter().map(|init| buckets.number(init.report_share.report_metadata.time)).collect();
+    let sums = buckets.buckets();
     let parts = parallel::map_parts(inits, |range, inits| {
         verify_part(helper, task, inits, &numbers[range], sums, refused, now)
     });

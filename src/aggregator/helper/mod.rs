@@ -8,11 +8,13 @@ mod routes;
 mod share;
 
 use super::{
+    http::Failure,
     keyring::Keyring,
-    store::{Datastore, sealed::DatabaseKey},
+    store::{Datastore, Timestamp, sealed::DatabaseKey},
     task::HelperTask,
     tasks::Tasks,
 };
+use crate::dap::ids::AggregationJobId;
 use std::sync::Arc;
 
 pub use routes::router;
@@ -28,5 +30,21 @@ impl Helper {
     /// A helper over a database.
     pub fn new(store: Arc<dyn Datastore>, key: DatabaseKey, keyring: Keyring) -> Self {
         Self { tasks: Tasks::new(Arc::clone(&store), key), store, keyring }
+    }
+
+    /// What reports of this helper's tasks are sealed to.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Takes on an aggregation job, or finds it again: `body` is an encoded
+    /// `AggregationJobInitReq`. Gives the job's ID and the encoded response. Blocks.
+    pub fn aggregate(
+        &self,
+        task: &HelperTask,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(AggregationJobId, Vec<u8>), Failure> {
+        aggregate::create(self, task, body, now)
     }
 }

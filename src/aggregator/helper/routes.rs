@@ -5,8 +5,8 @@ use crate::{
     aggregator::{
         config::Limits,
         http::{
-            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located,
-            message, parse_id, parse_task_id, read_body,
+            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located, message,
+            parse_id, parse_task_id, read_body,
         },
         task::HelperTask,
     },
@@ -62,7 +62,7 @@ async fn create_job(
     let body = read_body(request.into_body(), served.limits.aggregation_job_bytes).await?;
     let helper = Arc::clone(&served.helper);
     let (location, response) = blocking(move |now| {
-        let (job, response) = aggregate::create(&helper, &task, &body, now)?;
+        let (job, response) = helper.aggregate(&task, &body, now)?;
         Ok((task.task.resource_path("aggregation_jobs", job), response))
     })
     .await?;

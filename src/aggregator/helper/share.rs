@@ -79,11 +79,7 @@ pub(super) fn delete(
     helper.store.delete_collection(&task.task.id, id.into()).map_err(Failure::fault)
 }
 
-fn stored(
-    helper: &Helper,
-    task: &Task,
-    id: AggregateShareId,
-) -> Result<Option<Vec<u8>>, Failure> {
+fn stored(helper: &Helper, task: &Task, id: AggregateShareId) -> Result<Option<Vec<u8>>, Failure> {
     match helper.store.collection(&task.id, id.into()).map_err(Failure::fault)? {
         Some(CollectionState::Finished(share)) => Ok(Some(share.into_bytes())),
         _ => Ok(None),

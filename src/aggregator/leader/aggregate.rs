@@ -65,7 +65,9 @@ enum JobError {
     Tasks(#[from] crate::aggregator::tasks::TasksError),
     #[error(transparent)]
     Helper(#[from] TransportError),
-    #[error("the helper's response answers {answered} reports in place of the {asked} asked for, or in another order")]
+    #[error(
+        "the helper's response answers {answered} reports in place of the {asked} asked for, or in another order"
+    )]
     Answers { asked: usize, answered: usize },
     #[error("the helper's answer to report {0} is `finish`, which no VDAF of one round knows")]
     Finish(crate::dap::ids::ReportId),
@@ -98,7 +100,7 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
     };
     let committed = {
         let (leader, task) = (Arc::clone(leader), Arc::clone(&task));
-        spawn_blocking(move || finish(&leader, &task, job, reports, parts, response)).await?
+        spawn_blocking(move || finish(&leader, &task, &job, &reports, parts, response)).await?
     };
     committed?;
     if let Some(location) = location {
@@ -154,7 +156,14 @@ fn start_part(leader: &Leader, task: &Task, reports: &[Report]) -> Part {
         .map(|report| {
             let public_share = report.public_share.as_bytes();
             let sealed = &report.leader_encrypted_input_share;
-            open_share(task, &leader.keyring, &report.report_metadata, public_share, sealed, &mut aad)
+            open_share(
+                task,
+                &leader.keyring,
+                &report.report_metadata,
+                public_share,
+                sealed,
+                &mut aad,
+            )
         })
         .collect();
     let open_reports: Vec<OpenReport<'_>> = reports
@@ -247,17 +256,17 @@ const HELPER_PATIENCE: Duration = Duration::from_secs(60);
 fn finish(
     leader: &Leader,
     task: &LeaderTask,
-    job: LeasedJob,
-    reports: Vec<Report>,
+    job: &LeasedJob,
+    reports: &[Report],
     parts: Vec<Part>,
     response: Option<AggregationJobResp>,
 ) -> Result<(), JobError> {
-    let answers = Answers::new(&reports, &parts, response)?;
+    let answers = Answers::new(reports, &parts, response)?;
     let placement = job.batch.map_or(Placement::ByTime, Placement::Batch);
     let mut buckets = Buckets::new(placement);
     let numbers: Vec<usize> =
         reports.iter().map(|report| buckets.number(report.report_metadata.time)).collect();
-    let (verdicts, sums) = finish_parts(&task.task, parts, &answers, &numbers, buckets.len());
+    let (verdicts, sums) = finish_parts(&task.task, parts, &answers, &numbers, buckets.buckets());
 
     let mut early = UploadBatch::new(job.task);
     for ((report, verdict), number) in reports.iter().zip(&verdicts).zip(numbers) {
@@ -343,10 +352,8 @@ fn finish_part(
     sums: usize,
 ) -> (Vec<Result<(), ReportError>>, Sums) {
     let asked = part.verdicts.iter().zip(numbers).filter(|(verdict, _)| verdict.is_ok());
-    let messages: Vec<_> = asked
-        .zip(answers)
-        .map(|((_, number), answer)| (answer.as_deref().ok(), *number))
-        .collect();
+    let messages: Vec<_> =
+        asked.zip(answers).map(|((_, number), answer)| (answer.as_deref().ok(), *number)).collect();
     let (verdicts, sums) = part.batch.finish(task.vdaf_context(), &messages, sums);
     let mut ours = verdicts.into_iter().zip(answers);
     let verdict = |verdict: Result<(), ReportError>| {

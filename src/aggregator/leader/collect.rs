@@ -14,17 +14,16 @@ use crate::{
         collection::{check_request, seal_aggregate_share},
         http::Failure,
         store::{
-            BucketRange, BucketShard, Closed, Closing, CollectionState,
-            NewCollection, Outcome, PendingCollection, Started, StoreError, Then, Timestamp,
-            Wanted,
+            BucketRange, BucketShard, Closed, Closing, CollectionState, NewCollection, Outcome,
+            PendingCollection, Started, StoreError, Then, Timestamp, Wanted,
         },
         task::{LeaderTask, Task},
     },
     dap::{
         codec::{Decode, Encode, Opaque, Reader, U32},
         collect::{
-            AggregateShare, AggregateShareReq, BatchSelector, CollectionJobReq,
-            CollectionJobResp, Query,
+            AggregateShare, AggregateShareReq, BatchSelector, CollectionJobReq, CollectionJobResp,
+            Query,
         },
         exchange::{Create, Created, ExchangeError, Poll, Polled},
         ids::{CollectionJobId, content_derived},
@@ -304,7 +303,11 @@ fn prepare(
         Closed::Overlap => {
             let detail = "reports of this batch were already collected; a batch is collected once";
             let id = Some(&task.task.id);
-            fail(leader, &collection, &ProblemDocument::new(ProblemType::BatchOverlap, id, detail))?;
+            fail(
+                leader,
+                &collection,
+                &ProblemDocument::new(ProblemType::BatchOverlap, id, detail),
+            )?;
             Ok(None)
         }
     }
@@ -327,9 +330,9 @@ fn select(
     request: &CollectionJobReq,
 ) -> Result<Option<(BatchSelector, BucketRange)>, StoreError> {
     Ok(match request.query {
-        Query::TimeInterval(batch) => batch.interval().map(|interval| {
-            (BatchSelector::TimeInterval(batch), BucketRange::interval(&interval))
-        }),
+        Query::TimeInterval(batch) => batch
+            .interval()
+            .map(|interval| (BatchSelector::TimeInterval(batch), BucketRange::interval(&interval))),
         Query::LeaderSelected => {
             let batch = leader.store.next_batch(&task.id)?;
             batch.map(|id| (BatchSelector::LeaderSelected(id), BucketRange::batch(&id)))
@@ -339,7 +342,7 @@ fn select(
 
 /// Why a batch is not closed.
 enum NotFrozen {
-    TooFew(ProblemDocument),
+    TooFew(Box<ProblemDocument>),
     Broken(MergeError),
 }
 
@@ -357,7 +360,7 @@ fn freeze(
         let detail = format!("the batch has {count} reports and needs {least}");
         let id = Some(&task.id);
         let problem = ProblemDocument::new(ProblemType::InvalidBatchSize, id, &detail);
-        return Err(NotFrozen::TooFew(problem));
+        return Err(NotFrozen::TooFew(Box::new(problem)));
     };
     let request = AggregateShareReq {
         collection_job_req: request.clone(),
@@ -385,8 +388,7 @@ async fn ask_helper(
     frozen: &Frozen,
 ) -> Result<crate::dap::hpke::HpkeCiphertext, TransportError> {
     let endpoint = &task.task.configuration.helper_aggregator_endpoint;
-    let create =
-        Create::<AggregateShare>::new(endpoint, &task.task.id, frozen.request.clone());
+    let create = Create::<AggregateShare>::new(endpoint, &task.task.id, frozen.request.clone());
     let token = Some(&task.helper_token);
     let Created { location, mut state } = leader.http.perform(&create, token).await?;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -397,9 +399,8 @@ async fn ask_helper(
                 tokio::time::sleep(backoff.wait(retry_after)).await;
             }
         }
-        let poll = Poll::new(&create, location.as_deref()).map_err(|source| {
-            TransportError::Exchange { url: endpoint.to_string(), source }
-        })?;
+        let poll = Poll::new(&create, location.as_deref())
+            .map_err(|source| TransportError::Exchange { url: endpoint.to_string(), source })?;
         state = leader.http.perform(&poll, token).await?;
     }
 }

@@ -10,8 +10,8 @@ use crate::{
         clock,
         config::Limits,
         http::{
-            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located,
-            message, parse_id, parse_task_id, pending, read_body,
+            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located, message,
+            parse_id, parse_task_id, pending, read_body,
         },
         task::LeaderTask,
     },

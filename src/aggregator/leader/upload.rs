@@ -53,12 +53,7 @@ pub(super) async fn upload(
 }
 
 /// What can be checked of a report without opening it.
-fn check(
-    leader: &Leader,
-    task: &Task,
-    report: &Report,
-    now: Timestamp,
-) -> Result<(), ReportError> {
+fn check(leader: &Leader, task: &Task, report: &Report, now: Timestamp) -> Result<(), ReportError> {
     let metadata = &report.report_metadata;
     if leader.keyring.opener(report.leader_encrypted_input_share.config_id).is_none() {
         return Err(ReportError::OutdatedConfig);

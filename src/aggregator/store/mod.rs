@@ -37,7 +37,8 @@ pub use collection::{
     PendingCollection, Started, Then, Wanted,
 };
 pub use job::{
-    Again, HelperJob, HelperOutcome, JobId, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, StoredJob,
+    Again, HelperJob, HelperOutcome, JobId, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
+    StoredJob,
 };
 pub use segment::{Segment, UploadBatch};
 pub use task::{BatchingMode, Counts, KeyRecord, Put, TaskRecord, Timestamp};

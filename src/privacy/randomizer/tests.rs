@@ -82,10 +82,8 @@ fn draws_follow_the_weights() {
         for _ in 0..DRAWS {
             counts[randomizer.simulate(Bin(bin), &mut rng).unwrap().index()] += 1;
         }
-        let weight = |other| if other == bin {
-            randomizer.truth_probability()
-        } else {
-            randomizer.lie_probability()
+        let weight = |other| {
+            if other == bin { randomizer.truth_probability() } else { randomizer.lie_probability() }
         };
         let expected: Vec<_> = (0..6).map(|other| weight(other) * f64::from(DRAWS)).collect();
         // 99.99 % quantile with 5 degrees of freedom.

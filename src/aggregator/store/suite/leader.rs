@@ -39,8 +39,12 @@ pub(crate) fn an_expired_job_comes_back_byte_for_byte_and_fences_off_its_first_w
     let counts = store.counts(&task).unwrap();
     let stale = Err(StoreError::StaleLease(first.job));
     let key = BucketKey::batch(&first.batch.unwrap());
-    let late =
-        LeaderCommit { job: first.job, lease: first.lease, shards: &[shard(key.clone(), 3)], again: None };
+    let late = LeaderCommit {
+        job: first.job,
+        lease: first.lease,
+        shards: &[shard(key.clone(), 3)],
+        again: None,
+    };
     assert_eq!(store.commit_leader_job(&late), stale);
     assert_eq!(store.release_job(first.job, first.lease, NOW), stale);
     assert_eq!(store.abandon_job(first.job, first.lease), stale);
@@ -102,7 +106,8 @@ pub(crate) fn a_commit_replaces_reports_by_shards_and_happens_once(bench: &dyn B
     assert_eq!(store.commit_leader_job(&done), Err(StoreError::StaleLease(job.job)));
     let expected = Counts { verified_reports: 3, buckets: 2, ..Counts::default() };
     assert_eq!(bench.open().counts(&task), Ok(expected));
-    let unknown = LeaderCommit { job: JobId(99), lease: LeaseToken([0; 16]), shards: &shards, again: None };
+    let unknown =
+        LeaderCommit { job: JobId(99), lease: LeaseToken([0; 16]), shards: &shards, again: None };
     assert_eq!(store.commit_leader_job(&unknown), Err(StoreError::StaleLease(JobId(99))));
 }
 
@@ -117,8 +122,12 @@ pub(crate) fn a_commit_to_a_collected_bucket_changes_nothing(bench: &dyn Bench) 
     assert!(matches!(closed, Closed::Kept(_)));
     let before = store.counts(&task).unwrap();
     let shards = [shard(at(1), 1), shard(at(10), 1)];
-    let error =
-        store.commit_leader_job(&LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None });
+    let error = store.commit_leader_job(&LeaderCommit {
+        job: job.job,
+        lease: job.lease,
+        shards: &shards,
+        again: None,
+    });
     assert_eq!(error, Err(StoreError::Collected(vec![at(10)])));
     assert_eq!(store.counts(&task), Ok(before));
     commit(&*store, &job, at(1));
