@@ -34,18 +34,21 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
+    pub(crate) fn new(method: Method, url: &str) -> Self {
+        Self { method, url: url.to_owned(), media_type: None, token: None, body: Vec::new() }
+    }
+
     pub(crate) fn get(url: &str) -> Self {
-        let url = url.to_owned();
-        Self { method: Method::GET, url, media_type: None, token: None, body: Vec::new() }
+        Self::new(Method::GET, url)
     }
 
     pub(crate) fn delete(url: &str) -> Self {
-        Self { method: Method::DELETE, ..Self::get(url) }
+        Self::new(Method::DELETE, url)
     }
 
     pub(crate) fn post(url: &str, media_type: MediaType, body: Vec<u8>) -> Self {
         let media_type = Some(media_type.to_string());
-        Self { method: Method::POST, media_type, body, ..Self::get(url) }
+        Self { media_type, body, ..Self::new(Method::POST, url) }
     }
 
     pub(crate) fn token(self, token: &str) -> Self {

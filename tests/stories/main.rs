@@ -10,8 +10,18 @@
 
 mod device;
 mod http;
+mod impostor;
+mod peer;
 mod server;
 mod task;
 mod world;
 
 mod happy;
+mod helper;
+mod hostile;
+mod kills;
+mod once;
+mod outage;
+mod secrets;
+mod startup;
+mod tampered;

@@ -152,9 +152,14 @@ impl World {
 
     /// A collection request that is sent as it stands.
     pub(crate) fn ask_collection(&self, request: &CollectionJobReq) -> Ask {
-        let url = self.task().at_leader("collection_jobs");
+        self.ask_collection_of(self.task(), request)
+    }
+
+    /// The same of any task.
+    pub(crate) fn ask_collection_of(&self, task: &Task, request: &CollectionJobReq) -> Ask {
+        let url = task.at_leader("collection_jobs");
         Ask::post(&url, MediaType::CollectionJobReq, request.to_bytes())
-            .token(&self.task().collector_token)
+            .token(&task.collector_token)
     }
 
     /// Collects a batch of the world's task.
@@ -174,10 +179,7 @@ impl World {
     /// Collects a batch, or gives the refusal.
     pub(crate) fn collect_of(&self, task: &Task, query: Query) -> Result<Collected, Answer> {
         let request = collection_request(query);
-        let url = task.at_leader("collection_jobs");
-        let mut answer = Ask::post(&url, MediaType::CollectionJobReq, request.to_bytes())
-            .token(&task.collector_token)
-            .send();
+        let mut answer = self.ask_collection_of(task, &request).send();
         if answer.status != 200 {
             return Err(answer);
         }
