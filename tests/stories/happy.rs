@@ -70,7 +70,10 @@ fn leader_selected_batches_that_pile_up_are_all_collected() {
         sum += part;
         world.delete(world.task(), &collected);
     }
-    assert_eq!((count, AggregateResult::Integer(sum)), (40, total(&VdafConfig::Prio3Count, &measurements)));
+    assert_eq!(
+        (count, AggregateResult::Integer(sum)),
+        (40, total(&VdafConfig::Prio3Count, &measurements))
+    );
 }
 
 #[test]

@@ -9,8 +9,10 @@ use super::{
     world::{World, seeded},
 };
 use sottovoce::dap::{
-    aggregate::{AggregationJobContinueReq, AggregationJobInitReq, Checksum, VerifyInit,
-        leader_selected_batch_id},
+    aggregate::{
+        AggregationJobContinueReq, AggregationJobInitReq, Checksum, VerifyInit,
+        leader_selected_batch_id,
+    },
     codec::Encode,
     collect::AggregateShareReq,
     extension::{Extension, UncheckedExtensions},

@@ -84,7 +84,11 @@ impl Drop for Impostor {
 }
 
 /// One request, one answer.
-fn converse(mut stream: TcpStream, seen: &Mutex<Vec<Received>>, answer: &dyn Fn(&Received) -> Reply) {
+fn converse(
+    mut stream: TcpStream,
+    seen: &Mutex<Vec<Received>>,
+    answer: &dyn Fn(&Received) -> Reply,
+) {
     let Some(request) = receive(&stream) else { return };
     seen.lock().unwrap().push(request.clone());
     let Reply::Say(status, headers, body) = answer(&request) else { return };

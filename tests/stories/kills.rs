@@ -3,11 +3,13 @@
 
 use super::{
     device::request,
-    server::Server,
+    impostor::{Impostor, Reply},
+    server::{Server, free_port, poll},
     task::{HISTOGRAM, TaskSpec, sample, total},
-    world::{World, seeded},
+    world::{World, WorldOptions, seeded},
 };
 use rand::{RngExt, rngs::StdRng};
+use reqwest::Method;
 use sottovoce::{
     collector::collect::request as collection,
     dap::{
@@ -18,7 +20,14 @@ use sottovoce::{
         vdaf::{shard::Measurement, unshard::AggregateResult},
     },
 };
-use std::{thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
 
 const REPORTS: usize = 2000;
 const LEAST_KILLS: u32 = 10;
@@ -40,9 +49,9 @@ fn upload_under_fire(world: &World, reports: &[Report], rng: &mut StdRng) -> u32
                     thread::sleep(delay);
                     world.leader.kill();
                     world.leader.start();
-                    let first = uploading.join().unwrap().ok().filter(|a| a.status == 200);
-                    if first.is_none() {
-                        acknowledged(world.ask_upload(body.clone()).send().ok());
+                    match uploading.join().unwrap() {
+                        Ok(answer) => assert!(answer.ok().is_empty(), "all are acknowledged"),
+                        Err(_) => acknowledged(&world.ask_upload(body.clone()).send().ok()),
                     }
                 });
             }
@@ -63,8 +72,9 @@ fn upload_under_fire(world: &World, reports: &[Report], rng: &mut StdRng) -> u32
 }
 
 /// A report that had been kept before the leader died is kept, and only once.
-fn acknowledged(body: Vec<u8>) {
-    let errors = UploadErrors::from_bytes(&body).unwrap().status;
+fn acknowledged(body: &[u8]) {
+    let errors = UploadErrors::from_bytes(body).unwrap().status;
+    println!("after a kill, {} reports had been kept", errors.len());
     assert!(errors.iter().all(|status| status.error == ReportReplayed), "{errors:?}");
 }
 
@@ -109,6 +119,47 @@ fn over_an_interval(seed: u64) {
     world.expect(&measurements);
 }
 
+/// The helper has done its part, and the leader never learns of it: it died while it waited.
+#[test]
+fn a_leader_that_dies_while_the_helper_answers_asks_again_in_the_same_words() {
+    let mut rng = seeded(73);
+    let helper_seen_at = Some(free_port());
+    let (real_port, hold) = (Arc::new(AtomicU16::new(0)), Arc::new(AtomicBool::new(true)));
+    let impostor = {
+        let (real_port, hold) = (Arc::clone(&real_port), Arc::clone(&hold));
+        Impostor::start(helper_seen_at.unwrap(), move |request| {
+            let answer = request.pass_on(real_port.load(SeqCst)).unwrap();
+            if request.method == Method::POST && hold.load(SeqCst) {
+                poll("the leader's death", || (!hold.load(SeqCst)).then_some(()));
+                return Reply::HangUp;
+            }
+            answer.into()
+        })
+    };
+    let world = World::start(WorldOptions { helper_seen_at, ..Default::default() });
+    real_port.store(world.helper.port, SeqCst);
+    let measurements = sample(&HISTOGRAM, 30, &mut rng);
+    let dies_before_the_answer_to = |path: &str| {
+        poll(path, || impostor.seen().iter().any(|r| r.path.ends_with(path)).then_some(()));
+        world.leader.kill();
+        hold.store(false, SeqCst);
+        world.leader.start();
+    };
+    world.upload_all(&world.reports(&measurements));
+    dies_before_the_answer_to("/aggregation_jobs");
+    world.wait_until_aggregated();
+    hold.store(true, SeqCst);
+    world.ask_collection(&collection(world.query())).send().ok();
+    dies_before_the_answer_to("/aggregate_shares");
+    world.expect(&measurements);
+    for path in ["/aggregation_jobs", "/aggregate_shares"] {
+        let seen = impostor.seen();
+        let bodies: Vec<_> = seen.iter().filter(|r| r.path.ends_with(path)).collect();
+        assert_eq!(bodies.len(), 2, "{path}");
+        assert_eq!(bodies[0].body, bodies[1].body, "{path}");
+    }
+}
+
 #[test]
 fn every_acknowledged_report_counts_once_whoever_dies() {
     over_an_interval(70);
@@ -122,8 +173,7 @@ fn every_acknowledged_report_counts_once_whoever_dies_otherwise() {
 #[test]
 fn leader_selected_batches_have_every_acknowledged_report_once_whoever_dies() {
     let mut rng = seeded(72);
-    let (world, mut measurements, reports) =
-        world_and_reports(BatchMode::LeaderSelected, &mut rng);
+    let (world, mut measurements, reports) = world_and_reports(BatchMode::LeaderSelected, &mut rng);
     let mut kills = upload_under_fire(&world, &reports, &mut rng);
     // Fills the last batch, whatever was left over.
     let more = sample(&HISTOGRAM, 100, &mut rng);

@@ -41,8 +41,7 @@ fn the_helper_refuses_a_report_that_it_aggregated_before() {
     let world = World::with_task(TaskSpec::default());
     let task = world.task();
     let measurements = sample(&HISTOGRAM, 7, &mut seeded(12));
-    let shares: Vec<_> =
-        measurements.iter().map(|m| Shares::new(task, m, world.window)).collect();
+    let shares: Vec<_> = measurements.iter().map(|m| Shares::new(task, m, world.window)).collect();
     let reports: Vec<_> = shares.iter().map(|s| s.seal(task, world.keys())).collect();
     let init = |i: usize| peer::verify_init(task, &shares[i], &reports[i]);
 
@@ -65,8 +64,7 @@ fn what_the_leader_aggregated_the_helper_takes_from_nobody_else() {
     let world = World::with_task(TaskSpec::default());
     let task = world.task();
     let measurements = sample(&HISTOGRAM, 6, &mut seeded(13));
-    let shares: Vec<_> =
-        measurements.iter().map(|m| Shares::new(task, m, world.window)).collect();
+    let shares: Vec<_> = measurements.iter().map(|m| Shares::new(task, m, world.window)).collect();
     let reports: Vec<_> = shares.iter().map(|s| s.seal(task, world.keys())).collect();
     world.upload_all(&reports);
     world.wait_until_aggregated();

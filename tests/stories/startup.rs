@@ -7,7 +7,9 @@ use super::{
     world::{World, seeded},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sottovoce::dap::{media_type::MediaType, problem::ProblemType::UnrecognizedTask, task::BatchMode};
+use sottovoce::dap::{
+    media_type::MediaType, problem::ProblemType::UnrecognizedTask, task::BatchMode,
+};
 use std::{
     fs,
     net::TcpListener,
@@ -196,7 +198,10 @@ fn a_task_that_is_added_to_running_servers_is_usable_at_once() {
         for words in ["is added", "is there already"] {
             let output = add();
             assert!(output.status.success(), "{output:?}");
-            assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("task {} {words}\n", new.id));
+            assert_eq!(
+                String::from_utf8(output.stderr).unwrap(),
+                format!("task {} {words}\n", new.id)
+            );
         }
         let list = server.run(&["tasks", "list", "--config", config]);
         let list = String::from_utf8(list.stdout).unwrap();

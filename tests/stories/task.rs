@@ -35,8 +35,7 @@ impl Default for TaskSpec {
     }
 }
 
-pub(crate) const HISTOGRAM: VdafConfig =
-    VdafConfig::Prio3Histogram { length: 6, chunk_length: 3 };
+pub(crate) const HISTOGRAM: VdafConfig = VdafConfig::Prio3Histogram { length: 6, chunk_length: 3 };
 
 /// One of each kind.
 pub(crate) const VDAFS: [VdafConfig; 5] = [

@@ -65,7 +65,8 @@ impl World {
         let leader_url = format!("http://127.0.0.1:{leader_port}/");
         let helper_seen_at = options.helper_seen_at.unwrap_or(helper_port);
         let helper_url = format!("http://127.0.0.1:{helper_seen_at}/dap/v18");
-        let specs = if options.tasks.is_empty() { vec![TaskSpec::default()] } else { options.tasks };
+        let specs =
+            if options.tasks.is_empty() { vec![TaskSpec::default()] } else { options.tasks };
         let tasks: Vec<Task> =
             specs.iter().map(|spec| Task::new(spec, &leader_url, &helper_url)).collect();
         let config = |role: &str, port, path| {
