@@ -94,7 +94,9 @@ fn converse(
     let Reply::Say(status, headers, body) = answer(&request) else { return };
     let mut head = format!("HTTP/1.1 {status} Whatever\r\nConnection: close\r\n");
     head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
-    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    head += "Content-Length: ";
+    head += &body.len().to_string();
+    head += "\r\n\r\n";
     // Whoever has heard enough may hang up on us.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
 }

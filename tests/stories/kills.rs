@@ -123,11 +123,11 @@ fn over_an_interval(seed: u64) {
 #[test]
 fn a_leader_that_dies_while_the_helper_answers_asks_again_in_the_same_words() {
     let mut rng = seeded(73);
-    let helper_seen_at = Some(free_port());
+    let port = free_port();
     let (real_port, hold) = (Arc::new(AtomicU16::new(0)), Arc::new(AtomicBool::new(true)));
     let impostor = {
         let (real_port, hold) = (Arc::clone(&real_port), Arc::clone(&hold));
-        Impostor::start(helper_seen_at.unwrap(), move |request| {
+        Impostor::start(port, move |request| {
             let answer = request.pass_on(real_port.load(SeqCst)).unwrap();
             if request.method == Method::POST && hold.load(SeqCst) {
                 poll("the leader's death", || (!hold.load(SeqCst)).then_some(()));
@@ -136,7 +136,7 @@ fn a_leader_that_dies_while_the_helper_answers_asks_again_in_the_same_words() {
             answer.into()
         })
     };
-    let world = World::start(WorldOptions { helper_seen_at, ..Default::default() });
+    let world = World::start(WorldOptions { helper_seen_at: Some(port), ..Default::default() });
     real_port.store(world.helper.port, SeqCst);
     let measurements = sample(&HISTOGRAM, 30, &mut rng);
     let dies_before_the_answer_to = |path: &str| {

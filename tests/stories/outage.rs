@@ -162,7 +162,7 @@ fn a_helper_that_refuses_its_share_is_quoted_and_may_be_asked_again() {
 #[test]
 fn lost_messages_are_sent_again_byte_for_byte_and_count_once() {
     let mut rng = seeded(64);
-    let helper_seen_at = Some(free_port());
+    let port = free_port();
     let mode = [BatchMode::TimeInterval, BatchMode::LeaderSelected];
     let tasks = mode.map(|mode| TaskSpec::new(super::task::HISTOGRAM, mode)).to_vec();
     // The impostor comes before the helper's port is known.
@@ -170,7 +170,7 @@ fn lost_messages_are_sent_again_byte_for_byte_and_count_once() {
     let attempts = Mutex::new(HashMap::<_, u32>::new());
     let impostor = {
         let real_port = Arc::clone(&real_port);
-        Impostor::start(helper_seen_at.unwrap(), move |request| {
+        Impostor::start(port, move |request| {
             let to = *real_port.lock().unwrap();
             let key = (request.method.clone(), request.path.clone(), request.body.clone());
             let attempt = *attempts.lock().unwrap().entry(key).and_modify(|n| *n += 1).or_default();
@@ -186,7 +186,8 @@ fn lost_messages_are_sent_again_byte_for_byte_and_count_once() {
             }
         })
     };
-    let world = World::start(WorldOptions { tasks, helper_seen_at, ..Default::default() });
+    let world =
+        World::start(WorldOptions { tasks, helper_seen_at: Some(port), ..Default::default() });
     *real_port.lock().unwrap() = world.helper.port;
     for task in &world.tasks {
         let measurements = sample(&super::task::HISTOGRAM, 30, &mut rng);

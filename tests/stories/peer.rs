@@ -68,7 +68,9 @@ pub(crate) fn verdicts(answer: Answer) -> Vec<Option<sottovoce::dap::upload::Rep
 pub(crate) fn share_request(query: Query, reports: &[ReportId]) -> AggregateShareReq {
     let Query::TimeInterval(interval) = query else { panic!("{query:?}") };
     let mut checksum = Checksum::default();
-    reports.iter().for_each(|report| checksum.add(report));
+    for report in reports {
+        checksum.add(report);
+    }
     AggregateShareReq {
         collection_job_req: sottovoce::collector::collect::request(query),
         batch_selector: BatchSelector::TimeInterval(interval),

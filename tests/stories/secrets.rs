@@ -52,8 +52,9 @@ fn eventful_life(log: &'static str) -> World {
 fn secrets(world: &World) -> Vec<(&'static str, Vec<u8>)> {
     let mut secrets = Vec::new();
     let mut bytes = |name, bytes: &[u8]| {
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let list = format!("{bytes:?}");
+        // Without blanks, commas and brackets: hexadecimal.
+        let hex = format!("{bytes:02x?}").replace([' ', ',', '[', ']'], "");
         let forms = [hex.to_uppercase(), hex, list, URL_SAFE_NO_PAD.encode(bytes)];
         secrets.extend(forms.map(|form| (name, form.into_bytes())));
         secrets.push((name, bytes.to_vec()));

@@ -34,7 +34,9 @@ fn fails(server: &Server) -> String {
 
 #[track_caller]
 fn says(message: &str, words: &[&str]) {
-    words.iter().for_each(|word| assert!(message.contains(word), "no {word:?} in: {message}"));
+    for word in words {
+        assert!(message.contains(word), "no {word:?} in: {message}");
+    }
 }
 
 /// A world whose leader is not running.

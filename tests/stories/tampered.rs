@@ -10,8 +10,10 @@ use sottovoce::dap::{
     upload::Report,
 };
 
+type Spoil = fn(&Task, &Keys, Shares) -> Report;
+
 /// Each way to spoil a report that the leader cannot see at upload.
-const WAYS: [(&str, fn(&Task, &Keys, Shares) -> Report); 12] = [
+const WAYS: [(&str, Spoil); 12] = [
     ("the leader's ciphertext is changed", |task, keys, shares| {
         let mut report = shares.seal(task, keys);
         report.leader_encrypted_input_share = spoiled(&report.leader_encrypted_input_share);
@@ -98,7 +100,7 @@ fn a_batch_of_bad_reports_only_is_empty() {
     let world = World::with_task(TaskSpec::default());
     let task = world.task();
     let measurements = sample(&HISTOGRAM, WAYS.len(), &mut seeded(21));
-    let spoil = |((_, spoil), m): (&(&str, fn(&Task, &Keys, Shares) -> Report), _)| {
+    let spoil = |((_, spoil), m): (&(&str, Spoil), _)| {
         spoil(task, world.keys(), Shares::new(task, m, world.window))
     };
     world.upload_all(&WAYS.iter().zip(&measurements).map(spoil).collect::<Vec<_>>());

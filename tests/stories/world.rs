@@ -178,11 +178,11 @@ impl World {
     }
 
     /// Collects a batch, or gives the refusal.
-    pub(crate) fn collect_of(&self, task: &Task, query: Query) -> Result<Collected, Answer> {
+    pub(crate) fn collect_of(&self, task: &Task, query: Query) -> Result<Collected, Box<Answer>> {
         let request = collection_request(query);
         let mut answer = self.ask_collection_of(task, &request).send();
         if answer.status != 200 {
-            return Err(answer);
+            return Err(Box::new(answer));
         }
         let location = answer.location();
         if answer.body.is_empty() {
@@ -192,7 +192,7 @@ impl World {
             });
         }
         if answer.status != 200 {
-            return Err(answer);
+            return Err(Box::new(answer));
         }
         let response = CollectionJobResp::from_bytes(&answer.body).unwrap();
         let opener = Opener::new(&task.collector).unwrap();
