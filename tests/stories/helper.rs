@@ -1,0 +1,173 @@
+//! The helper by itself, with a story in the leader's place: the same request has the same effect
+//! and answer however often it comes.
+
+use super::{
+    device::{Shares, extensions},
+    http::Ask,
+    peer,
+    task::{HISTOGRAM, TaskSpec, sample},
+    world::{World, seeded},
+};
+use sottovoce::dap::{
+    aggregate::{
+        AggregationJobContinueReq, AggregationJobInitReq, Checksum, VerifyInit,
+        leader_selected_batch_id,
+    },
+    codec::Encode,
+    collect::AggregateShareReq,
+    extension::{Extension, UncheckedExtensions},
+    ids::{BatchId, ReportId},
+    media_type::MediaType,
+    problem::ProblemType::{
+        self, BatchInvalid, BatchMismatch, BatchOverlap, InvalidAggregationParameter,
+        InvalidBatchSize, InvalidMessage, StepMismatch, UnrecognizedAggregationJob,
+        UnsupportedExtension,
+    },
+    task::BatchMode,
+};
+
+/// Reports of the world's window, ready for the helper.
+fn inits(world: &World, count: usize, seed: u64) -> (Vec<VerifyInit>, Vec<ReportId>) {
+    let task = world.task();
+    let init = |measurement| {
+        let shares = Shares::new(task, &measurement, world.window);
+        let report = shares.seal(task, world.keys());
+        (peer::verify_init(task, &shares, &report), shares.metadata.report_id)
+    };
+    sample(&HISTOGRAM, count, &mut seeded(seed)).into_iter().map(init).unzip()
+}
+
+#[test]
+fn the_same_job_twice_is_done_once_and_answered_alike() {
+    let world = World::with_task(TaskSpec::default());
+    let task = world.task();
+    let (inits, ids) = inits(&world, 6, 40);
+    let job = peer::job(inits);
+    let first = peer::ask_job(task, &job).send();
+    let location = first.location();
+    let again = || {
+        let answer = peer::ask_job(task, &job).send();
+        assert_eq!((answer.location(), answer.body), (location.clone(), first.body.clone()));
+        let poll = Ask::get(&format!("{location}?step=0")).token(&task.leader_token).send();
+        assert_eq!(poll.ok(), first.body);
+    };
+    again();
+    world.helper.kill();
+    world.helper.start();
+    again();
+
+    let mut share = peer::share_request(world.query(), &ids);
+    share.report_count = 12;
+    peer::ask_share(task, &share).send().refused_as(BatchMismatch);
+    share.report_count = 6;
+    peer::ask_share(task, &share).send().ok();
+}
+
+#[test]
+fn a_job_is_over_after_one_step_and_gone_after_delete() {
+    let world = World::with_task(TaskSpec::default());
+    let task = world.task();
+    let (inits, ids) = inits(&world, 5, 41);
+    let job = peer::job(inits);
+    let first = peer::ask_job(task, &job).send();
+    let location = first.location();
+    let continue_to = |step| {
+        let body = AggregationJobContinueReq { step, verify_continues: Vec::new() }.to_bytes();
+        let media_type = MediaType::AggregationJobContinueReq;
+        Ask::post(&location, media_type, body).token(&task.leader_token).send()
+    };
+    continue_to(0).refused_as(InvalidMessage);
+    continue_to(1).refused_as(StepMismatch);
+    let get = |query: &str| Ask::get(&format!("{location}{query}")).token(&task.leader_token);
+    get("?step=1").send().refused_as(StepMismatch);
+
+    for _ in 0..2 {
+        Ask::delete(&location).token(&task.leader_token).send().ok();
+        get("?step=0").send().refused_as(UnrecognizedAggregationJob);
+        continue_to(1).refused_as(UnrecognizedAggregationJob);
+    }
+    // The answer is forgotten, the reports are not.
+    let refused = peer::verdicts(peer::ask_job(task, &job).send());
+    assert_eq!(refused, [Some(sottovoce::dap::upload::ReportError::ReportReplayed); 5]);
+    peer::ask_share(task, &peer::share_request(world.query(), &ids)).send().ok();
+}
+
+#[test]
+fn a_job_is_refused_as_a_whole_for_what_is_wrong_with_the_whole() {
+    let world = World::with_task(TaskSpec::default());
+    let task = world.task();
+    let (inits, _) = inits(&world, 2, 42);
+    let good = peer::job(inits.clone());
+    let refused = |job: AggregationJobInitReq, kind: ProblemType| {
+        let answer = peer::ask_job(task, &job).send();
+        answer.refused_as(kind);
+        answer.problem()
+    };
+    refused(AggregationJobInitReq { verification_key_id: 1, ..good.clone() }, InvalidMessage);
+    let agg_param = vec![0].try_into().unwrap();
+    let with_parameter = AggregationJobInitReq { agg_param, ..good.clone() };
+    refused(with_parameter, InvalidAggregationParameter);
+    refused(peer::job(vec![inits[0].clone(), inits[1].clone(), inits[0].clone()]), InvalidMessage);
+    let extended = |types| AggregationJobInitReq { extensions: extensions(types), ..good.clone() };
+    let problem = refused(extended(&[1, 8]), UnsupportedExtension);
+    assert_eq!(problem.unsupported_extensions, Some(vec![1, 8]));
+    // Nothing of the above was committed.
+    assert_eq!(peer::verdicts(peer::ask_job(task, &good).send()), [None; 2]);
+}
+
+#[test]
+fn a_job_of_a_leader_selected_task_must_name_its_batch() {
+    let world = World::with_task(TaskSpec::new(HISTOGRAM, BatchMode::LeaderSelected));
+    let task = world.task();
+    let (inits, _) = inits(&world, 3, 43);
+    let job = |extensions: Vec<Extension>| AggregationJobInitReq {
+        extensions: UncheckedExtensions::new(extensions).unwrap(),
+        ..peer::job(inits.clone())
+    };
+    peer::ask_job(task, &job(Vec::new())).send().refused_as(InvalidMessage);
+    let batch = leader_selected_batch_id(BatchId::random().unwrap());
+    let short = Extension { extension_data: vec![1; 31].try_into().unwrap(), ..batch.clone() };
+    peer::ask_job(task, &job(vec![short])).send().refused_as(InvalidMessage);
+    let unknown = Extension { extension_type: 2, ..batch.clone() };
+    peer::ask_job(task, &job(vec![batch.clone(), batch.clone()])).send().refused_as(InvalidMessage);
+    let answer = peer::ask_job(task, &job(vec![batch.clone(), unknown])).send();
+    answer.refused_as(UnsupportedExtension);
+    assert_eq!(answer.problem().unsupported_extensions, Some(vec![2]));
+    assert_eq!(peer::verdicts(peer::ask_job(task, &job(vec![batch])).send()), [None; 3]);
+}
+
+#[test]
+fn a_share_is_given_out_once_and_found_again() {
+    let world = World::with_task(TaskSpec::default());
+    let task = world.task();
+    let (inits, ids) = inits(&world, 7, 44);
+    let rest = peer::job(inits[4..].to_vec());
+    peer::ask_job(task, &peer::job(inits[..4].to_vec())).send().ok();
+    let good = peer::share_request(world.query(), &ids);
+    peer::ask_share(task, &good).send().refused_as(InvalidBatchSize);
+    peer::ask_job(task, &rest).send().ok();
+
+    let refused = |request: AggregateShareReq, kind| {
+        peer::ask_share(task, &request).send().refused_as(kind);
+    };
+    refused(AggregateShareReq { checksum: Checksum::new([1; 32]), ..good.clone() }, BatchMismatch);
+    refused(peer::share_request(world.query(), &ids[1..]), BatchMismatch);
+    let mut beside = good.clone();
+    beside.batch_selector = peer::share_request(world.query_of(0, 2), &ids).batch_selector;
+    refused(beside, BatchInvalid);
+
+    let first = peer::ask_share(task, &good).send();
+    let location = first.location();
+    world.helper.kill();
+    world.helper.start();
+    let again = peer::ask_share(task, &good).send();
+    assert_eq!((again.location(), &again.body), (location.clone(), &first.body));
+    let poll = Ask::get(&location).token(&task.leader_token).send();
+    assert_eq!(poll.ok(), first.body);
+
+    refused(peer::share_request(world.query_of(0, 2), &ids), BatchOverlap);
+    Ask::delete(&location).token(&task.leader_token).send().ok();
+    assert_eq!(Ask::get(&location).token(&task.leader_token).send().status, 404);
+    let answer = peer::ask_share(task, &good).send();
+    assert!(answer.status == 404 || answer.problem().kind() == Some(BatchOverlap));
+}

@@ -1,0 +1,28 @@
+//! Stories of the whole system: the real servers as processes of their own, driven over HTTP by
+//! clients, collectors, peers and strangers that are written here.
+//!
+//! [`world`] starts a leader and a helper with fresh keys and databases; [`task`] and [`device`]
+//! make tasks and reports as any DAP party would; [`peer`] plays the leader towards the helper and
+//! [`impostor`] the helper towards the leader. Every other module is a chapter of stories. The
+//! stories share nothing and may run side by side.
+
+#![allow(clippy::unwrap_used, reason = "a story that fails panics")]
+#![allow(clippy::unused_self, reason = "what a world's parties do reads best as the world's verbs")]
+
+mod device;
+mod http;
+mod impostor;
+mod peer;
+mod server;
+mod task;
+mod world;
+
+mod happy;
+mod helper;
+mod hostile;
+mod kills;
+mod once;
+mod outage;
+mod secrets;
+mod startup;
+mod tampered;

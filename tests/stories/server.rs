@@ -1,0 +1,139 @@
+//! One server process: started, asked whether it is there, killed.
+
+use super::http::Ask;
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+pub(crate) const LEADER: &str = env!("CARGO_BIN_EXE_sottovoce-leader");
+pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_sottovoce-helper");
+
+/// Longer than anything takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A server that may or may not be running.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    pub(crate) config: PathBuf,
+    binary: &'static str,
+    log: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+impl Server {
+    pub(crate) fn new(binary: &'static str, port: u16, config: PathBuf) -> Self {
+        let log = config.with_extension("log");
+        Self { port, config, binary, log, child: Mutex::new(None) }
+    }
+
+    /// Starts the server and waits until it answers.
+    pub(crate) fn start(&self) {
+        self.launch();
+        poll("the server's start", || {
+            if let Some(status) = self.child.lock().unwrap().as_mut().unwrap().try_wait().unwrap() {
+                panic!("{} ended with {status}:\n{}", self.binary, self.log());
+            }
+            self.answers().then_some(())
+        });
+    }
+
+    /// Starts the server and does not wait.
+    pub(crate) fn launch(&self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        let child = serve(self.binary, &self.config)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let before = self.child.lock().unwrap().replace(child);
+        assert!(before.is_none(), "the server is running already");
+    }
+
+    fn answers(&self) -> bool {
+        let url = format!("http://127.0.0.1:{}/healthz", self.port);
+        Ask::get(&url).try_send().is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// SIGKILL, without a chance to tidy up.
+    pub(crate) fn kill(&self) {
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM; gives the exit status.
+    pub(crate) fn terminate(&self) -> std::process::ExitStatus {
+        let mut child = self.child.lock().unwrap().take().expect("a running server");
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        poll("the server's end", || child.try_wait().unwrap())
+    }
+
+    /// All that was ever logged and printed.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits for words in the log.
+    pub(crate) fn wait_for_log(&self, words: &str) {
+        poll(words, || self.log().contains(words).then_some(()));
+    }
+
+    /// Runs another command of the server's binary to its end.
+    pub(crate) fn run(&self, command: &[&str]) -> Output {
+        Command::new(self.binary).args(command).env("NO_COLOR", "1").output().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(40)..];
+            eprintln!("--- {} ---\n{}", self.log.display(), last.join("\n"));
+        }
+    }
+}
+
+/// The command that serves.
+pub(crate) fn serve(binary: &str, config: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["serve", "--config"]).arg(config).env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+}
+
+/// Asks again and again until there is an answer; panics when patience is over.
+pub(crate) fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A free port below those that the system gives to outgoing connections, so that it is still
+/// free when a killed server comes back.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 200).unwrap() * 100;
+    loop {
+        let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
