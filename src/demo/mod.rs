@@ -94,7 +94,10 @@ enum Folder {
 
 impl Folder {
     fn new(keep: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = keep else { return Ok(Self::Temporary(tempfile::tempdir()?)) };
+        let Some(path) = keep else {
+            let folder = tempfile::Builder::new().prefix("sottovoce-demo-").tempdir()?;
+            return Ok(Self::Temporary(folder));
+        };
         std::fs::create_dir_all(path).with_context(|| path.display().to_string())?;
         let is_empty = std::fs::read_dir(path)?.next().is_none();
         anyhow::ensure!(is_empty, "{} is not empty; name a new folder", path.display());
