@@ -56,7 +56,7 @@ fn task(role: Role) -> Task {
 /// A helper with a database on disk, and a task that it knows.
 fn helper(folder: &std::path::Path) -> (Helper, HelperTask) {
     let store: Arc<dyn Datastore> =
-        Arc::new(SqliteStore::open(folder.join("helper.sqlite")).unwrap());
+        Arc::new(SqliteStore::open(folder.join("helper.sqlite"), "helper").unwrap());
     let key = DatabaseKey::random().unwrap();
     let token = BearerToken::random().unwrap().hash();
     let task = HelperTask { task: task(Role::Helper), leader_token: token };

@@ -1,6 +1,5 @@
 //! What all binaries say alike when something goes wrong.
 
-use anyhow::Context;
 use std::{fs, io::Write, path::Path, process::ExitCode};
 
 /// Shows an error with what it was about, and turns the result into an exit code: 0 for success,
@@ -9,9 +8,29 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", story(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The error with its causes; those that an error has quoted already are not told twice.
+pub fn story(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |mut story, cause| {
+        let cause = cause.to_string();
+        if !story.contains(&cause) {
+            story.push_str(if story.is_empty() { "" } else { ": " });
+            story.push_str(&cause);
+        }
+        story
+    })
+}
+
+/// Prints data for whoever reads standard output; no error if they have stopped reading.
+pub fn print(text: impl std::fmt::Display) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }
 
@@ -21,8 +40,38 @@ pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file =
-        options.open(path).with_context(|| format!("{} cannot be made", path.display()))?;
+    let mut file = options.open(path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            return anyhow::anyhow!("{} is there already; move it away first", path.display());
+        }
+        anyhow::Error::new(error).context(format!("{} cannot be made", path.display()))
+    })?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let inner = anyhow::anyhow!("the disk is full");
+        let quoted = inner.context("saving failed (the disk is full)").context("task 7");
+        assert_eq!(story(&quoted), "task 7: saving failed (the disk is full)");
+        let plain: anyhow::Result<()> =
+            Err(anyhow::anyhow!("no such file")).context("program.toml");
+        assert_eq!(story(&plain.unwrap_err()), "program.toml: no such file");
+    }
+
+    #[test]
+    fn a_secret_is_never_written_over_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        write_secret(&path, "first").unwrap();
+        let error = write_secret(&path, "second").unwrap_err().to_string();
+        assert!(error.contains("move it away"), "{error}");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "first");
+    }
 }

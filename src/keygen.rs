@@ -81,13 +81,15 @@ impl Secrets {
             self.collector_hpke_config(),
             *private_key
         ));
-        let files = [("leader", leader), ("helper", helper), ("collector", collector)];
-        let mut written = Vec::with_capacity(files.len());
-        for (party, text) in &files {
-            let path = folder.join(format!("{party}.secrets.toml"));
-            write_secret(&path, text)?;
-            written.push(path);
+        let paths = ["leader", "helper", "collector"]
+            .map(|party| folder.join(format!("{party}.secrets.toml")));
+        // All or none: half of an old set and half of a new one would fit nowhere.
+        if let Some(path) = paths.iter().find(|path| path.exists()) {
+            anyhow::bail!("{} is there already; move it away first", path.display());
         }
-        Ok(written.try_into().unwrap_or_default())
+        for (path, text) in paths.iter().zip([&leader, &helper, &collector]) {
+            write_secret(path, text)?;
+        }
+        Ok(paths)
     }
 }

@@ -67,7 +67,7 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
     };
     let opened = Opened::<LeaderTask>::open(&args.config)?;
     opened.take_on()?;
-    opened.serve("leader", async |listener, parts, stop| {
+    opened.serve(async |listener, parts, stop| {
         let http = crate::transport::http::HttpClient::new(HELPER_TIMEOUT)?;
         let Parts { config, store, key, keyring } = parts;
         let leader = Arc::new(Leader::new(store, key, keyring, http));
@@ -95,7 +95,7 @@ pub fn helper(command: Command) -> anyhow::Result<()> {
     };
     let opened = Opened::<HelperTask>::open(&args.config)?;
     opened.take_on()?;
-    opened.serve("helper", async |listener, parts, stop| {
+    opened.serve(async |listener, parts, stop| {
         let Parts { config, store, key, keyring } = parts;
         let router = helper::router(Arc::new(Helper::new(store, key, keyring)), config.limits);
         Ok(serve(listener, &config.path, router, stop).await?)
@@ -106,21 +106,21 @@ fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> 
     match command {
         TasksCommand::Add { config, file } => {
             let opened = Opened::<T>::open(&config.config)?;
-            let is_program = file.extension().is_some_and(|extension| extension == "toml");
-            if is_program { opened.add_program(&file) } else { opened.add_task_file(&file) }
+            let is_task = file.extension().is_some_and(|extension| extension == "json");
+            if is_task { opened.add_task_file(&file) } else { opened.add_program(&file) }
         }
         TasksCommand::List(config) => {
             for task in Opened::<T>::open(&config.config)?.tasks.all()? {
                 let task = task.task();
                 let configuration = &task.configuration;
-                println!(
+                crate::command_line::print(format_args!(
                     "{}  {}  {:?}  at least {} reports, windows of {} s",
                     task.id,
                     configuration.vdaf.name(),
                     configuration.batch_mode,
                     configuration.min_batch_size,
                     configuration.time_precision.seconds(),
-                );
+                ))?;
             }
             Ok(())
         }
@@ -138,8 +138,8 @@ struct Opened<T> {
 impl<T: StoredTask + FromFile> Opened<T> {
     fn open(config: &Path) -> anyhow::Result<Self> {
         let config = Config::read(config)?;
-        let store = Arc::new(SqliteStore::open(&config.database)?);
-        let key = database_key(&config.database_key)?;
+        let key = database_key(&config)?;
+        let store = Arc::new(SqliteStore::open(&config.database, T::ROLE)?);
         let tasks = Tasks::new(Arc::clone(&store) as Arc<dyn Datastore>, key.clone());
         Ok(Self { config, store, key, tasks })
     }
@@ -172,16 +172,16 @@ impl<T: StoredTask + FromFile> Opened<T> {
         Ok(())
     }
 
-    /// Serves with what `role` makes of the database, until told to stop.
+    /// Serves with what the role makes of the database, until told to stop.
     fn serve<F>(
         self,
-        role: &str,
         serve: impl FnOnce(TcpListener, Parts, watch::Receiver<bool>) -> F,
     ) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<()>>,
     {
         init_logs(&self.config.log)?;
+        let role = T::ROLE;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let stop = stop_signal()?;
@@ -191,7 +191,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
             self.store.end_leases()?;
             let address = listener.local_addr()?;
             // For people and for whoever started us on port 0.
-            println!("{role} listens on http://{address}");
+            crate::command_line::print(format_args!("{role} listens on http://{address}"))?;
             tracing::info!(%address, role, "listening");
             let Self { config, store, key, .. } = self;
             serve(listener, Parts { config, store, key, keyring }, stop).await?;
@@ -209,11 +209,20 @@ struct Parts {
     keyring: Keyring,
 }
 
-/// Reads the key that secrets are sealed under, or makes one, for its owner's eyes only.
-fn database_key(path: &Path) -> anyhow::Result<DatabaseKey> {
+/// Reads the key that secrets are sealed under, or makes one for a database that is to be made, for
+/// its owner's eyes only.
+fn database_key(config: &Config) -> anyhow::Result<DatabaseKey> {
+    let path = &config.database_key;
     match std::fs::read_to_string(path).map(Zeroizing::new) {
         Ok(text) => Ok(text.trim().parse().with_context(|| path.display().to_string())?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let database = config.database.display();
+            anyhow::ensure!(
+                !config.database.exists(),
+                "{database} is there, but not its key {}; put the key back, or move the database \
+                 away to begin anew",
+                path.display()
+            );
             let key = DatabaseKey::random()?;
             crate::command_line::write_secret(path, &format!("{}\n", *key.to_text()))?;
             Ok(key)

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Address and port to listen on.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// The path under which the resources are, as the task's endpoint names it.
     #[serde(default = "root")]
@@ -72,6 +73,13 @@ impl Default for Limits {
             hpke_config_lifetime: Duration::from_secs(86_400),
         }
     }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong =
+        || format!("listen = {text:?} must be an IP address and a port, such as 127.0.0.1:8080");
+    text.parse().map_err(|_| serde::de::Error::custom(wrong()))
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

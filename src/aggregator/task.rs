@@ -240,6 +240,9 @@ fn decode_public(public: &[u8]) -> Result<(TaskConfiguration, HpkeConfig), Decod
 
 /// A task that can be stored and loaded by the aggregator whose it is.
 pub trait StoredTask: Sized + Send + Sync + 'static {
+    /// Whose task it is, in a word; a database is one role's only.
+    const ROLE: &'static str;
+
     /// For the database.
     fn to_record(&self, key: &DatabaseKey) -> Result<TaskRecord, TaskError>;
 
@@ -265,6 +268,8 @@ pub trait StoredTask: Sized + Send + Sync + 'static {
 }
 
 impl StoredTask for LeaderTask {
+    const ROLE: &'static str = "leader";
+
     fn to_record(&self, key: &DatabaseKey) -> Result<TaskRecord, TaskError> {
         let mut secrets = Zeroizing::new(self.collector_token.as_bytes().to_vec());
         secrets.extend_from_slice(self.helper_token.secret().as_bytes());
@@ -292,6 +297,8 @@ impl StoredTask for LeaderTask {
 }
 
 impl StoredTask for HelperTask {
+    const ROLE: &'static str = "helper";
+
     fn to_record(&self, key: &DatabaseKey) -> Result<TaskRecord, TaskError> {
         self.task.record(key, self.leader_token.as_bytes())
     }

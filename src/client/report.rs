@@ -148,12 +148,11 @@ impl Reporter {
     /// `outdated_config` and so could not read the first report (§4.4.2.2).
     pub fn reseal(
         &self,
-        prepared: Prepared,
+        prepared: &mut Prepared,
         configs: &HpkeConfigs,
-    ) -> Result<Prepared, ReportError> {
-        let Prepared { randomized, report } = prepared;
-        let report = self.seal(&randomized, report.time, configs)?;
-        Ok(Prepared { randomized, report })
+    ) -> Result<(), ReportError> {
+        prepared.report = self.seal(&prepared.randomized, prepared.report.time, configs)?;
+        Ok(())
     }
 
     fn seal(

@@ -25,7 +25,8 @@ use std::{collections::HashMap, time::Duration};
 use thiserror::Error;
 use tokio::sync::RwLock;
 
-/// An upload that did not come to its end. Nothing is lost: the same reports may be sent again.
+/// An upload that did not come to its end. Nothing is lost: what has no answer yet is still in the
+/// caller's list, to be sent again as it is.
 #[derive(Debug, Error)]
 pub enum UploadError {
     /// A server did not do its part.
@@ -97,34 +98,38 @@ impl Uploader {
     }
 
     /// Sends reports of one task; seals those afresh, once, that the leader could not read.
+    ///
+    /// Takes out of `reports` what the leader answered for. After an error the rest is still there:
+    /// call again with it, later, rather than randomize those answers anew.
     pub async fn upload(
         &self,
         reporter: &Reporter,
-        reports: Vec<Prepared>,
+        reports: &mut Vec<Prepared>,
         now: u64,
     ) -> Result<Uploaded, UploadError> {
         let mut uploaded = Uploaded::default();
-        let outdated = self.send(reporter.task(), reports, &mut uploaded).await?;
-        if outdated.is_empty() {
+        self.send(reporter.task(), reports, &mut uploaded).await?;
+        if reports.is_empty() {
             return Ok(uploaded);
         }
         *self.configs.write().await = None;
         let configs = self.hpke_configs(now).await?;
-        let resealed = outdated.into_iter().map(|report| reporter.reseal(report, &configs));
-        let resealed = resealed.collect::<Result<Vec<_>, _>>()?;
-        let still_outdated = self.send(reporter.task(), resealed, &mut uploaded).await?;
-        let refused = still_outdated.iter().map(|report| report.report().id());
-        uploaded.refused.extend(refused.map(|id| (id, ReportError::OutdatedConfig)));
+        for report in &mut *reports {
+            reporter.reseal(report, &configs)?;
+        }
+        self.send(reporter.task(), reports, &mut uploaded).await?;
+        let still_outdated = reports.drain(..).map(|report| report.report().id());
+        uploaded.refused.extend(still_outdated.map(|id| (id, ReportError::OutdatedConfig)));
         Ok(uploaded)
     }
 
-    /// Sends reports as they are; gives back those that the leader could not read.
+    /// Sends reports as they are; leaves only those that the leader could not read.
     async fn send(
         &self,
         task: TaskId,
-        reports: Vec<Prepared>,
+        reports: &mut Vec<Prepared>,
         uploaded: &mut Uploaded,
-    ) -> Result<Vec<Prepared>, UploadError> {
+    ) -> Result<(), UploadError> {
         let request: Vec<u8> =
             reports.iter().flat_map(|report| report.report().bytes()).copied().collect();
         uploaded.bytes += request.len() as u64;
@@ -132,18 +137,18 @@ impl Uploader {
         let errors = self.persist(&exchange).await?;
         let errors: HashMap<_, _> =
             errors.status.into_iter().map(|status| (status.id, status.error)).collect();
-        let mut outdated = Vec::new();
-        for report in reports {
+        reports.retain(|report| {
             let id = report.report().id();
             match errors.get(&id) {
                 // Our IDs are random: the leader knows this one from an attempt whose answer was
                 // lost.
                 None | Some(ReportError::ReportReplayed) => uploaded.accepted += 1,
-                Some(ReportError::OutdatedConfig) => outdated.push(report),
+                Some(ReportError::OutdatedConfig) => return true,
                 Some(error) => uploaded.refused.push((id, *error)),
             }
-        }
-        Ok(outdated)
+            false
+        });
+        Ok(())
     }
 
     async fn persist<E: crate::dap::exchange::Exchange>(

@@ -1,7 +1,7 @@
 //! The collector's command line.
 
 use super::{
-    collect::{Collection, collect, request},
+    collect::{Collected, Collection, collect, request},
     open::open,
     present::{self, Json},
     release::Release,
@@ -9,6 +9,7 @@ use super::{
     window,
 };
 use crate::{
+    command_line,
     dap::{collect::Query, task::BatchMode, time::Interval, vdaf::unshard::AggregateResult},
     program::{Program, compile::CompiledTask, parse_moment},
     transport::http::HttpClient,
@@ -55,22 +56,44 @@ pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let collector = Collector::new(&program, secrets, Duration::from_secs(args.patience))?;
-        let mut releases = Vec::new();
-        for task in tasks {
-            let query = query(&program, start, args.windows)?;
-            let collected = collector.collect(task, query).await;
-            releases.push(collected.with_context(|| task.name.clone())?);
-            if !args.json {
-                println!("{}", present::table(&releases[releases.len() - 1]));
+        let query = query(&program, args, start)?;
+        let mut collected = Vec::new();
+        let mut failed = Vec::new();
+        for task in &tasks {
+            match collector.collect(task, query).await {
+                Ok(batch) if args.json => collected.push(batch),
+                Ok(batch) => {
+                    command_line::print(present::table(&batch.release))?;
+                    collector.forget(batch).await?;
+                }
+                Err(error) => failed.push(error.context(task.name.clone())),
             }
         }
         if args.json {
-            let metrics: Vec<_> = releases.iter().map(Json::from).collect();
+            let metrics: Vec<_> =
+                collected.iter().map(|batch| Json::from(&batch.release)).collect();
             let document = serde_json::json!({ "metrics": metrics });
-            println!("{}", serde_json::to_string_pretty(&document)?);
+            command_line::print(serde_json::to_string_pretty(&document)?)?;
+            for batch in collected {
+                collector.forget(batch).await?;
+            }
         }
-        Ok(())
+        report(failed, tasks.len())
     })
+}
+
+/// One metric that cannot be collected keeps none of the others back.
+fn report(mut failed: Vec<anyhow::Error>, tasks: usize) -> anyhow::Result<()> {
+    let Some(last) = failed.pop() else { return Ok(()) };
+    if failed.is_empty() && tasks == 1 {
+        return Err(last);
+    }
+    let count = failed.len() + 1;
+    for error in failed {
+        eprintln!("{}", command_line::story(&error));
+    }
+    eprintln!("{}", command_line::story(&last));
+    bail!("{count} of {tasks} metrics could not be collected")
 }
 
 /// Reads the collector's secrets; errors show none of them.
@@ -98,13 +121,25 @@ fn chosen<'a>(program: &'a Program, name: Option<&str>) -> anyhow::Result<Vec<&'
     }
 }
 
-fn query(program: &Program, start: Option<u64>, windows: u64) -> anyhow::Result<Query> {
+fn query(program: &Program, args: &CollectArgs, start: Option<u64>) -> anyhow::Result<Query> {
     if program.batch_mode() == BatchMode::LeaderSelected {
+        if start.is_some() || args.windows != 1 {
+            bail!("the leader selects this program's batches: leave --start and --windows out");
+        }
         return Ok(Query::LeaderSelected);
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-    let interval = window::choose(program.window(), program.grace(), start, windows, now)?;
+    let interval = window::choose(program.window(), program.grace(), start, args.windows, now)?;
     Ok(Query::TimeInterval(interval.into()))
+}
+
+/// A batch that was collected and opened.
+pub struct Batch {
+    /// What it says.
+    pub release: Release,
+    query: Query,
+    collection: Collection,
+    collected: Collected,
 }
 
 /// A collector of one program.
@@ -127,13 +162,8 @@ impl<'a> Collector<'a> {
     }
 
     /// Collects one batch of one task and opens it.
-    pub async fn collect(&self, task: &CompiledTask, query: Query) -> anyhow::Result<Release> {
-        let collection = Collection {
-            leader: self.program.leader().clone(),
-            task: task.task_id,
-            token: self.secrets.collector_token.clone(),
-            patience: self.patience,
-        };
+    pub async fn collect(&self, task: &CompiledTask, query: Query) -> anyhow::Result<Batch> {
+        let collection = self.collection(task);
         let request = request(query);
         let progress = indicatif::ProgressBar::new_spinner().with_message(task.name.clone());
         let collected = collect(&self.http, &collection, &request, |waited| {
@@ -151,10 +181,24 @@ impl<'a> Collector<'a> {
             (aggregate, response.interval)
         };
         let release = Release::new(task, &aggregate, collected.response.report_count, interval)?;
-        if query == Query::LeaderSelected {
-            // So that the same query asks for the next batch.
-            collected.delete(&self.http, &collection).await?;
+        Ok(Batch { release, query, collection, collected })
+    }
+
+    /// Tells the leader that a leader-selected batch is in good hands, so that the same query asks for
+    /// the next one. For after its figures are safe; other batches can be asked for again.
+    pub async fn forget(&self, batch: Batch) -> anyhow::Result<()> {
+        if batch.query == Query::LeaderSelected {
+            batch.collected.delete(&self.http, &batch.collection).await?;
         }
-        Ok(release)
+        Ok(())
+    }
+
+    fn collection(&self, task: &CompiledTask) -> Collection {
+        Collection {
+            leader: self.program.leader().clone(),
+            task: task.task_id,
+            token: self.secrets.collector_token.clone(),
+            patience: self.patience,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Releases for people and for machines.
 
 use super::release::Release;
-use crate::privacy::units::Guarantee;
+use crate::{privacy::units::Guarantee, program::format_moment};
 use serde::Serialize;
 use std::fmt::{self, Write};
 
@@ -10,6 +10,8 @@ use std::fmt::{self, Write};
 pub struct Json<'a> {
     name: &'a str,
     reports: u64,
+    start: String,
+    end: String,
     bins: &'a [super::release::Figure],
     privacy: &'a [Guarantee],
 }
@@ -19,6 +21,8 @@ impl<'a> From<&'a Release> for Json<'a> {
         Self {
             name: &release.name,
             reports: release.reports,
+            start: format_moment(release.period.0),
+            end: format_moment(release.period.1),
             bins: &release.bins,
             privacy: &release.privacy,
         }
@@ -27,7 +31,8 @@ impl<'a> From<&'a Release> for Json<'a> {
 
 /// A release as a table for the terminal.
 pub fn table(release: &Release) -> String {
-    let mut out = format!("{} · {} reports\n", release.name, release.reports);
+    let (start, end) = (format_moment(release.period.0), format_moment(release.period.1));
+    let mut out = format!("{} · {} reports · {start} to {end}\n", release.name, release.reports);
     let row = |label: &str, cells: [String; 4]| {
         let [estimate, interval, rate, population] = cells;
         format!("{label}\t{estimate}\t{interval}\t{rate}\t{population}")

@@ -19,8 +19,8 @@ pub struct Release {
     pub name: String,
     /// Reports in the batch, those without an answer included.
     pub reports: u64,
-    /// The smallest interval with all reports, in windows.
-    pub interval: Interval,
+    /// Start of the first window with a report, and end of the last, in seconds since the Epoch.
+    pub period: (u64, u64),
     /// The figures, in the order of the bins.
     pub bins: Vec<Figure>,
     /// What it cost, per trust model.
@@ -80,12 +80,13 @@ impl Release {
             u64::try_from(*count).map_err(|_| ReleaseError::Count(bin))
         };
         let counts: Vec<u64> = counts.iter().enumerate().map(count).collect::<Result<_, _>>()?;
+        let window = task.configuration.time_precision;
         let estimates = estimate(task.randomizer(), &counts, CONFIDENCE)?;
         let bins = labels.into_iter().zip(counts).zip(estimates);
         Ok(Self {
             name: task.name.clone(),
             reports,
-            interval,
+            period: (window.start_of(interval.start()), window.start_of(interval.end())),
             bins: bins
                 .map(|((label, reported), estimate)| Figure { label, reported, estimate })
                 .collect(),

@@ -2,6 +2,7 @@
 //! reports have had time to arrive.
 
 use crate::dap::time::{Interval, IntervalError, Time, TimePrecision};
+use crate::program::format_moment;
 use thiserror::Error;
 
 /// A window that should not be collected now.
@@ -9,8 +10,9 @@ use thiserror::Error;
 pub enum WindowError {
     /// Late reports may still come.
     #[error(
-        "the window that starts at {start} closes at {closes} and then waits {grace} seconds for \
-         late reports; ask again {wait} seconds from now, since a batch is collected only once"
+        "the window that starts at {} closes at {} and then waits {grace} seconds for late \
+         reports; ask again {wait} seconds from now, since a batch is collected only once",
+        format_moment(*start), format_moment(*closes)
     )]
     TooEarly {
         /// Start in seconds since the Epoch.
@@ -24,8 +26,8 @@ pub enum WindowError {
     },
     /// The start is not one of a window.
     #[error(
-        "{start} is not the start of a window of {length} seconds; the nearest before it is \
-         {nearest}"
+        "{} is not the start of a window of {length} seconds; the nearest before it is {}",
+        format_moment(*start), format_moment(*nearest)
     )]
     Misaligned {
         /// Seconds since the Epoch.

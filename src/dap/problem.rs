@@ -121,7 +121,7 @@ impl ProblemDocument {
     pub fn untyped(status: u16, detail: &str) -> Self {
         Self {
             problem_type: about_blank(),
-            title: Text::default(),
+            title: Text::new(reason_phrase(status)),
             status,
             detail: Text::new(detail),
             taskid: None,
@@ -188,6 +188,18 @@ fn lenient<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
 ) -> Result<Option<T>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).ok())
+}
+
+/// What the status says in words (RFC 9110 §15), for the statuses that need no type of the draft.
+fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        401 => "Unauthorized",
+        404 => "Not Found",
+        413 => "Content Too Large",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        _ => "",
+    }
 }
 
 #[cfg(test)]

@@ -68,7 +68,10 @@ pub(super) async fn send(
                     finish(&mut uploads, &mut sent, &progress).await?;
                 }
                 let (uploader, reporter) = (Arc::clone(&uploader), Arc::clone(&reporter));
-                uploads.spawn(async move { uploader.upload(&reporter, reports, answered).await });
+                uploads.spawn(async move {
+                    let mut reports = reports;
+                    uploader.upload(&reporter, &mut reports, answered).await
+                });
             }
         }
         while !uploads.is_empty() {

@@ -75,8 +75,8 @@ async fn demonstrate(options: &Options) -> anyhow::Result<Outcome> {
     let mut figures = Vec::new();
     for metric in &metrics {
         let task = program.task(metric.name).context("the demo's program lacks a metric")?;
-        let release = collector.collect(task, Query::TimeInterval(window.into())).await?;
-        figures.push(Metric::new(&release, &metric.truth(task)?));
+        let batch = collector.collect(task, Query::TimeInterval(window.into())).await?;
+        figures.push(Metric::new(&batch.release, &metric.truth(task)?));
     }
     let usage = servers.stop().await?;
     Ok(Outcome { metrics: figures, sent, usage, elapsed: started.elapsed(), kept: folder.kept() })

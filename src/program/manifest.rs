@@ -5,9 +5,12 @@
 //! made under one promise cannot be aggregated under another.
 
 use super::{Program, encoding::Encoding, metric::Metric};
-use crate::privacy::{
-    randomizer::KaryRandomizer,
-    units::{Guarantee, TrustModel},
+use crate::{
+    dap::codec::Encode,
+    privacy::{
+        randomizer::KaryRandomizer,
+        units::{Guarantee, TrustModel},
+    },
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -17,6 +20,9 @@ use sha2::{Digest, Sha256};
 pub struct Manifest {
     version: u32,
     program: String,
+    /// Whom aggregate shares are sealed to: SHA-256 of its HPKE configuration, in hexadecimal. Nothing
+    /// else of the task names it.
+    collector: String,
     metric: String,
     kind: &'static str,
     question: String,
@@ -68,6 +74,7 @@ impl Manifest {
         Self {
             version: VERSION,
             program: program.name.clone(),
+            collector: hexadecimal(&Sha256::digest(program.collector.to_bytes())),
             metric: metric.name.clone(),
             kind: metric.kind.name(),
             question: metric.question.clone(),
@@ -94,6 +101,10 @@ impl Manifest {
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.to_bytes()).into()
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// To the fourth digit after the point, upwards: coarse enough that every machine agrees on it.

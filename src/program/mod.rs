@@ -15,7 +15,7 @@ pub mod manifest;
 pub mod metric;
 mod moment;
 
-pub use moment::parse_moment;
+pub use moment::{format_moment, parse_moment};
 
 use crate::{
     dap::{
@@ -88,16 +88,15 @@ impl Program {
         let file = File::parse(source)?;
         let mut program = Self::header(source, &file)?;
         let dimensions = dimension::parse_all(source, &file.dimensions)?;
-        let metrics = file
-            .metrics
-            .iter()
-            .map(|(name, table)| Metric::parse(source, name, table, &dimensions))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut metrics: Vec<_> = file.metrics.iter().collect();
         if metrics.is_empty() {
             return Err(source.whole("asks nothing; add a table [metrics.NAME]"));
         }
-        for (metric, table) in metrics.iter().zip(file.metrics.values()) {
-            let compiled = compile::compile(&program, metric)
+        // As they stand in the file.
+        metrics.sort_by_key(|(name, _)| name.span().start);
+        for (name, table) in metrics {
+            let metric = Metric::parse(source, name, table, &dimensions)?;
+            let compiled = compile::compile(&program, &metric)
                 .map_err(|reason| source.error(&table.kind, reason))?;
             program.tasks.extend(compiled);
         }

@@ -48,6 +48,24 @@ pub fn parse_moment(text: &str) -> Result<u64, String> {
     Ok(days * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
+/// The moment `seconds` after the Epoch as [`parse_moment`] reads it.
+pub fn format_moment(seconds: u64) -> String {
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    // Years that begin in March, so that a leap day is the last (Hinnant, "chrono-compatible
+    // low-level date algorithms", civil_from_days).
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +85,9 @@ mod tests {
         assert_eq!(parse_moment("1970-01-01T00:00:00Z"), Ok(0));
         assert_eq!(parse_moment("2000-02-29T00:00:00Z"), Ok(951_782_400));
         assert_eq!(parse_moment("2026-11-23T07:09:21Z"), Ok(1_795_417_761));
+        for seconds in (0..5_000_000_000).step_by(12_345_677) {
+            assert_eq!(parse_moment(&format_moment(seconds)), Ok(seconds));
+        }
         for bad in
             ["2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-11-01", "2026-11-01T24:00:00Z"]
         {

@@ -121,8 +121,8 @@ fn compilation_is_the_same_everywhere() {
 }
 
 const PINNED: [&str; 4] = [
-    "DRGWwOHyAUUqBTTETmLVNLqe4KArNNUY-uo8JudB8zk",
-    "Oy1wEPUaVnuK82VeUW3kJrAg6L24InD0Pae9JjukNyA",
-    "e9UJZH1dQOSQbHxEjMlQhuUBfBu_ulATmKaScnQPaSo",
-    "NsXxJ0MQKFLGDX_qWYjjufFaJIFXOFi3wloJlc3c6r8",
+    "hcs2adLO9e0bL6WJsrD0htasRPsUqbrTMiX0mf1RW4U",
+    "mhFOgH0EFV5O9oPEAK5iWUNBOVwl4c2om7_ZVODIV0g",
+    "ukqxoU_JHIqr6FtdMV0A-zq0zwtLDj9BBEmnVvNAftk",
+    "MhFuw0DgBGkdLDxW7asSr5c0d7AD4Nmiyplou95gO0w",
 ];

@@ -1,8 +1,11 @@
 //! `sottovoce demo`: the whole way, once, on this machine.
 
 use anyhow::Context;
-use sottovoce::demo::{self, Options};
-use std::path::PathBuf;
+use sottovoce::{
+    command_line,
+    demo::{self, Options},
+};
+use std::{io::Write, path::PathBuf};
 
 /// Run the whole way once, on this machine: real feedback, two real servers, real figures.
 ///
@@ -26,15 +29,21 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // Made first: it would be a pity to find out at the end that it cannot be.
+    let json = arguments.json.map(|path| {
+        let file = std::fs::File::create(&path);
+        file.with_context(|| format!("{} cannot be written", path.display()))
+            .map(|file| (path, file))
+    });
+    let json = json.transpose()?;
     let outcome = demo::run(&Options {
         devices: arguments.devices.map(|devices| devices as usize),
         keep: arguments.keep,
         reports_per_upload: arguments.reports_per_upload.into(),
     })?;
-    println!("{outcome}");
-    if let Some(path) = arguments.json {
-        std::fs::write(&path, serde_json::to_string_pretty(&outcome)?)
+    if let Some((path, mut file)) = json {
+        writeln!(file, "{}", serde_json::to_string_pretty(&outcome)?)
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    Ok(())
+    command_line::print(outcome)
 }

@@ -1,7 +1,7 @@
 //! `sottovoce keygen`: each party's secrets.
 
 use anyhow::Context;
-use sottovoce::keygen::Secrets;
+use sottovoce::{command_line, keygen::Secrets};
 use std::path::PathBuf;
 
 /// Make the secrets of leader, helper and collector, one file each.
@@ -23,6 +23,5 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         eprintln!("{} is for its party only", path.display());
     }
     eprintln!("\nPut this line in the program:");
-    println!("collector = \"{}\"", secrets.collector_hpke_config());
-    Ok(())
+    command_line::print(format_args!("collector = \"{}\"", secrets.collector_hpke_config()))
 }

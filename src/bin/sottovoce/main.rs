@@ -20,11 +20,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the whole way once, on this machine: real feedback, two real servers, real figures.
     Demo(demo::Arguments),
-    /// Show the DAP tasks that a program compiles to.
     Tasks(tasks::Arguments),
-    /// Make the secrets of leader, helper and collector.
     Keygen(keygen::Arguments),
     /// Be the demo's leader.
     #[command(hide = true, subcommand)]

@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sottovoce::{
     collector::present,
+    command_line,
     dap::codec::Encode,
     program::{Program, compile::CompiledTask},
 };
@@ -22,16 +23,22 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let program = Program::read(&arguments.program)?;
     if arguments.json {
         let tasks: Vec<_> = program.tasks().iter().map(json).collect();
-        println!("{}", serde_json::to_string_pretty(&serde_json::json!({ "tasks": tasks }))?);
-        return Ok(());
+        let document = serde_json::json!({ "tasks": tasks });
+        return command_line::print(serde_json::to_string_pretty(&document)?);
     }
-    for task in program.tasks() {
-        println!("{}\n  task {}", task.name, task.task_id);
-        let vdaf = task.configuration.vdaf.name();
-        println!("  {vdaf} over {} bins: {}", task.labels().len(), task.labels().join(" | "));
-        println!("{}", present::privacy(task.guarantees()));
-    }
-    Ok(())
+    program.tasks().iter().try_for_each(|task| command_line::print(text(task)))
+}
+
+fn text(task: &CompiledTask) -> String {
+    let (vdaf, labels) = (task.configuration.vdaf.name(), task.labels());
+    format!(
+        "{}\n  task {}\n  {vdaf} over {} bins: {}\n{}",
+        task.name,
+        task.task_id,
+        labels.len(),
+        labels.join(" | "),
+        present::privacy(task.guarantees())
+    )
 }
 
 fn json(task: &CompiledTask) -> serde_json::Value {

@@ -41,15 +41,15 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the database, makes it if there is none, and migrates it if it is older.
     ///
-    /// A new file can be read by its owner only. A file of another program or of a later version
-    /// is refused and left as it is.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+    /// A new file can be read by its owner only, and belongs to `party` from then on. A file of
+    /// another program, another party or a later version is refused and left as it is.
+    pub fn open(path: impl AsRef<Path>, party: &str) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         create(&path).map_err(|cause| OpenError::File { path: path.clone(), cause })?;
         let sqlite = |cause| schema::classify(&path, cause);
         let mut writer = Connection::open(&path).map_err(sqlite)?;
         configure(&writer, WRITER_CACHE).map_err(sqlite)?;
-        schema::prepare(&mut writer, &path)?;
+        schema::prepare(&mut writer, &path, party)?;
         let reader = Connection::open(&path).map_err(sqlite)?;
         configure(&reader, READER_CACHE).map_err(sqlite)?;
         reader.pragma_update(None, "query_only", true).map_err(sqlite)?;
@@ -62,7 +62,7 @@ impl SqliteStore {
         let sqlite = |cause| schema::classify(&path, cause);
         let mut writer = Connection::open_in_memory().map_err(sqlite)?;
         configure(&writer, WRITER_CACHE).map_err(sqlite)?;
-        schema::prepare(&mut writer, &path)?;
+        schema::prepare(&mut writer, &path, "")?;
         Ok(Self { writer: Mutex::new(writer), reader: None })
     }
 

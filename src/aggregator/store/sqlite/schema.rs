@@ -29,6 +29,18 @@ pub enum OpenError {
         /// The application ID found.
         found: i32,
     },
+    /// The database is another party's.
+    #[error(
+        "{path} is the database of the {found}, and this is the {ours}; check the configuration"
+    )]
+    Party {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who asks.
+        ours: String,
+    },
     /// The database was made by a later program.
     #[error("{path} has schema version {found}, and this program knows up to {ours}; install the newer version again, or restore the backup made before it", ours = LATEST)]
     Newer {
@@ -51,7 +63,11 @@ pub enum OpenError {
 ///
 /// Looks before it writes, so that a foreign file stays as it is; and looks again inside the
 /// transaction, so that two programs that start at once do not both migrate.
-pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+pub(super) fn prepare(
+    connection: &mut Connection,
+    path: &Path,
+    party: &str,
+) -> Result<(), OpenError> {
     let sqlite = |cause| classify(path, cause);
     check(connection, path)?;
     // Cannot change inside a transaction; the file is ours or empty by now.
@@ -65,6 +81,13 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
     if version < LATEST {
         tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
         tx.pragma_update(None, "user_version", LATEST).map_err(sqlite)?;
+    }
+    let belong = "INSERT OR IGNORE INTO party VALUES (0, ?1)";
+    tx.execute(belong, [party]).map_err(sqlite)?;
+    let found: String =
+        tx.query_row("SELECT name FROM party", [], |row| row.get(0)).map_err(sqlite)?;
+    if found != party {
+        return Err(OpenError::Party { path: path.to_owned(), found, ours: party.to_owned() });
     }
     tx.commit().map_err(sqlite)
 }

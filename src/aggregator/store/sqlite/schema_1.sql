@@ -2,6 +2,12 @@
 -- moments are milliseconds since the Epoch. Blobs that may be long stand last in their row, so
 -- that reading the columns before them does not follow their overflow pages.
 
+-- Whose database this is: the leader's and the helper's tasks are different.
+CREATE TABLE party (
+    one  INTEGER PRIMARY KEY CHECK (one = 0),
+    name TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE tasks (
     key     INTEGER PRIMARY KEY,
     id      BLOB NOT NULL UNIQUE,

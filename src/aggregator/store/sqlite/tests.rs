@@ -35,7 +35,7 @@ impl Drop for Scratch {
 
 impl Bench for Scratch {
     fn open(&self) -> Arc<dyn Datastore> {
-        Arc::new(SqliteStore::open(self.file()).unwrap())
+        Arc::new(SqliteStore::open(self.file(), "leader").unwrap())
     }
 }
 
@@ -46,7 +46,7 @@ pub(in super::super) fn bench() -> Scratch {
 conformance!(crate::aggregator::store::sqlite::tests::bench);
 
 fn refusal(path: &Path) -> String {
-    SqliteStore::open(path).map(drop).unwrap_err().to_string()
+    SqliteStore::open(path, "leader").map(drop).unwrap_err().to_string()
 }
 
 #[test]
@@ -86,6 +86,15 @@ fn a_newer_schema_is_refused_with_both_versions() {
 }
 
 #[test]
+fn a_database_of_the_other_party_is_refused() {
+    let scratch = Scratch::new();
+    drop(scratch.open());
+    let refused = SqliteStore::open(scratch.file(), "helper").map(drop).unwrap_err().to_string();
+    assert!(refused.contains("of the leader, and this is the helper"), "{refused}");
+    drop(scratch.open());
+}
+
+#[test]
 fn a_folder_that_does_not_exist_is_named() {
     assert!(refusal(Path::new("/nowhere/store.sqlite")).contains("/nowhere/store.sqlite"));
 }
@@ -105,7 +114,7 @@ fn only_the_owner_can_read_the_files() {
 
 #[test]
 fn acknowledged_means_synced() {
-    let store = SqliteStore::open(Scratch::new().file()).unwrap();
+    let store = SqliteStore::open(Scratch::new().file(), "leader").unwrap();
     let writer = lock(&store.writer);
     let pragma = |name| writer.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
