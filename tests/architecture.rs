@@ -39,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aggregator/leader", &["aggregator", "aggregator/store", "dap", "transport"]),
     ("aggregator/helper", &["aggregator", "aggregator/store", "dap"]),
     ("collector", &["dap", "estimate", "privacy", "program", "transport"]),
+    ("collector/command", &["collector", "command_line", "dap", "program", "transport"]),
     ("keygen", &["aggregator", "command_line", "dap"]),
     (
         "demo",
@@ -47,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "client",
             "client/uploader",
             "collector",
+            "collector/command",
             "dap",
             "keygen",
             "privacy",

@@ -1,6 +1,6 @@
 //! How private it is: the randomizer that runs on the device, and what it guarantees.
 //!
-//! Read [`units`] first: every figure is a [`Guarantee`](units::Guarantee) under a trust model.
+//! Read [`units`] first: every figure is a [`Guarantee`] under a trust model.
 //! [`rng`] is where randomness comes from, [`randomizer`] draws the noise, [`amplification`]
 //! bounds what a whole batch reveals. All bounds are upper bounds: rounding goes outward.
 //!

@@ -12,6 +12,7 @@ use crate::{
         units::{Guarantee, TrustModel},
     },
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -20,7 +21,7 @@ use sha2::{Digest, Sha256};
 pub struct Manifest {
     version: u32,
     program: String,
-    /// Whom aggregate shares are sealed to: SHA-256 of its HPKE configuration, in hexadecimal. Nothing
+    /// Whom aggregate shares are sealed to: SHA-256 of its HPKE configuration, in base64url. Nothing
     /// else of the task names it.
     collector: String,
     metric: String,
@@ -74,7 +75,7 @@ impl Manifest {
         Self {
             version: VERSION,
             program: program.name.clone(),
-            collector: hexadecimal(&Sha256::digest(program.collector.to_bytes())),
+            collector: URL_SAFE_NO_PAD.encode(Sha256::digest(program.collector.to_bytes())),
             metric: metric.name.clone(),
             kind: metric.kind.name(),
             question: metric.question.clone(),
@@ -101,10 +102,6 @@ impl Manifest {
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.to_bytes()).into()
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// To the fourth digit after the point, upwards: coarse enough that every machine agrees on it.

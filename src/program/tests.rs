@@ -121,8 +121,8 @@ fn compilation_is_the_same_everywhere() {
 }
 
 const PINNED: [&str; 4] = [
-    "hcs2adLO9e0bL6WJsrD0htasRPsUqbrTMiX0mf1RW4U",
-    "mhFOgH0EFV5O9oPEAK5iWUNBOVwl4c2om7_ZVODIV0g",
-    "ukqxoU_JHIqr6FtdMV0A-zq0zwtLDj9BBEmnVvNAftk",
-    "MhFuw0DgBGkdLDxW7asSr5c0d7AD4Nmiyplou95gO0w",
+    "ro4oQU00j8u6Uo5IQtLwwtV5GkHWa5MRmIscG1RMR8Y",
+    "TZRNLWl2p91iQu0h0DeAKvKqEeEPMP4Id1k-qTP0zGA",
+    "zm6oGFdTcKqAuqYWxk2UZMBZriYP7vmw2su7VT8XVQk",
+    "QRd4tfMoUTdRcImn-25E05Cb-O-ZvRyd7SyYkbS9Zfc",
 ];

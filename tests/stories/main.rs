@@ -17,6 +17,7 @@ mod server;
 mod task;
 mod world;
 
+mod collector;
 mod happy;
 mod helper;
 mod hostile;

@@ -1,0 +1,64 @@
+//! Send a thumb to an app's aggregators: the least that an app does, and a test of an installation.
+//!
+//! ```sh
+//! cargo run --example report -- program.toml helpful/arm=control up segment=new
+//! ```
+
+use sottovoce::{
+    client::{report::Reporter, uploader::Uploader},
+    privacy::rng::DeviceRng,
+    program::{
+        Program,
+        answer::{Answer, Given, Thumb},
+    },
+    transport::http::HttpClient,
+};
+use std::{
+    error::Error,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+const USAGE: &str = "usage: report PROGRAM TASK up|down|none [DIMENSION=VALUE]…";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [program, task, thumb, segments @ ..] = arguments.as_slice() else {
+        return Err(USAGE.into());
+    };
+
+    // Once for the app's life: the program, the task, the way to the aggregators.
+    let program = Program::read(Path::new(program))?;
+    let task = program.task(task).ok_or("the program has no such task; see `sottovoce tasks`")?;
+    let reporter = Reporter::new(task)?;
+    let http = HttpClient::new(Duration::from_secs(30))?;
+    let uploader = Uploader::new(http, program.leader().clone(), program.helper().clone(), 5);
+
+    // For each answer: randomize and seal it once, then send it as often as it takes.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let keys = uploader.hpke_configs(now).await?;
+    let answer = answer(thumb, segments)?;
+    let mut reports = vec![reporter.prepare(&answer, now, &keys, &mut DeviceRng::new()?)?];
+    let uploaded = uploader.upload(&reporter, &mut reports, now).await?;
+
+    for (report, reason) in &uploaded.refused {
+        eprintln!("report {report} is refused: {reason:?}");
+    }
+    println!("{} accepted, {} bytes sent", uploaded.accepted, uploaded.bytes);
+    Ok(())
+}
+
+fn answer(thumb: &str, segments: &[String]) -> Result<Answer, Box<dyn Error>> {
+    let mut answer = match thumb {
+        "up" => Answer::given(Given::Thumbs(Thumb::Up)),
+        "down" => Answer::given(Given::Thumbs(Thumb::Down)),
+        "none" => Answer::none(),
+        _ => return Err(USAGE.into()),
+    };
+    for segment in segments {
+        let (dimension, value) = segment.split_once('=').ok_or(USAGE)?;
+        answer = answer.with_segment(dimension, value);
+    }
+    Ok(answer)
+}

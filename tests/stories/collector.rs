@@ -1,0 +1,169 @@
+//! The collector's binary: what people see of a program's batches, and what it keeps when some fail.
+
+use super::server::{HELPER, LEADER, Server, free_port};
+use sottovoce::{
+    client::{report::Reporter, uploader::Uploader},
+    privacy::rng::DeviceRng,
+    program::{
+        Program,
+        answer::{Answer, Given, Thumb},
+    },
+    transport::http::HttpClient,
+};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tempfile::TempDir;
+
+/// Two metrics in windows of an hour.
+const METRICS: &str = r#"
+window = "1 hour"
+grace = "1 minute"
+min_batch_size = 20
+
+[privacy]
+epsilon = 4.0
+
+[metrics.first]
+kind = "thumbs"
+question = "Did this help?"
+
+[metrics.second]
+kind = "thumbs"
+question = "And this?"
+"#;
+
+/// Everything that a program's parties have, by the program's own tools.
+struct Parties {
+    folder: TempDir,
+    program: PathBuf,
+    // They run until they are dropped.
+    _servers: [Server; 2],
+}
+
+impl Parties {
+    fn start(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let keygen = Command::new(env!("CARGO_BIN_EXE_sottovoce")).arg("keygen").arg(path).output();
+        let line = String::from_utf8(keygen.unwrap().stdout).unwrap();
+        let (leader, helper) = (free_port(), free_port());
+        let endpoints = format!(
+            "name = \"story\"\nleader = \"http://127.0.0.1:{leader}/\"\n\
+             helper = \"http://127.0.0.1:{helper}/\"\n"
+        );
+        let program = path.join("program.toml");
+        fs::write(&program, format!("{endpoints}{line}{more}{METRICS}")).unwrap();
+        let server = |binary, role: &str, port| {
+            let config = path.join(format!("{role}.toml"));
+            let text = format!(
+                "listen = \"127.0.0.1:{port}\"\ndatabase = \"{role}.db\"\n\
+                 database_key = \"{role}.key\"\nsecrets = \"{role}.secrets.toml\"\n\
+                 programs = [\"program.toml\"]\n"
+            );
+            fs::write(&config, text).unwrap();
+            let server = Server::new(binary, port, config);
+            server.start();
+            server
+        };
+        let servers = [server(HELPER, "helper", helper), server(LEADER, "leader", leader)];
+        Self { folder, program, _servers: servers }
+    }
+
+    /// Sends `ups` thumbs up and as many without an answer, two hours ago.
+    fn report(&self, task: &str, ups: usize) {
+        let program = Program::read(&self.program).unwrap();
+        let reporter = Reporter::new(program.task(task).unwrap()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let http = HttpClient::new(Duration::from_secs(30)).unwrap();
+            let (leader, helper) = (program.leader().clone(), program.helper().clone());
+            let uploader = Uploader::new(http, leader, helper, 3);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 7200;
+            let keys = uploader.hpke_configs(now).await.unwrap();
+            let mut rng = DeviceRng::new().unwrap();
+            let answers = [Answer::given(Given::Thumbs(Thumb::Up)), Answer::none()];
+            let mut reports = Vec::new();
+            for answer in answers.iter().cycle().take(2 * ups) {
+                reports.push(reporter.prepare(answer, now, &keys, &mut rng).unwrap());
+            }
+            let uploaded = uploader.upload(&reporter, &mut reports, now).await.unwrap();
+            assert_eq!((uploaded.accepted, uploaded.refused.len()), (2 * ups, 0));
+            assert!(reports.is_empty());
+        });
+    }
+
+    fn collect(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-collector"));
+        command.arg(&self.program).arg("--secrets");
+        command.arg(self.folder.path().join("collector.secrets.toml"));
+        command.args(["--patience", "60"]).args(arguments).output().unwrap()
+    }
+
+    /// The start of the window that was reported in.
+    fn window(&self) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 7200;
+        sottovoce::program::format_moment(now - now % 3600)
+    }
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn a_metric_that_fails_keeps_no_other_back() {
+    let parties = Parties::start("");
+    parties.report("first", 3);
+    parties.report("second", 40);
+    let window = parties.window();
+    let collected = parties.collect(&["--start", &window]);
+    let (out, err) = (text(&collected.stdout), text(&collected.stderr));
+    assert_eq!(collected.status.code(), Some(1), "{err}");
+    assert!(out.contains(&format!("second · 80 reports · {window}")), "{out}");
+    assert!(out.contains("no answer") && out.contains("OAMC"), "{out}");
+    assert!(err.contains("first: ") && err.contains("20") && err.contains("1 of 2"), "{err}");
+    // The first one grows and is collected then; the other says the same again.
+    parties.report("first", 20);
+    let again = json(&parties.collect(&["--start", &window, "--json"]));
+    assert_eq!(again["metrics"][0]["reports"], 46);
+    assert_eq!(again["metrics"][1]["reports"], 80);
+    assert_eq!(again["metrics"][1]["start"], window);
+}
+
+#[test]
+fn leader_selected_batches_come_one_after_the_other() {
+    let parties = Parties::start("batch_mode = \"leader-selected\"\n");
+    for ups in [12, 15] {
+        for task in ["first", "second"] {
+            parties.report(task, ups);
+        }
+        let batches = json(&parties.collect(&["--json"]));
+        assert_eq!(batches["metrics"][0]["reports"], 2 * ups);
+        assert_eq!(batches["metrics"][1]["reports"], 2 * ups);
+    }
+    let refused = parties.collect(&["--windows", "2"]);
+    assert!(text(&refused.stderr).contains("leader selects"), "{refused:?}");
+}
+
+#[test]
+fn a_window_that_may_still_grow_is_refused_in_the_words_it_was_asked_for() {
+    let parties = Parties::start("");
+    let refused = parties.collect(&["--start", "2999-01-01T00:00:00Z"]);
+    let err = text(&refused.stderr);
+    assert!(err.contains("2999-01-01T00:00:00Z closes at 2999-01-01T01:00:00Z"), "{err}");
+    let refused = parties.collect(&["--start", "2001-01-01T00:30:00Z"]);
+    let err = text(&refused.stderr);
+    assert!(err.contains("the nearest before it is 2001-01-01T00:00:00Z"), "{err}");
+    let other = parties.folder.path().join("helper.secrets.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-collector"));
+    let output = command.arg(&parties.program).arg("--secrets").arg(other).output().unwrap();
+    assert!(text(&output.stderr).contains("not a collector's file of secrets"), "{output:?}");
+}
