@@ -42,7 +42,6 @@ use crate::privacy::{
     randomizer::KaryRandomizer,
     units::{Delta, Epsilon},
 };
-use std::ops::Range;
 
 /// The smallest ε that is proved for `honest` reports (the target's included) at `delta`, at most
 /// the randomizer's own; `None` if nothing is: no report, or δ = 0.
@@ -75,9 +74,6 @@ pub fn delta_upper(randomizer: &KaryRandomizer, honest: u64, epsilon: Epsilon) -
     Blanket::new(randomizer, honest, 0.0).delta_upper(epsilon.get())
 }
 
-/// Blocks are at most the `BLOCK`th part of their sizes. That costs at most a quarter of this part
-/// in ε, relative to itself: 0.06 %.
-const BLOCK: u64 = 400;
 /// More than the relative error of a few roundings.
 const OUTWARD: f64 = 4.0 * f64::EPSILON;
 /// Covers the errors of both terms of an expectation.
@@ -120,7 +116,8 @@ impl Blanket {
         let cut = search::cut(delta);
         let sizes = Window::binomial(reports, (bins * lie).min(1.0), bare.max(0.0), cut);
         let (pair, other) = (2.0 / bins, (bins - 2.0) / bins);
-        let blocks = spans(&sizes).map(|(size, indices)| {
+        // An empty blanket contributes nothing.
+        let blocks = sizes.blocks(1).map(|(size, indices)| {
             let mass = |i: usize| to_float(sizes.first + i as u64) * sizes.probabilities[i];
             let mass = indices.map(mass).sum();
             Block { size: to_float(size), mass, pair: Window::binomial(size, pair, other, cut) }
@@ -202,32 +199,6 @@ impl Blanket {
             (2.0 / (self.reports * self.lie)).sqrt() * (1.0 - self.bins * self.lie).max(0.01);
         deviation * (0.9 * (-2.0 * delta.ln()).sqrt() - 0.4).max(0.1)
     }
-}
-
-/// The blocks of a window's sizes: where each begins, which may be before the window, and what
-/// indices of the window it holds. An empty blanket contributes nothing.
-fn spans(sizes: &Window) -> impl Iterator<Item = (u64, Range<usize>)> {
-    let end = sizes.last() + 1;
-    let index = move |size: u64| usize::try_from(size - sizes.first).unwrap_or(usize::MAX);
-    let mut next = sizes.first.max(1);
-    std::iter::from_fn(move || {
-        let start = next;
-        next = block_end(start).min(end);
-        (start < end).then(|| (block_start(start), index(start)..index(next)))
-    })
-}
-
-/// Widths are powers of two and blocks begin at their multiples.
-fn block_width(size: u64) -> u64 {
-    1 << (size / BLOCK).max(1).ilog2()
-}
-
-fn block_start(size: u64) -> u64 {
-    size - size % block_width(size)
-}
-
-fn block_end(size: u64) -> u64 {
-    block_start(size) + block_width(size)
 }
 
 #[cfg(test)]

@@ -13,10 +13,13 @@
 
 pub mod bits;
 pub mod blanket;
-//pub mod clones;
+pub mod clones;
 
 pub(in crate::privacy) mod binomial;
 pub(in crate::privacy) mod search;
+
+#[cfg(test)]
+mod counterexample;
 
 pub use blanket::{delta_upper, epsilon_upper};
 
