@@ -8,6 +8,7 @@
 //! device, whose report is in both (replacement).
 
 pub mod amplification;
+pub mod composition;
 pub mod randomizer;
 pub mod rng;
 pub mod units;

@@ -5,28 +5,12 @@
 //! manifest publishes, with no floating-point number between the guarantee and the device
 //! (Mironov 2012 shows what such numbers leak).
 
-use super::{
+use super::{Bin, RandomizerError, TWO_64, check_bins, odds_weight, round_up, to_float};
+use crate::privacy::{
     rng::{DeviceRng, SimulationRng, Uniform},
     units::Epsilon,
 };
 use subtle::{Choice, ConditionallySelectable, ConstantTimeGreater};
-use thiserror::Error;
-
-/// The index of a bin that an answer is encoded as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Bin(u32);
-
-impl Bin {
-    /// From its index.
-    pub fn new(index: u32) -> Self {
-        Self(index)
-    }
-
-    /// The index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// A bin after randomization. Only [`KaryRandomizer::randomize`] makes one, with the device's own
 /// randomness, so whatever holds one holds no bare answer.
@@ -39,40 +23,6 @@ impl Randomized {
         self.0
     }
 }
-
-/// Parameters that make no randomizer.
-#[derive(Clone, Copy, Debug, Error, PartialEq)]
-pub enum RandomizerError {
-    /// Too few bins to hide in, or too many to prove.
-    #[error("a randomizer needs 2 to {MAX_BINS} bins, and {0} were given")]
-    Bins(u32),
-    /// A budget outside what the thresholds resolve.
-    #[error("epsilon0 = {0} must be above 0 and at most {MAX_EPSILON}")]
-    Epsilon(f64),
-    /// A weight that leaves the truth no more likely than a lie.
-    #[error("a lie weight of {weight} is not possible with {bins} bins")]
-    Weight {
-        /// The weight given.
-        weight: u64,
-        /// The bins given.
-        bins: u32,
-    },
-    /// A bin that there is not.
-    #[error("bin {bin} does not exist: there are {bins}")]
-    NoSuchBin {
-        /// The bin given.
-        bin: u32,
-        /// The number of bins.
-        bins: u32,
-    },
-}
-
-/// The most bins of one randomizer.
-pub const MAX_BINS: u32 = 1 << 16;
-/// The largest budget: beyond it a single lie would be rarer than one in a billion.
-pub const MAX_EPSILON: f64 = 20.0;
-
-const TWO_64: f64 = 18_446_744_073_709_551_616.0;
 
 /// Reports the true bin with weight `T`, each other bin with weight `w`, out of `2^64`.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,14 +37,9 @@ impl KaryRandomizer {
     /// weight that floating point can prove to be enough.
     pub fn new(bins: u32, epsilon: Epsilon) -> Result<Self, RandomizerError> {
         check_bins(bins)?;
+        // T/w <= e^ε holds if and only if w >= 2^64/(e^ε + k-1).
+        let lie_weight = odds_weight(epsilon, bins - 1)?;
         let nominal = epsilon.get();
-        if !(nominal > 0.0 && nominal <= MAX_EPSILON) {
-            return Err(RandomizerError::Epsilon(nominal));
-        }
-        // T/w <= e^ε holds if and only if w >= 2^64/(e^ε + k-1). `exp`, the sum and the quotient
-        // err by less than 2^-50 together, so this is above the exact quotient.
-        let quotient = TWO_64 / (nominal.exp() + f64::from(bins - 1));
-        let lie_weight = float_to_weight((quotient * (1.0 + OUTWARD)).ceil());
         let randomizer = Self::from_parts(bins, lie_weight)?;
         let realised = randomizer.epsilon.get().min(nominal);
         Ok(Self { epsilon: Epsilon::new(realised).unwrap_or(epsilon), ..randomizer })
@@ -178,31 +123,6 @@ impl KaryRandomizer {
         let wraps = sum.ct_gt(&(self.bins - 1));
         Bin(u32::conditional_select(&sum, &sum.wrapping_sub(self.bins), wraps))
     }
-}
-
-fn check_bins(bins: u32) -> Result<(), RandomizerError> {
-    if (2..=MAX_BINS).contains(&bins) { Ok(()) } else { Err(RandomizerError::Bins(bins)) }
-}
-
-/// More than the relative error of a few roundings.
-const OUTWARD: f64 = 4.0 * f64::EPSILON;
-
-fn round_up(value: f64) -> f64 {
-    value * (1.0 + OUTWARD)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "callers round outward by more than this loses")]
-fn to_float(weight: u128) -> f64 {
-    weight as f64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a whole number between 0 and 2^63, since e^ε + k-1 is above 2"
-)]
-fn float_to_weight(value: f64) -> u64 {
-    value as u64
 }
 
 #[cfg(test)]

@@ -1,0 +1,117 @@
+//! From bounds on δ to the smallest ε, in few evaluations.
+
+/// What is searched for: the smallest ε up to `most` whose bound is at most `delta`.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::privacy) struct Search {
+    /// An ε at which δ = 0 is known.
+    pub(in crate::privacy) most: f64,
+    pub(in crate::privacy) delta: f64,
+    /// A place to begin.
+    pub(in crate::privacy) guess: f64,
+}
+
+/// A result whose δ is this close below the wanted one, relative to it, is not improved: ε would
+/// change by about a twentieth of it.
+const CLOSE: f64 = 2e-5;
+/// Nor is one that is this close, relative to itself, to an ε that is too small.
+const NARROW: f64 = 1e-7;
+
+/// The smallest ε, up to a little more, for which `bound(ε) <= delta`: only values that were
+/// evaluated so, and the pure `most`, are returned.
+///
+/// `√(-ln δ)` is nearly a straight line in ε, so the secant finds its crossing in a few steps;
+/// the bracket makes sure of it.
+pub(in crate::privacy) fn smallest(search: Search, mut bound: impl FnMut(f64) -> f64) -> f64 {
+    let Search { most, delta, guess } = search;
+    let height = |delta: f64| (-delta.ln()).max(0.0).sqrt();
+    let aim = height(delta * (1.0 - CLOSE / 2.0));
+    let (mut low, mut high) = (0.0_f64, most);
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    let mut next = guess;
+    let mut width = most;
+    for step in 0..MOST_STEPS {
+        if !(next > low && next < high) {
+            next = f64::midpoint(low, high);
+        }
+        let value = bound(next);
+        if value <= delta {
+            high = next;
+            if value >= delta * (1.0 - CLOSE) {
+                break;
+            }
+        } else {
+            low = next;
+        }
+        if high - low <= NARROW * high {
+            break;
+        }
+        points.push((next, height(value)));
+        next = secant(&points, aim);
+        // The bracket must halve at least every fourth step.
+        if step % 4 == 3 {
+            if high - low > width / 2.0 {
+                next = f64::midpoint(low, high);
+            }
+            width = high - low;
+        }
+    }
+    high
+}
+
+/// Far more than is ever needed: bisection alone takes 60.
+const MOST_STEPS: u32 = 120;
+
+/// Where the line through the last two points reaches `aim`; at first, the line through what is
+/// usual at ε = 0.
+fn secant(points: &[(f64, f64)], aim: f64) -> f64 {
+    const USUAL_AT_ZERO: (f64, f64) = (0.0, 1.45);
+    let [.., last] = points else { return f64::NAN };
+    let before = points.len().checked_sub(2).map_or(USUAL_AT_ZERO, |i| points[i]);
+    let slope = (last.1 - before.1) / (last.0 - before.0);
+    // What is not a finite slope upwards gives a place outside of the bracket.
+    if slope > 0.0 && slope.is_finite() { last.0 + (aim - last.1) / slope } else { f64::NAN }
+}
+
+/// Where a distribution's terms may be cut off, relative to the largest, when values of δ down to
+/// a little below `delta` matter: what is lost is added to the bound, and should be unseen there.
+pub(in crate::privacy) fn cut(delta: f64) -> f64 {
+    (delta * 1e-12).clamp(1e-35, 1e-17)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(search: Search, bound: impl Fn(f64) -> f64) -> (f64, u32) {
+        let mut evaluations = 0;
+        let found = smallest(search, |epsilon| {
+            evaluations += 1;
+            bound(epsilon)
+        });
+        (found, evaluations)
+    }
+
+    #[test]
+    fn the_result_meets_the_bound_and_is_nearly_the_smallest() {
+        let curve = |epsilon: f64| 0.1 * (-(epsilon * 3.0).powi(2)).exp();
+        for guess in [0.01, 1.0, 4.9, 0.0, f64::NAN] {
+            let search = Search { most: 5.0, delta: 1e-6, guess };
+            let (found, evaluations) = count(search, curve);
+            let exact = (0.1_f64 / 1e-6).ln().sqrt() / 3.0;
+            assert!(curve(found) <= 1e-6 && found < exact * (1.0 + 1e-5), "{found} {exact}");
+            assert!(evaluations <= 16, "{evaluations} from {guess}");
+        }
+    }
+
+    #[test]
+    fn steps_and_cliffs_are_found_too() {
+        for edge in [1e-9, 0.3, 4.999_999] {
+            let step = |epsilon: f64| if epsilon < edge { 0.5 } else { 0.0 };
+            let (found, evaluations) = count(Search { most: 5.0, delta: 1e-6, guess: 1.0 }, step);
+            assert!(found >= edge && found <= edge * (1.0 + 1e-6), "{found} {edge}");
+            assert!(evaluations <= MOST_STEPS);
+        }
+        let never = smallest(Search { most: 5.0, delta: 1e-6, guess: 1.0 }, |_| 1.0);
+        assert!((never - 5.0).abs() < 1e-15, "the pure bound is always left");
+    }
+}
