@@ -50,7 +50,7 @@ fn task(role: Role) -> Task {
     let collector = native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap().config;
     let configuration = configuration();
     let key = VerifyKey::new([7; 32]);
-    Task::new(role, configuration.task_id(), configuration, collector, key).unwrap()
+    Task::new(role, configuration.task_id(), configuration, collector, None, key).unwrap()
 }
 
 /// A helper with a database on disk, and a task that it knows.

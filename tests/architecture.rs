@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("client", &["dap", "privacy", "program"]),
     ("client/uploader", &["client", "dap", "transport"]),
     ("command_line", &[]),
-    ("aggregator", &["dap", "program"]),
+    ("aggregator", &["dap", "privacy", "program"]),
     // Where roles are put together and run.
     (
         "aggregator/command",

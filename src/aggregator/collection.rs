@@ -1,13 +1,18 @@
 //! What leader and helper do alike when a batch is collected (§4.6).
 
 use super::{http::Failure, task::Task};
-use crate::dap::{
-    collect::{CollectionJobReq, Query, aggregate_share_aad, aggregate_share_info},
-    hpke::{HpkeCiphertext, HpkeError, native},
-    problem::ProblemType,
-    role::Role,
-    task::BatchMode,
+use crate::{
+    dap::{
+        collect::{CollectionJobReq, Query, aggregate_share_aad, aggregate_share_info},
+        hpke::{HpkeCiphertext, HpkeError, native},
+        problem::ProblemType,
+        role::Role,
+        task::BatchMode,
+        vdaf::merge::MergeError,
+    },
+    privacy::rng::{DeviceRng, NoRandomness},
 };
+use thiserror::Error;
 
 /// Checks a collector's request by itself, in the order of §4.6.1: batch mode, aggregation
 /// parameter, extensions.
@@ -34,6 +39,28 @@ pub fn check_request(task: &Task, request: &CollectionJobReq) -> Result<(), Fail
         return Err(Failure::unsupported_extensions(&task.id, unsupported));
     }
     Ok(())
+}
+
+/// Our share of a batch with our noise, if the task has some.
+///
+/// Drawn once for a batch: within the transaction that closes it, and stored with the share or
+/// the seal around it. Two draws for one batch could be averaged. A batch that is opened again
+/// without its share having left gets new noise, which nobody can compare with the old.
+pub fn noisy_share(task: &Task, share: Vec<u8>) -> Result<Vec<u8>, ShareError> {
+    let Some(noise) = task.noise else { return Ok(share) };
+    let mut rng = DeviceRng::new()?;
+    Ok(task.vdaf.offset(&share, &mut || noise.draw(&mut rng))?)
+}
+
+/// A share of a batch that cannot be given out.
+#[derive(Debug, Error)]
+pub enum ShareError {
+    /// The batch's sums do not add up.
+    #[error("the batch cannot be added up: {0}")]
+    Merge(#[from] MergeError),
+    /// There is no noise.
+    #[error(transparent)]
+    Noise(#[from] NoRandomness),
 }
 
 /// Seals an aggregate share to the collector (§4.6.7).

@@ -5,15 +5,18 @@ use super::store::{
     BatchingMode, TaskRecord,
     sealed::{DatabaseKey, Place, SealedError},
 };
-use crate::dap::{
-    bearer_token::{BearerToken, TokenHash},
-    codec::{Decode, DecodeError, Encode, Reader, U16, encode_vector},
-    hpke::HpkeConfig,
-    ids::TaskId,
-    role::Role,
-    task::{BatchMode, TaskConfiguration},
-    upload::{AadPrefix, InputShareAad, input_share_info, vdaf_context},
-    vdaf::{UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, verify::Verification},
+use crate::{
+    dap::{
+        bearer_token::{BearerToken, TokenHash},
+        codec::{Decode, DecodeError, Encode, Reader, U16, encode_vector},
+        hpke::HpkeConfig,
+        ids::TaskId,
+        role::Role,
+        task::{BatchMode, TaskConfiguration},
+        upload::{AadPrefix, InputShareAad, input_share_info, vdaf_context},
+        vdaf::{UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, verify::Verification},
+    },
+    privacy::noise::{AggregatorNoise, Thousandths},
 };
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -28,6 +31,8 @@ pub struct Task {
     pub configuration: TaskConfiguration,
     /// Whom aggregate shares are sealed to.
     pub collector_hpke_config: HpkeConfig,
+    /// What we add to our share of each batch.
+    pub noise: Option<AggregatorNoise>,
     /// The VDAF of the configuration.
     pub vdaf: Vdaf,
     verify_key: VerifyKey,
@@ -119,6 +124,7 @@ impl Task {
         id: TaskId,
         configuration: TaskConfiguration,
         collector_hpke_config: HpkeConfig,
+        noise: Option<AggregatorNoise>,
         verify_key: VerifyKey,
     ) -> Result<Self, TaskError> {
         let vdaf = Vdaf::new(&configuration.vdaf)
@@ -141,6 +147,7 @@ impl Task {
             path: format!("{}tasks/{id}/", endpoint_path(role, &configuration)),
             configuration,
             collector_hpke_config,
+            noise,
         })
     }
 
@@ -173,6 +180,7 @@ impl Task {
         let mut public = vec![RECORD_VERSION];
         encode_vector(&mut public, U16, |out| self.configuration.encode(out));
         self.collector_hpke_config.encode(&mut public);
+        encode_noise(self.noise, &mut public);
         let mut plaintext = Zeroizing::new(self.verify_key.secret_bytes().to_vec());
         plaintext.extend_from_slice(secrets);
         let sealed = key
@@ -194,7 +202,7 @@ impl Task {
     ) -> Result<(Self, Zeroizing<Vec<u8>>), TaskError> {
         let task = record.id;
         let stored = |source| TaskError::Stored { task, source };
-        let (configuration, collector) = decode_public(&record.public).map_err(stored)?;
+        let (configuration, collector, noise) = decode_public(&record.public).map_err(stored)?;
         let secrets = key
             .open(place(&record.id), &record.sealed)
             .map_err(|source| TaskError::Secrets { task, source })?;
@@ -202,7 +210,7 @@ impl Task {
         let verify_key = reader.array::<VERIFY_KEY_SIZE>("verify key").map_err(stored)?;
         let rest = Zeroizing::new(reader.rest().to_vec());
         let verify_key = VerifyKey::new(verify_key);
-        Ok((Self::new(role, task, configuration, collector, verify_key)?, rest))
+        Ok((Self::new(role, task, configuration, collector, noise, verify_key)?, rest))
     }
 }
 
@@ -225,7 +233,9 @@ fn place(task: &TaskId) -> Place<'_> {
     Place { table: "task", row: task.as_bytes() }
 }
 
-fn decode_public(public: &[u8]) -> Result<(TaskConfiguration, HpkeConfig), DecodeError> {
+type Public = (TaskConfiguration, HpkeConfig, Option<AggregatorNoise>);
+
+fn decode_public(public: &[u8]) -> Result<Public, DecodeError> {
     let mut reader = Reader::new(public);
     let version = reader.u8("version of the stored task")?;
     if version != RECORD_VERSION {
@@ -234,9 +244,40 @@ fn decode_public(public: &[u8]) -> Result<(TaskConfiguration, HpkeConfig), Decod
     }
     let configuration = TaskConfiguration::from_bytes(reader.vector("configuration", 1, U16)?)?;
     let collector = HpkeConfig::decode(&mut reader)?;
+    let noise = decode_noise(&mut reader)?;
     reader.finish()?;
-    Ok((configuration, collector))
+    Ok((configuration, collector, noise))
 }
+
+fn encode_noise(noise: Option<AggregatorNoise>, out: &mut Vec<u8>) {
+    let (kind, parameter): (u8, _) = match noise {
+        None => return NO_NOISE.encode(out),
+        Some(AggregatorNoise::DiscreteLaplace { scale }) => (LAPLACE, scale),
+        Some(AggregatorNoise::DiscreteGaussian { sigma }) => (GAUSSIAN, sigma),
+    };
+    kind.encode(out);
+    parameter.thousandths().encode(out);
+}
+
+fn decode_noise(reader: &mut Reader<'_>) -> Result<Option<AggregatorNoise>, DecodeError> {
+    let field = "noise of the stored task";
+    let kind = reader.u8(field)?;
+    if kind == NO_NOISE {
+        return Ok(None);
+    }
+    let value = reader.u32(field)?;
+    let parameter = Thousandths::from_thousandths(value)
+        .ok_or(DecodeError::Unknown { field, value: value.into() })?;
+    match kind {
+        LAPLACE => Ok(Some(AggregatorNoise::DiscreteLaplace { scale: parameter })),
+        GAUSSIAN => Ok(Some(AggregatorNoise::DiscreteGaussian { sigma: parameter })),
+        _ => Err(DecodeError::Unknown { field, value: kind.into() }),
+    }
+}
+
+const NO_NOISE: u8 = 0;
+const LAPLACE: u8 = 1;
+const GAUSSIAN: u8 = 2;
 
 /// A task that can be stored and loaded by the aggregator whose it is.
 pub trait StoredTask: Sized + Send + Sync + 'static {

@@ -17,6 +17,7 @@ use crate::{
         task::TaskConfiguration,
         vdaf::{VERIFY_KEY_SIZE, VerifyKey},
     },
+    privacy::noise::AggregatorNoise,
     program::Program,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -56,6 +57,7 @@ pub trait FromFile: Sized {
                     id: compiled.task_id,
                     configuration: compiled.configuration.clone(),
                     collector_hpke_config: program.collector().clone(),
+                    noise: program.privacy().aggregator_noise,
                     verify_key: verify_key(seed, &compiled.task_id),
                 };
                 Self::from_agreed(agreed, secrets)
@@ -78,13 +80,14 @@ pub struct Agreed {
     id: TaskId,
     configuration: TaskConfiguration,
     collector_hpke_config: HpkeConfig,
+    noise: Option<AggregatorNoise>,
     verify_key: VerifyKey,
 }
 
 impl Agreed {
     fn task(self, role: Role) -> Result<Task, TaskError> {
-        let Self { id, configuration, collector_hpke_config, verify_key } = self;
-        Task::new(role, id, configuration, collector_hpke_config, verify_key)
+        let Self { id, configuration, collector_hpke_config, noise, verify_key } = self;
+        Task::new(role, id, configuration, collector_hpke_config, noise, verify_key)
     }
 }
 
@@ -164,6 +167,8 @@ struct TaskFile {
     collector_hpke_config: String,
     leader_token: BearerToken,
     collector_token: Option<BearerToken>,
+    /// Ours, not the draft's: what this aggregator adds to its shares.
+    aggregator_noise: Option<AggregatorNoise>,
 }
 
 impl TaskFile {
@@ -199,6 +204,7 @@ impl TaskFile {
             id: self.task_id,
             configuration,
             collector_hpke_config,
+            noise: self.aggregator_noise,
             verify_key: VerifyKey::new(verify_key),
         })
     }

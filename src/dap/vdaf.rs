@@ -1,10 +1,11 @@
 //! Prio3 behind one type (draft-irtf-cfrg-vdaf-20 §7).
 //!
 //! [`Vdaf`] is one of five instances and [`Vdaf::with`] is the only `match` over them. Each verb
-//! of the protocol ([`shard`], [`verify`], [`merge`], [`unshard`]) is a piece of [`Work`] whose
+//! of the protocol ([`shard`], [`verify`], [`merge`], [`offset`], [`unshard`]) is a piece of [`Work`] whose
 //! generic body handles a whole batch and speaks in bytes, so that nothing generic leaks upward.
 
 pub mod merge;
+pub mod offset;
 pub mod shard;
 pub mod unshard;
 pub mod verify;
@@ -139,7 +140,7 @@ trait Work {
 /// 32 is [`VERIFY_KEY_SIZE`] and 16 the length of a report ID, which is the nonce (§4.1.2 of DAP);
 /// named constants make the compiler see two different traits here.
 trait Instance:
-    Aggregator<32, 16, AggregationParam = (), VerifyState: Send>
+    Aggregator<32, 16, AggregationParam = (), VerifyState: Send, AggregateShare: offset::Offset>
     + Client<16, Measurement: shard::FromMeasurement>
     + Collector<AggregateResult: Into<unshard::AggregateResult>>
     + PingPongTopology<
@@ -156,7 +157,7 @@ trait Instance:
 }
 
 impl<V> Instance for V where
-    V: Aggregator<32, 16, AggregationParam = (), VerifyState: Send>
+    V: Aggregator<32, 16, AggregationParam = (), VerifyState: Send, AggregateShare: offset::Offset>
         + Client<16, Measurement: shard::FromMeasurement>
         + Collector<AggregateResult: Into<unshard::AggregateResult>>
         + PingPongTopology<

@@ -9,6 +9,7 @@
 
 pub mod amplification;
 pub mod composition;
+pub mod noise;
 pub mod randomizer;
 pub mod rng;
 pub mod units;

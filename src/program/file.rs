@@ -64,6 +64,15 @@ pub(super) struct PrivacyTable {
     pub(super) epsilon: Option<At<f64>>,
     pub(super) delta: Option<At<f64>>,
     pub(super) reserve: Option<At<f64>>,
+    pub(super) aggregator_noise: Option<At<NoiseTable>>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoiseTable {
+    pub(super) kind: At<String>,
+    pub(super) scale: Option<At<f64>>,
+    pub(super) sigma: Option<At<f64>>,
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@ use super::{Program, encoding::Encoding, metric::Metric};
 use crate::{
     dap::codec::Encode,
     privacy::{
+        noise::AggregatorNoise,
         randomizer::KaryRandomizer,
         units::{Guarantee, TrustModel},
     },
@@ -32,6 +33,9 @@ pub struct Manifest {
     encoding: &'static str,
     bins: Vec<String>,
     randomizer: Randomizer,
+    /// What each aggregator adds to each count, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aggregator_noise: Option<Noise>,
     min_batch_size: u64,
     reserve: f64,
     guarantees: Vec<Claim>,
@@ -44,6 +48,26 @@ struct Randomizer {
     /// The weight of each lie out of 2^64, in decimal; as a string, since JSON's readers lose
     /// such integers.
     lie_weight: String,
+}
+
+/// In whole thousandths of a count, which are the same integer everywhere.
+#[derive(Clone, Debug, Serialize)]
+struct Noise {
+    name: &'static str,
+    thousandths: u32,
+}
+
+impl From<AggregatorNoise> for Noise {
+    fn from(noise: AggregatorNoise) -> Self {
+        match noise {
+            AggregatorNoise::DiscreteLaplace { scale } => {
+                Self { name: "discrete Laplace, scale", thousandths: scale.thousandths() }
+            }
+            AggregatorNoise::DiscreteGaussian { sigma } => {
+                Self { name: "discrete Gaussian, sigma", thousandths: sigma.thousandths() }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -87,6 +111,7 @@ impl Manifest {
                 bins: randomizer.bins(),
                 lie_weight: randomizer.lie_weight().to_string(),
             },
+            aggregator_noise: program.privacy.aggregator_noise.map(Noise::from),
             min_batch_size: program.min_batch_size,
             reserve: program.privacy.reserve.get(),
             guarantees: guarantees.iter().map(claim).collect(),

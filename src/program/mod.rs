@@ -24,7 +24,10 @@ use crate::{
         task::{BatchMode, Url},
         time::{Interval, TimePrecision},
     },
-    privacy::units::{Delta, Epsilon, Share},
+    privacy::{
+        noise::{AggregatorNoise, Thousandths},
+        units::{Delta, Epsilon, Share},
+    },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use compile::CompiledTask;
@@ -69,6 +72,8 @@ pub struct Privacy {
     pub delta: Delta,
     /// The part of the smallest batch that may be dishonest or missing.
     pub reserve: Share,
+    /// What each aggregator adds to its share of each batch.
+    pub aggregator_noise: Option<AggregatorNoise>,
 }
 
 impl Program {
@@ -272,6 +277,7 @@ fn privacy(source: Source<'_>, table: &file::PrivacyTable) -> Result<Privacy, Pr
         epsilon: number(source, table.epsilon.as_ref(), 1.0, Epsilon::new)?,
         delta: number(source, table.delta.as_ref(), 1e-6, Delta::new)?,
         reserve: number(source, table.reserve.as_ref(), 0.2, Share::new)?,
+        aggregator_noise: table.aggregator_noise.as_ref().map(|t| noise(source, t)).transpose()?,
     };
     if privacy.delta == Delta::ZERO {
         let reason = "delta = 0 leaves nothing to amplify by; 1e-6 is usual";
@@ -281,6 +287,32 @@ fn privacy(source: Source<'_>, table: &file::PrivacyTable) -> Result<Privacy, Pr
             .map_or_else(|| source.whole(reason), |delta| source.error(delta, reason)));
     }
     Ok(privacy)
+}
+
+fn noise(
+    source: Source<'_>,
+    table: &At<file::NoiseTable>,
+) -> Result<AggregatorNoise, ProgramError> {
+    let file::NoiseTable { kind, scale, sigma } = table.get_ref();
+    let parameter = |name: &str, given: &Option<At<f64>>, other: &Option<At<f64>>| {
+        if let Some(other) = other {
+            let reason = format!("{} noise has `{name}` and nothing else", kind.get_ref());
+            return Err(source.error(other, reason));
+        }
+        let given = given.as_ref().ok_or_else(|| {
+            source.error(kind, format!("{} noise needs `{name}`, in counts", kind.get_ref()))
+        })?;
+        Thousandths::new(*given.get_ref()).map_err(|error| source.error(given, error))
+    };
+    match kind.get_ref().as_str() {
+        "discrete-laplace" => {
+            Ok(AggregatorNoise::DiscreteLaplace { scale: parameter("scale", scale, sigma)? })
+        }
+        "discrete-gaussian" => {
+            Ok(AggregatorNoise::DiscreteGaussian { sigma: parameter("sigma", sigma, scale)? })
+        }
+        _ => Err(source.error(kind, "must be \"discrete-gaussian\" or \"discrete-laplace\"")),
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,30 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
         ("delta = 1e-6", "delta = 0.0", "", "leaves nothing"),
         ("delta = 1e-6", "delta = nan", "", "below 1"),
         ("reserve = 0.2", "reserve = 1.0", "", "below 1"),
+        (
+            "reserve = 0.2",
+            "aggregator_noise = { kind = \"gaussian\", sigma = 2.0 }",
+            "",
+            "discrete",
+        ),
+        (
+            "reserve = 0.2",
+            "aggregator_noise = { kind = \"discrete-laplace\", sigma = 2.0 }",
+            "",
+            "has `scale` and nothing else",
+        ),
+        (
+            "reserve = 0.2",
+            "aggregator_noise = { kind = \"discrete-laplace\" }",
+            "",
+            "needs `scale`",
+        ),
+        (
+            "reserve = 0.2",
+            "aggregator_noise = { kind = \"discrete-gaussian\", sigma = 0.1 }",
+            "program.toml:20:58",
+            "0.5 is the nearest",
+        ),
         ("https://helper.example/", "https://leader.example/", ":9:10", "two organisations"),
         ("https://helper.example/", "helper.example", ":9:10", "https://"),
         ("https://helper.example/", "https://helper.example/?x", ":9:10", "query"),
@@ -65,6 +89,21 @@ fn the_interval_must_be_whole_windows() {
     assert!(backwards.to_string().contains("later than"), "{backwards}");
     let between = with("2026-11-01T01:00:00Z", "2026-12-01T00:00:00Z").unwrap_err();
     assert!(between.to_string().contains("start of a window"), "{between}");
+}
+
+#[test]
+fn noise_of_the_aggregators_is_part_of_every_promise() {
+    let quiet = program(|text| text).unwrap();
+    let noise = "aggregator_noise = { kind = \"discrete-gaussian\", sigma = 12.5 }\nreserve =";
+    let noisy = program(|text| text.replacen("reserve =", noise, 1)).unwrap();
+    for (quiet, noisy) in quiet.tasks().iter().zip(noisy.tasks()) {
+        assert_ne!(quiet.task_id, noisy.task_id);
+        let manifest = String::from_utf8(noisy.manifest.to_bytes()).unwrap();
+        assert!(
+            manifest.contains("discrete Gaussian, sigma\",\"thousandths\":12500"),
+            "{manifest}"
+        );
+    }
 }
 
 #[test]

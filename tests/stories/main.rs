@@ -22,6 +22,7 @@ mod happy;
 mod helper;
 mod hostile;
 mod kills;
+mod noise;
 mod once;
 mod outage;
 mod secrets;

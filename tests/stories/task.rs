@@ -21,11 +21,13 @@ pub(crate) struct TaskSpec {
     pub(crate) mode: BatchMode,
     pub(crate) min_batch_size: u64,
     pub(crate) task_interval: Option<Interval>,
+    /// As the task file has it.
+    pub(crate) noise: Option<serde_json::Value>,
 }
 
 impl TaskSpec {
     pub(crate) fn new(vdaf: VdafConfig, mode: BatchMode) -> Self {
-        Self { vdaf, mode, min_batch_size: 5, task_interval: None }
+        Self { vdaf, mode, min_batch_size: 5, task_interval: None, noise: None }
     }
 }
 
@@ -63,6 +65,7 @@ pub(crate) struct Task {
     pub(crate) collector: HpkeKeypair,
     pub(crate) leader_token: String,
     pub(crate) collector_token: String,
+    noise: Option<serde_json::Value>,
 }
 
 impl Task {
@@ -86,6 +89,7 @@ impl Task {
             leader_token: BearerToken::random().unwrap().secret().to_owned(),
             collector_token: BearerToken::random().unwrap().secret().to_owned(),
             configuration,
+            noise: spec.noise.clone(),
         }
     }
 
@@ -100,6 +104,9 @@ impl Task {
         });
         if for_leader {
             file["collector_token"] = json!(self.collector_token);
+        }
+        if let Some(noise) = &self.noise {
+            file["aggregator_noise"] = noise.clone();
         }
         file.to_string()
     }

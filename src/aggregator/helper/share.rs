@@ -7,7 +7,7 @@ use super::Helper;
 use crate::{
     aggregator::{
         batch::BatchTotal,
-        collection::{check_request, seal_aggregate_share},
+        collection::{check_request, noisy_share, seal_aggregate_share},
         http::Failure,
         store::{BucketRange, BucketShard, Closed, Closing, CollectionState, Then, Timestamp},
         task::{HelperTask, Task},
@@ -134,8 +134,9 @@ fn release(
         );
         return Err(refuse(ProblemType::BatchMismatch, detail));
     }
+    let share = noisy_share(task, total.share).map_err(Failure::fault)?;
     let encrypted_aggregate_share =
-        seal_aggregate_share(task, Role::Helper, &request.collection_job_req, &total.share)
+        seal_aggregate_share(task, Role::Helper, &request.collection_job_req, &share)
             .map_err(Failure::fault)?;
     Ok(AggregateShare { encrypted_aggregate_share }.to_bytes())
 }

@@ -11,7 +11,7 @@ use crate::{
     aggregator::{
         batch::BatchTotal,
         clock,
-        collection::{check_request, seal_aggregate_share},
+        collection::{ShareError, check_request, noisy_share, seal_aggregate_share},
         http::Failure,
         store::{
             BucketRange, BucketShard, Closed, Closing, CollectionState, NewCollection, Outcome,
@@ -30,7 +30,6 @@ use crate::{
         problem::{ProblemDocument, ProblemType},
         role::Role,
         time::Interval,
-        vdaf::merge::MergeError,
     },
     transport::{http::TransportError, retry::Backoff},
 };
@@ -161,8 +160,8 @@ enum CollectError {
     Stored(#[from] crate::dap::codec::DecodeError),
     #[error("our aggregate share cannot be sealed: {0}")]
     Seal(#[from] crate::dap::hpke::HpkeError),
-    #[error("the batch cannot be added up: {0}")]
-    Merge(#[from] MergeError),
+    #[error(transparent)]
+    Share(#[from] ShareError),
     #[error("work on the collection stopped: {0}")]
     Stopped(#[from] tokio::task::JoinError),
 }
@@ -343,7 +342,7 @@ fn select(
 /// Why a batch is not closed.
 enum NotFrozen {
     TooFew(Box<ProblemDocument>),
-    Broken(MergeError),
+    Broken(ShareError),
 }
 
 /// Adds the batch up, and writes down what the helper will be asked.
@@ -353,7 +352,8 @@ fn freeze(
     batch_selector: BatchSelector,
     shards: &mut dyn Iterator<Item = BucketShard>,
 ) -> Result<Vec<u8>, NotFrozen> {
-    let total = BatchTotal::of(&task.vdaf, shards).map_err(NotFrozen::Broken)?;
+    let total =
+        BatchTotal::of(&task.vdaf, shards).map_err(|error| NotFrozen::Broken(error.into()))?;
     let least = task.configuration.min_batch_size;
     let (true, Some(interval)) = (total.count >= least, total.interval) else {
         let count = total.count;
@@ -369,7 +369,8 @@ fn freeze(
         checksum: total.checksum,
     };
     let request = request.to_bytes();
-    Ok(Frozen { report_count: total.count, interval, share: total.share, request }.to_bytes())
+    let share = noisy_share(task, total.share).map_err(NotFrozen::Broken)?;
+    Ok(Frozen { report_count: total.count, interval, share, request }.to_bytes())
 }
 
 /// Whether a batch has had its time: then too few reports are too few, and the job fails (an

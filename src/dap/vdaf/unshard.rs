@@ -3,6 +3,7 @@
 use super::{Instance, Vdaf, Work};
 use prio::{
     codec::{CodecError, ParameterizedDecode},
+    field::{Field64, Field128, FieldElementWithInteger},
     vdaf::VdafError,
 };
 use thiserror::Error;
@@ -14,6 +15,27 @@ pub enum AggregateResult {
     Integer(u64),
     /// Of the other three, one element for each position or bin.
     Vector(Vec<u128>),
+}
+
+impl AggregateResult {
+    /// The elements, where one above half the field's prime stands for a negative number: what
+    /// [noise](Vdaf::offset) makes of a small one.
+    pub fn signed(&self) -> Vec<i128> {
+        // Both primes are below 2^127 twice, so that halves fit.
+        fn signed(element: u128, prime: u128) -> i128 {
+            if element > prime / 2 {
+                -(prime.saturating_sub(element).cast_signed())
+            } else {
+                element.cast_signed()
+            }
+        }
+        match self {
+            Self::Integer(element) => vec![signed((*element).into(), Field64::modulus().into())],
+            Self::Vector(elements) => {
+                elements.iter().map(|element| signed(*element, Field128::modulus())).collect()
+            }
+        }
+    }
 }
 
 /// Aggregate shares that give no aggregate.
