@@ -1,6 +1,7 @@
 //! `sottovoce`: the program's tools, and the demo.
 
 mod demo;
+mod guarantee;
 mod keygen;
 mod tasks;
 
@@ -22,6 +23,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Tasks(tasks::Arguments),
+    Guarantee(guarantee::Arguments),
     Keygen(keygen::Arguments),
     /// Be the demo's leader.
     #[command(hide = true, subcommand)]
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),
+        Command::Guarantee(arguments) => guarantee::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Leader(command) => sottovoce::aggregator::command::leader(command),
         Command::Helper(command) => sottovoce::aggregator::command::helper(command),

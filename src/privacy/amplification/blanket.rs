@@ -53,6 +53,17 @@ pub fn epsilon_upper(randomizer: &KaryRandomizer, honest: u64, delta: Delta) -> 
     Epsilon::new(blanket.smallest_epsilon(randomizer, delta.get())).ok()
 }
 
+/// Whether ε is at most `target`: one evaluation, where the smallest ε takes several.
+pub(in crate::privacy) fn meets(
+    randomizer: &KaryRandomizer,
+    honest: u64,
+    target: Epsilon,
+    delta: Delta,
+) -> bool {
+    let blanket = Blanket::new(randomizer, honest, delta.get());
+    honest > 0 && blanket.delta_upper(target.get()) <= delta.get()
+}
+
 /// What one report in one batch of `honest` ones may lose, to be composed with others and read at
 /// values of δ not far below `delta`; `None` if nothing is proved.
 pub fn privacy_loss(randomizer: &KaryRandomizer, honest: u64, delta: Delta) -> Option<PrivacyLoss> {
