@@ -12,7 +12,12 @@
 //! and ε0 = 4 that is 0.8 %; it grows where lies are rare and the rate is near 0 or 1, which no
 //! interval without randomization of its own avoids.
 
-use super::{confidence::Confidence, debias::Response, normal::upper_tail};
+use super::{
+    aggregator_noise::AggregatorNoise,
+    confidence::Confidence,
+    debias::Response,
+    normal::{density, upper_tail},
+};
 use serde::Serialize;
 
 /// What a figure is about.
@@ -75,8 +80,8 @@ pub struct CountNoise {
     pub response: Response,
     /// Reports n, above 0.
     pub reports: f64,
-    /// Variance of the aggregators' noise in the count.
-    pub noise_variance: f64,
+    /// The aggregators' noise in the count.
+    pub aggregators: AggregatorNoise,
     /// Cohort or population.
     pub scope: Scope,
 }
@@ -100,20 +105,44 @@ impl CountNoise {
 
     /// The rates that a count does not contradict, a part of `[0, 1]`.
     pub fn interval(&self, count: f64, confidence: Confidence) -> Interval {
-        let z = confidence.z();
         let best = (self.response.debias(count, self.reports) / self.reports).clamp(0.0, 1.0);
-        let [low, high] = self.score_ends(count, z);
-        Interval {
-            low: self.end(count, confidence, best, 0.0, low),
-            high: self.end(count, confidence, best, 1.0, high),
-        }
+        let test =
+            Test { noise: self, count, alpha: confidence.alpha(), z: self.z(best, confidence) };
+        let [low, high] = self.score_ends(count, test.z);
+        Interval { low: test.end(best, 0.0, low), high: test.end(best, 1.0, high) }
+    }
+
+    /// How many deviations the count stays within: the normal quantile, and more for tails that
+    /// are heavier (Cornish and Fisher 1938).
+    fn z(&self, rate: f64, confidence: Confidence) -> f64 {
+        let z = confidence.z();
+        let [_, excess] = self.shape(rate);
+        z + excess * (z * z * z - 3.0 * z) / 24.0
+    }
+
+    /// Skewness and excess kurtosis of the count; of the latter only the aggregators' part, since
+    /// that of a sum over reports is one in its variance.
+    fn shape(&self, rate: f64) -> [f64; 2] {
+        let variance = self.variance(rate);
+        let bernoulli = |p: f64| p * (1.0 - p) * (1.0 - 2.0 * p);
+        let third = match self.scope {
+            Scope::Cohort => {
+                rate * bernoulli(self.response.truth())
+                    + (1.0 - rate) * bernoulli(self.response.lie())
+            }
+            Scope::Population => bernoulli(self.response.reported(rate)),
+        };
+        [
+            self.reports * third / variance.powf(1.5),
+            self.aggregators.fourth_cumulant() / (variance * variance),
+        ]
     }
 
     /// The variance as a polynomial in the rate.
     fn variance_terms(&self) -> [f64; 3] {
         let (t, a, s) = (self.response.truth(), self.response.lie(), self.response.contrast());
         let n = self.reports;
-        let constant = n * a * (1.0 - a) + self.noise_variance;
+        let constant = n * a * (1.0 - a) + self.aggregators.variance();
         match self.scope {
             Scope::Cohort => [constant, n * (t * (1.0 - t) - a * (1.0 - a)), 0.0],
             Scope::Population => [constant, n * s * (1.0 - 2.0 * a), -n * s * s],
@@ -132,19 +161,35 @@ impl CountNoise {
         [(b - root) / (2.0 * a), (b + root) / (2.0 * a)]
     }
 
-    /// The end of the interval between `best`, which no count contradicts more than any other
+    /// How many deviations the mean is above that of rate 0, and below that of rate 1.
+    fn room(&self, rate: f64) -> [f64; 2] {
+        let deviation = self.variance(rate).sqrt();
+        [self.mean(rate) - self.mean(0.0), self.mean(1.0) - self.mean(rate)].map(|d| d / deviation)
+    }
+}
+
+/// Which rates a count contradicts.
+struct Test<'a> {
+    noise: &'a CountNoise,
+    count: f64,
+    alpha: f64,
+    z: f64,
+}
+
+impl Test<'_> {
+    /// The end of the interval between `best`, which the count contradicts less than any other
     /// rate, and `bound`; `score` is where it is unless 0 or 1 are near.
-    fn end(&self, count: f64, confidence: Confidence, best: f64, bound: f64, score: f64) -> f64 {
-        if (0.0..=1.0).contains(&score) && self.is_inside(score, confidence.z()) {
+    fn end(&self, best: f64, bound: f64, score: f64) -> f64 {
+        if (0.0..=1.0).contains(&score) && self.is_far_from_bounds(score) {
             return score;
         }
-        if self.accepts(bound, count, confidence) {
+        if self.accepts(bound) {
             return bound;
         }
         let (mut inside, mut outside) = (best, bound);
         for _ in 0..BISECTIONS {
             let middle = f64::midpoint(inside, outside);
-            if self.accepts(middle, count, confidence) {
+            if self.accepts(middle) {
                 inside = middle;
             } else {
                 outside = middle;
@@ -156,31 +201,38 @@ impl CountNoise {
 
     /// Whether all counts within z deviations of this rate's mean have a possible best rate: then
     /// the likelihood ratio is the score test's.
-    fn is_inside(&self, rate: f64, z: f64) -> bool {
-        let [below, above] = self.room(rate);
-        below >= z && above >= z
+    fn is_far_from_bounds(&self, rate: f64) -> bool {
+        let [below, above] = self.noise.room(rate);
+        below >= self.z && above >= self.z
     }
 
-    /// How many deviations the mean is above that of rate 0, and below that of rate 1.
-    fn room(&self, rate: f64) -> [f64; 2] {
-        let deviation = self.variance(rate).sqrt();
-        [self.mean(rate) - self.mean(0.0), self.mean(1.0) - self.mean(rate)].map(|d| d / deviation)
-    }
-
-    /// Whether a count with a likelihood ratio as small as this one's, or smaller, is likelier
+    /// Whether counts with a likelihood ratio as small as this one's, or smaller, are likelier
     /// than α.
-    fn accepts(&self, rate: f64, count: f64, confidence: Confidence) -> bool {
-        let deviation = self.variance(rate).sqrt();
-        let distance = count - self.mean(rate);
+    fn accepts(&self, rate: f64) -> bool {
+        let deviation = self.noise.variance(rate).sqrt();
+        let distance = self.count - self.noise.mean(rate);
         if deviation <= 0.0 {
             return distance == 0.0;
         }
-        let [below, above] = self.room(rate);
+        let [below, above] = self.noise.room(rate);
         let y = distance / deviation;
         let ratio = if y < 0.0 { log_ratio(-y, below) } else { log_ratio(y, above) };
-        let outside = upper_tail(reach(ratio, below)) + upper_tail(reach(ratio, above));
-        outside >= confidence.alpha()
+        let [skewness, excess] = self.noise.shape(rate);
+        let outside = tail(reach(ratio, below), -skewness, excess)
+            + tail(reach(ratio, above), skewness, excess);
+        outside >= self.alpha
     }
+}
+
+/// The probability of more than `x` deviations above the mean, for a distribution that is almost
+/// normal (Edgeworth's expansion, first and fourth-cumulant terms; Abramowitz and Stegun 26.2.47).
+/// The skewness cancels where both tails begin equally far out.
+fn tail(x: f64, skewness: f64, excess: f64) -> f64 {
+    if x.is_infinite() {
+        return 0.0;
+    }
+    let correction = skewness * (x * x - 1.0) / 6.0 + excess * (x * x * x - 3.0 * x) / 24.0;
+    (upper_tail(x) + density(x) * correction).clamp(0.0, 1.0)
 }
 
 /// Twice the logarithm of the likelihood ratio to the best possible rate, `y` deviations from the
@@ -209,16 +261,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn noise(scope: Scope, reports: f64, noise_variance: f64) -> CountNoise {
+    fn noise(scope: Scope, reports: f64, variance: f64) -> CountNoise {
         let response = Response::new(0.9, 0.05).unwrap();
-        CountNoise { response, reports, noise_variance, scope }
+        let aggregators = AggregatorNoise::Gaussian { variance };
+        CountNoise { response, reports, aggregators, scope }
     }
 
     #[test]
     fn without_a_randomizer_it_is_wilsons() {
         let response = Response::new(1.0, 0.0).unwrap();
         let scope = Scope::Population;
-        let noise = CountNoise { response, reports: 100.0, noise_variance: 0.0, scope };
+        let noise =
+            CountNoise { response, reports: 100.0, aggregators: AggregatorNoise::None, scope };
         // Newcombe 1998 gives 81 of 263 and 15 of 148 as examples; computed with z = 1.959964.
         for (count, reports, low, high) in
             [(81.0, 263.0, 0.255_3, 0.366_2), (15.0, 148.0, 0.062_4, 0.160_5)]
@@ -258,7 +312,8 @@ mod tests {
     fn without_any_noise_the_cohort_is_known() {
         let response = Response::new(1.0, 0.0).unwrap();
         let scope = Scope::Cohort;
-        let noise = CountNoise { response, reports: 100.0, noise_variance: 0.0, scope };
+        let noise =
+            CountNoise { response, reports: 100.0, aggregators: AggregatorNoise::None, scope };
         for count in [0.0, 30.0, 100.0] {
             let interval = noise.interval(count, Confidence::USUAL);
             assert!(interval.contains(count / 100.0) && interval.half_width() < 1e-9);

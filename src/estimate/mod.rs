@@ -6,7 +6,9 @@
 //! rate *people like them* would (the population), which adds the uncertainty of having asked only
 //! these.
 
+pub mod aggregator_noise;
 pub mod confidence;
+pub mod covariance;
 pub mod debias;
 pub mod error;
 pub mod interval;
@@ -18,6 +20,7 @@ pub mod simplex;
 pub use error::EstimateError;
 
 use crate::privacy::randomizer::KaryRandomizer;
+use aggregator_noise::AggregatorNoise;
 use confidence::Confidence;
 use interval::{CountNoise, Interval, Scope};
 use noisy_counts::{Channel, NoisyCounts};
@@ -49,7 +52,7 @@ pub fn estimate(
     let sum = counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
     // A count beyond i64 makes the sum too large for any batch, which is refused as such.
     let counts = counts.iter().map(|count| i64::try_from(*count).unwrap_or(i64::MAX)).collect();
-    let release = NoisyCounts::new(counts, sum, Channel::of(randomizer), 0.0)?;
+    let release = NoisyCounts::new(counts, sum, Channel::of(randomizer), AggregatorNoise::None)?;
     Ok(estimates(&release, Confidence::new(confidence)?))
 }
 
@@ -69,7 +72,7 @@ pub fn simultaneous_estimates(release: &NoisyCounts, confidence: Confidence) -> 
 
 fn questions(release: &NoisyCounts) -> usize {
     let complementary = matches!(release.channel(), Channel::Kary { bins: 2, .. });
-    if complementary && release.noise_variance() == 0.0 { 1 } else { release.bins() }
+    if complementary && release.noise() == AggregatorNoise::None { 1 } else { release.bins() }
 }
 
 fn figures(
@@ -80,8 +83,8 @@ fn figures(
 ) -> Estimate {
     let reports = release.n();
     let noise = |scope| {
-        let noise_variance = release.noise_variance();
-        CountNoise { response, reports, noise_variance, scope }.interval(count, confidence)
+        let aggregators = release.noise();
+        CountNoise { response, reports, aggregators, scope }.interval(count, confidence)
     };
     let estimate = response.debias(count, reports);
     let Interval { low, high } = noise(Scope::Cohort).scale(reports);

@@ -1,6 +1,7 @@
 //! What reached the collector: noisy counts, and all that is public about their noise.
 
 use super::{
+    aggregator_noise::AggregatorNoise,
     debias::Response,
     error::{EstimateError, at_least, within},
     number::{Real, whole},
@@ -99,7 +100,7 @@ pub struct NoisyCounts {
     counts: Vec<i64>,
     reports: u64,
     channel: Channel,
-    noise_variance: f64,
+    noise: AggregatorNoise,
 }
 
 /// The most reports that floating point counts exactly.
@@ -109,17 +110,14 @@ const SUM_SLACK: f64 = 1e-9;
 /// Aggregator noise beyond so many standard deviations is a mistake: discrete Laplace noise, the
 /// heaviest in use, goes there once in 10^12.
 const NOISE_REACH: f64 = 20.0;
-/// A variance that swamps any batch.
-const MOST_NOISE_VARIANCE: f64 = 1e18;
 
 impl NoisyCounts {
-    /// Counts of `reports` reports through `channel`, each with aggregator noise of mean 0 and
-    /// variance `noise_variance` (both aggregators' together; 0 if they add none).
+    /// Counts of `reports` reports through `channel`, with the aggregators' noise.
     pub fn new(
         counts: Vec<i64>,
         reports: u64,
         channel: Channel,
-        noise_variance: f64,
+        noise: AggregatorNoise,
     ) -> Result<Self, EstimateError> {
         channel.check()?;
         let needed = channel.bins();
@@ -128,9 +126,8 @@ impl NoisyCounts {
         }
         let why = "a batch has from one to 2^53 reports";
         within("reports", reports.real(), 1.0, MOST_REPORTS.real(), why)?;
-        let why = "the variance of the aggregators' noise is 0 if there is none, and at most 1e18";
-        within("noise_variance", noise_variance, 0.0, MOST_NOISE_VARIANCE, why)?;
-        let release = Self { counts, reports, channel, noise_variance };
+        noise.check()?;
+        let release = Self { counts, reports, channel, noise };
         release.check_counts()?;
         release.check_sum()?;
         Ok(release)
@@ -156,9 +153,9 @@ impl NoisyCounts {
         &self.channel
     }
 
-    /// The variance of the aggregators' noise in each count.
-    pub fn noise_variance(&self) -> f64 {
-        self.noise_variance
+    /// The aggregators' noise in each count.
+    pub fn noise(&self) -> AggregatorNoise {
+        self.noise
     }
 
     /// The unbiased share of devices with each answer: `(C_j/n - a)/s`. May be negative or above
@@ -206,7 +203,7 @@ impl NoisyCounts {
     }
 
     fn reach(&self) -> f64 {
-        (NOISE_REACH * self.noise_variance.sqrt()).ceil()
+        (NOISE_REACH * self.noise.variance().sqrt()).ceil()
     }
 
     fn check_counts(&self) -> Result<(), EstimateError> {
@@ -242,8 +239,12 @@ mod tests {
         Channel::kary(3, 0.1).unwrap()
     }
 
+    fn laplace(variance: f64) -> AggregatorNoise {
+        AggregatorNoise::Laplace { variance }
+    }
+
     fn error(counts: &[i64], reports: u64, noise_variance: f64) -> EstimateError {
-        NoisyCounts::new(counts.to_vec(), reports, kary(), noise_variance).unwrap_err()
+        NoisyCounts::new(counts.to_vec(), reports, kary(), laplace(noise_variance)).unwrap_err()
     }
 
     #[test]
@@ -263,7 +264,7 @@ mod tests {
     fn counts_that_contradict_the_number_of_reports_are_refused() {
         let words = error(&[30, 30, 30], 100, 0.0).to_string();
         assert!(words.contains("add up to 90") && words.ends_with("add up to 100"), "{words}");
-        let noisy = NoisyCounts::new(vec![30, 30, 30], 100, kary(), 1.0).unwrap();
+        let noisy = NoisyCounts::new(vec![30, 30, 30], 100, kary(), laplace(1.0)).unwrap();
         assert_eq!(noisy.bins(), 3);
         assert!(matches!(error(&[30, 30, 0], 100, 1.0), EstimateError::Sum { sum: 60, .. }));
         let extreme = error(&[i64::MAX, i64::MAX, i64::MAX], MOST_REPORTS, 0.0);
@@ -290,16 +291,16 @@ mod tests {
     fn a_channel_whose_probabilities_do_not_add_up_is_refused() {
         let response = Response::new(0.9, 0.1).unwrap();
         let channel = Channel::Kary { bins: 3, response };
-        assert!(NoisyCounts::new(vec![1, 1, 1], 3, channel, 0.0).is_err());
+        assert!(NoisyCounts::new(vec![1, 1, 1], 3, channel, AggregatorNoise::None).is_err());
         let none = Channel::Bits { responses: vec![], answers: Answers::Free };
-        assert!(NoisyCounts::new(vec![], 3, none, 0.0).is_err());
+        assert!(NoisyCounts::new(vec![], 3, none, AggregatorNoise::None).is_err());
     }
 
     #[test]
     fn bits_need_not_add_up_to_the_reports() {
         let responses = vec![Response::flipped(0.1).unwrap(), Response::flipped(0.25).unwrap()];
         let channel = Channel::Bits { responses, answers: Answers::Free };
-        let counts = NoisyCounts::new(vec![90, 50], 100, channel, 0.0).unwrap();
+        let counts = NoisyCounts::new(vec![90, 50], 100, channel, AggregatorNoise::None).unwrap();
         let rates = counts.rates();
         assert!((rates[0] - 1.0).abs() < 1e-12 && (rates[1] - 0.5).abs() < 1e-12);
     }
