@@ -38,11 +38,6 @@ impl Confidence {
         Self { alpha: self.alpha / intervals.max(1).real() }
     }
 
-    /// The confidence whose probability of error is `alpha`.
-    pub(super) fn with_alpha(alpha: f64) -> Self {
-        Self { alpha }
-    }
-
     /// The probability of error.
     pub fn alpha(self) -> f64 {
         self.alpha

@@ -11,78 +11,32 @@ use super::{
     error::EstimateError,
     interval::{CountNoise, Scope},
     noisy_counts::{Answers, Channel, NoisyCounts},
+    symmetric::Symmetric,
 };
 
-/// A symmetric matrix: the covariances of the rates of each two bins.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Covariance {
-    size: usize,
-    entries: Vec<f64>,
+/// That of a release's unbiased rates, with the true rates that variances depend on replaced by
+/// plausible ones ([`NoisyCounts::plausible_rates`]).
+///
+/// Fails for free signals of a population: their totals do not show how they go together.
+pub fn of_rates(release: &NoisyCounts, scope: Scope) -> Result<Symmetric, EstimateError> {
+    if !release.channel().is_exclusive() && scope == Scope::Population {
+        return Err(EstimateError::JointUnknown);
+    }
+    Ok(at_rates(release, &release.plausible_rates(), scope))
 }
 
-impl Covariance {
-    /// That of a release's unbiased rates, with the true rates that variances depend on replaced
-    /// by plausible ones ([`NoisyCounts::plausible_rates`]).
-    ///
-    /// Fails for free signals: their totals do not show how they go together.
-    pub fn of_rates(release: &NoisyCounts, scope: Scope) -> Result<Self, EstimateError> {
-        if !release.channel().is_exclusive() && scope == Scope::Population {
-            return Err(EstimateError::JointUnknown);
+/// The same if the true rates are these.
+pub(super) fn at_rates(release: &NoisyCounts, rates: &[f64], scope: Scope) -> Symmetric {
+    let n = release.n();
+    let mut covariance = Symmetric::zero(rates.len());
+    for (i, _, response) in release.bins_with_responses() {
+        let noise = CountNoise { response, reports: n, aggregators: release.noise(), scope };
+        covariance.add(i, i, noise.deviation_of_rate(rates[i]).powi(2));
+        for j in (0..rates.len()).filter(|j| *j != i) {
+            covariance.add(i, j, together(release.channel(), rates, [i, j], scope) / n);
         }
-        Ok(Self::from_rates(release, &release.plausible_rates(), scope))
     }
-
-    /// That of values which vary each by itself.
-    pub fn independent(variances: &[f64]) -> Self {
-        let mut covariance = Self::zero(variances.len());
-        for (i, variance) in variances.iter().enumerate() {
-            covariance.add(i, i, *variance);
-        }
-        covariance
-    }
-
-    /// The number of values.
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// The covariance of two values, both below [`size`](Self::size).
-    pub fn of(&self, i: usize, j: usize) -> f64 {
-        self.entries[i * self.size + j]
-    }
-
-    /// The variance of `Σ w_j x_j`; weights beyond the values count nothing.
-    pub fn of_weighted_sum(&self, weights: &[f64]) -> f64 {
-        self.of_weighted_sums(weights, weights).max(0.0)
-    }
-
-    /// The covariance of two weighted sums.
-    pub fn of_weighted_sums(&self, weights: &[f64], others: &[f64]) -> f64 {
-        let rows = self.entries.chunks(self.size.max(1)).zip(weights);
-        let dot = |row: &[f64]| row.iter().zip(others).map(|(c, w)| c * w).sum::<f64>();
-        rows.map(|(row, weight)| weight * dot(row)).sum()
-    }
-
-    pub(super) fn zero(size: usize) -> Self {
-        Self { size, entries: vec![0.0; size * size] }
-    }
-
-    pub(super) fn add(&mut self, i: usize, j: usize, amount: f64) {
-        self.entries[i * self.size + j] += amount;
-    }
-
-    fn from_rates(release: &NoisyCounts, rates: &[f64], scope: Scope) -> Self {
-        let n = release.n();
-        let mut covariance = Self::zero(rates.len());
-        for (i, _, response) in release.bins_with_responses() {
-            let noise = CountNoise { response, reports: n, aggregators: release.noise(), scope };
-            covariance.add(i, i, noise.deviation_of_rate(rates[i]).powi(2));
-            for j in (0..rates.len()).filter(|j| *j != i) {
-                covariance.add(i, j, together(release.channel(), rates, [i, j], scope) / n);
-            }
-        }
-        covariance
-    }
+    covariance
 }
 
 /// n times the covariance of the rates of two different bins.
@@ -119,7 +73,7 @@ mod tests {
     #[test]
     fn k_ary_rates_add_up_so_their_sum_does_not_vary() {
         for scope in [Scope::Cohort, Scope::Population] {
-            let covariance = Covariance::of_rates(&kary(0.0), scope).unwrap();
+            let covariance = of_rates(&kary(0.0), scope).unwrap();
             assert!(covariance.of_weighted_sum(&[1.0, 1.0, 1.0]) < 1e-15, "{scope:?}");
             assert!(covariance.of_weighted_sum(&[1.0, 0.0, 0.0]) > 1e-5);
         }
@@ -127,7 +81,7 @@ mod tests {
 
     #[test]
     fn aggregator_noise_makes_the_sum_vary() {
-        let covariance = Covariance::of_rates(&kary(50.0), Scope::Cohort).unwrap();
+        let covariance = of_rates(&kary(50.0), Scope::Cohort).unwrap();
         let expected = 3.0 * 50.0 / (1000.0 * 0.85_f64).powi(2);
         let found = covariance.of_weighted_sum(&[1.0, 1.0, 1.0]);
         assert!((found / expected - 1.0).abs() < 1e-9);
@@ -137,8 +91,8 @@ mod tests {
     fn asking_a_sample_adds_the_variance_of_the_answers() {
         let release = kary(0.0);
         let rates = release.plausible_rates();
-        let [cohort, population] = [Scope::Cohort, Scope::Population]
-            .map(|scope| Covariance::of_rates(&release, scope).unwrap());
+        let [cohort, population] =
+            [Scope::Cohort, Scope::Population].map(|scope| of_rates(&release, scope).unwrap());
         for i in 0..3 {
             for j in 0..3 {
                 let own = if i == j { rates[i] } else { 0.0 };
@@ -153,9 +107,9 @@ mod tests {
         let responses = vec![Response::flipped(0.1).unwrap(); 2];
         let channel = Channel::Bits { responses, answers: Answers::Free };
         let release = NoisyCounts::new(vec![50, 60], 100, channel, AggregatorNoise::None).unwrap();
-        let error = Covariance::of_rates(&release, Scope::Population);
+        let error = of_rates(&release, Scope::Population);
         assert_eq!(error, Err(EstimateError::JointUnknown));
-        let cohort = Covariance::of_rates(&release, Scope::Cohort).unwrap();
+        let cohort = of_rates(&release, Scope::Cohort).unwrap();
         assert!(cohort.of(0, 1) == 0.0 && cohort.of(0, 0) > 0.0);
     }
 }

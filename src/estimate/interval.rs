@@ -112,12 +112,10 @@ impl CountNoise {
         Interval { low: test.end(best, 0.0, low), high: test.end(best, 1.0, high) }
     }
 
-    /// How many deviations the count stays within: the normal quantile, and more for tails that
-    /// are heavier (Cornish and Fisher 1938).
+    /// How many deviations the count stays within.
     fn z(&self, rate: f64, confidence: Confidence) -> f64 {
-        let z = confidence.z();
         let [_, excess] = self.shape(rate);
-        z + excess * (z * z * z - 3.0 * z) / 24.0
+        heavier_tails(confidence.z(), excess)
     }
 
     /// Skewness and excess kurtosis of the count; of the latter only the aggregators' part, since
@@ -132,6 +130,9 @@ impl CountNoise {
             }
             Scope::Population => bernoulli(self.response.reported(rate)),
         };
+        if variance <= 0.0 {
+            return [0.0, 0.0];
+        }
         [
             self.reports * third / variance.powf(1.5),
             self.aggregators.fourth_cumulant() / (variance * variance),
@@ -166,6 +167,12 @@ impl CountNoise {
         let deviation = self.variance(rate).sqrt();
         [self.mean(rate) - self.mean(0.0), self.mean(1.0) - self.mean(rate)].map(|d| d / deviation)
     }
+}
+
+/// The normal quantile `z`, moved out for tails with this excess kurtosis (Cornish and Fisher
+/// 1938).
+pub(super) fn heavier_tails(z: f64, excess: f64) -> f64 {
+    z + excess * (z * z * z - 3.0 * z).max(0.0) / 24.0
 }
 
 /// Which rates a count contradicts.

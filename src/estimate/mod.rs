@@ -7,15 +7,20 @@
 //! these.
 
 pub mod aggregator_noise;
+pub mod compare;
 pub mod confidence;
 pub mod covariance;
 pub mod debias;
 pub mod error;
+pub mod figure;
 pub mod interval;
 pub mod noisy_counts;
 pub mod normal;
 mod number;
+pub mod planning;
+pub mod rating;
 pub mod simplex;
+pub mod symmetric;
 
 pub use error::EstimateError;
 
