@@ -18,6 +18,7 @@ pub mod noisy_counts;
 pub mod normal;
 mod number;
 pub mod planning;
+pub mod preference;
 pub mod rating;
 pub mod simplex;
 pub mod symmetric;

@@ -12,6 +12,7 @@
     unreachable_pub
 )]
 
+mod figures;
 mod rates;
 mod simulate;
 

@@ -129,15 +129,6 @@ impl Simulator {
         self.noisy(counts, reports, channel, scale)
     }
 
-    /// Free signals: each by itself.
-    pub fn signals(&mut self, n: u64, rates: &[f64], channel: &Channel, scale: f64) -> NoisyCounts {
-        let counts = (0..)
-            .zip(rates)
-            .map(|(bin, rate)| self.binomial(n, channel.response(bin).unwrap().reported(*rate)));
-        let counts = counts.collect();
-        self.noisy(counts, n, channel, scale)
-    }
-
     fn noisy(&mut self, counts: Vec<u64>, n: u64, channel: &Channel, scale: f64) -> NoisyCounts {
         let counts = counts.into_iter().map(|count| count as i64 + self.noise(scale)).collect();
         NoisyCounts::new(counts, n, channel.clone(), aggregators(scale)).unwrap()
