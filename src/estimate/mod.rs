@@ -7,17 +7,21 @@
 //! these.
 
 pub mod aggregator_noise;
+pub mod change;
 pub mod compare;
 pub mod confidence;
 pub mod covariance;
 pub mod debias;
+pub mod disparity;
 pub mod error;
 pub mod figure;
 pub mod interval;
 pub mod noisy_counts;
+pub mod nonresponse;
 pub mod normal;
 mod number;
 pub mod planning;
+pub mod poisoning;
 pub mod preference;
 pub mod rating;
 pub mod simplex;

@@ -175,17 +175,6 @@ impl NoisyCounts {
         }
     }
 
-    /// Refuses bins that there are not.
-    pub(super) fn check_bin(&self, bin: usize) -> Result<(), EstimateError> {
-        let last = self.bins() - 1;
-        let why = "does not exist";
-        if bin <= last {
-            Ok(())
-        } else {
-            Err(EstimateError::Index { what: "bin", index: bin, why, last })
-        }
-    }
-
     /// Each bin's index, count and response.
     pub(super) fn bins_with_responses(&self) -> impl Iterator<Item = (usize, f64, Response)> + '_ {
         let response = |bin| self.channel.response(bin);
@@ -202,12 +191,13 @@ impl NoisyCounts {
         response.debias(count, self.n()) / self.n()
     }
 
-    fn reach(&self) -> f64 {
+    /// How far aggregator noise can plausibly have moved a count.
+    pub(super) fn noise_reach(&self) -> f64 {
         (NOISE_REACH * self.noise.variance().sqrt()).ceil()
     }
 
     fn check_counts(&self) -> Result<(), EstimateError> {
-        let (low, high) = (-self.reach(), self.n() + self.reach());
+        let (low, high) = (-self.noise_reach(), self.n() + self.noise_reach());
         for (bin, count) in self.counts.iter().copied().enumerate() {
             if !(low..=high).contains(&count.real()) {
                 let nearest = whole(count.real().clamp(low, high));
@@ -222,7 +212,7 @@ impl NoisyCounts {
             return Ok(());
         }
         let sum: i128 = self.counts.iter().map(|count| i128::from(*count)).sum();
-        let reach = (self.reach() * self.bins().real().sqrt()).ceil();
+        let reach = (self.noise_reach() * self.bins().real().sqrt()).ceil();
         if (sum - i128::from(self.reports)).abs() <= i128::from(whole(reach)) {
             return Ok(());
         }

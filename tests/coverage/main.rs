@@ -15,6 +15,7 @@
 mod figures;
 mod rates;
 mod simulate;
+mod verdicts;
 
 /// How often it happened.
 #[derive(Clone, Copy)]
