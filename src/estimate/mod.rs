@@ -1,17 +1,40 @@
 //! What a release says: from noisy counts to figures with honest intervals.
 //!
-//! Everything here is post-processing and costs no privacy. [`debias`] undoes the randomizer on
-//! average; [`interval`] says how far off it may be. Two questions have two answers: how many of
-//! *these devices* gave an answer (the cohort), and what rate *people like them* would (the
-//! population), which adds the uncertainty of having asked only these.
+//! Everything here is post-processing and costs no privacy. [`noisy_counts`] is what comes in.
+//! [`debias`] undoes the randomizer on average; [`interval`] says how far off it may be. Two
+//! questions have two answers: how many of *these devices* gave an answer (the cohort), and what
+//! rate *people like them* would (the population), which adds the uncertainty of having asked only
+//! these.
 
+pub mod aggregator_noise;
+pub mod change;
+pub mod compare;
+pub mod confidence;
+pub mod covariance;
 pub mod debias;
+pub mod disparity;
+pub mod error;
+pub mod figure;
 pub mod interval;
+pub mod noisy_counts;
+pub mod nonresponse;
 pub mod normal;
+mod number;
+pub mod planning;
+pub mod poisoning;
+pub mod preference;
+pub mod rating;
+pub mod simplex;
+pub mod symmetric;
+
+pub use error::EstimateError;
 
 use crate::privacy::randomizer::KaryRandomizer;
+use aggregator_noise::AggregatorNoise;
+use confidence::Confidence;
+use interval::{CountNoise, Interval, Scope};
+use noisy_counts::{Channel, NoisyCounts};
 use serde::Serialize;
-use thiserror::Error;
 
 /// One bin's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -30,56 +53,52 @@ pub struct Estimate {
     pub rate_high: f64,
 }
 
-/// Counts that no batch can have, or a question that has no answer.
-#[derive(Clone, Copy, Debug, Error, PartialEq)]
-pub enum EstimateError {
-    /// Not one count for each bin.
-    #[error("{counts} counts were given for {bins} bins")]
-    Bins {
-        /// Counts given.
-        counts: usize,
-        /// Bins of the randomizer.
-        bins: u32,
-    },
-    /// An empty batch.
-    #[error("a batch without reports says nothing")]
-    Empty,
-    /// More reports than can be counted.
-    #[error("the counts add up to more than any batch holds")]
-    TooMany,
-    /// A confidence outside its range.
-    #[error("confidence = {0} must be above 0 and below 1")]
-    Confidence(f64),
-}
-
-/// The figures of each bin, from the noisy counts of all bins of a batch.
+/// The figures of each bin, from the noisy counts of all bins of a batch without aggregator noise.
 pub fn estimate(
     randomizer: &KaryRandomizer,
     counts: &[u64],
     confidence: f64,
 ) -> Result<Vec<Estimate>, EstimateError> {
-    if counts.len() != randomizer.bins() as usize {
-        return Err(EstimateError::Bins { counts: counts.len(), bins: randomizer.bins() });
-    }
-    let total = counts.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
-    let reports = total.filter(|n| *n < 1 << 53).ok_or(EstimateError::TooMany)?;
-    if reports == 0 {
-        return Err(EstimateError::Empty);
-    }
-    if !(confidence > 0.0 && confidence < 1.0) {
-        return Err(EstimateError::Confidence(confidence));
-    }
-    let z = normal::two_sided(confidence);
-    Ok(counts.iter().map(|count| figures(randomizer, *count, reports, z)).collect())
+    let sum = counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+    // A count beyond i64 makes the sum too large for any batch, which is refused as such.
+    let counts = counts.iter().map(|count| i64::try_from(*count).unwrap_or(i64::MAX)).collect();
+    let release = NoisyCounts::new(counts, sum, Channel::of(randomizer), AggregatorNoise::None)?;
+    Ok(estimates(&release, Confidence::new(confidence)?))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "checked to be below 2^53")]
-fn figures(randomizer: &KaryRandomizer, count: u64, reports: u64, z: f64) -> Estimate {
-    let (count, reports) = (count as f64, reports as f64);
-    let response = debias::Response::of(randomizer);
+/// The figures of each bin: each interval holds by itself.
+pub fn estimates(release: &NoisyCounts, confidence: Confidence) -> Vec<Estimate> {
+    let bins = release.bins_with_responses();
+    bins.map(|(_, count, response)| figures(release, count, response, confidence)).collect()
+}
+
+/// The figures of each bin: all intervals of a scope hold at once, by Bonferroni.
+///
+/// That is at least the stated confidence, whatever goes together with what, and a little more
+/// where bins exclude each other. Two bins whose counts add up to the reports are one question.
+pub fn simultaneous_estimates(release: &NoisyCounts, confidence: Confidence) -> Vec<Estimate> {
+    estimates(release, confidence.each_of(questions(release)))
+}
+
+fn questions(release: &NoisyCounts) -> usize {
+    let complementary = matches!(release.channel(), Channel::Kary { bins: 2, .. });
+    if complementary && release.noise() == AggregatorNoise::None { 1 } else { release.bins() }
+}
+
+fn figures(
+    release: &NoisyCounts,
+    count: f64,
+    response: debias::Response,
+    confidence: Confidence,
+) -> Estimate {
+    let reports = release.n();
+    let noise = |scope| {
+        let aggregators = release.noise();
+        CountNoise { response, reports, aggregators, scope }.interval(count, confidence)
+    };
     let estimate = response.debias(count, reports);
-    let (low, high) = interval::cohort(&response, count, reports, z);
-    let (rate_low, rate_high) = interval::population(&response, count, reports, z);
+    let Interval { low, high } = noise(Scope::Cohort).scale(reports);
+    let Interval { low: rate_low, high: rate_high } = noise(Scope::Population);
     Estimate { estimate, low, high, rate: estimate / reports, rate_low, rate_high }
 }
 

@@ -19,11 +19,11 @@ fn release(randomizer: &KaryRandomizer, truth: &[u64], rng: &mut SimulationRng) 
 fn impossible_counts_are_refused() {
     let randomizer = randomizer(3, 4.0);
     let error = |counts: &[u64]| estimate(&randomizer, counts, 0.95).unwrap_err();
-    assert_eq!(error(&[1, 2]), EstimateError::Bins { counts: 2, bins: 3 });
-    assert_eq!(error(&[0, 0, 0]), EstimateError::Empty);
-    assert_eq!(error(&[u64::MAX, 1, 0]), EstimateError::TooMany);
-    let confidence = estimate(&randomizer, &[1, 1, 1], 1.0);
-    assert_eq!(confidence, Err(EstimateError::Confidence(1.0)));
+    assert!(matches!(error(&[1, 2]), EstimateError::Length { given: 2, needed: 3, .. }));
+    assert!(error(&[0, 0, 0]).to_string().starts_with("reports = 0"));
+    assert!(error(&[u64::MAX, 1, 0]).to_string().starts_with("reports = "));
+    let confidence = estimate(&randomizer, &[1, 1, 1], 1.0).unwrap_err();
+    assert!(confidence.to_string().starts_with("confidence = 1"));
 }
 
 #[test]

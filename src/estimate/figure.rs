@@ -1,0 +1,248 @@
+//! Figures made of several rates: sums of them, and one sum divided by another (a share or a mean
+//! *among those who answered*).
+//!
+//! A sum `Σ w_j π̂_j` is unbiased and its variance known ([`covariance`](super::covariance)). With `N = Σ w_j π̂_j` and `D = Σ v_j π̂_j`, the ratio R = N/D varies, to first order, as
+//! `(Σ (w_j - R v_j) π̂_j)/D` does (the delta method). Where D is within three standard deviations
+//! of 0 that is not close enough, and the interval is Fieller's (1954): every R for which
+//! `N - R·D` is not told from 0. Where D itself is not told from 0 there is no answer, and the
+//! error says so.
+
+use super::{
+    confidence::Confidence,
+    covariance,
+    error::EstimateError,
+    interval::{Interval, Scope, heavier_tails},
+    noisy_counts::NoisyCounts,
+    number::devices,
+    symmetric::Symmetric,
+};
+use serde::Serialize;
+
+/// A value with its uncertainty.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// The estimate. Noise can carry it beyond what the true value can be.
+    pub value: f64,
+    /// Its standard deviation; for a ratio by the delta method.
+    pub standard_error: f64,
+    /// The values that the data does not contradict.
+    #[serde(flatten)]
+    pub interval: Interval,
+    /// How the interval was made.
+    pub method: Method,
+    /// The part of the variance that the aggregators' noise makes: it falls with the square of the
+    /// batch, and the rest with the batch.
+    #[serde(skip)]
+    pub aggregators_variance: f64,
+}
+
+/// How an interval is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// A sum of rates: normal, about the unbiased estimate.
+    Sum,
+    /// A ratio by the delta method: the denominator is far from 0.
+    Delta,
+    /// A ratio by Fieller's method: the denominator is within three standard deviations of 0.
+    Fieller,
+}
+
+/// Where the delta method ends.
+const CLOSE_TO_ZERO: f64 = 3.0;
+
+/// `Σ w_j π_j`, with one weight for each bin.
+pub fn weighted_sum(
+    release: &NoisyCounts,
+    weights: &[f64],
+    scope: Scope,
+    confidence: Confidence,
+) -> Result<Figure, EstimateError> {
+    check_weights(release, weights)?;
+    let variance = covariance::of_rates(release, scope)?.of_weighted_sum(weights);
+    let value = dot(&release.rates(), weights);
+    let z = heavier_tails(confidence.z(), excess(release, weights, variance));
+    Ok(Figure {
+        value,
+        standard_error: variance.sqrt(),
+        interval: Interval::around(value, z * variance.sqrt()),
+        method: Method::Sum,
+        aggregators_variance: aggregators_variance(release, weights),
+    })
+}
+
+/// `Σ w_j π_j / Σ v_j π_j`, with one numerator weight w and one denominator weight v for each bin.
+pub fn ratio(
+    release: &NoisyCounts,
+    numerator: &[f64],
+    denominator: &[f64],
+    scope: Scope,
+    confidence: Confidence,
+) -> Result<Figure, EstimateError> {
+    check_weights(release, numerator)?;
+    check_weights(release, denominator)?;
+    let covariance = covariance::of_rates(release, scope)?;
+    let [top, bottom] = [numerator, denominator].map(|weights| dot(&release.rates(), weights));
+    let bottom_deviation = covariance.of_weighted_sum(denominator).sqrt();
+    if bottom <= confidence.z() * bottom_deviation {
+        return Err(too_few(release, bottom, bottom_deviation, confidence.z()));
+    }
+    let value = top / bottom;
+    let contrast: Vec<f64> =
+        numerator.iter().zip(denominator).map(|(w, v)| (w - value * v) / bottom).collect();
+    let variance = covariance.of_weighted_sum(&contrast);
+    let z = heavier_tails(confidence.z(), excess(release, &contrast, variance));
+    let fieller = bottom < CLOSE_TO_ZERO * bottom_deviation;
+    let (method, interval) = if fieller {
+        let ends = fieller_ends([top, bottom], [numerator, denominator], &covariance, z);
+        (Method::Fieller, ends)
+    } else {
+        (Method::Delta, Interval::around(value, z * variance.sqrt()))
+    };
+    let aggregators_variance = aggregators_variance(release, &contrast);
+    let standard_error = variance.sqrt();
+    Ok(Figure { value, standard_error, interval, method, aggregators_variance })
+}
+
+impl Figure {
+    /// The same figure of something that lies between `low` and `high`.
+    #[must_use]
+    pub fn clamp(self, low: f64, high: f64) -> Self {
+        Self { interval: self.interval.clamp(low, high), ..self }
+    }
+}
+
+fn check_weights(release: &NoisyCounts, weights: &[f64]) -> Result<(), EstimateError> {
+    let (given, needed) = (weights.len(), release.bins());
+    if given == needed {
+        Ok(())
+    } else {
+        Err(EstimateError::Length { what: "weights", given, needed })
+    }
+}
+
+pub(super) fn dot(values: &[f64], weights: &[f64]) -> f64 {
+    values.iter().zip(weights).map(|(value, weight)| value * weight).sum()
+}
+
+/// The variance that the aggregators' noise gives `Σ c_j π̂_j`.
+fn aggregators_variance(release: &NoisyCounts, weights: &[f64]) -> f64 {
+    let noise = release.noise().variance();
+    count_weights(release, weights).map(|weight| weight * weight * noise).sum()
+}
+
+/// The excess kurtosis of `Σ c_j π̂_j`, as far as the aggregators' noise makes it.
+fn excess(release: &NoisyCounts, weights: &[f64], variance: f64) -> f64 {
+    let noise = release.noise().fourth_cumulant();
+    if noise == 0.0 || variance <= 0.0 {
+        return 0.0;
+    }
+    let fourth: f64 = count_weights(release, weights).map(|weight| weight.powi(4) * noise).sum();
+    fourth / (variance * variance)
+}
+
+/// What weights of rates are as weights of counts: `c_j/(n s_j)`.
+fn count_weights<'a>(
+    release: &'a NoisyCounts,
+    weights: &'a [f64],
+) -> impl Iterator<Item = f64> + 'a {
+    let bins = release.bins_with_responses().zip(weights);
+    bins.map(|((_, _, response), weight)| weight / (release.n() * response.contrast()))
+}
+
+/// The R with `(N - R·D)² = z² Var(N - R·D)`. Without limit where `D² <= z² Var(D)`.
+fn fieller_ends(
+    [top, bottom]: [f64; 2],
+    [numerator, denominator]: [&[f64]; 2],
+    covariance: &Symmetric,
+    z: f64,
+) -> Interval {
+    let z2 = z * z;
+    let a = bottom * bottom - z2 * covariance.of_weighted_sum(denominator);
+    let b = top * bottom - z2 * covariance.of_weighted_sums(numerator, denominator);
+    let c = top * top - z2 * covariance.of_weighted_sum(numerator);
+    if a <= 0.0 {
+        return Interval { low: f64::NEG_INFINITY, high: f64::INFINITY };
+    }
+    let root = (b * b - a * c).max(0.0).sqrt();
+    Interval { low: (b - root) / a, high: (b + root) / a }
+}
+
+fn too_few(release: &NoisyCounts, share: f64, deviation: f64, z: f64) -> EstimateError {
+    // A share that seems to be none at all may be as large as its standard deviation.
+    let times = (CLOSE_TO_ZERO * deviation / share.max(deviation)).powi(2).max(1.0);
+    let devices = devices(release.n() * times);
+    EstimateError::TooFewAnswers { share, half_width: z * deviation, devices }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimate::{aggregator_noise::AggregatorNoise, noisy_counts::Channel};
+
+    /// Up, down and no answer.
+    fn thumbs(up: i64, down: i64, noise: AggregatorNoise) -> NoisyCounts {
+        let channel = Channel::kary(3, 0.05).unwrap();
+        NoisyCounts::new(vec![up, down, 3000 - up - down], 3000, channel, noise).unwrap()
+    }
+
+    fn share_of_up(release: &NoisyCounts) -> Result<Figure, EstimateError> {
+        let (up, answered) = ([1.0, 0.0, 0.0], [1.0, 1.0, 0.0]);
+        ratio(release, &up, &answered, Scope::Population, Confidence::USUAL)
+    }
+
+    #[test]
+    fn a_share_of_no_answers_is_refused_in_words() {
+        for (up, down) in [(150, 150), (140, 140), (170, 150)] {
+            let error = share_of_up(&thumbs(up, down, AggregatorNoise::None)).unwrap_err();
+            assert!(error.to_string().contains("cannot be told from 0"), "{error}");
+        }
+        let weights = ratio(
+            &thumbs(1000, 1000, AggregatorNoise::None),
+            &[1.0],
+            &[1.0; 3],
+            Scope::Cohort,
+            Confidence::USUAL,
+        );
+        assert!(matches!(weights, Err(EstimateError::Length { given: 1, needed: 3, .. })));
+    }
+
+    #[test]
+    fn few_answers_get_fiellers_interval_and_many_get_the_delta_methods() {
+        let few = share_of_up(&thumbs(190, 150, AggregatorNoise::None)).unwrap();
+        assert_eq!(few.method, Method::Fieller);
+        assert!(few.interval.contains(few.value));
+        // Not symmetric: the denominator may be much smaller.
+        let Interval { low, high } = few.interval;
+        assert!((few.value - low - (high - few.value)).abs() > 0.01, "{few:?}");
+        let many = share_of_up(&thumbs(1500, 1000, AggregatorNoise::None)).unwrap();
+        assert_eq!(many.method, Method::Delta);
+    }
+
+    #[test]
+    fn fieller_and_delta_agree_far_from_zero() {
+        let release = thumbs(1500, 1000, AggregatorNoise::None);
+        let delta = share_of_up(&release).unwrap();
+        let covariance = covariance::of_rates(&release, Scope::Population).unwrap();
+        let rates = release.rates();
+        let weights = [&[1.0, 0.0, 0.0][..], &[1.0, 1.0, 0.0][..]];
+        let fieller =
+            fieller_ends([rates[0], rates[0] + rates[1]], weights, &covariance, 1.959_964);
+        assert!((fieller.low - delta.interval.low).abs() < 1e-4);
+        assert!((fieller.high - delta.interval.high).abs() < 1e-4);
+    }
+
+    #[test]
+    fn aggregator_noise_widens() {
+        let quiet = share_of_up(&thumbs(1500, 1000, AggregatorNoise::None)).unwrap();
+        let [gaussian, laplace] = [
+            AggregatorNoise::Gaussian { variance: 400.0 },
+            AggregatorNoise::Laplace { variance: 400.0 },
+        ]
+        .map(|noise| share_of_up(&thumbs(1500, 1000, noise)).unwrap());
+        assert!(quiet.standard_error < gaussian.standard_error);
+        assert!(gaussian.interval.half_width() < laplace.interval.half_width());
+        let added = gaussian.standard_error.powi(2) - quiet.standard_error.powi(2);
+        assert!((added / gaussian.aggregators_variance - 1.0).abs() < 1e-9);
+    }
+}
