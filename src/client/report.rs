@@ -19,7 +19,8 @@ use crate::{
         },
     },
     privacy::{
-        randomizer::{KaryRandomizer, Randomized, RandomizerError},
+        guarantee::Mechanism,
+        randomizer::{Randomized, RandomizedBits, RandomizerError},
         rng::DeviceRng,
     },
     program::{
@@ -40,7 +41,7 @@ pub struct Reporter {
     aad: AadPrefix,
     precision: crate::dap::time::TimePrecision,
     encoding: Encoding,
-    randomizer: KaryRandomizer,
+    mechanism: Mechanism,
 }
 
 /// A report that could not be made.
@@ -75,8 +76,24 @@ pub enum ReportError {
 /// not read them ([`Reporter::reseal`]) is the *same randomized answer* sealed afresh.
 #[derive(Debug)]
 pub struct Prepared {
-    randomized: Randomized,
+    randomized: Noisy,
     report: SealedReport,
+}
+
+/// What is left of an answer after randomization.
+#[derive(Debug)]
+enum Noisy {
+    Bin(Randomized),
+    Bits(RandomizedBits),
+}
+
+impl Noisy {
+    fn measurement(&self) -> Measurement {
+        match self {
+            Self::Bin(randomized) => Measurement::Bin(randomized.bin().index()),
+            Self::Bits(randomized) => Measurement::Bits(randomized.bits().to_vec()),
+        }
+    }
 }
 
 /// A report as it is sent: bytes that nobody but the two aggregators can read.
@@ -116,7 +133,7 @@ impl Reporter {
             aad: InputShareAad::prefix(&task.task_id, &task.configuration),
             precision: task.configuration.time_precision,
             encoding: task.encoding().clone(),
-            randomizer: task.randomizer().clone(),
+            mechanism: task.randomizer().mechanism.clone(),
         })
     }
 
@@ -127,6 +144,10 @@ impl Reporter {
 
     /// Randomizes, shards and seals an answer that was given at `now` (seconds since the Epoch;
     /// the report says only in which window).
+    ///
+    /// A report of randomized bits has more of them on than its proof allows once in 10^9 times and
+    /// is then refused ([`ReportError::Shard`]). The answer is spent: to randomize it again would
+    /// tell more of it.
     pub fn prepare(
         &self,
         answer: &Answer,
@@ -138,7 +159,11 @@ impl Reporter {
             Encoded::One(bin) => bin,
             Encoded::OneOf(bins) => bins[rng.coin()],
         };
-        let randomized = self.randomizer.randomize(bin, rng)?;
+        let randomized = match &self.mechanism {
+            Mechanism::Krr(randomizer) => Noisy::Bin(randomizer.randomize(bin, rng)?),
+            Mechanism::Bits(randomizer) => Noisy::Bits(randomizer.randomize_one_hot(bin, rng)?),
+            Mechanism::Signals(_) => return Err(EncodingError::Kind.into()),
+        };
         let time = self.precision.time_at(now);
         let report = self.seal(&randomized, time, configs)?;
         Ok(Prepared { randomized, report })
@@ -157,13 +182,12 @@ impl Reporter {
 
     fn seal(
         &self,
-        randomized: &Randomized,
+        randomized: &Noisy,
         time: Time,
         configs: &HpkeConfigs,
     ) -> Result<SealedReport, ReportError> {
         let id = ReportId::random()?;
-        let measurement = Measurement::Bin(randomized.bin().index());
-        let sharded = self.vdaf.shard(&self.vdaf_context, &measurement, &id)?;
+        let sharded = self.vdaf.shard(&self.vdaf_context, &randomized.measurement(), &id)?;
         let metadata = ReportMetadata {
             report_id: id,
             time,

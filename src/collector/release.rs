@@ -2,15 +2,18 @@
 
 use crate::{
     dap::{time::Interval, vdaf::unshard::AggregateResult},
-    estimate::{Estimate, EstimateError, estimate},
+    estimate::{
+        Estimate, EstimateError,
+        aggregator_noise::AggregatorNoise,
+        confidence::Confidence,
+        estimates,
+        noisy_counts::{Channel, NoisyCounts},
+    },
     privacy::units::Guarantee,
     program::compile::CompiledTask,
 };
 use serde::Serialize;
 use thiserror::Error;
-
-/// The confidence of all intervals.
-pub const CONFIDENCE: f64 = 0.95;
 
 /// The figures of one task and one batch.
 #[derive(Clone, Debug)]
@@ -33,7 +36,7 @@ pub struct Figure {
     /// The answer.
     pub label: String,
     /// Noisy reports in this bin: what the aggregators' sum says before debiasing.
-    pub reported: u64,
+    pub reported: i64,
     /// What that says of the devices in the batch and of the population.
     #[serde(flatten)]
     pub estimate: Estimate,
@@ -67,21 +70,23 @@ impl Release {
         interval: Interval,
     ) -> Result<Self, ReleaseError> {
         let labels = task.labels();
-        let counts = match aggregate {
-            AggregateResult::Vector(counts) if counts.len() == labels.len() => counts,
-            AggregateResult::Vector(counts) => {
-                return Err(ReleaseError::Shape { found: counts.len(), bins: labels.len() });
-            }
-            AggregateResult::Integer(_) => {
-                return Err(ReleaseError::Shape { found: 1, bins: labels.len() });
-            }
+        let found = match aggregate {
+            AggregateResult::Vector(counts) => counts.len(),
+            AggregateResult::Integer(_) => 1,
         };
-        let count = |(bin, count): (usize, &u128)| {
-            u64::try_from(*count).map_err(|_| ReleaseError::Count(bin))
+        if found != labels.len() {
+            return Err(ReleaseError::Shape { found, bins: labels.len() });
+        }
+        let count = |(bin, count): (usize, i128)| {
+            i64::try_from(count).map_err(|_| ReleaseError::Count(bin))
         };
-        let counts: Vec<u64> = counts.iter().enumerate().map(count).collect::<Result<_, _>>()?;
+        let counts = aggregate.signed().into_iter().enumerate().map(count);
+        let counts = counts.collect::<Result<Vec<_>, _>>()?;
         let window = task.configuration.time_precision;
-        let estimates = estimate(task.randomizer(), &counts, CONFIDENCE)?;
+        let channel = Channel::of_mechanism(&task.randomizer().mechanism)?;
+        let noise = AggregatorNoise::of_both(task.noise());
+        let noisy = NoisyCounts::new(counts.clone(), reports, channel, noise)?;
+        let estimates = estimates(&noisy, Confidence::USUAL);
         let bins = labels.into_iter().zip(counts).zip(estimates);
         Ok(Self {
             name: task.name.clone(),

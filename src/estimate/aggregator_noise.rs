@@ -1,6 +1,7 @@
 //! What the two aggregators may add to every count.
 
 use super::error::{EstimateError, within};
+use crate::privacy::noise;
 use serde::Serialize;
 
 /// Noise of mean 0 that leader and helper add to each count, each by itself and alike.
@@ -26,6 +27,16 @@ pub enum AggregatorNoise {
 const MOST: f64 = 1e18;
 
 impl AggregatorNoise {
+    /// That of two aggregators that each add the same.
+    pub fn of_both(each: Option<noise::AggregatorNoise>) -> Self {
+        let Some(each) = each else { return Self::None };
+        let variance = 2.0 * each.variance();
+        match each {
+            noise::AggregatorNoise::DiscreteLaplace { .. } => Self::Laplace { variance },
+            noise::AggregatorNoise::DiscreteGaussian { .. } => Self::Gaussian { variance },
+        }
+    }
+
     /// The variance in each count.
     pub fn variance(self) -> f64 {
         match self {

@@ -7,7 +7,10 @@ use super::{
     number::{Real, whole},
     simplex,
 };
-use crate::privacy::randomizer::KaryRandomizer;
+use crate::privacy::{
+    guarantee::Mechanism,
+    randomizer::{BitRandomizer, KaryRandomizer},
+};
 
 /// How a device's answer becomes its report.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +44,19 @@ impl Channel {
     /// That of a k-ary randomizer, from its exact integers.
     pub fn of(randomizer: &KaryRandomizer) -> Self {
         Self::Kary { bins: randomizer.bins() as usize, response: Response::of(randomizer) }
+    }
+
+    /// That of any randomizer, from its exact integers.
+    pub fn of_mechanism(mechanism: &Mechanism) -> Result<Self, EstimateError> {
+        let bits = |randomizer: &BitRandomizer, answers| {
+            let response = Response::flipped(randomizer.flip_probability())?;
+            Ok(Self::Bits { responses: vec![response; randomizer.bits() as usize], answers })
+        };
+        match mechanism {
+            Mechanism::Krr(randomizer) => Ok(Self::of(randomizer)),
+            Mechanism::Bits(randomizer) => bits(randomizer, Answers::OneHot),
+            Mechanism::Signals(randomizer) => bits(randomizer, Answers::Free),
+        }
     }
 
     /// K-ary randomized response by its probability of each lie, at least 0 and below `1/bins`.

@@ -18,32 +18,28 @@ pub mod randomizer;
 pub mod rng;
 pub mod units;
 
-use guarantee::{Mechanism, Release};
-use randomizer::KaryRandomizer;
+use guarantee::{GuaranteeError, LEAST_REPORTS, Mechanism, Release};
+use noise::AggregatorNoise;
 use units::{Delta, Guarantee, Share, TrustModel};
 
-/// What k-ary randomized response guarantees for one report in one batch, per trust model.
+/// What a task's randomizer and its aggregators' noise guarantee for one report in one batch, per
+/// trust model.
 ///
-/// `reserve` is the share of the smallest batch that is taken to be dishonest or missing: the
-/// amplified guarantee counts on the others only. Where nothing is amplified (too few honest
-/// reports, or δ = 0) the randomizer's own bound is what there is.
+/// `reserve` is the share of the smallest batch that is taken to be dishonest or missing: what
+/// aggregation adds counts on the others only. Where those are too few to hide among, the
+/// randomizer's own bound is what there is.
 pub fn guarantees(
-    randomizer: &KaryRandomizer,
+    mechanism: &Mechanism,
+    noise: Option<AggregatorNoise>,
     min_batch_size: u64,
     reserve: Share,
     delta: Delta,
-) -> Vec<Guarantee> {
-    let release = Release {
-        mechanism: Mechanism::Krr(randomizer.clone()),
-        noise: None,
-        honest: reserve.honest_of(min_batch_size),
-    };
-    let local = |trust| Guarantee {
-        trust,
-        epsilon: randomizer.epsilon(),
-        delta: Delta::ZERO,
-        theorem: guarantee::THEOREM_KARY,
-    };
-    let models = [TrustModel::Oc, TrustModel::Oaoc, TrustModel::Oamc];
-    release.guarantees(delta).unwrap_or_else(|_| models.map(local).to_vec())
+) -> Result<Vec<Guarantee>, GuaranteeError> {
+    let honest = reserve.honest_of(min_batch_size);
+    if honest < LEAST_REPORTS {
+        let models = [TrustModel::Oc, TrustModel::Oaoc, TrustModel::Oamc];
+        return Ok(models.map(|trust| mechanism.local_guarantee(trust)).to_vec());
+    }
+    let noise = noise.map(Into::into);
+    Release { mechanism: mechanism.clone(), noise, honest }.guarantees(delta)
 }

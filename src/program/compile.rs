@@ -6,6 +6,7 @@ use super::{
     encoding::Encoding,
     manifest::Manifest,
     metric::Metric,
+    randomizer::{self, Chosen},
 };
 use crate::{
     dap::{
@@ -14,7 +15,8 @@ use crate::{
     },
     privacy::{
         self,
-        randomizer::KaryRandomizer,
+        guarantee::{GuaranteeError, Mechanism},
+        noise::AggregatorNoise,
         units::{Guarantee, TrustModel},
     },
 };
@@ -37,7 +39,8 @@ pub struct CompiledTask {
     /// SHA-256 of the configuration.
     pub task_id: TaskId,
     encoding: Encoding,
-    randomizer: KaryRandomizer,
+    randomizer: Chosen,
+    noise: Option<AggregatorNoise>,
     guarantees: Vec<Guarantee>,
 }
 
@@ -52,9 +55,14 @@ impl CompiledTask {
         self.encoding.labels()
     }
 
-    /// What randomizes bins.
-    pub fn randomizer(&self) -> &KaryRandomizer {
+    /// What randomizes answers, and why it is this.
+    pub fn randomizer(&self) -> &Chosen {
         &self.randomizer
+    }
+
+    /// What each aggregator adds to each count.
+    pub fn noise(&self) -> Option<AggregatorNoise> {
+        self.noise
     }
 
     /// What one report in one batch guarantees, per trust model.
@@ -73,6 +81,8 @@ pub(super) enum CompileError {
     ManyBins { bins: u32, most: u32 },
     #[error(transparent)]
     Randomizer(#[from] privacy::randomizer::RandomizerError),
+    #[error(transparent)]
+    Unbounded(#[from] GuaranteeError),
     #[error(
         "epsilon0 = {epsilon0} in batches of {min_batch_size} gives epsilon = {certified:.3} at \
          delta = {delta}, above the {declared} that the program declares; {cure}"
@@ -104,11 +114,13 @@ pub(super) fn compile(
         return Err(CompileError::ManyBins { bins, most: MANY_BINS });
     }
     let epsilon0 = metric.epsilon0.unwrap_or(program.privacy.epsilon0);
-    let randomizer = KaryRandomizer::new(bins, epsilon0)?;
-    let guarantees = certify(program, &randomizer)?;
+    let randomizer = randomizer::choose(bins, epsilon0, metric.randomizer)?;
+    let vdaf = randomizer::vdaf(&randomizer.mechanism)?;
+    let guarantees = certify(program, &randomizer.mechanism)?;
     let task = |public: Vec<(String, String)>| {
-        let manifest = Manifest::new(program, metric, &public, &encoding, &randomizer, &guarantees);
-        let configuration = configuration(program, &manifest, bins)?;
+        let mechanism = &randomizer.mechanism;
+        let manifest = Manifest::new(program, metric, &public, &encoding, mechanism, &guarantees);
+        let configuration = configuration(program, &manifest, vdaf)?;
         Ok(CompiledTask {
             name: task_name(&metric.name, &public),
             metric: metric.clone(),
@@ -118,6 +130,7 @@ pub(super) fn compile(
             public,
             encoding: encoding.clone(),
             randomizer: randomizer.clone(),
+            noise: program.privacy.aggregator_noise,
             guarantees: guarantees.clone(),
         })
     };
@@ -125,17 +138,18 @@ pub(super) fn compile(
 }
 
 /// The guarantees of the smallest batch, if they meet what the program declares.
-fn certify(program: &Program, randomizer: &KaryRandomizer) -> Result<Vec<Guarantee>, CompileError> {
+fn certify(program: &Program, mechanism: &Mechanism) -> Result<Vec<Guarantee>, CompileError> {
     let privacy = program.privacy;
     let at = |min_batch_size| {
-        privacy::guarantees(randomizer, min_batch_size, privacy.reserve, privacy.delta)
+        let noise = privacy.aggregator_noise;
+        privacy::guarantees(mechanism, noise, min_batch_size, privacy.reserve, privacy.delta)
     };
-    let guarantees = at(program.min_batch_size);
+    let guarantees = at(program.min_batch_size)?;
     let certified = amplified(&guarantees);
     if certified <= privacy.epsilon.get() {
         return Ok(guarantees);
     }
-    let enough = |size: &u64| amplified(&at(*size)) <= privacy.epsilon.get();
+    let enough = |size: &u64| at(*size).is_ok_and(|at| amplified(&at) <= privacy.epsilon.get());
     let doubled = (1..40).map(|i| program.min_batch_size.saturating_mul(1 << i));
     let cure = match doubled.take_while(|size| *size <= LARGEST_TRIED).find(enough) {
         Some(high) => {
@@ -145,7 +159,7 @@ fn certify(program: &Program, randomizer: &KaryRandomizer) -> Result<Vec<Guarant
         None => "use a smaller epsilon0, or a larger privacy.epsilon".to_owned(),
     };
     Err(CompileError::Guarantee {
-        epsilon0: randomizer.epsilon().get(),
+        epsilon0: mechanism.local_epsilon().get(),
         min_batch_size: program.min_batch_size,
         certified,
         delta: privacy.delta.get(),
@@ -174,7 +188,7 @@ fn bisect(mut low: u64, mut high: u64, holds: impl Fn(u64) -> bool) -> u64 {
 fn configuration(
     program: &Program,
     manifest: &Manifest,
-    bins: u32,
+    vdaf: VdafConfig,
 ) -> Result<TaskConfiguration, CompileError> {
     let task_info = [TASK_INFO_TAG, &manifest.digest()].concat();
     Ok(TaskConfiguration {
@@ -184,14 +198,9 @@ fn configuration(
         time_precision: program.window,
         min_batch_size: program.min_batch_size,
         batch_mode: program.batch_mode,
-        vdaf: VdafConfig::Prio3Histogram { length: bins, chunk_length: chunk_length(bins) },
+        vdaf,
         task_interval: program.interval,
     })
-}
-
-/// The proof is smallest when chunks are about the square root of the length (VDAF §7.4.3.1).
-fn chunk_length(bins: u32) -> u32 {
-    bins.isqrt().max(1)
 }
 
 fn combinations(dimensions: &[Dimension]) -> Vec<Vec<(String, String)>> {

@@ -246,6 +246,7 @@ mod tests {
             dimensions: dimensions.collect(),
             epsilon0: None,
             allow_many_bins: false,
+            randomizer: None,
         }
     }
 

@@ -94,6 +94,7 @@ pub(super) struct MetricTable {
     pub(super) levels: Option<At<Vec<At<String>>>>,
     pub(super) candidates: Option<At<Vec<At<String>>>>,
     pub(super) allow_many_bins: Option<At<bool>>,
+    pub(super) randomizer: Option<At<String>>,
 }
 
 impl File {

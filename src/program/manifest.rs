@@ -8,8 +8,8 @@ use super::{Program, encoding::Encoding, metric::Metric};
 use crate::{
     dap::codec::Encode,
     privacy::{
+        guarantee::Mechanism,
         noise::AggregatorNoise,
-        randomizer::KaryRandomizer,
         units::{Guarantee, TrustModel},
     },
 };
@@ -45,9 +45,24 @@ pub struct Manifest {
 struct Randomizer {
     name: &'static str,
     bins: u32,
-    /// The weight of each lie out of 2^64, in decimal; as a string, since JSON's readers lose
-    /// such integers.
+    /// The weight of each lie, or of each bit's flip, out of 2^64, in decimal; as a string, since
+    /// JSON's readers lose such integers.
     lie_weight: String,
+}
+
+impl From<&Mechanism> for Randomizer {
+    fn from(mechanism: &Mechanism) -> Self {
+        let (name, lie_weight) = match mechanism {
+            Mechanism::Krr(randomizer) => ("k-ary randomized response", randomizer.lie_weight()),
+            Mechanism::Bits(randomizer) => {
+                ("bitwise randomized response on one choice", randomizer.flip_weight())
+            }
+            Mechanism::Signals(randomizer) => {
+                ("bitwise randomized response on signals", randomizer.flip_weight())
+            }
+        };
+        Self { name, bins: mechanism.bins(), lie_weight: lie_weight.to_string() }
+    }
 }
 
 /// In whole thousandths of a count, which are the same integer everywhere.
@@ -87,7 +102,7 @@ impl Manifest {
         metric: &Metric,
         public: &[(String, String)],
         encoding: &Encoding,
-        randomizer: &KaryRandomizer,
+        mechanism: &Mechanism,
         guarantees: &[Guarantee],
     ) -> Self {
         let claim = |guarantee: &Guarantee| Claim {
@@ -106,11 +121,7 @@ impl Manifest {
             public: public.to_vec(),
             encoding: encoding.name(),
             bins: encoding.labels(),
-            randomizer: Randomizer {
-                name: "k-ary randomized response",
-                bins: randomizer.bins(),
-                lie_weight: randomizer.lie_weight().to_string(),
-            },
+            randomizer: mechanism.into(),
             aggregator_noise: program.privacy.aggregator_noise.map(Noise::from),
             min_batch_size: program.min_batch_size,
             reserve: program.privacy.reserve.get(),

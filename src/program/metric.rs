@@ -5,7 +5,7 @@ use super::{
     dimension::Dimension,
     file::{At, MetricTable, Source, identifier, labels},
 };
-use crate::privacy::units::Epsilon;
+use crate::privacy::{guarantee::MechanismKind, units::Epsilon};
 
 /// A metric with the dimensions it is broken down by.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Metric {
     pub epsilon0: Option<Epsilon>,
     /// Whether more bins are fine than one histogram carries well.
     pub allow_many_bins: bool,
+    /// The randomizer, if the program does not leave the choice to us.
+    pub randomizer: Option<MechanismKind>,
 }
 
 /// The kinds of metric.
@@ -67,7 +69,19 @@ impl Metric {
             dimensions: breakdown(source, table, dimensions)?,
             epsilon0: epsilon0.transpose()?,
             allow_many_bins: table.allow_many_bins.as_ref().is_some_and(|allow| *allow.get_ref()),
+            randomizer: table.randomizer.as_ref().map(|r| randomizer(source, r)).transpose()?,
         })
+    }
+}
+
+fn randomizer(source: Source<'_>, text: &At<String>) -> Result<MechanismKind, ProgramError> {
+    match text.get_ref().as_str() {
+        "krr" => Ok(MechanismKind::Krr),
+        "bits" => Ok(MechanismKind::Bits),
+        _ => {
+            Err(source
+                .error(text, "must be \"krr\" or \"bits\"; without it the better one is taken"))
+        }
     }
 }
 

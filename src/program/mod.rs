@@ -14,6 +14,7 @@ mod file;
 pub mod manifest;
 pub mod metric;
 mod moment;
+pub mod randomizer;
 
 pub use moment::{format_moment, parse_moment};
 

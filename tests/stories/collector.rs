@@ -18,7 +18,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Two metrics in windows of an hour.
+/// Two metrics in windows of an hour, each with its own randomizer.
 const METRICS: &str = r#"
 window = "1 hour"
 grace = "1 minute"
@@ -34,6 +34,7 @@ question = "Did this help?"
 [metrics.second]
 kind = "thumbs"
 question = "And this?"
+randomizer = "bits"
 "#;
 
 /// Everything that a program's parties have, by the program's own tools.

@@ -14,6 +14,7 @@ pub use inverse::{LARGEST_BATCH, largest_epsilon0, smallest_batch};
 use super::{
     amplification::{bits, blanket},
     composition::{CompositionError, PrivacyLoss, discrete_gaussian, discrete_laplace_epsilon},
+    noise,
     randomizer::{BitRandomizer, Changed, KaryRandomizer, RandomizerError},
     units::{Delta, Epsilon, Guarantee, TrustModel},
 };
@@ -139,6 +140,16 @@ impl Mechanism {
         }
     }
 
+    /// What the randomizer guarantees by itself, whoever is honest beside the device.
+    pub fn local_guarantee(&self, trust: TrustModel) -> Guarantee {
+        Guarantee {
+            trust,
+            epsilon: self.local_epsilon(),
+            delta: Delta::ZERO,
+            theorem: self.local_theorem(),
+        }
+    }
+
     fn local_theorem(&self) -> &'static str {
         match self {
             Self::Krr(_) => THEOREM_KARY,
@@ -185,6 +196,19 @@ pub enum AggregatorNoise {
         /// In counts, at least 0.05.
         sigma: f64,
     },
+}
+
+impl From<noise::AggregatorNoise> for AggregatorNoise {
+    fn from(noise: noise::AggregatorNoise) -> Self {
+        match noise {
+            noise::AggregatorNoise::DiscreteLaplace { scale } => {
+                Self::DiscreteLaplace { scale: scale.counts() }
+            }
+            noise::AggregatorNoise::DiscreteGaussian { sigma } => {
+                Self::DiscreteGaussian { sigma: sigma.counts() }
+            }
+        }
+    }
 }
 
 impl AggregatorNoise {
@@ -244,7 +268,7 @@ impl Release {
         };
         let oaoc = self.with_noise(TrustModel::Oaoc, delta, None)?;
         let oamc = self.with_noise(TrustModel::Oamc, delta, Some(amplified))?;
-        Ok(vec![self.local(TrustModel::Oc), oaoc, oamc])
+        Ok(vec![self.mechanism.local_guarantee(TrustModel::Oc), oaoc, oamc])
     }
 
     /// An upper bound on the loss under a trust model, to be composed with others' and read at δ
@@ -273,15 +297,6 @@ impl Release {
         Ok(best)
     }
 
-    fn local(&self, trust: TrustModel) -> Guarantee {
-        Guarantee {
-            trust,
-            epsilon: self.mechanism.local_epsilon(),
-            delta: Delta::ZERO,
-            theorem: self.mechanism.local_theorem(),
-        }
-    }
-
     /// The best of the randomizer alone, of what is given and of aggregator noise.
     fn with_noise(
         &self,
@@ -298,7 +313,7 @@ impl Release {
         let better = |best: Guarantee, next: Guarantee| {
             if next.epsilon < best.epsilon { next } else { best }
         };
-        Ok(all.fold(self.local(trust), better))
+        Ok(all.fold(self.mechanism.local_guarantee(trust), better))
     }
 }
 
