@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    Outcome::{Nothing, Preferred, Tie},
+    *,
+};
 use crate::estimate::{
     aggregator_noise::AggregatorNoise,
     compare::Verdict,
@@ -116,7 +119,6 @@ fn ballots_that_make_no_sense_are_refused() {
         counts[0] = 10;
         NoisyCounts::new(counts, 10, channel, NONE).unwrap()
     };
-    use Outcome::{Nothing, Preferred, Tie};
     for outcomes in [
         vec![Preferred(0, 1), Nothing],
         vec![Preferred(0, 0), Preferred(0, 1)],
