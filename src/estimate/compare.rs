@@ -378,6 +378,17 @@ mod tests {
         assert!(Arm::new("A", &figure(0.1, 0.1), 0).is_err());
     }
 
+    #[test]
+    fn machines_get_numbers_first_and_the_verdict_as_a_word() {
+        let (a, b) = (arm("A", 0.51, 0.01), arm("B", 0.50, 0.01));
+        let comparison = &compare(&[(&a, &b)], QUESTION).unwrap()[0];
+        let json = serde_json::to_value(comparison).unwrap();
+        assert!((json["difference"].as_f64().unwrap() - 0.01).abs() < 1e-12);
+        assert!(json["low"].as_f64().unwrap() < 0.0 && json["high"].as_f64().unwrap() > 0.0);
+        assert_eq!(json["verdict"], "cannot-tell");
+        assert_eq!(json["devices_of"], "per-arm");
+    }
+
     proptest! {
         #[test]
         fn verdict_and_interval_never_contradict(

@@ -77,8 +77,8 @@ pub struct Strength {
     pub preferred: f64,
 }
 
-/// The most candidates of one metric; no histogram carries the pairs of more.
-const MOST_CANDIDATES: usize = 100;
+/// The most candidates of one metric.
+const MOST_CANDIDATES: f64 = 100.0;
 
 /// The most bins of all ballots; a fit takes the cube of them.
 const MOST_BINS: f64 = 1000.0;
@@ -180,10 +180,8 @@ pub fn strengths(
 
 fn check_candidates(candidates: &[String], ballots: &[Ballot]) -> Result<(), EstimateError> {
     let number = at_least(2, "candidates", candidates.len())?;
-    if number > MOST_CANDIDATES {
-        let (given, needed) = (number, MOST_CANDIDATES);
-        return Err(EstimateError::Length { what: "candidates", given, needed });
-    }
+    let why = "no histogram carries the pairs of more than 100 candidates";
+    within("candidates", number.real(), 2.0, MOST_CANDIDATES, why)?;
     let pairs = ballots.iter().flat_map(|ballot| &ballot.outcomes).filter_map(|o| o.pair());
     let bins = ballots.iter().map(|ballot| ballot.outcomes.len()).sum::<usize>().real();
     within("bins", bins, 2.0, MOST_BINS, "more bins in all ballots take too long to fit")?;

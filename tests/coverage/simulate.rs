@@ -69,7 +69,7 @@ impl Simulator {
         mode
     }
 
-    fn binomial_mass(&self, n: u64, p: f64, x: u64) -> f64 {
+    pub fn binomial_mass(&self, n: u64, p: f64, x: u64) -> f64 {
         let ln = |i: u64| self.ln_factorial[i as usize];
         (ln(n) - ln(x) - ln(n - x) + x as f64 * p.ln() + (n - x) as f64 * (1.0 - p).ln()).exp()
     }
