@@ -12,6 +12,7 @@ use super::{
     compare::Unit,
     confidence::Confidence,
     error::{EstimateError, at_least, within},
+    figure::Figure,
     interval::Interval,
     normal,
     number::Real,
@@ -38,6 +39,11 @@ impl Window {
         let why = "a window's figure is uncertain, and its standard error finite";
         let error = within("standard_error", standard_error, 1e-100, 1e100, why)?;
         Ok(Self { label: label.into(), value, variance: error * error })
+    }
+
+    /// That of a figure.
+    pub fn of(label: impl Into<String>, figure: &Figure) -> Result<Self, EstimateError> {
+        Self::new(label, figure.value, figure.standard_error)
     }
 }
 

@@ -147,7 +147,7 @@ pub(super) struct Difference {
     pub(super) first: String,
     pub(super) second: String,
     /// First minus second.
-    pub(super) difference: f64,
+    pub(super) value: f64,
     /// Its variance.
     pub(super) variance: f64,
     /// How the variance falls with more devices.
@@ -192,7 +192,7 @@ impl Difference {
         Self {
             first: first.label.clone(),
             second: second.label.clone(),
-            difference: first.value - second.value,
+            value: first.value - second.value,
             variance: first.variance + second.variance,
             law: first.law.plus(&second.law),
             of: Devices::PerArm,
@@ -202,13 +202,13 @@ impl Difference {
     fn compared(self, question: Question, comparisons: usize) -> Result<Comparison, EstimateError> {
         let Question { test, worth, unit } = question;
         let standard_error = self.variance.sqrt();
-        let z = if self.difference == 0.0 { 0.0 } else { self.difference / standard_error };
+        let z = if self.value == 0.0 { 0.0 } else { self.value / standard_error };
         let p = normal::two_sided_tail(z);
         let corrected = Test { confidence: test.confidence.each_of(comparisons), ..test };
         Ok(Comparison {
-            difference: self.difference,
+            difference: self.value,
             standard_error,
-            interval: Interval::around(self.difference, 0.0),
+            interval: Interval::around(self.value, 0.0),
             z,
             p,
             adjusted_p: p,
@@ -376,6 +376,17 @@ mod tests {
         assert!(Arm::new("A", &figure(f64::NAN, 0.1), 3000).is_err());
         assert!(Arm::new("A", &figure(0.1, f64::NAN), 3000).is_err());
         assert!(Arm::new("A", &figure(0.1, 0.1), 0).is_err());
+    }
+
+    #[test]
+    fn machines_get_numbers_first_and_the_verdict_as_a_word() {
+        let (a, b) = (arm("A", 0.51, 0.01), arm("B", 0.50, 0.01));
+        let comparison = &compare(&[(&a, &b)], QUESTION).unwrap()[0];
+        let json = serde_json::to_value(comparison).unwrap();
+        assert!((json["difference"].as_f64().unwrap() - 0.01).abs() < 1e-12);
+        assert!(json["low"].as_f64().unwrap() < 0.0 && json["high"].as_f64().unwrap() > 0.0);
+        assert_eq!(json["verdict"], "cannot-tell");
+        assert_eq!(json["devices_of"], "per-arm");
     }
 
     proptest! {

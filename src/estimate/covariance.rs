@@ -8,9 +8,11 @@
 //! Aggregator noise adds `σ²/(ns)²` to each variance.
 
 use super::{
-    error::EstimateError,
+    aggregator_noise::AggregatorNoise,
+    error::{EstimateError, within},
     interval::{CountNoise, Scope},
     noisy_counts::{Answers, Channel, NoisyCounts},
+    number::Real,
     symmetric::Symmetric,
 };
 
@@ -19,24 +21,49 @@ use super::{
 ///
 /// Fails for free signals of a population: their totals do not show how they go together.
 pub fn of_rates(release: &NoisyCounts, scope: Scope) -> Result<Symmetric, EstimateError> {
-    if !release.channel().is_exclusive() && scope == Scope::Population {
-        return Err(EstimateError::JointUnknown);
-    }
-    Ok(at_rates(release, &release.plausible_rates(), scope))
+    let batch = Batch { reports: release.n(), aggregators: release.noise(), scope };
+    expected(release.channel(), &release.plausible_rates(), batch)
 }
 
-/// The same if the true rates are these.
-pub(super) fn at_rates(release: &NoisyCounts, rates: &[f64], scope: Scope) -> Symmetric {
-    let n = release.n();
-    let mut covariance = Symmetric::zero(rates.len());
-    for (i, _, response) in release.bins_with_responses() {
-        let noise = CountNoise { response, reports: n, aggregators: release.noise(), scope };
+/// What the covariance of rates depends on besides the channel and the rates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Batch {
+    /// Reports n, above 0.
+    pub reports: f64,
+    /// The aggregators' noise in each count.
+    pub aggregators: AggregatorNoise,
+    /// Cohort or population.
+    pub scope: Scope,
+}
+
+/// The most bins whose covariance is worth its memory: 33 MB.
+const MOST_BINS: usize = 2048;
+
+/// The covariance that unbiased rates will have if the true rates are these, one for each bin.
+pub fn expected(
+    channel: &Channel,
+    rates: &[f64],
+    batch: Batch,
+) -> Result<Symmetric, EstimateError> {
+    let Batch { reports, aggregators, scope } = batch;
+    let (given, needed) = (rates.len(), channel.bins());
+    if given != needed {
+        return Err(EstimateError::Length { what: "rates", given, needed });
+    }
+    let why = "the covariance of more than 2048 bins does not fit in memory";
+    within("bins", given.real(), 1.0, MOST_BINS.real(), why)?;
+    if !channel.is_exclusive() && scope == Scope::Population {
+        return Err(EstimateError::JointUnknown);
+    }
+    let mut covariance = Symmetric::zero(given);
+    for (i, response) in (0..given).filter_map(|bin| Some((bin, channel.response(bin)?))) {
+        let noise = CountNoise { response, reports, aggregators, scope };
         covariance.add(i, i, noise.deviation_of_rate(rates[i]).powi(2));
-        for j in (0..rates.len()).filter(|j| *j != i) {
-            covariance.add(i, j, together(release.channel(), rates, [i, j], scope) / n);
+        for j in (0..given).filter(|j| *j != i) {
+            covariance.add(i, j, together(channel, rates, [i, j], scope) / reports);
         }
     }
-    covariance
+    Ok(covariance)
 }
 
 /// n times the covariance of the rates of two different bins.
@@ -62,7 +89,7 @@ fn together(channel: &Channel, rates: &[f64], [i, j]: [usize; 2], scope: Scope) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::{aggregator_noise::AggregatorNoise, debias::Response};
+    use crate::estimate::debias::Response;
 
     fn kary(variance: f64) -> NoisyCounts {
         let channel = Channel::kary(3, 0.05).unwrap();

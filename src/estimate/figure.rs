@@ -10,8 +10,8 @@
 use super::{
     confidence::Confidence,
     covariance,
-    error::EstimateError,
-    interval::{Interval, Scope, heavier_tails},
+    error::{EstimateError, within},
+    interval::{CountNoise, Interval, Scope, heavier_tails},
     noisy_counts::NoisyCounts,
     number::devices,
     symmetric::Symmetric,
@@ -40,6 +40,8 @@ pub struct Figure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
+    /// A rate: every one that the count does not contradict.
+    Score,
     /// A sum of rates: normal, about the unbiased estimate.
     Sum,
     /// A ratio by the delta method: the denominator is far from 0.
@@ -50,6 +52,29 @@ pub enum Method {
 
 /// Where the delta method ends.
 const CLOSE_TO_ZERO: f64 = 3.0;
+
+/// The rate of one bin, with the interval of [`interval`](super::interval); of any channel.
+pub fn rate(
+    release: &NoisyCounts,
+    bin: usize,
+    scope: Scope,
+    confidence: Confidence,
+) -> Result<Figure, EstimateError> {
+    let (what, why, last) = ("bin", "does not exist", release.bins() - 1);
+    let missing = EstimateError::Index { what, index: bin, why, last };
+    let (_, count, response) = release.bins_with_responses().nth(bin).ok_or(missing)?;
+    let aggregators = release.noise();
+    let noise = CountNoise { response, reports: release.n(), aggregators, scope };
+    let value = response.debias(count, release.n()) / release.n();
+    let slope = release.n() * response.contrast();
+    Ok(Figure {
+        value,
+        standard_error: noise.deviation_of_rate(value.clamp(0.0, 1.0)),
+        interval: noise.interval(count, confidence),
+        method: Method::Score,
+        aggregators_variance: aggregators.variance() / (slope * slope),
+    })
+}
 
 /// `Σ w_j π_j`, with one weight for each bin.
 pub fn weighted_sum(
@@ -112,13 +137,19 @@ impl Figure {
     }
 }
 
-fn check_weights(release: &NoisyCounts, weights: &[f64]) -> Result<(), EstimateError> {
+/// A weight beyond which sums are no longer exact enough.
+const MOST_WEIGHT: f64 = 1e9;
+
+/// One finite weight for each bin.
+pub(super) fn check_weights(release: &NoisyCounts, weights: &[f64]) -> Result<(), EstimateError> {
     let (given, needed) = (weights.len(), release.bins());
-    if given == needed {
-        Ok(())
-    } else {
-        Err(EstimateError::Length { what: "weights", given, needed })
+    if given != needed {
+        return Err(EstimateError::Length { what: "weights", given, needed });
     }
+    let why = "a weight is a number of at most 1e9 either way";
+    weights.iter().try_for_each(|weight| {
+        within("weight", *weight, -MOST_WEIGHT, MOST_WEIGHT, why).map(|_| ())
+    })
 }
 
 pub(super) fn dot(values: &[f64], weights: &[f64]) -> f64 {
@@ -205,6 +236,30 @@ mod tests {
             Confidence::USUAL,
         );
         assert!(matches!(weights, Err(EstimateError::Length { given: 1, needed: 3, .. })));
+    }
+
+    #[test]
+    fn weights_and_bins_that_are_none_are_refused() {
+        let release = thumbs(1000, 1000, AggregatorNoise::None);
+        for weight in [f64::NAN, f64::INFINITY, 1e10] {
+            let weights = [weight, 0.0, 0.0];
+            assert!(weighted_sum(&release, &weights, Scope::Cohort, Confidence::USUAL).is_err());
+        }
+        let error = rate(&release, 3, Scope::Cohort, Confidence::USUAL).unwrap_err();
+        assert!(error.to_string().contains("bin 3 does not exist"), "{error}");
+    }
+
+    #[test]
+    fn a_rate_is_the_sum_of_itself() {
+        let release = thumbs(1000, 1000, AggregatorNoise::Gaussian { variance: 100.0 });
+        for scope in [Scope::Cohort, Scope::Population] {
+            let one = rate(&release, 0, scope, Confidence::USUAL).unwrap();
+            let sum = weighted_sum(&release, &[1.0, 0.0, 0.0], scope, Confidence::USUAL).unwrap();
+            assert!((one.value - sum.value).abs() < 1e-12);
+            assert!((one.standard_error / sum.standard_error - 1.0).abs() < 1e-9);
+            assert!((one.aggregators_variance - sum.aggregators_variance).abs() < 1e-15);
+            assert!((one.interval.low - sum.interval.low).abs() < 1e-3);
+        }
     }
 
     #[test]

@@ -1,10 +1,22 @@
 //! What a release says: from noisy counts to figures with honest intervals.
 //!
-//! Everything here is post-processing and costs no privacy. [`noisy_counts`] is what comes in.
-//! [`debias`] undoes the randomizer on average; [`interval`] says how far off it may be. Two
-//! questions have two answers: how many of *these devices* gave an answer (the cohort), and what
-//! rate *people like them* would (the population), which adds the uncertainty of having asked only
-//! these.
+//! Everything here is post-processing and costs no privacy. In reading order:
+//!
+//! 1. [`noisy_counts`] is what comes in: counts, the number of reports, the channel that answers
+//!    became reports through, and [`aggregator_noise`].
+//! 2. [`debias`] undoes the randomizer on average; [`interval`] says how far off a rate may be.
+//!    Two questions have two answers: how many of *these devices* gave an answer (the cohort), and
+//!    what rate *people like them* would (the population), which adds the uncertainty of having
+//!    asked only these.
+//! 3. [`figure`] makes sums and ratios of rates, with their [`covariance`]; [`rating`] is the
+//!    usual ones. [`simplex`] tidies rates for charts.
+//! 4. [`compare`], [`preference`], [`disparity`] and [`change`] say what differs, and refuse in
+//!    words what the data does not support. [`planning`] says how many devices would do.
+//! 5. [`nonresponse`] and [`poisoning`] say how wrong it could still be: for those who did not
+//!    answer, and for those who lied.
+//!
+//! Intervals hold their truth 94 to 96 % of the time where they say 95: `tests/coverage` simulates
+//! releases and counts.
 
 pub mod aggregator_noise;
 pub mod change;

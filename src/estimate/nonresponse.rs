@@ -16,7 +16,7 @@ use super::{
     confidence::Confidence,
     covariance,
     error::{EstimateError, at_least},
-    figure::{Figure, Method, dot, weighted_sum},
+    figure::{Figure, Method, dot, ratio, weighted_sum},
     interval::{Interval, Scope},
     noisy_counts::NoisyCounts,
     symmetric::Symmetric,
@@ -126,7 +126,9 @@ impl Joint {
                 self.strength(a, covariance).total_cmp(&self.strength(b, covariance))
             });
             if groups.len() == 1 || self.strength(&groups[0], covariance) >= STRONG {
-                groups.iter_mut().for_each(|group| group.sort_unstable());
+                for group in &mut groups {
+                    group.sort_unstable();
+                }
                 groups.sort();
                 return groups;
             }
@@ -195,8 +197,7 @@ impl Joint {
         let yes = self.weights(group, |cell| matches!(cell, Cell::Yes(_)));
         let answers = self.weights(group, |cell| !matches!(cell, Cell::Silent(_)));
         let is_strong = self.strength(group, covariance) >= STRONG;
-        let ratio =
-            super::figure::ratio(&self.release, &yes, &answers, Scope::Population, confidence);
+        let ratio = ratio(&self.release, &yes, &answers, Scope::Population, confidence);
         ratio.ok().filter(|_| is_strong).map(|figure| figure.clamp(0.0, 1.0))
     }
 

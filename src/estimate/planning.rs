@@ -9,9 +9,12 @@
 use super::{
     aggregator_noise::AggregatorNoise,
     confidence::Confidence,
+    covariance::{self, Batch},
     debias::Response,
     error::{EstimateError, within},
+    figure::dot,
     interval::{CountNoise, Scope},
+    noisy_counts::Channel,
     normal,
     number::{Real, devices},
 };
@@ -65,6 +68,41 @@ impl VarianceLaw {
         let one = CountNoise { response, reports: 1.0, aggregators: AggregatorNoise::None, scope };
         let second = aggregators.variance() / (response.contrast() * response.contrast());
         Ok(Self { first: one.deviation_of_rate(rate).powi(2), second })
+    }
+
+    /// That of `Σ w_j π̂_j / Σ v_j π̂_j`, to first order, if the true rates of the bins are these:
+    /// of a mean, or of a share among those who answer.
+    pub fn of_ratio(
+        channel: &Channel,
+        aggregators: AggregatorNoise,
+        rates: &[f64],
+        numerator: &[f64],
+        denominator: &[f64],
+    ) -> Result<Self, EstimateError> {
+        for weights in [numerator, denominator] {
+            let (given, needed) = (weights.len(), channel.bins());
+            if given != needed {
+                return Err(EstimateError::Length { what: "weights", given, needed });
+            }
+        }
+        aggregators.check()?;
+        for rate in rates {
+            within("rate", *rate, 0.0, 1.0, "a rate is a share of devices, from 0 to 1")?;
+        }
+        let bottom = positive("denominator", dot(rates, denominator))?;
+        let value = dot(rates, numerator) / bottom;
+        let weights = numerator.iter().zip(denominator);
+        let contrast: Vec<f64> = weights.map(|(w, v)| (w - value * v) / bottom).collect();
+        let noise = AggregatorNoise::None;
+        let one = Batch { reports: 1.0, aggregators: noise, scope: Scope::Population };
+        let second = |(bin, weight): (usize, &f64)| {
+            let contrast = channel.response(bin)?.contrast();
+            Some(aggregators.variance() * (weight / contrast).powi(2))
+        };
+        Ok(Self {
+            first: covariance::expected(channel, rates, one)?.of_weighted_sum(&contrast),
+            second: contrast.iter().enumerate().filter_map(second).sum(),
+        })
     }
 
     /// The law that gave `variance` with `reports` devices, `aggregators_variance` of it by the
@@ -169,6 +207,34 @@ mod tests {
                 assert!(devices.abs_diff(published) <= 1, "{name} {difference}: {devices}");
                 assert!(law.detectable_difference(devices, Test::USUAL) <= difference);
                 assert!(law.detectable_difference(devices - 1, Test::USUAL) > difference);
+            }
+        }
+    }
+
+    /// PRIVACY.md §4: the price of silence, on the share of up among answers at 70 % up.
+    #[test]
+    fn published_design_effects_of_the_response_rate() {
+        for (epsilon, published) in [
+            (4.0, [1.11, 1.16, 1.33, 1.60, 2.14, 3.76, 6.47]),
+            (5.0, [1.04, 1.06, 1.12, 1.21, 1.40, 1.97, 2.93]),
+            (3.0, [1.32, 1.49, 1.98, 2.81, 4.46, 9.43, 17.7]),
+        ] {
+            let randomizer = KaryRandomizer::new(3, Epsilon::new(epsilon).unwrap()).unwrap();
+            let responses = [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
+            for (response_rate, published) in responses.into_iter().zip(published) {
+                let rates = [0.7 * response_rate, 0.3 * response_rate, 1.0 - response_rate];
+                let law = VarianceLaw::of_ratio(
+                    &Channel::of(&randomizer),
+                    AggregatorNoise::None,
+                    &rates,
+                    &[1.0, 0.0, 0.0],
+                    &[1.0, 1.0, 0.0],
+                );
+                let effect = law.unwrap().first / (0.7 * 0.3 / response_rate);
+                assert!(
+                    (effect / published - 1.0).abs() < 0.005,
+                    "{epsilon} {response_rate}: {effect}"
+                );
             }
         }
     }

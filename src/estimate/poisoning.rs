@@ -9,7 +9,7 @@
 
 use super::{
     error::{EstimateError, within},
-    figure::dot,
+    figure::{check_weights, dot},
     interval::Interval,
     noisy_counts::{Channel, NoisyCounts},
     number::{Real, devices},
@@ -102,12 +102,8 @@ pub fn ratio_without(
     dishonest: Dishonest,
 ) -> Result<Interval, EstimateError> {
     dishonest.check(release)?;
-    for weights in [numerator, denominator] {
-        let (given, needed) = (weights.len(), release.bins());
-        if given != needed {
-            return Err(EstimateError::Length { what: "weights", given, needed });
-        }
-    }
+    check_weights(release, numerator)?;
+    check_weights(release, denominator)?;
     let rates = release.rates();
     let (top, bottom) = (dot(&rates, numerator), dot(&rates, denominator));
     let k = dishonest.devices.real();

@@ -18,7 +18,7 @@ mod links;
 use super::{
     compare::{Comparison, Devices, Difference, Question, Unit, decide},
     confidence::Confidence,
-    error::{EstimateError, at_least},
+    error::{EstimateError, at_least, within},
     interval::Interval,
     noisy_counts::NoisyCounts,
     number::Real,
@@ -77,8 +77,11 @@ pub struct Strength {
     pub preferred: f64,
 }
 
-/// The most candidates of one metric; no histogram carries the pairs of more.
-const MOST_CANDIDATES: usize = 100;
+/// The most candidates of one metric.
+const MOST_CANDIDATES: f64 = 100.0;
+
+/// The most bins of all ballots; a fit takes the cube of them.
+const MOST_BINS: f64 = 1000.0;
 
 impl Ballot {
     /// One outcome for each bin. Answers must exclude each other, and each pair needs a bin for
@@ -177,11 +180,11 @@ pub fn strengths(
 
 fn check_candidates(candidates: &[String], ballots: &[Ballot]) -> Result<(), EstimateError> {
     let number = at_least(2, "candidates", candidates.len())?;
-    if number > MOST_CANDIDATES {
-        let (given, needed) = (number, MOST_CANDIDATES);
-        return Err(EstimateError::Length { what: "candidates", given, needed });
-    }
+    let why = "no histogram carries the pairs of more than 100 candidates";
+    within("candidates", number.real(), 2.0, MOST_CANDIDATES, why)?;
     let pairs = ballots.iter().flat_map(|ballot| &ballot.outcomes).filter_map(|o| o.pair());
+    let bins = ballots.iter().map(|ballot| ballot.outcomes.len()).sum::<usize>().real();
+    within("bins", bins, 2.0, MOST_BINS, "more bins in all ballots take too long to fit")?;
     match pairs.map(|[_, index]| index).find(|index| *index >= number) {
         None => Ok(()),
         Some(index) => {
@@ -210,7 +213,7 @@ impl Strengths {
         Difference {
             first: first.candidate.clone(),
             second: second.candidate.clone(),
-            difference: first.strength - second.strength,
+            value: first.strength - second.strength,
             variance,
             law: VarianceLaw { first: variance * self.reports.real(), second: 0.0 },
             of: Devices::InAll,

@@ -45,7 +45,7 @@ impl Scale {
     }
 
     /// Levels 1 to `levels` in order, and then one bin for *no answer*.
-    pub fn levels(levels: u32) -> Result<Self, EstimateError> {
+    pub fn levels(levels: u16) -> Result<Self, EstimateError> {
         let scores = (1..=levels).map(|level| Some(f64::from(level))).chain([None]);
         Self::new(scores.collect())
     }

@@ -12,6 +12,7 @@
     unreachable_pub
 )]
 
+mod exact;
 mod figures;
 mod rates;
 mod simulate;

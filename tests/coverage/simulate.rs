@@ -69,7 +69,7 @@ impl Simulator {
         mode
     }
 
-    fn binomial_mass(&self, n: u64, p: f64, x: u64) -> f64 {
+    pub fn binomial_mass(&self, n: u64, p: f64, x: u64) -> f64 {
         let ln = |i: u64| self.ln_factorial[i as usize];
         (ln(n) - ln(x) - ln(n - x) + x as f64 * p.ln() + (n - x) as f64 * (1.0 - p).ln()).exp()
     }
@@ -147,12 +147,12 @@ pub fn aggregators(scale: f64) -> AggregatorNoise {
 #[test]
 fn the_simulator_draws_the_moments_it_should() {
     let mut simulator = Simulator::new(1);
-    const DRAWS: f64 = 40_000.0;
+    let draws = 0..40_000;
     for (n, p) in [(3000, 0.018), (3000, 0.5), (20, 0.3), (20_000, 0.97)] {
-        let draws: Vec<f64> = (0..DRAWS as u32).map(|_| simulator.binomial(n, p) as f64).collect();
+        let draws: Vec<f64> = draws.clone().map(|_| simulator.binomial(n, p) as f64).collect();
         check_moments(&draws, n as f64 * p, n as f64 * p * (1.0 - p));
     }
-    let draws: Vec<f64> = (0..DRAWS as u32).map(|_| simulator.noise(10.0) as f64).collect();
+    let draws: Vec<f64> = draws.clone().map(|_| simulator.noise(10.0) as f64).collect();
     check_moments(&draws, 0.0, aggregators(10.0).variance());
 }
 

@@ -7,7 +7,11 @@
 
 use super::{Ballot, EstimateError, Outcome};
 use crate::estimate::{
-    covariance, figure::dot, interval::Scope, noisy_counts::NoisyCounts, number::Real,
+    covariance::{self, Batch},
+    figure::dot,
+    interval::Scope,
+    noisy_counts::NoisyCounts,
+    number::Real,
     symmetric::Symmetric,
 };
 
@@ -117,7 +121,7 @@ impl<'a> Fit<'a> {
         let inverse = information.inverse().ok_or(unknown)?;
         let mut score = Symmetric::zero(self.parameters.len());
         for model in &self.ballots {
-            self.add_score_covariance(model, &mut score);
+            self.add_score_covariance(model, &mut score)?;
         }
         let mut covariance = Symmetric::zero(self.candidates);
         let rows: Vec<Vec<f64>> =
@@ -154,7 +158,9 @@ impl<'a> Fit<'a> {
         let mut step = self.information(&cells).inverse()?.times(&score);
         let strengths = self.candidates - 1 + usize::from(self.has_ties);
         let longest = step[..strengths].iter().fold(STRIDE, |longest, x| longest.max(x.abs()));
-        step.iter_mut().for_each(|x| *x *= STRIDE / longest);
+        for x in &mut step {
+            *x *= STRIDE / longest;
+        }
         Some(step)
     }
 
@@ -192,7 +198,11 @@ impl<'a> Fit<'a> {
     }
 
     /// `Jᵀ W Cov(C) W J` of one ballot, at the fitted rates.
-    fn add_score_covariance(&self, model: &Model, score: &mut Symmetric) {
+    fn add_score_covariance(
+        &self,
+        model: &Model,
+        score: &mut Symmetric,
+    ) -> Result<(), EstimateError> {
         let cells = self.cells_of(model, &self.parameters);
         let n = model.release.n();
         let responses = || model.release.bins_with_responses().map(|(_, _, response)| response);
@@ -202,19 +212,23 @@ impl<'a> Fit<'a> {
             .map(|(cell, response)| (cell.mean / n - response.lie()) / response.contrast())
             .map(|rate| rate.clamp(0.0, 1.0))
             .collect();
-        let covariance = covariance::at_rates(model.release, &rates, Scope::Population);
+        let aggregators = model.release.noise();
+        let batch = Batch { reports: n, aggregators, scope: Scope::Population };
+        let covariance = covariance::expected(model.release.channel(), &rates, batch)?;
         let slopes: Vec<f64> = responses().map(|response| n * response.contrast()).collect();
-        for (i, one) in cells.iter().enumerate() {
-            for (j, other) in cells.iter().enumerate() {
-                let weight =
-                    covariance.of(i, j) * slopes[i] * slopes[j] / (one.variance * other.variance);
-                for (k, first) in one.gradient.iter().enumerate() {
-                    for (l, second) in other.gradient.iter().enumerate() {
-                        score.add(k, l, weight * first * second);
-                    }
-                }
+        // The score is Σ_y g_y (C_y - mean)/variance: weights of the rates, for each parameter.
+        let weights = |parameter: usize| -> Vec<f64> {
+            let slopes = cells.iter().zip(&slopes);
+            slopes.map(|(cell, slope)| cell.gradient[parameter] * slope / cell.variance).collect()
+        };
+        let weights: Vec<Vec<f64>> = (0..self.parameters.len()).map(weights).collect();
+        for (k, one) in weights.iter().enumerate() {
+            let with_rates = covariance.times(one);
+            for (l, other) in weights.iter().enumerate() {
+                score.add(k, l, dot(&with_rates, other));
             }
         }
+        Ok(())
     }
 
     fn cells(&self, parameters: &[f64]) -> Vec<Cell> {
@@ -226,7 +240,9 @@ impl<'a> Fit<'a> {
         moments
             .map(|(bin, Moments { count, mean, variance, slope, share, probability })| {
                 let mut gradient = self.gradient_of_probability(model, bin, parameters);
-                gradient.iter_mut().for_each(|x| *x *= slope * share);
+                for x in &mut gradient {
+                    *x *= slope * share;
+                }
                 model.add_gradient_of_share(bin, slope * probability, &mut gradient);
                 Cell { count, mean, variance, gradient }
             })

@@ -1,10 +1,14 @@
-use super::*;
+use super::{
+    Outcome::{Nothing, Preferred, Tie},
+    *,
+};
 use crate::estimate::{
     aggregator_noise::AggregatorNoise,
     compare::Verdict,
     noisy_counts::{Answers, Channel},
     planning::Test,
 };
+use proptest::prelude::*;
 
 const NONE: AggregatorNoise = AggregatorNoise::None;
 const QUESTION: Question = Question { test: Test::USUAL, worth: 0.3, unit: Unit::LogOdds };
@@ -116,7 +120,6 @@ fn ballots_that_make_no_sense_are_refused() {
         counts[0] = 10;
         NoisyCounts::new(counts, 10, channel, NONE).unwrap()
     };
-    use Outcome::{Nothing, Preferred, Tie};
     for outcomes in [
         vec![Preferred(0, 1), Nothing],
         vec![Preferred(0, 0), Preferred(0, 1)],
@@ -135,6 +138,46 @@ fn ballots_that_make_no_sense_are_refused() {
     let free = Channel::Bits { responses, answers: Answers::Free };
     let free = NoisyCounts::new(vec![1, 1], 10, free, NONE).unwrap();
     assert!(Ballot::new(free, vec![Preferred(0, 1), Preferred(1, 0)]).is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_counts_give_finite_strengths_or_a_reason(
+        counts in prop::array::uniform3(prop::array::uniform4(0_i64..2000)),
+        variance in 0.0..1000.0_f64,
+    ) {
+        let ballots: Vec<Ballot> = [[0, 1], [1, 2], [0, 2]]
+            .into_iter()
+            .zip(counts)
+            .map(|([i, j], counts)| {
+                let reports = u64::try_from(counts.iter().sum::<i64>().max(1)).unwrap();
+                let noise = AggregatorNoise::Laplace { variance: variance + 1.0 };
+                let channel = Channel::kary(4, 0.02).unwrap();
+                let release = NoisyCounts::new(counts.to_vec(), reports, channel, noise).unwrap();
+                let outcomes = vec![Preferred(i, j), Preferred(j, i), Tie(i, j), Nothing];
+                Ballot::new(release, outcomes).unwrap()
+            })
+            .collect();
+        match strengths(&names(3), &ballots, Confidence::USUAL) {
+            Ok(found) => {
+                let sum: f64 = found.candidates.iter().map(|c| c.strength).sum();
+                prop_assert!(sum.abs() < 1e-9);
+                for candidate in found.candidates {
+                    prop_assert!(candidate.standard_error.is_finite());
+                    prop_assert!(candidate.interval.contains(candidate.strength));
+                }
+            }
+            Err(error) => {
+                let is_reason = matches!(
+                    error,
+                    EstimateError::Disconnected { .. }
+                        | EstimateError::Separated { .. }
+                        | EstimateError::NotIdentified(_)
+                );
+                prop_assert!(is_reason, "{}", error);
+            }
+        }
+    }
 }
 
 #[test]
