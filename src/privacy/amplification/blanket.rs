@@ -53,7 +53,7 @@ pub fn epsilon_upper(randomizer: &KaryRandomizer, honest: u64, delta: Delta) -> 
     Epsilon::new(blanket.smallest_epsilon(randomizer, delta.get())).ok()
 }
 
-/// Whether ε is at most `target`: one evaluation, where the smallest ε takes several.
+/// Whether [`epsilon_upper`] is at most `target`: one evaluation, where the smallest ε takes several.
 pub(in crate::privacy) fn meets(
     randomizer: &KaryRandomizer,
     honest: u64,
@@ -61,7 +61,7 @@ pub(in crate::privacy) fn meets(
     delta: Delta,
 ) -> bool {
     let blanket = Blanket::new(randomizer, honest, delta.get());
-    honest > 0 && blanket.delta_upper(target.get()) <= delta.get()
+    honest > 0 && blanket.delta_upper(target.get()) <= delta.get() * (1.0 - 2.0 * search::CLOSE)
 }
 
 /// What one report in one batch of `honest` ones may lose, to be composed with others and read at
