@@ -78,14 +78,11 @@ fn windows_compose_to_the_known_values() {
 /// Certified values for vectors, worked out elsewhere.
 #[test]
 fn vectors_of_bits_agree_with_certified_values() {
-    for (epsilon0, reports, one_hot, eight) in
-        [(3.0, 1_000, 0.93752, 1.8335), (4.0, 10_000, 0.44143, 0.8949)]
-    {
-        let bits = vector(8, epsilon0);
-        for (changed, expected) in [(Changed::OneHot, one_hot), (Changed::Free, eight)] {
-            let bound = bits::epsilon_upper(&bits, changed, reports, delta(1e-6)).unwrap().get();
-            assert!(bound <= expected * 1.002 && bound >= expected * 0.999, "{bound} {expected}");
-        }
+    let bits = vector(8, 3.0);
+    // The first is attained at .93706.
+    for (changed, expected) in [(Changed::OneHot, 0.93752), (Changed::Free, 1.8335)] {
+        let bound = bits::epsilon_upper(&bits, changed, 1_000, delta(1e-6)).unwrap().get();
+        assert!(bound <= expected * 1.002 && bound >= expected * 0.9995, "{bound} {expected}");
     }
 }
 
@@ -257,7 +254,7 @@ proptest! {
     }
 
     #[test]
-    fn more_windows_cost_more_and_less_than_their_sum(sigma in 1.0..30.0_f64, windows in 2_u64..60) {
+    fn more_windows_cost_more_and_less_than_their_sum(sigma in 1.0..12.0_f64, windows in 2_u64..20) {
         let loss = discrete_gaussian(sigma, 2, 1e-6).unwrap();
         let one = loss.epsilon(1e-6).unwrap();
         let all = loss.repeated(windows).epsilon(1e-6).unwrap();
