@@ -93,21 +93,17 @@ fn text(release: &Release, guarantees: &[Guarantee]) -> String {
     let mechanism = &release.mechanism;
     let (kind, bins, honest) = (mechanism.kind(), mechanism.bins(), release.honest);
     // The budget is rounded to the nearest, bounds up.
-    let mut out = format!(
+    let head = format!(
         "{kind} over {bins} bins, epsilon0 = {:.6}, {honest} honest reports\n",
         mechanism.epsilon0().get()
     );
-    for Guarantee { trust, epsilon, delta, theorem } in guarantees {
+    let lines = guarantees.iter().map(|Guarantee { trust, epsilon, delta, theorem }| {
         let epsilon = (epsilon.get() * 1e5 - 1e-6).ceil() / 1e5;
-        let delta = if delta.get() > 0.0 {
-            format!(", δ = {delta:e}", delta = delta.get())
-        } else {
-            String::new()
-        };
-        out += &format!(
-            "  {trust:<4}  ε = {epsilon:.5}{delta}\n        {}\n        by: {theorem}\n",
-            trust.in_words()
-        );
-    }
-    out + "  between neighbours by " + NEIGHBOURS + "\n"
+        let delta = Some(delta.get()).filter(|delta| *delta > 0.0);
+        let delta = delta.map_or(String::new(), |delta| format!(", δ = {delta:e}"));
+        let words = trust.in_words();
+        format!("  {trust:<4}  ε = {epsilon:.5}{delta}\n        {words}\n        by: {theorem}\n")
+    });
+    let tail = format!("  between neighbours by {NEIGHBOURS}\n");
+    std::iter::once(head).chain(lines).chain([tail]).collect()
 }

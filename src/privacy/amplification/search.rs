@@ -12,7 +12,7 @@ pub(in crate::privacy) struct Search {
 
 /// A result whose δ is this close below the wanted one, relative to it, is not improved: ε would
 /// change by about a twentieth of it.
-const CLOSE: f64 = 2e-5;
+pub(in crate::privacy) const CLOSE: f64 = 2e-5;
 /// Nor is one that is this close, relative to itself, to an ε that is too small.
 const NARROW: f64 = 1e-7;
 

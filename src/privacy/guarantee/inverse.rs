@@ -3,7 +3,9 @@
 //! Both answers were evaluated and meet the target; searching relies on more reports and smaller
 //! budgets never hurting.
 
-use super::{GuaranteeError, LEAST_REPORTS, Mechanism, MechanismKind, check, usable_epsilon};
+use super::{
+    GuaranteeError, LEAST_REPORTS, Mechanism, MechanismKind, error::check, usable_epsilon,
+};
 use crate::privacy::{
     amplification::blanket,
     randomizer::MAX_EPSILON,
