@@ -11,6 +11,8 @@
 //! 3. `aggregator::leader`: uploaded, stored, verified together with `aggregator::helper`.
 //! 4. `collector`: the batch is opened and turned into figures ([`estimate`]).
 //!
+//! [`plan`] says before all of that what to expect.
+//!
 //! | feature | what it adds |
 //! |---|---|
 //! | `client` | the device: pure Rust, no I/O; builds for `wasm32-unknown-unknown` |
@@ -36,6 +38,7 @@ pub mod demo;
 pub mod estimate;
 #[cfg(feature = "full")]
 pub mod keygen;
+pub mod plan;
 pub mod privacy;
 pub mod program;
 #[cfg(feature = "transport")]

@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dap", &[]),
     ("program", &["dap", "privacy"]),
     ("estimate", &["privacy"]),
+    ("plan", &["dap", "estimate", "privacy", "program"]),
     ("transport", &["dap"]),
     ("client", &["dap", "privacy", "program"]),
     ("client/uploader", &["client", "dap", "transport"]),

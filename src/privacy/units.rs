@@ -92,6 +92,21 @@ impl Share {
     pub fn honest_of(self, count: u64) -> u64 {
         ((1.0 - self.0) * count as f64 * (1.0 - f64::EPSILON)).floor() as u64
     }
+
+    /// The smallest count of which at least `honest` are outside this part.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a guess, corrected by what it must hold"
+    )]
+    pub fn whole_of(self, honest: u64) -> u64 {
+        let mut whole = (honest as f64 / (1.0 - self.0)).floor() as u64;
+        while self.honest_of(whole) < honest {
+            whole += 1;
+        }
+        whole
+    }
 }
 
 macro_rules! number {
@@ -187,5 +202,10 @@ mod tests {
         assert_eq!(fifth.honest_of(0), 0);
         assert!(fifth.honest_of(3000) <= 2400 && fifth.honest_of(3000) >= 2399);
         assert_eq!(Share::new(0.999).unwrap().honest_of(10), 0);
+        for honest in [0, 1, 2, 2400, 12_345] {
+            let whole = fifth.whole_of(honest);
+            assert!(fifth.honest_of(whole) >= honest, "{honest}");
+            assert!(whole == 0 || fifth.honest_of(whole - 1) < honest, "{honest}");
+        }
     }
 }
