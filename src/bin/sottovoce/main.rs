@@ -3,6 +3,7 @@
 mod demo;
 mod guarantee;
 mod keygen;
+mod plan;
 mod tasks;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +24,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Tasks(tasks::Arguments),
+    Plan(plan::Arguments),
     Guarantee(guarantee::Arguments),
     Keygen(keygen::Arguments),
     /// Be the demo's leader.
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),
         Command::Guarantee(arguments) => guarantee::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Leader(command) => sottovoce::aggregator::command::leader(command),
         Command::Helper(command) => sottovoce::aggregator::command::helper(command),
