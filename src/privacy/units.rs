@@ -153,7 +153,7 @@ impl fmt::Display for TrustModel {
     }
 }
 
-/// What one device may count on for one report in one batch.
+/// What one device may count on: for one report in one batch, or for several together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Guarantee {
     /// Who must be honest.

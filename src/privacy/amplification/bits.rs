@@ -278,11 +278,7 @@ impl Block {
             let halving = steps > NEWTON_STEPS || next.is_nan();
             let t = if halving { low + (high - low) / 2 } else { newton.clamp(low + 1, high - 1) };
             let (before, at) = (self.point(t - 1), self.point(t));
-            if a * before >= b * at {
-                high = t
-            } else {
-                low = t
-            }
+            (low, high) = if a * before >= b * at { (low, t) } else { (t, high) };
             next = to_float(t as u64) + (self.variance * (aim - (before / at).ln())).ceil();
         }
         high

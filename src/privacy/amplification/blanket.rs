@@ -53,6 +53,17 @@ pub fn epsilon_upper(randomizer: &KaryRandomizer, honest: u64, delta: Delta) -> 
     Epsilon::new(blanket.smallest_epsilon(randomizer, delta.get())).ok()
 }
 
+/// Whether [`epsilon_upper`] is at most `target`: one evaluation, where the smallest ε takes several.
+pub(in crate::privacy) fn meets(
+    randomizer: &KaryRandomizer,
+    honest: u64,
+    target: Epsilon,
+    delta: Delta,
+) -> bool {
+    let blanket = Blanket::new(randomizer, honest, delta.get());
+    honest > 0 && blanket.delta_upper(target.get()) <= delta.get() * (1.0 - 2.0 * search::CLOSE)
+}
+
 /// What one report in one batch of `honest` ones may lose, to be composed with others and read at
 /// values of δ not far below `delta`; `None` if nothing is proved.
 pub fn privacy_loss(randomizer: &KaryRandomizer, honest: u64, delta: Delta) -> Option<PrivacyLoss> {
@@ -139,7 +150,7 @@ impl Blanket {
             return 0.0;
         }
         let d = (self.p - 1.0) * (e + 1.0);
-        let inner = |block: &Block| self.inner(block, e, d) / block.size * block.mass;
+        let inner = |block: &Block| block.inner(e, d) / block.size * block.mass;
         let sum: f64 = self.blocks.iter().map(inner).sum();
         // Outside the windows the integrand is at most p·T, and D·u, of which T's share counts.
         let pair_tail = |block: &Block| block.pair.tail * d * block.mass / self.reports;
@@ -149,14 +160,29 @@ impl Blanket {
         (sum / self.reports * slack + cut).min(1.0)
     }
 
-    /// `E[(D·h0 - c)₊]` over u and h0, given that T is the block's size.
-    fn inner(&self, block: &Block, e: f64, d: f64) -> f64 {
+    fn smallest_epsilon(&self, randomizer: &KaryRandomizer, delta: f64) -> f64 {
+        let most = randomizer.epsilon().get();
+        let guess = self.gaussian_epsilon(delta);
+        search::smallest(Search { most, delta, guess }, |epsilon| self.delta_upper(epsilon))
+    }
+
+    /// About the ε at `delta`, as if the noise were Gaussian; a place to begin a search.
+    fn gaussian_epsilon(&self, delta: f64) -> f64 {
+        let deviation =
+            (2.0 / (self.reports * self.lie)).sqrt() * (1.0 - self.bins * self.lie).max(0.01);
+        deviation * (0.9 * (-2.0 * delta.ln()).sqrt() - 0.4).max(0.1)
+    }
+}
+
+impl Block {
+    /// `E[(D·h0 - c)₊]` over u and h0, given that T is `size`.
+    fn inner(&self, e: f64, d: f64) -> f64 {
         let slope = e / (e + 1.0);
-        let shift = (e - 1.0) * block.size / d;
+        let shift = (e - 1.0) * self.size / d;
         let mut fair: Option<FairTail> = None;
         let mut sum = 0.0;
-        for (i, weight) in block.pair.probabilities.iter().enumerate().rev() {
-            let u = block.pair.first + i as u64;
+        for (i, weight) in self.pair.probabilities.iter().enumerate().rev() {
+            let u = self.pair.first + i as u64;
             let u_float = to_float(u);
             let level = slope * u_float + shift;
             let threshold = level.floor() + 1.0;
@@ -184,20 +210,7 @@ impl Blanket {
             let value = first - second + CANCELLATION * (first + second.abs());
             sum += weight * value.max(0.0);
         }
-        d * (sum + block.size * FAR)
-    }
-
-    fn smallest_epsilon(&self, randomizer: &KaryRandomizer, delta: f64) -> f64 {
-        let most = randomizer.epsilon().get();
-        let guess = self.gaussian_epsilon(delta);
-        search::smallest(Search { most, delta, guess }, |epsilon| self.delta_upper(epsilon))
-    }
-
-    /// About the ε at `delta`, as if the noise were Gaussian; a place to begin a search.
-    fn gaussian_epsilon(&self, delta: f64) -> f64 {
-        let deviation =
-            (2.0 / (self.reports * self.lie)).sqrt() * (1.0 - self.bins * self.lie).max(0.01);
-        deviation * (0.9 * (-2.0 * delta.ln()).sqrt() - 0.4).max(0.1)
+        d * (sum + self.size * FAR)
     }
 }
 

@@ -18,6 +18,13 @@
 //! Mass that is cut off at the upper end counts as an infinite loss, at the lower end as the
 //! smallest loss that is kept.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "indices on the grid are far below 2^31"
+)]
+
 mod gaussian;
 
 use std::ops::Range;
@@ -74,14 +81,13 @@ impl PrivacyLoss {
         if epsilon <= 0.0 {
             return Self::none();
         }
-        const STEPS: i64 = 32;
         let up = 1.0 / (1.0 + (-epsilon).exp());
         let mut masses = vec![0.0; 65];
         masses[0] = (1.0 - up).max(0.0) * (1.0 + OUTWARD) + OUTWARD * up;
         masses[64] = up * (1.0 + OUTWARD);
         Self {
-            step: epsilon * (1.0 + OUTWARD) / STEPS as f64,
-            first: -STEPS,
+            step: epsilon * (1.0 + OUTWARD) / 32.0,
+            first: -32,
             masses,
             infinite: 0.0,
             negligible: 0.0,
@@ -92,7 +98,9 @@ impl PrivacyLoss {
     /// what a pure one does.
     pub fn approximate(epsilon: f64, delta: f64) -> Self {
         let mut loss = Self::pure(epsilon);
-        loss.masses.iter_mut().for_each(|mass| *mass *= (1.0 - delta).max(0.0) * (1.0 + OUTWARD));
+        for mass in &mut loss.masses {
+            *mass *= (1.0 - delta).max(0.0) * (1.0 + OUTWARD);
+        }
         loss.infinite = delta;
         loss
     }
@@ -148,6 +156,7 @@ impl PrivacyLoss {
     }
 
     /// The distribution of one release after the other.
+    #[must_use]
     pub fn then(&self, other: &Self) -> Self {
         let negligible = match (self.negligible, other.negligible) {
             (none, some) | (some, none) if none <= 0.0 => some,
@@ -159,7 +168,11 @@ impl PrivacyLoss {
         if other.masses.len() == 1 && other.first == 0 {
             return other.then(self);
         }
-        let step = self.step.max(other.step);
+        // The finer grid, unless it would have too many points.
+        let range = |loss: &Self| loss.masses.len() as f64 * loss.step;
+        let least = (range(self) + range(other)) / MOST_POINTS as f64;
+        let same = self.is_on_grid(other.step);
+        let step = if same { self.step } else { self.step.min(other.step).max(least) };
         let (one, two) = (self.on_grid(step), other.on_grid(step));
         let (sum_one, sum_two) = (one.total(), two.total());
         let infinite = (one.infinite * sum_two + two.infinite * sum_one) * (1.0 + OUTWARD);
@@ -169,6 +182,7 @@ impl PrivacyLoss {
     }
 
     /// The distribution of `times` such releases.
+    #[must_use]
     pub fn repeated(&self, times: u64) -> Self {
         let mut result = Self::none();
         let mut power = self.clone();
@@ -219,9 +233,14 @@ impl PrivacyLoss {
         (self.masses.iter().sum::<f64>() + self.infinite) * (1.0 + 1e-12)
     }
 
+    #[expect(clippy::float_cmp, reason = "almost the same grid is another grid")]
+    fn is_on_grid(&self, step: f64) -> bool {
+        self.step == step
+    }
+
     /// The same on another grid, coarser or finer.
     fn on_grid(&self, step: f64) -> Self {
-        if (step - self.step).abs() <= f64::EPSILON * step {
+        if self.is_on_grid(step) {
             return self.clone();
         }
         let losses: Vec<(f64, f64)> =
@@ -262,7 +281,7 @@ fn connect(step: f64, first: i64, deltas: &[f64]) -> (Vec<f64>, f64) {
         height += slope * distance;
     }
     // Below the first point the chord from there to the whole mass at e^ε = 0.
-    masses[0] = (1.0 - total).max(0.0) + OUTWARD;
+    masses[0] = (1.0 - total).max(0.0) + 4.0 * OUTWARD;
     (masses, infinite)
 }
 
@@ -273,11 +292,15 @@ fn convolve(a: &[f64], b: &[f64]) -> Vec<f64> {
     for (i, mass) in outer.iter().enumerate() {
         if *mass > 0.0 {
             let target = &mut sums[i..i + inner.len()];
-            target.iter_mut().zip(inner).for_each(|(sum, other)| *sum += mass * other);
+            for (sum, other) in target.iter_mut().zip(inner) {
+                *sum += mass * other;
+            }
         }
     }
     let up = 1.0 + (outer.len() + 8) as f64 * 4.0 * f64::EPSILON;
-    sums.iter_mut().for_each(|sum| *sum *= up);
+    for sum in &mut sums {
+        *sum *= up;
+    }
     sums
 }
 

@@ -117,7 +117,7 @@ fn connecting_the_dots_of_a_curve_lies_above_it() {
     let curve = |epsilon: f64| randomized_response(pure, 1, epsilon);
     for noise in [0.0, 1e-6] {
         let loss = PrivacyLoss::from_curve(pure, 1e-12, |epsilons| {
-            let wiggle = |i: usize| if i % 2 == 0 { noise } else { 0.0 };
+            let wiggle = |i: usize| if i.is_multiple_of(2) { noise } else { 0.0 };
             epsilons.iter().enumerate().map(|(i, e)| curve(*e) + wiggle(i)).collect()
         });
         for i in -30..=30 {

@@ -52,7 +52,10 @@ impl RandomizedBits {
 }
 
 /// Turns each bit over with weight `w` out of `2^64`, at most one half.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Stored, and compared, by its two integers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Parts", into = "Parts")]
 pub struct BitRandomizer {
     bits: u32,
     flip_weight: u64,
@@ -241,6 +244,32 @@ impl Above {
     fn at_least(&self, value: u64) -> f64 {
         let index = usize::try_from(value.saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.sums[index.min(self.sums.len() - 1)]
+    }
+}
+
+impl PartialEq for BitRandomizer {
+    fn eq(&self, other: &Self) -> bool {
+        (self.bits, self.flip_weight) == (other.bits, other.flip_weight)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Parts {
+    bits: u32,
+    flip_weight: u64,
+}
+
+impl TryFrom<Parts> for BitRandomizer {
+    type Error = RandomizerError;
+
+    fn try_from(parts: Parts) -> Result<Self, RandomizerError> {
+        Self::from_parts(parts.bits, parts.flip_weight)
+    }
+}
+
+impl From<BitRandomizer> for Parts {
+    fn from(randomizer: BitRandomizer) -> Self {
+        Self { bits: randomizer.bits, flip_weight: randomizer.flip_weight }
     }
 }
 

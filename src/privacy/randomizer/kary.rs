@@ -10,6 +10,7 @@ use crate::privacy::{
     rng::{DeviceRng, SimulationRng, Uniform},
     units::Epsilon,
 };
+use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeGreater};
 
 /// A bin after randomization. Only [`KaryRandomizer::randomize`] makes one, with the device's own
@@ -25,7 +26,10 @@ impl Randomized {
 }
 
 /// Reports the true bin with weight `T`, each other bin with weight `w`, out of `2^64`.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Stored, and compared, by its two integers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Parts", into = "Parts")]
 pub struct KaryRandomizer {
     bins: u32,
     lie_weight: u64,
@@ -122,6 +126,32 @@ impl KaryRandomizer {
         let sum = bin.0 + offset;
         let wraps = sum.ct_gt(&(self.bins - 1));
         Bin(u32::conditional_select(&sum, &sum.wrapping_sub(self.bins), wraps))
+    }
+}
+
+impl PartialEq for KaryRandomizer {
+    fn eq(&self, other: &Self) -> bool {
+        (self.bins, self.lie_weight) == (other.bins, other.lie_weight)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Parts {
+    bins: u32,
+    lie_weight: u64,
+}
+
+impl TryFrom<Parts> for KaryRandomizer {
+    type Error = RandomizerError;
+
+    fn try_from(parts: Parts) -> Result<Self, RandomizerError> {
+        Self::from_parts(parts.bins, parts.lie_weight)
+    }
+}
+
+impl From<KaryRandomizer> for Parts {
+    fn from(randomizer: KaryRandomizer) -> Self {
+        Self { bins: randomizer.bins, lie_weight: randomizer.lie_weight }
     }
 }
 

@@ -87,7 +87,7 @@ proptest! {
         };
         let all = 1_u32 << bits;
         for (one, other) in (0..all).flat_map(|one| (0..all).map(move |other| (one, other))) {
-            let one_hot = one.count_ones() == 1 && other.count_ones() == 1;
+            let one_hot = one.is_power_of_two() && other.is_power_of_two();
             for output in 0..all {
                 let loss = likelihood(output, one) - likelihood(output, other);
                 prop_assert!(loss <= randomizer.epsilon(Changed::Free).get() + 1e-9);
