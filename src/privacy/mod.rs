@@ -1,53 +1,48 @@
-//! How private it is: the randomizer that runs on the device, and what it guarantees.
+//! How private it is: the randomizers that run on the device, and what they guarantee.
 //!
 //! Read [`units`] first: every figure is a [`Guarantee`](units::Guarantee) under a trust model.
 //! [`rng`] is where randomness comes from, [`randomizer`] draws the noise, [`amplification`]
-//! bounds what a whole batch reveals. All bounds are upper bounds: rounding goes outward.
+//! bounds what a whole batch reveals, [`composition`] what several batches do, [`guarantee`] puts
+//! it all together, and [`budget`] keeps the account. All bounds are upper bounds: rounding goes
+//! outward.
 //!
-//! The neighbouring relation is the same everywhere: two batches that differ in the answer of one
-//! device, whose report is in both (replacement).
+//! The neighbouring relation is the same everywhere ([`guarantee::NEIGHBOURS`]): two batches that
+//! differ in the answer of one device, whose report is in both (replacement).
 
 pub mod amplification;
+pub mod budget;
 pub mod composition;
+pub mod guarantee;
 pub mod randomizer;
 pub mod rng;
 pub mod units;
 
+use guarantee::{Mechanism, Release};
 use randomizer::KaryRandomizer;
 use units::{Delta, Guarantee, Share, TrustModel};
 
 /// What k-ary randomized response guarantees for one report in one batch, per trust model.
 ///
 /// `reserve` is the share of the smallest batch that is taken to be dishonest or missing: the
-/// amplified guarantee counts on the others only.
+/// amplified guarantee counts on the others only. Where nothing is amplified (too few honest
+/// reports, or δ = 0) the randomizer's own bound is what there is.
 pub fn guarantees(
     randomizer: &KaryRandomizer,
     min_batch_size: u64,
     reserve: Share,
     delta: Delta,
 ) -> Vec<Guarantee> {
+    let release = Release {
+        mechanism: Mechanism::Krr(randomizer.clone()),
+        noise: None,
+        honest: reserve.honest_of(min_batch_size),
+    };
     let local = |trust| Guarantee {
         trust,
         epsilon: randomizer.epsilon(),
         delta: Delta::ZERO,
-        theorem: "k-ary randomized response with exact integer thresholds",
+        theorem: guarantee::THEOREM_KARY,
     };
-    vec![
-        local(TrustModel::Oc),
-        // Without aggregator noise an honest aggregator hides nothing that the randomizer does
-        // not hide already, once every other client is corrupt.
-        local(TrustModel::Oaoc),
-        amplified(randomizer, reserve.honest_of(min_batch_size), delta)
-            .unwrap_or_else(|| local(TrustModel::Oamc)),
-    ]
-}
-
-fn amplified(randomizer: &KaryRandomizer, honest: u64, delta: Delta) -> Option<Guarantee> {
-    let epsilon = amplification::epsilon_upper(randomizer, honest, delta)?;
-    (epsilon < randomizer.epsilon()).then_some(Guarantee {
-        trust: TrustModel::Oamc,
-        epsilon,
-        delta,
-        theorem: "privacy blanket, evaluated exactly (Balle, Bell, Gascón, Nissim 2019)",
-    })
+    let models = [TrustModel::Oc, TrustModel::Oaoc, TrustModel::Oamc];
+    release.guarantees(delta).unwrap_or_else(|_| models.map(local).to_vec())
 }

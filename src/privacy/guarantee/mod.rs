@@ -1,0 +1,363 @@
+//! What a mechanism guarantees, per trust model: the one entry point that manifests, the planner,
+//! the demo and the command line share.
+//!
+//! A [`Release`] is a randomizer, perhaps aggregator noise, and the number of honest reports. Under
+//! OC only the randomizer counts. Under OAOC aggregator noise counts too. Under OAMC it is the
+//! better of what aggregation adds to the randomizer and of the noise, since either could be
+//! revealed (post-processing). [`smallest_batch`] and [`largest_epsilon0`] turn the question
+//! around.
+
+mod error;
+mod inverse;
+
+pub use error::{GuaranteeError, LEAST_REPORTS, usable_delta, usable_epsilon};
+pub use inverse::{LARGEST_BATCH, largest_epsilon0, smallest_batch};
+
+use super::{
+    amplification::{bits, blanket},
+    composition::{CompositionError, PrivacyLoss, discrete_gaussian, discrete_laplace_epsilon},
+    randomizer::{BitRandomizer, Changed, KaryRandomizer, RandomizerError},
+    units::{Delta, Epsilon, Guarantee, TrustModel},
+};
+use error::check;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What every guarantee compares.
+pub const NEIGHBOURS: &str = "replacement: two batches that differ in one device's answer, and \
+                              hold a report of that device either way";
+
+/// Why a randomizer's own bound holds.
+pub const THEOREM_KARY: &str = "k-ary randomized response with exact integer thresholds";
+/// Why a bitwise randomizer's own bound holds.
+pub const THEOREM_BITS: &str =
+    "bitwise randomized response with exact integer thresholds, summed over the bits that change";
+/// Why the amplified bound of k-ary randomized response holds.
+pub const THEOREM_BLANKET: &str =
+    "privacy blanket, evaluated exactly (Balle, Bell, Gascón, Nissim 2019)";
+/// Why the amplified bound of bitwise randomized response holds.
+pub const THEOREM_SCAN: &str = "sum of randomized bits, the worst over all answers of the others; \
+                                bits composed by privacy-loss distributions";
+/// Why aggregator noise bounds.
+pub const THEOREM_GAUSSIAN: &str = "discrete Gaussian noise of one honest aggregator (Canonne, \
+                                    Kamath, Steinke 2020), its exact privacy-loss distribution";
+/// Why aggregator noise bounds.
+pub const THEOREM_LAPLACE: &str =
+    "discrete Laplace noise of one honest aggregator (Ghosh, Roughgarden, Sundararajan 2009)";
+/// Why a sum of budgets bounds.
+pub const THEOREM_SUM: &str = "sum of pure bounds (sequential composition)";
+/// Why composed distributions bound.
+pub const THEOREM_COMPOSED: &str = "privacy-loss distributions, pessimistic and convolved directly \
+                                    (Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022)";
+
+/// A randomizer's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MechanismKind {
+    /// k-ary randomized response on one choice.
+    Krr,
+    /// Bitwise randomized response on one choice, as a vector that has one bit on.
+    Bits,
+    /// Bitwise randomized response on independent yes/no signals.
+    Signals,
+}
+
+impl fmt::Display for MechanismKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Krr => "krr",
+            Self::Bits => "bits",
+            Self::Signals => "signals",
+        })
+    }
+}
+
+/// A randomizer and what it is applied to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mechanism {
+    /// k-ary randomized response on one choice.
+    Krr(KaryRandomizer),
+    /// Bitwise randomized response on one choice, as a vector that has one bit on.
+    Bits(BitRandomizer),
+    /// Bitwise randomized response on independent yes/no signals.
+    Signals(BitRandomizer),
+}
+
+impl Mechanism {
+    /// With as many bins (or bits), and the budget `epsilon0`: of a report for k-ary randomized
+    /// response, of each bit that changes for the others.
+    pub fn new(kind: MechanismKind, bins: u32, epsilon0: Epsilon) -> Result<Self, RandomizerError> {
+        Ok(match kind {
+            MechanismKind::Krr => Self::Krr(KaryRandomizer::new(bins, epsilon0)?),
+            MechanismKind::Bits => Self::Bits(BitRandomizer::new(bins, epsilon0)?),
+            MechanismKind::Signals => Self::Signals(BitRandomizer::new(bins, epsilon0)?),
+        })
+    }
+
+    /// Which kind it is.
+    pub fn kind(&self) -> MechanismKind {
+        match self {
+            Self::Krr(_) => MechanismKind::Krr,
+            Self::Bits(_) => MechanismKind::Bits,
+            Self::Signals(_) => MechanismKind::Signals,
+        }
+    }
+
+    /// The number of bins or bits.
+    pub fn bins(&self) -> u32 {
+        match self {
+            Self::Krr(randomizer) => randomizer.bins(),
+            Self::Bits(randomizer) | Self::Signals(randomizer) => randomizer.bits(),
+        }
+    }
+
+    /// The realised budget: of a report for k-ary randomized response, of each bit that changes
+    /// for the others.
+    pub fn epsilon0(&self) -> Epsilon {
+        match self {
+            Self::Krr(randomizer) => randomizer.epsilon(),
+            Self::Bits(randomizer) | Self::Signals(randomizer) => randomizer.epsilon_per_bit(),
+        }
+    }
+
+    /// What one whole report loses, whoever colludes.
+    pub fn local_epsilon(&self) -> Epsilon {
+        match self {
+            Self::Krr(randomizer) => randomizer.epsilon(),
+            Self::Bits(randomizer) => randomizer.epsilon(Changed::OneHot),
+            Self::Signals(randomizer) => randomizer.epsilon(Changed::Free),
+        }
+    }
+
+    /// The counts that another answer moves, by one each. With the randomizer's draws as they are
+    /// (its noise does not depend on the answer) the report moves as many, so aggregator noise has
+    /// to hide no more.
+    pub fn coordinates(&self) -> u32 {
+        match self {
+            Self::Krr(_) => 2,
+            Self::Bits(randomizer) => Changed::OneHot.coordinates(randomizer.bits()),
+            Self::Signals(randomizer) => Changed::Free.coordinates(randomizer.bits()),
+        }
+    }
+
+    fn local_theorem(&self) -> &'static str {
+        match self {
+            Self::Krr(_) => THEOREM_KARY,
+            Self::Bits(_) | Self::Signals(_) => THEOREM_BITS,
+        }
+    }
+
+    fn amplified(&self, honest: u64, delta: Delta) -> Option<Epsilon> {
+        match self {
+            Self::Krr(randomizer) => blanket::epsilon_upper(randomizer, honest, delta),
+            Self::Bits(bits) => bits::epsilon_upper(bits, Changed::OneHot, honest, delta),
+            Self::Signals(bits) => bits::epsilon_upper(bits, Changed::Free, honest, delta),
+        }
+    }
+
+    fn amplified_loss(&self, honest: u64, delta: Delta) -> Option<PrivacyLoss> {
+        match self {
+            Self::Krr(randomizer) => blanket::privacy_loss(randomizer, honest, delta),
+            Self::Bits(bits) => bits::privacy_loss(bits, Changed::OneHot, honest, delta),
+            Self::Signals(bits) => bits::privacy_loss(bits, Changed::Free, honest, delta),
+        }
+    }
+
+    fn amplification_theorem(&self) -> &'static str {
+        match self {
+            Self::Krr(_) => THEOREM_BLANKET,
+            Self::Bits(_) | Self::Signals(_) => THEOREM_SCAN,
+        }
+    }
+}
+
+/// What each aggregator adds to each count of its share, independently of the other. Only one of
+/// the two is taken to be honest, so only one's noise counts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AggregatorNoise {
+    /// The probability of x is proportional to `e^(-|x|/scale)`; in counts.
+    DiscreteLaplace {
+        /// In counts, above 0.
+        scale: f64,
+    },
+    /// The probability of x is proportional to `e^(-x²/2σ²)`; in counts.
+    DiscreteGaussian {
+        /// In counts, at least 0.05.
+        sigma: f64,
+    },
+}
+
+impl AggregatorNoise {
+    fn loss(self, coordinates: u32, delta: f64) -> Result<PrivacyLoss, CompositionError> {
+        match self {
+            Self::DiscreteLaplace { scale } => {
+                Ok(PrivacyLoss::pure(discrete_laplace_epsilon(scale, coordinates)?))
+            }
+            Self::DiscreteGaussian { sigma } => discrete_gaussian(sigma, coordinates, delta),
+        }
+    }
+
+    fn guarantee(
+        self,
+        trust: TrustModel,
+        coordinates: u32,
+        delta: Delta,
+    ) -> Result<Option<Guarantee>, CompositionError> {
+        Ok(match self {
+            Self::DiscreteLaplace { scale } => {
+                let epsilon = discrete_laplace_epsilon(scale, coordinates)?;
+                bounded(trust, Some(epsilon), Delta::ZERO, THEOREM_LAPLACE)
+            }
+            Self::DiscreteGaussian { sigma } => {
+                let epsilon =
+                    discrete_gaussian(sigma, coordinates, delta.get())?.epsilon(delta.get());
+                bounded(trust, epsilon, delta, THEOREM_GAUSSIAN)
+            }
+        })
+    }
+}
+
+/// One metric's randomizer in one batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    /// What the device does.
+    pub mechanism: Mechanism,
+    /// What each aggregator does.
+    pub noise: Option<AggregatorNoise>,
+    /// Honest reports that the batch is sure to hold, the target's included.
+    pub honest: u64,
+}
+
+impl Release {
+    /// What one report guarantees, per trust model: OC, OAOC, OAMC. δ above 0 is only spent where
+    /// it buys a smaller ε.
+    pub fn guarantees(&self, delta: Delta) -> Result<Vec<Guarantee>, GuaranteeError> {
+        check(self.honest, delta)?;
+        let amplified = Guarantee {
+            trust: TrustModel::Oamc,
+            epsilon: self
+                .mechanism
+                .amplified(self.honest, delta)
+                .unwrap_or_else(|| self.mechanism.local_epsilon()),
+            delta,
+            theorem: self.mechanism.amplification_theorem(),
+        };
+        let oaoc = self.with_noise(TrustModel::Oaoc, delta, None)?;
+        let oamc = self.with_noise(TrustModel::Oamc, delta, Some(amplified))?;
+        Ok(vec![self.local(TrustModel::Oc), oaoc, oamc])
+    }
+
+    /// An upper bound on the loss under a trust model, to be composed with others' and read at δ
+    /// not far below `delta`.
+    pub fn privacy_loss(
+        &self,
+        trust: TrustModel,
+        delta: Delta,
+    ) -> Result<PrivacyLoss, GuaranteeError> {
+        check(self.honest, delta)?;
+        let mut best = PrivacyLoss::pure(self.mechanism.local_epsilon().get());
+        let mut consider = |loss: PrivacyLoss| {
+            let epsilon = |loss: &PrivacyLoss| loss.epsilon(delta.get()).unwrap_or(f64::INFINITY);
+            if epsilon(&loss) < epsilon(&best) {
+                best = loss;
+            }
+        };
+        if let Some(noise) = self.noise.filter(|_| trust != TrustModel::Oc) {
+            consider(noise.loss(self.mechanism.coordinates(), delta.get())?);
+        }
+        if trust == TrustModel::Oamc
+            && let Some(loss) = self.mechanism.amplified_loss(self.honest, delta)
+        {
+            consider(loss);
+        }
+        Ok(best)
+    }
+
+    fn local(&self, trust: TrustModel) -> Guarantee {
+        Guarantee {
+            trust,
+            epsilon: self.mechanism.local_epsilon(),
+            delta: Delta::ZERO,
+            theorem: self.mechanism.local_theorem(),
+        }
+    }
+
+    /// The best of the randomizer alone, of what is given and of aggregator noise.
+    fn with_noise(
+        &self,
+        trust: TrustModel,
+        delta: Delta,
+        given: Option<Guarantee>,
+    ) -> Result<Guarantee, GuaranteeError> {
+        let coordinates = self.mechanism.coordinates();
+        let noise = match self.noise {
+            Some(noise) => noise.guarantee(trust, coordinates, delta)?,
+            None => None,
+        };
+        let all = [given, noise].into_iter().flatten();
+        let better = |best: Guarantee, next: Guarantee| {
+            if next.epsilon < best.epsilon { next } else { best }
+        };
+        Ok(all.fold(self.local(trust), better))
+    }
+}
+
+/// What several releases guarantee together, each as often as said, per trust model: pure bounds
+/// add up under OC; where that is smaller, privacy-loss distributions are composed under the
+/// others. Valid for releases chosen in view of earlier ones too, as long as all their parameters
+/// (the smallest batch among them) were declared before.
+pub fn composed(
+    releases: &[(Release, u64)],
+    delta: Delta,
+) -> Result<Vec<Guarantee>, GuaranteeError> {
+    let models = [TrustModel::Oc, TrustModel::Oaoc, TrustModel::Oamc];
+    models.into_iter().map(|trust| composed_under(trust, releases, delta)).collect()
+}
+
+fn composed_under(
+    trust: TrustModel,
+    releases: &[(Release, u64)],
+    delta: Delta,
+) -> Result<Guarantee, GuaranteeError> {
+    let pure = Guarantee {
+        trust,
+        epsilon: sum_of_local(releases)?,
+        delta: Delta::ZERO,
+        theorem: THEOREM_SUM,
+    };
+    let noisy = releases.iter().any(|(release, _)| release.noise.is_some());
+    if trust == TrustModel::Oc || (trust == TrustModel::Oaoc && !noisy) {
+        return Ok(pure);
+    }
+    let mut total = PrivacyLoss::none();
+    for (release, times) in releases {
+        total = total.then(&release.privacy_loss(trust, delta)?.repeated(*times));
+    }
+    let composed = bounded(trust, total.epsilon(delta.get()), delta, THEOREM_COMPOSED);
+    Ok(composed.filter(|composed| composed.epsilon < pure.epsilon).unwrap_or(pure))
+}
+
+/// Σ ε0, rounded up.
+pub(super) fn sum_of_local(releases: &[(Release, u64)]) -> Result<Epsilon, GuaranteeError> {
+    #[expect(clippy::cast_precision_loss, reason = "rounded up by more than this loses")]
+    let terms = releases
+        .iter()
+        .map(|(release, times)| release.mechanism.local_epsilon().get() * *times as f64);
+    let sum = terms.sum::<f64>() * (1.0 + 1e-12);
+    Epsilon::new(sum).map_err(|_| GuaranteeError::Epsilon(sum))
+}
+
+fn bounded(
+    trust: TrustModel,
+    epsilon: Option<f64>,
+    delta: Delta,
+    theorem: &'static str,
+) -> Option<Guarantee> {
+    let epsilon = Epsilon::new(epsilon?).ok()?;
+    Some(Guarantee { trust, epsilon, delta, theorem })
+}
+
+#[cfg(test)]
+mod tests;
