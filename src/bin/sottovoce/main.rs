@@ -1,6 +1,7 @@
 //! `sottovoce`: the program's tools, and the demo.
 
 mod demo;
+mod guarantee;
 mod keygen;
 mod tasks;
 
@@ -24,6 +25,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Show the DAP tasks that a program compiles to.
     Tasks(tasks::Arguments),
+    /// Show how private a report is, per trust model; or what a wanted privacy needs.
+    Guarantee(guarantee::Arguments),
     /// Make the secrets of leader, helper and collector.
     Keygen(keygen::Arguments),
     /// Be the demo's leader.
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),
+        Command::Guarantee(arguments) => guarantee::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Leader(command) => sottovoce::aggregator::command::leader(command),
         Command::Helper(command) => sottovoce::aggregator::command::helper(command),
