@@ -2,9 +2,8 @@
 //!
 //! `cargo run --release --example compare_published`
 //!
-//! draft-wang-ppm-differential-privacy prints ε for one bit that is *removed or added*; ENPA's white
-//! paper for one bit that is *replaced*. A replaced bit is at least as easy to tell apart as a
-//! removed one, so ours are for a replaced bit in both tables.
+//! Both publications spend ε0 on each bit. ENPA's figures are for one bit that changes; when one
+//! choice replaces another two do, which costs more and stands in the last column.
 
 use sottovoce::privacy::{
     amplification::bits,

@@ -206,7 +206,7 @@ fn budget(program: &Program, windows: u64) -> Result<Vec<Guarantee>, PlanError> 
         }
         names.push(&task.metric.name);
         let mechanism = task.randomizer().mechanism.clone();
-        let noise = task.noise().map(Into::into);
+        let noise = task.noise();
         releases.push((Release { mechanism, noise, honest }, windows));
     }
     Ok(composed(&releases, privacy.delta)?)

@@ -96,8 +96,7 @@ fn reach(
     };
     let privacy = program.privacy();
     let honest = smallest_batch(&mechanism, privacy.epsilon, privacy.delta)?;
-    let guaranteed =
-        Release { mechanism: mechanism.clone(), noise: task.noise().map(Into::into), honest };
+    let guaranteed = Release { mechanism: mechanism.clone(), noise: task.noise(), honest };
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let days = (windows * program.window().seconds()) as f64 / 86_400.0;
     Ok(Reached {

@@ -40,6 +40,5 @@ pub fn guarantees(
         let models = [TrustModel::Oc, TrustModel::Oaoc, TrustModel::Oamc];
         return Ok(models.map(|trust| mechanism.local_guarantee(trust)).to_vec());
     }
-    let noise = noise.map(Into::into);
     Release { mechanism: mechanism.clone(), noise, honest }.guarantees(delta)
 }

@@ -16,6 +16,9 @@ pub(in crate::privacy) const CLOSE: f64 = 2e-5;
 /// Nor is one that is this close, relative to itself, to an ε that is too small.
 const NARROW: f64 = 1e-7;
 
+/// An ε below this is not made smaller.
+const NOTHING: f64 = 1e-9;
+
 /// The smallest ε, up to a little more, for which `bound(ε) <= delta`: only values that were
 /// evaluated so, and the pure `most`, are returned.
 ///
@@ -42,7 +45,7 @@ pub(in crate::privacy) fn smallest(search: Search, mut bound: impl FnMut(f64) ->
         } else {
             low = next;
         }
-        if high - low <= NARROW * high {
+        if high - low <= NARROW * high || high < NOTHING {
             break;
         }
         points.push((next, height(value)));

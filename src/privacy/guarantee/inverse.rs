@@ -7,7 +7,10 @@ use super::{
     GuaranteeError, LEAST_REPORTS, Mechanism, MechanismKind, error::check, usable_epsilon,
 };
 use crate::privacy::{
-    amplification::blanket,
+    amplification::{
+        binomial::{floor_to_count, to_float},
+        blanket,
+    },
     randomizer::MAX_EPSILON,
     units::{Delta, Epsilon},
 };
@@ -24,11 +27,19 @@ pub fn smallest_batch(
 ) -> Result<u64, GuaranteeError> {
     check(LEAST_REPORTS, delta)?;
     let target = usable_epsilon(target.get())?;
+    if meets(mechanism, LEAST_REPORTS, target, delta) {
+        return Ok(LEAST_REPORTS);
+    }
+    match mechanism {
+        Mechanism::Krr(_) => by_halves(mechanism, target, delta),
+        Mechanism::Bits(_) | Mechanism::Signals(_) => by_power_law(mechanism, target, delta),
+    }
+}
+
+/// The search where asking whether a batch is enough is cheap.
+fn by_halves(mechanism: &Mechanism, target: Epsilon, delta: Delta) -> Result<u64, GuaranteeError> {
     let enough = |reports| meets(mechanism, reports, target, delta);
     let mut low = LEAST_REPORTS;
-    if enough(low) {
-        return Ok(low);
-    }
     let mut high = guess(mechanism, target).clamp(low + 1, LARGEST_BATCH);
     while !enough(high) {
         if high == LARGEST_BATCH {
@@ -41,16 +52,52 @@ pub fn smallest_batch(
         high /= 2;
     }
     low = low.max(high / 2);
-    let close = |high: u64| match mechanism {
-        Mechanism::Krr(_) => 1,
-        Mechanism::Bits(_) | Mechanism::Signals(_) => (high / 1000).max(1),
-    };
-    while high - low > close(high) {
+    while high - low > 1 {
         let middle = low + (high - low) / 2;
         if enough(middle) { high = middle } else { low = middle }
     }
     Ok(high)
 }
+
+/// The search where it is not: ε falls with about the square root of the batch, so that few steps
+/// come close, and the bracket makes sure of it.
+fn by_power_law(
+    mechanism: &Mechanism,
+    target: Epsilon,
+    delta: Delta,
+) -> Result<u64, GuaranteeError> {
+    let (mut low, mut high) = (LEAST_REPORTS, LARGEST_BATCH + 1);
+    let mut next = guess(mechanism, target);
+    let mut steps = 0;
+    while high - low > (high / 1000).max(1) {
+        let reports = match next {
+            // Nothing larger is looked for.
+            _ if low >= LARGEST_BATCH => return Err(no_batch(mechanism, target, delta)),
+            next if steps < POWER_LAW_STEPS => next.clamp(low + 1, high - 1),
+            _ => low + (high - low) / 2,
+        };
+        steps += 1;
+        let epsilon = mechanism.amplified(reports, delta).unwrap_or(mechanism.local_epsilon());
+        let ratio = epsilon.get() / target.get();
+        if ratio <= 1.0 {
+            high = reports;
+            if ratio > 1.0 - NEAR && high > 2000 {
+                break;
+            }
+        } else {
+            low = reports;
+        }
+        // Aimed a little above, so that it is enough.
+        let aim = to_float(reports) * ratio * ratio * (1.0 + NEAR / 2.0);
+        next = floor_to_count(aim).saturating_add(1);
+    }
+    if high > LARGEST_BATCH { Err(no_batch(mechanism, target, delta)) } else { Ok(high) }
+}
+
+/// The power law is given up after this many steps: small batches do not follow it.
+const POWER_LAW_STEPS: u32 = 8;
+/// An ε this close below the target belongs to a batch that is within a thousandth of the smallest.
+const NEAR: f64 = 4e-4;
 
 /// The mechanism of this kind with the largest budget at which one report among `honest` ones
 /// loses at most `target` at `delta` under OAMC. The budget is the largest up to a part in 10^6, for
@@ -121,7 +168,7 @@ fn guess(mechanism: &Mechanism, target: Epsilon) -> u64 {
     let coordinates = f64::from(summed(mechanism));
     let deviations = 5.0;
     let reports = coordinates * (deviations / target.get()).powi(2) / lie;
-    crate::privacy::amplification::binomial::floor_to_count(reports)
+    floor_to_count(reports)
 }
 
 fn no_batch(mechanism: &Mechanism, target: Epsilon, delta: Delta) -> GuaranteeError {

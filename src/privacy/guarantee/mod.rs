@@ -16,7 +16,7 @@ pub use inverse::{LARGEST_BATCH, largest_epsilon0, smallest_batch};
 use super::{
     amplification::{bits, blanket},
     composition::{CompositionError, PrivacyLoss, discrete_gaussian, discrete_laplace_epsilon},
-    noise,
+    noise::AggregatorNoise,
     randomizer::{BitRandomizer, Changed, KaryRandomizer, RandomizerError},
     units::{Delta, Epsilon, Guarantee, TrustModel},
 };
@@ -183,43 +183,17 @@ impl Mechanism {
     }
 }
 
-/// What each aggregator adds to each count of its share, independently of the other. Only one of
-/// the two is taken to be honest, so only one's noise counts.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AggregatorNoise {
-    /// The probability of x is proportional to `e^(-|x|/scale)`; in counts.
-    DiscreteLaplace {
-        /// In counts, above 0.
-        scale: f64,
-    },
-    /// The probability of x is proportional to `e^(-x²/2σ²)`; in counts.
-    DiscreteGaussian {
-        /// In counts, at least 0.05.
-        sigma: f64,
-    },
-}
-
-impl From<noise::AggregatorNoise> for AggregatorNoise {
-    fn from(noise: noise::AggregatorNoise) -> Self {
-        match noise {
-            noise::AggregatorNoise::DiscreteLaplace { scale } => {
-                Self::DiscreteLaplace { scale: scale.counts() }
-            }
-            noise::AggregatorNoise::DiscreteGaussian { sigma } => {
-                Self::DiscreteGaussian { sigma: sigma.counts() }
-            }
-        }
-    }
-}
-
+/// Both aggregators add noise, each by itself. Only one of the two is taken to be honest, so only
+/// one's noise counts.
 impl AggregatorNoise {
     fn loss(self, coordinates: u32, delta: f64) -> Result<PrivacyLoss, CompositionError> {
         match self {
             Self::DiscreteLaplace { scale } => {
-                Ok(PrivacyLoss::pure(discrete_laplace_epsilon(scale, coordinates)?))
+                Ok(PrivacyLoss::pure(discrete_laplace_epsilon(scale.counts(), coordinates)?))
             }
-            Self::DiscreteGaussian { sigma } => discrete_gaussian(sigma, coordinates, delta),
+            Self::DiscreteGaussian { sigma } => {
+                discrete_gaussian(sigma.counts(), coordinates, delta)
+            }
         }
     }
 
@@ -231,12 +205,12 @@ impl AggregatorNoise {
     ) -> Result<Option<Guarantee>, CompositionError> {
         Ok(match self {
             Self::DiscreteLaplace { scale } => {
-                let epsilon = discrete_laplace_epsilon(scale, coordinates)?;
+                let epsilon = discrete_laplace_epsilon(scale.counts(), coordinates)?;
                 bounded(trust, Some(epsilon), Delta::ZERO, THEOREM_LAPLACE)
             }
             Self::DiscreteGaussian { sigma } => {
-                let epsilon =
-                    discrete_gaussian(sigma, coordinates, delta.get())?.epsilon(delta.get());
+                let epsilon = discrete_gaussian(sigma.counts(), coordinates, delta.get())?
+                    .epsilon(delta.get());
                 bounded(trust, epsilon, delta, THEOREM_GAUSSIAN)
             }
         })
