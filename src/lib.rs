@@ -9,7 +9,8 @@
 //! 1. [`program`]: what is asked, by one file that every party holds.
 //! 2. `client::report`: an answer is randomized ([`privacy`]), sharded and sealed ([`dap`]).
 //! 3. `aggregator::leader`: uploaded, stored, verified together with `aggregator::helper`.
-//! 4. `collector`: the batch is opened and turned into figures ([`estimate`]).
+//! 4. `collector`: the batch is opened and turned into figures ([`estimate`]) and words
+//!    ([`findings`]).
 //!
 //! [`plan`] says before all of that what to expect.
 //!
@@ -36,6 +37,7 @@ pub mod dap;
 #[cfg(feature = "full")]
 pub mod demo;
 pub mod estimate;
+pub mod findings;
 #[cfg(feature = "full")]
 pub mod keygen;
 pub mod plan;

@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dap", &[]),
     ("program", &["dap", "privacy"]),
     ("estimate", &["privacy"]),
+    ("findings", &["dap", "estimate", "privacy", "program"]),
     ("plan", &["dap", "estimate", "privacy", "program"]),
     ("transport", &["dap"]),
     ("client", &["dap", "privacy", "program"]),
@@ -39,8 +40,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aggregator/store", &["dap/codec", "dap/ids", "dap/time"]),
     ("aggregator/leader", &["aggregator", "aggregator/store", "dap", "transport"]),
     ("aggregator/helper", &["aggregator", "aggregator/store", "dap"]),
-    ("collector", &["dap", "estimate", "privacy", "program", "transport"]),
-    ("collector/command", &["collector", "command_line", "dap", "program", "transport"]),
+    ("collector", &["dap", "estimate", "findings", "privacy", "program", "transport"]),
+    (
+        "collector/command",
+        &["collector", "command_line", "dap", "findings", "program", "transport"],
+    ),
     ("keygen", &["aggregator", "command_line", "dap"]),
     (
         "demo",

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     command_line,
     dap::{collect::Query, task::BatchMode, time::Interval, vdaf::unshard::AggregateResult},
+    findings::{self, Findings},
     program::{Program, compile::CompiledTask, parse_moment},
     transport::http::HttpClient,
 };
@@ -58,25 +59,35 @@ pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
         let collector = Collector::new(&program, secrets, Duration::from_secs(args.patience))?;
         let query = query(&program, args, start)?;
         let mut collected = Vec::new();
+        let mut batches = Vec::new();
         let mut failed = Vec::new();
         for task in &tasks {
             match collector.collect(task, query).await {
-                Ok(batch) if args.json => collected.push(batch),
                 Ok(batch) => {
-                    command_line::print(present::table(&batch.release))?;
-                    collector.forget(batch).await?;
+                    let release = &batch.release;
+                    let ((start, end), counts) = (release.period, release.counts.clone());
+                    batches.push(findings::Batch { task, counts, start, end });
+                    if args.json {
+                        collected.push(batch);
+                    } else {
+                        command_line::print(present::table(release))?;
+                        collector.forget(batch).await?;
+                    }
                 }
                 Err(error) => failed.push(error.context(task.name.clone())),
             }
         }
+        let findings = Findings::of(batches)?;
         if args.json {
             let metrics: Vec<_> =
                 collected.iter().map(|batch| Json::from(&batch.release)).collect();
-            let document = serde_json::json!({ "metrics": metrics });
+            let document = serde_json::json!({ "metrics": metrics, "findings": findings.metrics });
             command_line::print(serde_json::to_string_pretty(&document)?)?;
             for batch in collected {
                 collector.forget(batch).await?;
             }
+        } else if !findings.metrics.is_empty() {
+            command_line::print(format_args!("What that says\n\n{findings}"))?;
         }
         report(failed, tasks.len())
     })

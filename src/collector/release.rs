@@ -3,12 +3,9 @@
 use crate::{
     dap::{time::Interval, vdaf::unshard::AggregateResult},
     estimate::{
-        Estimate, EstimateError,
-        aggregator_noise::AggregatorNoise,
-        confidence::Confidence,
-        estimates,
-        noisy_counts::{Channel, NoisyCounts},
+        Estimate, EstimateError, confidence::Confidence, estimates, noisy_counts::NoisyCounts,
     },
+    findings::saved::noisy_counts,
     privacy::units::Guarantee,
     program::compile::CompiledTask,
 };
@@ -28,6 +25,8 @@ pub struct Release {
     pub bins: Vec<Figure>,
     /// What it cost, per trust model.
     pub privacy: Vec<Guarantee>,
+    /// What the figures were made of.
+    pub counts: NoisyCounts,
 }
 
 /// One bin of a release.
@@ -83,9 +82,7 @@ impl Release {
         let counts = aggregate.signed().into_iter().enumerate().map(count);
         let counts = counts.collect::<Result<Vec<_>, _>>()?;
         let window = task.configuration.time_precision;
-        let channel = Channel::of_mechanism(&task.randomizer().mechanism)?;
-        let noise = AggregatorNoise::of_both(task.noise());
-        let noisy = NoisyCounts::new(counts.clone(), reports, channel, noise)?;
+        let noisy = noisy_counts(task, counts.clone(), reports)?;
         let estimates = estimates(&noisy, Confidence::USUAL);
         let bins = labels.into_iter().zip(counts).zip(estimates);
         Ok(Self {
@@ -96,6 +93,7 @@ impl Release {
                 .map(|((label, reported), estimate)| Figure { label, reported, estimate })
                 .collect(),
             privacy: task.guarantees().to_vec(),
+            counts: noisy,
         })
     }
 }

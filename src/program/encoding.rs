@@ -33,6 +33,20 @@ enum Outcomes {
     Candidates(Vec<String>),
 }
 
+/// What a bin says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Nothing was answered.
+    NoAnswer,
+    /// This was answered.
+    Answer {
+        /// The index of the cell, as in [`Encoding::cells`].
+        cell: usize,
+        /// The index of the outcome, as in [`Encoding::outcomes`].
+        outcome: usize,
+    },
+}
+
 /// What an answer is encoded as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoded {
@@ -40,6 +54,17 @@ pub enum Encoded {
     One(Bin),
     /// One of these, each with probability one half.
     OneOf([Bin; 2]),
+}
+
+/// Two candidates, by index, and how their comparison ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// The first candidate.
+    pub left: usize,
+    /// The second candidate.
+    pub right: usize,
+    /// Which was better.
+    pub outcome: Outcome,
 }
 
 /// An answer that the metric does not have.
@@ -101,8 +126,34 @@ impl Encoding {
         u32::try_from(bins).unwrap_or(u32::MAX)
     }
 
-    /// What each bin means, in their order.
-    pub fn labels(&self) -> Vec<String> {
+    /// What each bin says, in their order.
+    pub fn meanings(&self) -> Vec<Meaning> {
+        let outcomes = self.outcomes.len();
+        let answer =
+            |index: usize| Meaning::Answer { cell: index / outcomes, outcome: index % outcomes };
+        let answers = self.cells().len() * outcomes;
+        std::iter::once(Meaning::NoAnswer).chain((0..answers).map(answer)).collect()
+    }
+
+    /// The outcomes of the metric by itself.
+    pub fn outcomes(&self) -> Vec<String> {
+        self.outcomes.labels()
+    }
+
+    /// For a preference that is reported by pairs: the candidates and, for each outcome, the two
+    /// that were compared (by index) and whether the first won, the second did, or neither.
+    pub fn pairs(&self) -> Option<(&[String], Vec<Compared>)> {
+        let Outcomes::Pairs(names) = &self.outcomes else { return None };
+        let all =
+            (0..names.len()).flat_map(|one| (one + 1..names.len()).map(move |two| (one, two)));
+        let outcomes = [Outcome::Left, Outcome::Right, Outcome::Tie];
+        let compared =
+            all.flat_map(|(left, right)| outcomes.map(|outcome| Compared { left, right, outcome }));
+        Some((names, compared.collect()))
+    }
+
+    /// The combinations of the private dimensions' values; one without a name if there are none.
+    pub fn cells(&self) -> Vec<String> {
         let mut cells = vec![String::new()];
         for dimension in &self.segments {
             let extend = |cell: &String| {
@@ -114,6 +165,12 @@ impl Encoding {
             };
             cells = cells.iter().flat_map(extend).collect();
         }
+        cells
+    }
+
+    /// What each bin means, in their order.
+    pub fn labels(&self) -> Vec<String> {
+        let cells = self.cells();
         let outcomes = self.outcomes.labels();
         let cells = cells.iter().flat_map(|cell| {
             outcomes.iter().map(move |outcome| match cell.as_str() {

@@ -137,6 +137,18 @@ fn a_metric_that_fails_keeps_no_other_back() {
     assert_eq!(again["metrics"][0]["reports"], 46);
     assert_eq!(again["metrics"][1]["reports"], 80);
     assert_eq!(again["metrics"][1]["start"], window);
+    let figures = &again["findings"][1]["batches"][0]["figures"];
+    assert_eq!(figures[0]["name"], "share of devices that answered");
+    // What was written down is read back, and says the same.
+    let file = parties.folder.path().join("releases.json");
+    fs::write(&file, again.to_string()).unwrap();
+    let analyse = |file: &std::path::Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce"));
+        command.arg("analyse").arg(&parties.program).arg(file).arg("--json").output().unwrap()
+    };
+    assert_eq!(json(&analyse(&file))["metrics"], again["findings"]);
+    let nothing = analyse(&parties.program);
+    assert!(text(&nothing.stderr).contains("what the collector writes"), "{nothing:?}");
 }
 
 #[test]

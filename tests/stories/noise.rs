@@ -16,8 +16,11 @@ use std::sync::{
 
 const SIGMA: i128 = 1000;
 
-fn noisy(spec: TaskSpec) -> TaskSpec {
-    TaskSpec { noise: Some(json!({ "kind": "discrete-gaussian", "sigma": 1000.0 })), ..spec }
+fn noisy(spec: &TaskSpec) -> TaskSpec {
+    TaskSpec {
+        noise: Some(json!({ "kind": "discrete-gaussian", "sigma": 1000.0 })),
+        ..spec.clone()
+    }
 }
 
 /// How far each element is from the truth.
@@ -32,8 +35,10 @@ fn distances(task: &Task, truth: &AggregateResult, collected: &Collected) -> Vec
 fn every_vdaf_gets_noise_on_every_element_in_both_batch_modes() {
     let mut rng = seeded(91);
     let modes = [BatchMode::TimeInterval, BatchMode::LeaderSelected];
-    let tasks: Vec<_> =
-        modes.iter().flat_map(|mode| VDAFS.map(|vdaf| noisy(TaskSpec::new(vdaf, *mode)))).collect();
+    let tasks: Vec<_> = modes
+        .iter()
+        .flat_map(|mode| VDAFS.map(|vdaf| noisy(&TaskSpec::new(vdaf, *mode))))
+        .collect();
     let world = World::start(WorldOptions { tasks, ..Default::default() });
     let mut all = Vec::new();
     for task in &world.tasks {
@@ -81,7 +86,7 @@ fn noise_is_drawn_once_however_often_the_batch_is_asked_for_and_whoever_dies() {
             answer.into()
         })
     };
-    let tasks = vec![noisy(TaskSpec::default())];
+    let tasks = vec![noisy(&TaskSpec::default())];
     let world =
         World::start(WorldOptions { tasks, helper_seen_at: Some(port), ..Default::default() });
     real_port.store(world.helper.port, SeqCst);

@@ -1,5 +1,6 @@
 //! `sottovoce`: the program's tools, and the demo.
 
+mod analyse;
 mod demo;
 mod guarantee;
 mod keygen;
@@ -25,6 +26,7 @@ enum Command {
     Demo(demo::Arguments),
     Tasks(tasks::Arguments),
     Plan(plan::Arguments),
+    Analyse(analyse::Arguments),
     Guarantee(guarantee::Arguments),
     Keygen(keygen::Arguments),
     /// Be the demo's leader.
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),
         Command::Guarantee(arguments) => guarantee::run(&arguments),
+        Command::Analyse(arguments) => analyse::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
         Command::Leader(command) => sottovoce::aggregator::command::leader(command),

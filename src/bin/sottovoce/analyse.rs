@@ -1,0 +1,44 @@
+//! `sottovoce analyse`: what releases say together.
+
+use anyhow::Context;
+use sottovoce::{
+    command_line,
+    findings::{Findings, saved::Saved},
+    program::Program,
+};
+use std::path::PathBuf;
+
+/// Say what releases show: differences between arms, changes over windows, strengths of candidates,
+/// gaps between segments.
+///
+/// Reads what the collector wrote with --json, any number of files, of one program. Nothing is asked
+/// of anyone: releases may be looked at as often as you like. A claim that the data does not
+/// support is refused in words.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The program that the releases are of.
+    program: PathBuf,
+    /// What the collector wrote with --json.
+    #[arg(required = true, value_name = "RELEASES")]
+    releases: Vec<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let program = Program::read(&arguments.program)?;
+    let mut batches = Vec::new();
+    for path in &arguments.releases {
+        let place = || path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(place)?;
+        batches.extend(
+            Saved::read(&text).and_then(|saved| saved.batches(&program)).with_context(place)?,
+        );
+    }
+    let findings = Findings::of(batches)?;
+    if arguments.json {
+        return command_line::print(serde_json::to_string_pretty(&findings)?);
+    }
+    command_line::print(findings)
+}

@@ -1,0 +1,158 @@
+use super::*;
+use crate::{
+    estimate::compare::Verdict,
+    findings::saved::{Saved, noisy_counts},
+    privacy::rng::SimulationRng,
+    program::{Program, compile::CompiledTask},
+};
+
+fn program() -> Program {
+    let text = include_str!("../../examples/support-assistant.toml");
+    Program::parse("program.toml", text).unwrap()
+}
+
+const DAY: u64 = 86_400;
+
+/// What devices report whose answers are in the bins as often as said, through the task's own
+/// randomizer.
+fn batch<'a>(task: &'a CompiledTask, answers: &[u32], start: u64, seed: u64) -> Batch<'a> {
+    let crate::privacy::guarantee::Mechanism::Krr(randomizer) = &task.randomizer().mechanism else {
+        panic!("not a choice")
+    };
+    let mut rng = SimulationRng::from_seed(seed);
+    let mut counts = vec![0; answers.len()];
+    for (bin, devices) in (0..).zip(answers) {
+        for _ in 0..*devices {
+            let bin = crate::privacy::randomizer::Bin::new(bin);
+            counts[randomizer.simulate(bin, &mut rng).unwrap().index()] += 1;
+        }
+    }
+    let reports = answers.iter().copied().map(u64::from).sum();
+    let counts = noisy_counts(task, counts, reports).unwrap();
+    Batch { task, counts, start, end: start + DAY }
+}
+
+/// no answer | new up | new down | returning up | returning down
+fn thumbs<'a>(program: &'a Program, arm: &str, up: u32, start: u64, seed: u64) -> Batch<'a> {
+    let task = program.task(&format!("helpful/arm={arm}")).unwrap();
+    batch(task, &[2000, up, 2000 - up, up, 2000 - up], start, seed)
+}
+
+#[test]
+fn arms_that_differ_are_told_apart_and_others_are_not() {
+    let program = program();
+    let different =
+        vec![thumbs(&program, "control", 1000, 0, 1), thumbs(&program, "candidate", 1200, 0, 2)];
+    let findings = Findings::of(different).unwrap();
+    let [arms] = findings.metrics[0].arms.as_slice() else { panic!("{findings}") };
+    let [comparison] = arms.comparisons.as_slice() else { panic!("{findings}") };
+    let higher = match comparison.verdict {
+        Verdict::FirstHigher => &comparison.first,
+        Verdict::SecondHigher => &comparison.second,
+        Verdict::CannotTell => panic!("{findings}"),
+    };
+    assert_eq!(higher, "candidate");
+    let alike =
+        vec![thumbs(&program, "control", 1000, 0, 3), thumbs(&program, "candidate", 1005, 0, 4)];
+    let findings = Findings::of(alike).unwrap();
+    assert_eq!(findings.metrics[0].arms[0].comparisons[0].verdict, Verdict::CannotTell);
+    assert!(findings.to_string().contains("cannot tell"), "{findings}");
+}
+
+#[test]
+fn figures_are_close_to_what_devices_answered() {
+    let program = program();
+    let findings = Findings::of(vec![thumbs(&program, "control", 1500, 0, 5)]).unwrap();
+    let batch = &findings.metrics[0].batches[0];
+    let [answered, up] = batch.figures.as_slice() else { panic!("{findings}") };
+    assert!(answered.figure.interval.contains(2.0 / 3.0), "{findings}");
+    assert!(up.figure.interval.contains(0.75), "{findings}");
+    assert!(!batch.disparity.as_ref().unwrap().is_supported, "{findings}");
+    assert!(batch.shift_by_one_percent_dishonest.unwrap() > 0.01);
+    assert!(findings.metrics[0].refused.is_empty(), "{findings}");
+}
+
+#[test]
+fn a_gap_between_segments_is_found() {
+    let program = program();
+    let task = program.task("helpful/arm=control").unwrap();
+    let findings = Findings::of(vec![batch(task, &[2000, 1500, 500, 900, 1100], 0, 6)]).unwrap();
+    let disparity = findings.metrics[0].batches[0].disparity.as_ref().unwrap();
+    assert!(disparity.is_supported && disparity.highest == "new", "{findings}");
+}
+
+#[test]
+fn a_change_over_windows_is_dated() {
+    let program = program();
+    let quiet: Vec<_> =
+        (0..6).map(|day| thumbs(&program, "control", 1000, day * DAY, 10 + day)).collect();
+    let findings = Findings::of(quiet).unwrap();
+    assert_eq!(findings.metrics[0].changes[0].change.verdict, None, "{findings}");
+    let up = |day| if day < 3 { 1000 } else { 1300 };
+    let changed =
+        (0..6).rev().map(|day| thumbs(&program, "control", up(day), day * DAY, 20 + day)).collect();
+    let findings = Findings::of(changed).unwrap();
+    let change = &findings.metrics[0].changes[0];
+    assert!(change.change.verdict.is_some() && change.alarm.is_some(), "{findings}");
+    assert_eq!(change.change.after, "1970-01-04T00:00:00Z", "{findings}");
+}
+
+#[test]
+fn the_strongest_candidate_is_named() {
+    let program = program();
+    let task = program.task("preferred").unwrap();
+    // a>b a<b a=b, a>c a<c a=c, b>c b<c b=c
+    let answers = [3000, 900, 300, 100, 1000, 200, 100, 600, 500, 200];
+    let findings = Findings::of(vec![batch(task, &answers, 0, 30)]).unwrap();
+    let strengths = &findings.metrics[0].strengths[0];
+    let best =
+        strengths.strengths.candidates.iter().max_by(|a, b| a.strength.total_cmp(&b.strength));
+    assert_eq!(best.unwrap().candidate, "model-a", "{findings}");
+    assert_eq!(strengths.comparisons[0].verdict, Verdict::FirstHigher, "{findings}");
+}
+
+#[test]
+fn too_few_answers_are_refused_in_words() {
+    let program = program();
+    let task = program.task("helpful/arm=control").unwrap();
+    let findings = Findings::of(vec![batch(task, &[3000, 0, 0, 0, 0], 0, 40)]).unwrap();
+    let refused = &findings.metrics[0].refused;
+    assert!(refused.iter().any(|reason| reason.contains("told from 0")), "{findings}");
+}
+
+#[test]
+fn what_the_collector_wrote_is_read_back_and_nothing_else() {
+    let program = program();
+    let quality = program.task("quality").unwrap();
+    let bins: Vec<_> = quality
+        .labels()
+        .into_iter()
+        .map(|label| serde_json::json!({ "label": label, "reported": 1000 }))
+        .collect();
+    let release = serde_json::json!({
+        "name": "quality", "reports": 5000, "bins": bins,
+        "start": "2026-11-01T00:00:00Z", "end": "2026-11-02T00:00:00Z",
+    });
+    let read = |release: &serde_json::Value, times: usize| {
+        let document = serde_json::json!({ "metrics": vec![release; times] }).to_string();
+        let batches = Saved::read(&document).and_then(|saved| saved.batches(&program));
+        batches.map(Findings::of).map_err(|error| error.to_string())
+    };
+    let findings = read(&release, 1).unwrap().unwrap();
+    assert_eq!(findings.metrics[0].batches[0].figures.len(), 3, "{findings}");
+    assert!(read(&release, 2).unwrap().unwrap_err().to_string().contains("two batches"));
+    for (change, words) in [
+        (serde_json::json!({ "name": "other" }), "not a task of the program"),
+        (serde_json::json!({ "bins": [] }), "bins are not those"),
+        (serde_json::json!({ "start": "yesterday" }), "a moment in UTC"),
+        (serde_json::json!({ "reports": 3 }), "quality"),
+    ] {
+        let mut broken = release.clone();
+        for (key, value) in change.as_object().unwrap() {
+            broken[key] = value.clone();
+        }
+        let error = read(&broken, 1).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
+    assert!(Saved::read("{").is_err() && Saved::read("{\"metrics\": 3}").is_err());
+}
