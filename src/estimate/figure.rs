@@ -1,7 +1,7 @@
 //! Figures made of several rates: sums of them, and one sum divided by another (a share or a mean
 //! *among those who answered*).
 //!
-//! A sum `Σ w_j π̂_j` is unbiased and its variance known ([`covariance`](super::covariance)). With `N = Σ w_j π̂_j` and `D = Σ v_j π̂_j`, the ratio R = N/D varies, to first order, as
+//! A sum `Σ w_j π̂_j` is unbiased and its variance known ([`covariance`]). With `N = Σ w_j π̂_j` and `D = Σ v_j π̂_j`, the ratio R = N/D varies, to first order, as
 //! `(Σ (w_j - R v_j) π̂_j)/D` does (the delta method). Where D is within three standard deviations
 //! of 0 that is not close enough, and the interval is Fieller's (1954): every R for which
 //! `N - R·D` is not told from 0. Where D itself is not told from 0 there is no answer, and the

@@ -28,7 +28,7 @@
 //!
 //! Proof obligations, and what covers them: p and 1/a are rounded so that the bound grows, e^ε is
 //! rounded down; both terms above err by less than 1e-10 each ([`Window`], [`FairTail`]) and
-//! `CANCELLATION` of their sum is added; the rounding of a moves each Pr[T] by at most n·2^-50 of
+//! `CANCELLATION` of their sum is added; the rounding of a moves each `Pr[T]` by at most n·2^-50 of
 //! itself, and the sums' roundings by less than 1e-10: `slack`; all mass that was cut off is added
 //! with the largest value it can have.
 
