@@ -114,6 +114,18 @@ struct Scan {
     cut: f64,
 }
 
+/// What a value of ε asks of every block.
+struct Level {
+    /// A, rounded up; 0 where nothing is lost.
+    a: f64,
+    /// B.
+    b: f64,
+    /// e - 1.
+    excess: f64,
+    /// `ln B/A`.
+    aim: f64,
+}
+
 /// The largest value of a scan, and the number of ones that its block begins with.
 #[derive(Clone, Copy)]
 struct Worst {
@@ -134,6 +146,13 @@ impl Scan {
         }
     }
 
+    fn level(&self, epsilon: f64) -> Level {
+        let e = epsilon.exp() * (1.0 - OUTWARD);
+        let a = if epsilon >= self.pure { 0.0 } else { (self.keep - e * self.flip) + OUTWARD };
+        let b = e * self.keep - self.flip;
+        Level { a: a.max(0.0), b, excess: e - 1.0, aim: (b / a).ln() }
+    }
+
     /// How many of the others have a one, at the beginnings of blocks.
     fn starts(&self) -> impl Iterator<Item = u64> + use<> {
         (0..=self.others / self.width).map({
@@ -149,11 +168,13 @@ impl Scan {
 
     /// Upper bounds on δ at each of `epsilons`, which rise.
     fn curve(&self, epsilons: &[f64]) -> Vec<f64> {
+        let levels: Vec<_> = epsilons.iter().map(|epsilon| self.level(*epsilon)).collect();
         let mut worst = vec![0.0_f64; epsilons.len()];
         for ones in self.starts() {
-            let block = self.block(ones);
-            for (worst, epsilon) in worst.iter_mut().zip(epsilons) {
-                *worst = worst.max(block.delta_upper(self, *epsilon));
+            let mut block = self.block(ones);
+            block.tabulate_for(epsilons.len());
+            for (worst, level) in worst.iter_mut().zip(&levels) {
+                *worst = worst.max(block.delta_upper(level));
             }
         }
         worst
@@ -161,9 +182,9 @@ impl Scan {
 
     /// The largest δ over all blocks.
     fn worst(&self, epsilon: f64) -> Worst {
-        let all = self
-            .starts()
-            .map(|ones| Worst { delta: self.block(ones).delta_upper(self, epsilon), ones });
+        let level = self.level(epsilon);
+        let worst = |ones| Worst { delta: self.block(ones).delta_upper(&level), ones };
+        let all = self.starts().map(worst);
         let none = Worst { delta: 0.0, ones: 0 };
         all.fold(none, |worst, next| if next.delta > worst.delta { next } else { worst })
     }
@@ -180,7 +201,8 @@ impl Scan {
         let deviation = 1.0 / (to_float(self.others + 1) * self.keep * self.flip).sqrt();
         let guess = deviation * (0.9 * (-2.0 * delta.ln()).sqrt() - 0.4).max(0.1);
         search::smallest(Search { most: self.pure, delta, guess }, |epsilon| {
-            blocks.iter().map(|block| block.delta_upper(self, epsilon)).fold(0.0, f64::max)
+            let level = self.level(epsilon);
+            blocks.iter().map(|block| block.delta_upper(&level)).fold(0.0, f64::max)
         })
     }
 
@@ -217,6 +239,32 @@ struct Block {
     variance: f64,
     tail: f64,
     slack: f64,
+    /// Every sum's probability, if so many are looked up that this is less work.
+    table: Option<Table>,
+}
+
+/// The distribution of a block's sum.
+struct Table {
+    probabilities: Vec<f64>,
+    /// `Pr[sum >= ..]`, with a zero at the end.
+    from: Vec<f64>,
+}
+
+impl Table {
+    /// The same as [`Block::threshold`], step by step from a guess.
+    fn threshold(&self, a: f64, b: f64, guess: usize) -> usize {
+        let f = &self.probabilities;
+        let end = f.len();
+        let is_positive = |t: usize| t >= end || a * f[t - 1] >= b * f[t];
+        let mut t = guess.clamp(1, end);
+        while t > 1 && is_positive(t - 1) {
+            t -= 1;
+        }
+        while !is_positive(t) {
+            t += 1;
+        }
+        t
+    }
 }
 
 impl Block {
@@ -245,32 +293,59 @@ impl Block {
             mean: to_float(ones) * scan.keep + to_float(zeros) * scan.flip,
             variance: reports * scan.keep * scan.flip,
             slack: 1.0 + 1e-9 + reports * (4.0 * OUTWARD),
+            table: None,
         }
     }
 
+    /// Works out all sums at once, of the same positive terms, if that is less work than for so
+    /// many values of ε, each of which looks at about four sums, to add up those it needs.
+    fn tabulate_for(&mut self, epsilons: usize) {
+        let (ones, zeros) = (&self.ones.probabilities, &self.zeros);
+        if ones.len().min(zeros.len()) > 4 * epsilons {
+            return;
+        }
+        let forward: Vec<f64> = zeros.iter().rev().copied().collect();
+        let mut probabilities = vec![0.0; ones.len() + zeros.len() - 1];
+        for (i, one) in ones.iter().enumerate() {
+            for (sum, zero) in probabilities[i..].iter_mut().zip(&forward) {
+                *sum += one * zero;
+            }
+        }
+        let mut from = vec![0.0; probabilities.len() + 1];
+        for (i, probability) in probabilities.iter().enumerate().rev() {
+            from[i] = from[i + 1] + probability;
+        }
+        self.table = Some(Table { probabilities, from });
+    }
+
     /// An upper bound on δ for all m of the block, in one direction.
-    fn delta_upper(&self, scan: &Scan, epsilon: f64) -> f64 {
-        let e = epsilon.exp() * (1.0 - OUTWARD);
-        let a = (scan.keep - e * scan.flip) + OUTWARD;
-        if epsilon >= scan.pure || a <= 0.0 {
+    fn delta_upper(&self, level: &Level) -> f64 {
+        let Level { a, excess, .. } = *level;
+        if a <= 0.0 {
             return 0.0;
         }
-        let b = e * scan.keep - scan.flip;
-        let threshold = self.threshold(a, b);
+        let threshold = self.threshold(level);
         let (point, tail) = (self.point(threshold - 1), self.at_least(threshold));
-        let value = a * point - (e - 1.0) * tail + CANCELLATION * a * (point + tail);
+        let value = a * point - excess * tail + CANCELLATION * a * (point + tail);
         (value.max(0.0) * self.slack + a * self.tail).min(1.0)
     }
 
     /// The smallest t, counted from the smallest sum, with `A·f(t-1) >= B·f(t)`: from there on all
     /// terms are positive. As `ln f(t-1)/f(t)` is nearly a straight line of a slope of one over the
     /// variance, Newton's steps find it at once; the bracket makes sure of it.
-    fn threshold(&self, a: f64, b: f64) -> usize {
+    fn threshold(&self, level: &Level) -> usize {
+        let Level { a, b, aim, .. } = *level;
         // Below 1 no term is positive, from the end on all are.
         let mut low = 0;
         let mut high = self.ones.probabilities.len() + self.zeros.len() - 1;
-        let aim = (b / a).ln();
         let mut next = self.mean + 0.5 + self.variance * aim - to_float(self.first);
+        if let Some(table) = &self.table {
+            return table.threshold(
+                a,
+                b,
+                usize::try_from(floor_to_count(next.max(0.0))).unwrap_or(high),
+            );
+        }
         let mut steps = 0;
         while high - low > 1 {
             steps += 1;
@@ -286,6 +361,9 @@ impl Block {
 
     /// `f` at a sum, counted from the smallest.
     fn point(&self, sum: usize) -> f64 {
+        if let Some(table) = &self.table {
+            return table.probabilities.get(sum).copied().unwrap_or(0.0);
+        }
         let (ones, zeros) = (&self.ones.probabilities, &self.zeros);
         let from = (sum + 1).saturating_sub(zeros.len());
         let to = (sum + 1).min(ones.len());
@@ -297,6 +375,9 @@ impl Block {
 
     /// `Pr[S >= sum]`, counted from the smallest.
     fn at_least(&self, sum: usize) -> f64 {
+        if let Some(table) = &self.table {
+            return table.from[sum.min(table.from.len() - 1)];
+        }
         let (ones, zeros_from) = (&self.ones.probabilities, &self.zeros_from);
         let from = (sum + 1).saturating_sub(zeros_from.len()).min(ones.len());
         let to = (sum + 1).min(ones.len());
