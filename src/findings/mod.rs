@@ -30,7 +30,7 @@ use thiserror::Error;
 /// What the batches of a program say.
 #[derive(Clone, Debug, Serialize)]
 pub struct Findings {
-    /// Metric by metric, in the order of the batches.
+    /// Metric by metric, in the order they came in.
     pub metrics: Vec<MetricFindings>,
 }
 
@@ -111,6 +111,13 @@ pub enum FindingsError {
 impl Findings {
     /// Asks all that the metrics allow.
     pub fn of(mut batches: Vec<Batch<'_>>) -> Result<Self, FindingsError> {
+        let mut names: Vec<&str> = Vec::new();
+        for batch in &batches {
+            let name = batch.task.metric.name.as_str();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         batches.sort_by(|one, other| {
             (one.start, &one.task.name).cmp(&(other.start, &other.task.name))
         });
@@ -123,12 +130,6 @@ impl Findings {
                     task: batch.task.name.clone(),
                     start: crate::program::format_moment(batch.start),
                 });
-            }
-        }
-        let mut names: Vec<&str> = Vec::new();
-        for batch in &batches {
-            if !names.contains(&batch.task.metric.name.as_str()) {
-                names.push(&batch.task.metric.name);
             }
         }
         let metrics = names.into_iter().map(|name| {

@@ -22,7 +22,8 @@ impl Epsilon {
     /// From a number.
     pub fn new(value: f64) -> Result<Self, OutOfRange> {
         if value.is_finite() && value >= 0.0 {
-            Ok(Self(value))
+            // Not a negative zero.
+            Ok(Self(value + 0.0))
         } else {
             Err(OutOfRange {
                 name: "epsilon",
@@ -192,6 +193,7 @@ mod tests {
             assert!(Delta::new(bad).is_err());
             assert!(Share::new(bad).is_err());
         }
+        assert!(Epsilon::new(-0.0).unwrap().get().is_sign_positive());
         let error = Delta::new(1.0).unwrap_err().to_string();
         assert_eq!(error, "delta = 1 must be at least 0 and below 1");
     }

@@ -41,7 +41,7 @@ pub enum RandomizerError {
     #[error("a randomizer needs 1 to {MAX_BINS} bits, and {0} were given; use a number in between")]
     Bits(u32),
     /// A budget outside what the thresholds resolve.
-    #[error("epsilon0 = {0} must be above 0 and at most {MAX_EPSILON}; 4 is usual")]
+    #[error("epsilon0 = {0:?} must be above 0 and at most {MAX_EPSILON}; 4 is usual")]
     Epsilon(f64),
     /// A weight that leaves the truth no more likely than a lie.
     #[error("a lie weight of {weight} is not possible with {bins} bins; the most is 2^64/{bins}")]
