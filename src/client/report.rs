@@ -20,7 +20,7 @@ use crate::{
     },
     privacy::{
         guarantee::Mechanism,
-        randomizer::{Randomized, RandomizedBits, RandomizerError},
+        randomizer::{Bin, Randomized, RandomizedBits, RandomizerError},
         rng::DeviceRng,
     },
     program::{
@@ -85,6 +85,7 @@ pub struct Prepared {
 enum Noisy {
     Bin(Randomized),
     Bits(RandomizedBits),
+    Signals(RandomizedBits),
 }
 
 impl Noisy {
@@ -92,6 +93,9 @@ impl Noisy {
         match self {
             Self::Bin(randomized) => Measurement::Bin(randomized.bin().index()),
             Self::Bits(randomized) => Measurement::Bits(randomized.bits().to_vec()),
+            Self::Signals(randomized) => {
+                Measurement::Vector(randomized.bits().iter().map(|bit| (*bit).into()).collect())
+            }
         }
     }
 }
@@ -155,18 +159,28 @@ impl Reporter {
         configs: &HpkeConfigs,
         rng: &mut DeviceRng,
     ) -> Result<Prepared, ReportError> {
-        let bin = match self.encoding.encode(answer)? {
-            Encoded::One(bin) => bin,
-            Encoded::OneOf(bins) => bins[rng.coin()],
-        };
-        let randomized = match &self.mechanism {
-            Mechanism::Krr(randomizer) => Noisy::Bin(randomizer.randomize(bin, rng)?),
-            Mechanism::Bits(randomizer) => Noisy::Bits(randomizer.randomize_one_hot(bin, rng)?),
-            Mechanism::Signals(_) => return Err(EncodingError::Kind.into()),
+        let randomized = match (self.encoding.encode(answer)?, &self.mechanism) {
+            (Encoded::Bits(bits), Mechanism::Signals(randomizer)) => {
+                Noisy::Signals(randomizer.randomize(&bits, rng)?)
+            }
+            (Encoded::One(bin), _) => self.randomize(bin, rng)?,
+            (Encoded::OneOf(bins), _) => {
+                let choices = u32::try_from(bins.len()).unwrap_or(u32::MAX);
+                self.randomize(bins[rng.below(choices)], rng)?
+            }
+            (Encoded::Bits(_), _) => return Err(EncodingError::Kind.into()),
         };
         let time = self.precision.time_at(now);
         let report = self.seal(&randomized, time, configs)?;
         Ok(Prepared { randomized, report })
+    }
+
+    fn randomize(&self, bin: Bin, rng: &mut DeviceRng) -> Result<Noisy, ReportError> {
+        match &self.mechanism {
+            Mechanism::Krr(randomizer) => Ok(Noisy::Bin(randomizer.randomize(bin, rng)?)),
+            Mechanism::Bits(randomizer) => Ok(Noisy::Bits(randomizer.randomize_one_hot(bin, rng)?)),
+            Mechanism::Signals(_) => Err(EncodingError::Kind.into()),
+        }
     }
 
     /// Seals the same randomized answer under fresh keys and a fresh ID, after the leader said

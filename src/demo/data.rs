@@ -28,7 +28,7 @@ impl Asked {
         for answer in &self.answers {
             match task.encoding().encode(answer)? {
                 Encoded::One(bin) => truth[bin.index()] += 1,
-                Encoded::OneOf(_) => anyhow::bail!("the demo's metrics have one bin per answer"),
+                _ => anyhow::bail!("the demo's metrics have one bin per answer"),
             }
         }
         Ok(truth)

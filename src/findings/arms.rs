@@ -74,7 +74,7 @@ fn arms_of(batches: &[&Batch<'_>], start: u64) -> Result<Option<ArmsFindings>, E
     let question = Question { test: Test::USUAL, worth: measure.worth, unit: measure.unit };
     Ok(Some(ArmsFindings {
         start: format_moment(start),
-        measure: measure.name,
+        measure: measure.name.clone(),
         comparisons: compare(&all_pairs(&arms), question)?,
     }))
 }
@@ -93,7 +93,7 @@ fn change_of(batches: &[&Batch<'_>]) -> Result<Option<ChangeFindings>, EstimateE
     }
     Ok(Some(ChangeFindings {
         task: first.task.name.clone(),
-        measure: measure.name,
+        measure: measure.name.clone(),
         change: change_point(&windows, Confidence::USUAL)?,
         alarm: cusum.alarm().cloned(),
         unit: measure.unit,

@@ -55,7 +55,7 @@ pub struct BatchFindings {
 #[derive(Clone, Debug, Serialize)]
 pub struct NamedFigure {
     /// What it is.
-    pub name: &'static str,
+    pub name: String,
     /// Its value, with its uncertainty.
     #[serde(flatten)]
     pub figure: Figure,
@@ -72,10 +72,12 @@ pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFin
         result.map_err(|error| refused.push(format!("{place}: {what}: {error}"))).ok()
     };
     let mut figures = Vec::new();
-    figures.extend(answered_or("share of devices that answered", response_rate(batch)));
     let metric = &batch.task.metric;
-    for measure in [Measure::of(metric), Measure::top_two(metric)].into_iter().flatten() {
-        figures.extend(answered_or(measure.name, figure(batch, &measure)));
+    if !batch.task.encoding().is_vector() {
+        figures.extend(answered_or("share of devices that answered", response_rate(batch)));
+    }
+    for measure in Measure::of(metric).into_iter().chain(Measure::others(metric)) {
+        figures.extend(answered_or(&measure.name, figure(batch, &measure)));
     }
     let disparity = disparity(batch).and_then(|result| {
         result.map_err(|error| refused.push(format!("{place}: segments: {error}"))).ok()
@@ -95,18 +97,23 @@ pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFin
 /// A measure of a whole batch, for the population.
 pub(super) fn figure(batch: &Batch<'_>, measure: &Measure) -> Result<NamedFigure, EstimateError> {
     let encoding = batch.task.encoding();
-    let (numerator, denominator) = (measure.numerator(encoding, None), answered(encoding, None));
+    let (numerator, denominator) =
+        (measure.numerator(encoding, None), measure.denominator(encoding, None));
     let (scope, confidence) = (Scope::Population, Confidence::USUAL);
     let figure = ratio(&batch.counts, &numerator, &denominator, scope, confidence)?;
     let (low, high) = measure.range();
-    Ok(NamedFigure { name: measure.name, figure: figure.clamp(low, high), unit: measure.unit })
+    Ok(NamedFigure {
+        name: measure.name.clone(),
+        figure: figure.clamp(low, high),
+        unit: measure.unit,
+    })
 }
 
 fn response_rate(batch: &Batch<'_>) -> Result<NamedFigure, EstimateError> {
-    let weights = answered(batch.task.encoding(), None);
+    let weights = answered(batch.task.encoding());
     let figure = weighted_sum(&batch.counts, &weights, Scope::Population, Confidence::USUAL)?;
     Ok(NamedFigure {
-        name: "share of devices that answered",
+        name: "share of devices that answered".to_owned(),
         figure: figure.clamp(0.0, 1.0),
         unit: crate::estimate::compare::Unit::Rate,
     })
@@ -120,7 +127,7 @@ fn disparity(batch: &Batch<'_>) -> Option<Result<Disparity, EstimateError>> {
     let segment = |(cell, label): (usize, &String)| Segment {
         label: label.clone(),
         numerator: measure.numerator(encoding, Some(cell)),
-        denominator: answered(encoding, Some(cell)),
+        denominator: measure.denominator(encoding, Some(cell)),
     };
     let segments: Vec<_> = cells.iter().enumerate().map(segment).collect();
     let segments = Segments::within(&batch.counts, &segments, measure.unit);
@@ -133,6 +140,7 @@ fn shift(batch: &Batch<'_>) -> Result<f64, EstimateError> {
         VdafConfig::Prio3MultihotCountVec { max_weight, .. } => {
             usize::try_from(max_weight).unwrap_or(usize::MAX)
         }
+        VdafConfig::Prio3SumVec { length, .. } => length as usize,
         _ => 1,
     };
     let influence = influence(&batch.counts, Dishonest { weight_bound, ..dishonest })?;

@@ -13,13 +13,13 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Measure {
     /// What it is.
-    pub name: &'static str,
+    pub name: String,
     /// In what it is measured.
     pub unit: Unit,
     /// The smallest difference that is taken to matter.
     pub worth: f64,
-    /// What each outcome contributes.
-    scores: Vec<f64>,
+    /// What each outcome contributes; nothing for those that do not count as answers.
+    scores: Vec<Option<f64>>,
 }
 
 impl Measure {
@@ -27,52 +27,84 @@ impl Measure {
     pub fn of(metric: &Metric) -> Option<Self> {
         match &metric.kind {
             MetricKind::Thumbs => Some(Self {
-                name: "share of up among answers",
+                name: "share of up among answers".to_owned(),
                 unit: Unit::Rate,
                 worth: 0.02,
-                scores: vec![1.0, 0.0],
+                scores: vec![Some(1.0), Some(0.0)],
             }),
-            MetricKind::Rating(levels) => Some(Self {
-                name: "mean of answers",
-                unit: Unit::Score,
-                worth: 0.1,
-                scores: (1..).take(levels.len()).map(f64::from).collect(),
-            }),
-            MetricKind::Preference(_) => None,
+            MetricKind::Rating(levels) => {
+                Some(Self::mean("mean of answers".to_owned(), 1, [0, levels.len(), 0]))
+            }
+            // One value to a bin; buckets of several have no mean.
+            MetricKind::Count(bounds) if bounds.iter().copied().eq(0..bounds.len() as u64) => {
+                let name = format!("mean, {} and more taken as that", bounds.len() - 1);
+                Some(Self::mean(name, 0, [0, bounds.len(), 0]))
+            }
+            _ => None,
         }
     }
 
-    /// The share of a rating's two best levels, if it has more than two.
-    pub fn top_two(metric: &Metric) -> Option<Self> {
-        let MetricKind::Rating(levels) = &metric.kind else { return None };
-        let others = levels.len().checked_sub(2).filter(|others| *others > 0)?;
-        let scores = [vec![0.0; others], vec![1.0, 1.0]].concat();
-        Some(Self {
-            name: "share of the two best levels among answers",
-            unit: Unit::Rate,
-            worth: 0.02,
-            scores,
-        })
+    /// Further measures of a metric: the two best levels of a rating, the mean of each aspect.
+    pub fn others(metric: &Metric) -> Vec<Self> {
+        match &metric.kind {
+            MetricKind::Rating(levels) if levels.len() > 2 => {
+                let others = vec![Some(0.0); levels.len() - 2];
+                vec![Self {
+                    name: "share of the two best levels among answers".to_owned(),
+                    unit: Unit::Rate,
+                    worth: 0.02,
+                    scores: [others, vec![Some(1.0); 2]].concat(),
+                }]
+            }
+            MetricKind::Ratings { aspects, levels } => {
+                let (count, last) = (levels.len(), aspects.len() - 1);
+                let mean = |(index, aspect): (usize, &String)| {
+                    let parts = [index * count, count, (last - index) * count];
+                    Self::mean(format!("mean of {aspect}"), 1, parts)
+                };
+                aspects.iter().enumerate().map(mean).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The mean of outcomes that score `first` and one more each, between outcomes that do not
+    /// count: so many before, of the mean, and after.
+    fn mean(name: String, first: u32, [before, counted, after]: [usize; 3]) -> Self {
+        let none = |count| std::iter::repeat_n(None, count);
+        let scores = (first..).take(counted).map(|score| Some(f64::from(score)));
+        let scores = none(before).chain(scores).chain(none(after)).collect();
+        Self { name, unit: Unit::Score, worth: 0.1, scores }
     }
 
     /// The weight of each bin, of one cell or of all.
     pub fn numerator(&self, encoding: &Encoding, of: Option<usize>) -> Vec<f64> {
         weights(encoding, |cell, outcome| match of {
             Some(only) if only != cell => 0.0,
-            _ => self.scores.get(outcome).copied().unwrap_or(0.0),
+            _ => self.scores.get(outcome).copied().flatten().unwrap_or(0.0),
+        })
+    }
+
+    /// 1 for each bin that counts as an answer, of one cell or of all.
+    pub fn denominator(&self, encoding: &Encoding, of: Option<usize>) -> Vec<f64> {
+        weights(encoding, |cell, outcome| {
+            let is_in = of.is_none_or(|only| only == cell);
+            let counts = self.scores.get(outcome).is_some_and(Option::is_some);
+            f64::from(u8::from(is_in && counts))
         })
     }
 
     /// The range of the measure.
     pub fn range(&self) -> (f64, f64) {
-        let fold = |f: fn(f64, f64) -> f64, start| self.scores.iter().copied().fold(start, f);
+        let scores = || self.scores.iter().copied().flatten();
+        let fold = |f: fn(f64, f64) -> f64, start| scores().fold(start, f);
         (fold(f64::min, f64::INFINITY), fold(f64::max, f64::NEG_INFINITY))
     }
 }
 
-/// 1 for each bin with an answer, of one cell or of all.
-pub fn answered(encoding: &Encoding, of: Option<usize>) -> Vec<f64> {
-    weights(encoding, |cell, _| f64::from(u8::from(of.is_none_or(|only| only == cell))))
+/// 1 for each bin with an answer.
+pub fn answered(encoding: &Encoding) -> Vec<f64> {
+    weights(encoding, |_, _| 1.0)
 }
 
 fn weights(encoding: &Encoding, weight: impl Fn(usize, usize) -> f64) -> Vec<f64> {

@@ -57,7 +57,7 @@ pub struct ArmsFindings {
     /// The window's start.
     pub start: String,
     /// What is compared.
-    pub measure: &'static str,
+    pub measure: String,
     /// Each two arms, corrected for how many comparisons there are in the window.
     pub comparisons: Vec<Comparison>,
 }
@@ -80,7 +80,7 @@ pub struct ChangeFindings {
     /// The task.
     pub task: String,
     /// What is looked at.
-    pub measure: &'static str,
+    pub measure: String,
     /// Looking back: the one change that explains the windows best.
     pub change: ChangePoint,
     /// As the windows came in: the first alarm of a drift from the first window.

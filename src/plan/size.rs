@@ -45,7 +45,8 @@ pub(super) fn report(task: &CompiledTask) -> Result<usize, SizeError> {
     let vdaf = Vdaf::new(&task.configuration.vdaf)?;
     let measurement = match &task.randomizer().mechanism {
         Mechanism::Krr(_) => Measurement::Bin(0),
-        bits => Measurement::Bits(vec![false; bits.bins() as usize]),
+        Mechanism::Bits(bits) => Measurement::Bits(vec![false; bits.bits() as usize]),
+        Mechanism::Signals(bits) => Measurement::Vector(vec![0; bits.bits() as usize]),
     };
     let report_id = ReportId::random()?;
     let sharded = vdaf.shard(&vdaf_context(&task.task_id), &measurement, &report_id)?;

@@ -23,9 +23,12 @@ impl DeviceRng {
         Ok(Self(ChaCha20Rng::from_seed(*seed)))
     }
 
-    /// Zero or one, each with probability one half.
-    pub fn coin(&mut self) -> usize {
-        usize::from(self.0.next_u64() >> 63 == 1)
+    /// A number below `bound`, each as likely as the others up to `bound` in 2^64; 0 if `bound` is.
+    ///
+    /// For choices that no guarantee rests on.
+    pub fn below(&mut self, bound: u32) -> usize {
+        let product = u128::from(self.0.next_u64()) * u128::from(bound);
+        usize::try_from(product >> 64).unwrap_or(0)
     }
 }
 

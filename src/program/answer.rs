@@ -1,12 +1,12 @@
 //! What a user gave.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One answer to one metric, with the values of its private dimensions.
 ///
 /// It exists on the device only: it is encoded, randomized and forgotten.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// What was said, if anything.
     pub given: Option<Given>,
@@ -15,7 +15,7 @@ pub struct Answer {
 }
 
 /// What was said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Given {
     /// To a `thumbs` metric.
@@ -31,6 +31,16 @@ pub enum Given {
         /// Which is better.
         outcome: Outcome,
     },
+    /// To a `ratings` metric: the name of a level for each aspect that was rated.
+    Ratings(BTreeMap<String, String>),
+    /// To a `signals` metric: those that were observed, and none of the others was.
+    Signals(BTreeSet<String>),
+    /// To a `count` metric: how often.
+    Count(u64),
+    /// To a `score` metric.
+    Score(f64),
+    /// To a `triage` metric: the category.
+    Triage(String),
 }
 
 /// A thumb.

@@ -15,7 +15,7 @@ use crate::{
     },
     privacy::{
         self,
-        guarantee::{GuaranteeError, Mechanism},
+        guarantee::{GuaranteeError, Mechanism, MechanismKind},
         noise::AggregatorNoise,
         units::{Guarantee, TrustModel},
     },
@@ -114,7 +114,9 @@ pub(super) fn compile(
         return Err(CompileError::ManyBins { bins, most: MANY_BINS });
     }
     let epsilon0 = metric.epsilon0.unwrap_or(program.privacy.epsilon0);
-    let randomizer = randomizer::choose(bins, epsilon0, metric.randomizer)?;
+    let wanted =
+        if encoding.is_vector() { Some(MechanismKind::Signals) } else { metric.randomizer };
+    let randomizer = randomizer::choose(bins, epsilon0, wanted)?;
     let vdaf = randomizer::vdaf(&randomizer.mechanism)?;
     let guarantees = certify(program, &randomizer.mechanism)?;
     let task = |public: Vec<(String, String)>| {

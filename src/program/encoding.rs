@@ -16,14 +16,14 @@ use thiserror::Error;
 pub const NO_ANSWER: &str = "no answer";
 
 /// How a metric's answers become bins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Encoding {
     outcomes: Outcomes,
     segments: Vec<Dimension>,
 }
 
 /// The outcomes of a metric by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Outcomes {
     Thumbs,
     Levels(Vec<String>),
@@ -31,6 +31,29 @@ enum Outcomes {
     Pairs(Vec<String>),
     /// For each candidate: it won, lost or tied. The device reports one of the two, at random.
     Candidates(Vec<String>),
+    /// For each aspect, each level. The device reports one of its aspects, at random, so that the
+    /// budget is not split.
+    Aspects {
+        aspects: Vec<String>,
+        levels: Vec<String>,
+    },
+    /// Each signal is a bit by itself.
+    Signals(Vec<String>),
+    /// Where each bucket begins, and whether they are of whole numbers.
+    Buckets {
+        bounds: Vec<f64>,
+        whole: bool,
+    },
+    Categories(Vec<String>),
+}
+
+/// What was said, as outcomes by index.
+enum Said {
+    One(usize),
+    /// Each would say it as well.
+    OneOf(Vec<usize>),
+    /// All of these and no others.
+    Exactly(Vec<usize>),
 }
 
 /// What a bin says.
@@ -48,12 +71,14 @@ pub enum Meaning {
 }
 
 /// What an answer is encoded as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Encoded {
     /// This bin.
     One(Bin),
-    /// One of these, each with probability one half.
-    OneOf([Bin; 2]),
+    /// One of these, each as likely as the others; at least one.
+    OneOf(Vec<Bin>),
+    /// A bit for each bin.
+    Bits(Vec<bool>),
 }
 
 /// Two candidates, by index, and how their comparison ended.
@@ -81,6 +106,12 @@ pub enum EncodingError {
         /// What is declared.
         valid: Vec<String>,
     },
+    /// A score that is not a number.
+    #[error("a score must be a number")]
+    NotANumber,
+    /// An empty list of ratings.
+    #[error("no aspect is rated; a device without a rating has no answer")]
+    NothingRated,
     /// A candidate against itself.
     #[error("{0:?} cannot be compared with itself")]
     Same(String),
@@ -103,6 +134,17 @@ impl Encoding {
                 Outcomes::Pairs(names.clone())
             }
             MetricKind::Preference(names) => Outcomes::Candidates(names.clone()),
+            MetricKind::Ratings { aspects, levels } => {
+                Outcomes::Aspects { aspects: aspects.clone(), levels: levels.clone() }
+            }
+            MetricKind::Signals(names) => Outcomes::Signals(names.clone()),
+            MetricKind::Count(bounds) => {
+                #[expect(clippy::cast_precision_loss, reason = "the program has them as floats")]
+                let bounds = bounds.iter().map(|bound| *bound as f64).collect();
+                Outcomes::Buckets { bounds, whole: true }
+            }
+            MetricKind::Score(bounds) => Outcomes::Buckets { bounds: bounds.clone(), whole: false },
+            MetricKind::Triage(categories) => Outcomes::Categories(categories.clone()),
         };
         let private = |dimension: &&Dimension| dimension.visibility == Visibility::Private;
         let segments = metric.dimensions.iter().filter(private).cloned().collect();
@@ -116,7 +158,16 @@ impl Encoding {
             Outcomes::Levels(_) => "levels",
             Outcomes::Pairs(_) => "pairs",
             Outcomes::Candidates(_) => "candidates",
+            Outcomes::Aspects { .. } => "aspects",
+            Outcomes::Signals(_) => "signals",
+            Outcomes::Buckets { .. } => "buckets",
+            Outcomes::Categories(_) => "categories",
         }
+    }
+
+    /// Whether an answer may be in several bins at once.
+    pub fn is_vector(&self) -> bool {
+        matches!(self.outcomes, Outcomes::Signals(_))
     }
 
     /// The number of bins, *no answer* included; the largest number if there are more.
@@ -188,7 +239,9 @@ impl Encoding {
                 return Err(EncodingError::ExtraSegment(name.clone()));
             }
         }
-        let Some(given) = &answer.given else { return Ok(Encoded::One(Bin::new(0))) };
+        let Some(given) = &answer.given else {
+            return Ok(if self.is_vector() { self.bits(&[0]) } else { Encoded::One(Bin::new(0)) });
+        };
         let mut cell = 0;
         for dimension in &self.segments {
             let value = answer.segments.get(&dimension.name);
@@ -200,9 +253,16 @@ impl Encoding {
         // More bins than any randomizer has: it refuses this one.
         let bin = |outcome| Bin::new(u32::try_from(first + outcome).unwrap_or(u32::MAX));
         Ok(match self.outcomes.encode(given)? {
-            (outcome, None) => Encoded::One(bin(outcome)),
-            (one, Some(other)) => Encoded::OneOf([bin(one), bin(other)]),
+            Said::One(outcome) => Encoded::One(bin(outcome)),
+            Said::OneOf(outcomes) => Encoded::OneOf(outcomes.into_iter().map(bin).collect()),
+            Said::Exactly(outcomes) => {
+                self.bits(&outcomes.iter().map(|outcome| first + outcome).collect::<Vec<_>>())
+            }
         })
+    }
+
+    fn bits(&self, set: &[usize]) -> Encoded {
+        Encoded::Bits((0..self.bins() as usize).map(|bin| set.contains(&bin)).collect())
     }
 }
 
@@ -223,6 +283,9 @@ impl Outcomes {
             Self::Levels(levels) => levels.len(),
             Self::Pairs(names) => 3 * pairs(names.len()),
             Self::Candidates(names) => 3 * names.len(),
+            Self::Aspects { aspects, levels } => aspects.len() * levels.len(),
+            Self::Signals(names) | Self::Categories(names) => names.len(),
+            Self::Buckets { bounds, .. } => bounds.len(),
         }
     }
 
@@ -240,26 +303,23 @@ impl Outcomes {
                 .iter()
                 .flat_map(|name| ["won", "lost", "tied"].map(|how| format!("{name} {how}")))
                 .collect(),
+            Self::Aspects { aspects, levels } => aspects
+                .iter()
+                .flat_map(|aspect| levels.iter().map(move |level| format!("{aspect}: {level}")))
+                .collect(),
+            Self::Signals(names) | Self::Categories(names) => names.clone(),
+            Self::Buckets { bounds, whole } => bucket_labels(bounds, *whole),
         }
     }
 
-    /// The outcome, and for candidates the other one that would say it as well.
-    fn encode(&self, given: &Given) -> Result<(usize, Option<usize>), EncodingError> {
+    fn encode(&self, given: &Given) -> Result<Said, EncodingError> {
         match (self, given) {
-            (Self::Thumbs, Given::Thumbs(Thumb::Up)) => Ok((0, None)),
-            (Self::Thumbs, Given::Thumbs(Thumb::Down)) => Ok((1, None)),
-            (Self::Levels(levels), Given::Rating(level)) => Ok((position(levels, level)?, None)),
+            (Self::Thumbs, Given::Thumbs(Thumb::Up)) => Ok(Said::One(0)),
+            (Self::Thumbs, Given::Thumbs(Thumb::Down)) => Ok(Said::One(1)),
+            (Self::Levels(levels), Given::Rating(level)) => position(levels, level).map(Said::One),
             (Self::Pairs(names), Given::Preference { left, right, outcome }) => {
                 let (left, right) = compared(names, left, right)?;
-                let (one, other) = (left.min(right), left.max(right));
-                // Pairs in order: (0,1), (0,2), …, (1,2), …
-                let pair = pairs(names.len()) - pairs(names.len() - one) + other - one - 1;
-                let winner_is_first = (*outcome == Outcome::Left) == (left < right);
-                Ok(match outcome {
-                    Outcome::Tie => (3 * pair + 2, None),
-                    _ if winner_is_first => (3 * pair, None),
-                    _ => (3 * pair + 1, None),
-                })
+                Ok(Said::One(pair_outcome(names.len(), left, right, *outcome)))
             }
             (Self::Candidates(names), Given::Preference { left, right, outcome }) => {
                 let (left, right) = compared(names, left, right)?;
@@ -268,11 +328,65 @@ impl Outcomes {
                     Outcome::Right => (1, 0),
                     Outcome::Tie => (2, 2),
                 };
-                Ok((3 * left + left_how, Some(3 * right + right_how)))
+                Ok(Said::OneOf(vec![3 * left + left_how, 3 * right + right_how]))
+            }
+            (Self::Aspects { aspects, levels }, Given::Ratings(rated)) => {
+                let outcome = |(aspect, level): (&String, &String)| {
+                    Ok(position(aspects, aspect)? * levels.len() + position(levels, level)?)
+                };
+                let outcomes = rated.iter().map(outcome).collect::<Result<Vec<_>, _>>()?;
+                if outcomes.is_empty() {
+                    return Err(EncodingError::NothingRated);
+                }
+                Ok(Said::OneOf(outcomes))
+            }
+            (Self::Signals(names), Given::Signals(observed)) => {
+                let outcomes = observed.iter().map(|name| position(names, name));
+                outcomes.collect::<Result<_, _>>().map(Said::Exactly)
+            }
+            (Self::Buckets { bounds, whole: true }, Given::Count(count)) => {
+                #[expect(clippy::cast_precision_loss, reason = "bounds are exact up to 2^53")]
+                let count = *count as f64;
+                Ok(Said::One(bucket(bounds, count)))
+            }
+            (Self::Buckets { bounds, whole: false }, Given::Score(score)) => {
+                let number = Some(*score).filter(|score| !score.is_nan());
+                Ok(Said::One(bucket(bounds, number.ok_or(EncodingError::NotANumber)?)))
+            }
+            (Self::Categories(names), Given::Triage(category)) => {
+                position(names, category).map(Said::One)
             }
             _ => Err(EncodingError::Kind),
         }
     }
+}
+
+/// The outcome of a comparison among those of pairs, which come in order: (0,1), (0,2), …, (1,2), …
+fn pair_outcome(candidates: usize, left: usize, right: usize, outcome: Outcome) -> usize {
+    let (one, other) = (left.min(right), left.max(right));
+    let pair = pairs(candidates) - pairs(candidates - one) + other - one - 1;
+    let winner_is_first = (outcome == Outcome::Left) == (left < right);
+    match outcome {
+        Outcome::Tie => 3 * pair + 2,
+        _ if winner_is_first => 3 * pair,
+        _ => 3 * pair + 1,
+    }
+}
+
+/// The last bucket that begins at or below a value; the first for what is below all.
+fn bucket(bounds: &[f64], value: f64) -> usize {
+    bounds.partition_point(|bound| *bound <= value).saturating_sub(1)
+}
+
+fn bucket_labels(bounds: &[f64], whole: bool) -> Vec<String> {
+    let label = |(index, low): (usize, &f64)| match bounds.get(index + 1) {
+        None => format!("{low} or more"),
+        Some(next) if whole && next - low <= 1.0 => format!("{low}"),
+        Some(next) if whole => format!("{low}–{}", next - 1.0),
+        Some(next) if index == 0 => format!("below {next}"),
+        Some(next) => format!("{low} to below {next}"),
+    };
+    bounds.iter().enumerate().map(label).collect()
 }
 
 fn pair_labels(one: &str, other: &str) -> [String; 3] {
@@ -316,7 +430,12 @@ mod tests {
         match encoding.encode(answer).unwrap() {
             Encoded::One(bin) => encoding.labels()[bin.index()].clone(),
             Encoded::OneOf(bins) => {
-                bins.map(|bin| encoding.labels()[bin.index()].clone()).join("|")
+                let label = |bin: Bin| encoding.labels()[bin.index()].clone();
+                bins.into_iter().map(label).collect::<Vec<_>>().join("|")
+            }
+            Encoded::Bits(bits) => {
+                let set = encoding.labels().into_iter().zip(bits).filter(|(_, bit)| *bit);
+                set.map(|(label, _)| label).collect::<Vec<_>>().join("+")
             }
         }
     }
@@ -388,5 +507,68 @@ mod tests {
         let models = Encoding::of(&metric(MetricKind::Preference(names(2)), &[]));
         let same = models.encode(&preference(1, 1, Outcome::Tie)).unwrap_err();
         assert_eq!(same, EncodingError::Same("model 1".into()));
+    }
+
+    fn words(list: &[&str]) -> Vec<String> {
+        list.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn one_aspect_of_those_rated_is_reported() {
+        let kind = MetricKind::Ratings {
+            aspects: words(&["accuracy", "tone"]),
+            levels: words(&["bad", "fine", "good"]),
+        };
+        let encoding = Encoding::of(&metric(kind, &[]));
+        assert_eq!((encoding.name(), encoding.bins()), ("aspects", 7));
+        let rated = |list: &[(&str, &str)]| {
+            let rated = list.iter().map(|(a, l)| ((*a).to_owned(), (*l).to_owned())).collect();
+            Answer::given(Given::Ratings(rated))
+        };
+        let both = rated(&[("tone", "bad"), ("accuracy", "good")]);
+        assert_eq!(label(&encoding, &both), "accuracy: good|tone: bad");
+        assert_eq!(label(&encoding, &rated(&[("tone", "fine")])), "tone: fine");
+        assert_eq!(encoding.encode(&rated(&[])), Err(EncodingError::NothingRated));
+        let unknown = encoding.encode(&rated(&[("speed", "fine")]));
+        assert!(matches!(unknown, Err(EncodingError::Unknown { .. })));
+    }
+
+    #[test]
+    fn signals_are_bits_and_silence_is_one_of_them() {
+        let kind = MetricKind::Signals(words(&["copied", "edited", "left"]));
+        let encoding = Encoding::of(&metric(kind, &[]));
+        let observed = |list: &[&str]| {
+            Answer::given(Given::Signals(list.iter().map(|name| (*name).to_owned()).collect()))
+        };
+        assert!(encoding.is_vector());
+        assert_eq!(label(&encoding, &observed(&["left", "copied"])), "copied+left");
+        assert_eq!(label(&encoding, &observed(&[])), "");
+        assert_eq!(label(&encoding, &Answer::none()), NO_ANSWER);
+        assert!(encoding.encode(&observed(&["read"])).is_err());
+    }
+
+    #[test]
+    fn counts_and_scores_fall_into_their_buckets() {
+        let count =
+            |kind, n| label(&Encoding::of(&metric(kind, &[])), &Answer::given(Given::Count(n)));
+        let values = || MetricKind::Count(vec![0, 1, 2]);
+        assert_eq!(
+            [0, 1, 2, u64::MAX].map(|n| count(values(), n)),
+            ["0", "1", "2 or more", "2 or more"]
+        );
+        let buckets = || MetricKind::Count(vec![0, 1, 3, 10]);
+        assert_eq!(
+            [0, 2, 3, 9, 10].map(|n| count(buckets(), n)),
+            ["0", "1–2", "3–9", "3–9", "10 or more"]
+        );
+        let encoding = Encoding::of(&metric(MetricKind::Score(vec![-1.0, 0.0, 0.5]), &[]));
+        let score = |x| encoding.encode(&Answer::given(Given::Score(x)));
+        let labelled = |x| label(&encoding, &Answer::given(Given::Score(x)));
+        assert_eq!(labelled(f64::NEG_INFINITY), "below 0");
+        assert_eq!(
+            [-0.5, 0.0, 0.4, 0.5].map(labelled),
+            ["below 0", "0 to below 0.5", "0 to below 0.5", "0.5 or more"]
+        );
+        assert_eq!(score(f64::NAN), Err(EncodingError::NotANumber));
     }
 }

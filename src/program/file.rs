@@ -26,7 +26,7 @@ impl Source<'_> {
         ProgramError { place: self.name.to_owned(), reason: reason.to_string() }
     }
 
-    fn at(self, byte: usize, reason: impl Display) -> ProgramError {
+    pub(super) fn at(self, byte: usize, reason: impl Display) -> ProgramError {
         let before = self.text.get(..byte).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
@@ -93,6 +93,11 @@ pub(super) struct MetricTable {
     pub(super) stars: Option<At<u32>>,
     pub(super) levels: Option<At<Vec<At<String>>>>,
     pub(super) candidates: Option<At<Vec<At<String>>>>,
+    pub(super) aspects: Option<At<Vec<At<String>>>>,
+    pub(super) signals: Option<At<Vec<At<String>>>>,
+    pub(super) categories: Option<At<Vec<At<String>>>>,
+    pub(super) max: Option<At<u64>>,
+    pub(super) buckets: Option<At<Vec<At<f64>>>>,
     pub(super) allow_many_bins: Option<At<bool>>,
     pub(super) randomizer: Option<At<String>>,
 }

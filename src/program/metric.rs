@@ -2,7 +2,7 @@
 
 use super::{
     ProgramError,
-    dimension::Dimension,
+    dimension::{Dimension, Visibility},
     file::{At, MetricTable, Source, identifier, labels},
 };
 use crate::privacy::{guarantee::MechanismKind, units::Epsilon};
@@ -27,7 +27,7 @@ pub struct Metric {
 }
 
 /// The kinds of metric.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum MetricKind {
     /// Up or down.
     Thumbs,
@@ -35,6 +35,22 @@ pub enum MetricKind {
     Rating(Vec<String>),
     /// Which of two of these candidates is better.
     Preference(Vec<String>),
+    /// Each of several aspects, on the same levels.
+    Ratings {
+        /// What is rated.
+        aspects: Vec<String>,
+        /// From the worst to the best.
+        levels: Vec<String>,
+    },
+    /// Which of these were observed: any number of them.
+    Signals(Vec<String>),
+    /// How often something happened, in buckets that begin at these numbers; the first is 0.
+    Count(Vec<u64>),
+    /// A score worked out on the device, in buckets that begin at these numbers; what is below the
+    /// first is in it too.
+    Score(Vec<f64>),
+    /// The category of a problem.
+    Triage(Vec<String>),
 }
 
 impl MetricKind {
@@ -44,6 +60,11 @@ impl MetricKind {
             Self::Thumbs => "thumbs",
             Self::Rating(_) => "rating",
             Self::Preference(_) => "preference",
+            Self::Ratings { .. } => "ratings",
+            Self::Signals(_) => "signals",
+            Self::Count(_) => "count",
+            Self::Score(_) => "score",
+            Self::Triage(_) => "triage",
         }
     }
 }
@@ -62,11 +83,27 @@ impl Metric {
         let epsilon0 = table.epsilon0.as_ref().map(|value| {
             Epsilon::new(*value.get_ref()).map_err(|error| source.error(value, error))
         });
+        let kind = kind(source, table)?;
+        let dimensions = breakdown(source, table, dimensions)?;
+        let is_private = |dimension: &Dimension| dimension.visibility == Visibility::Private;
+        if let (MetricKind::Signals(_), Some(dimension)) =
+            (&kind, dimensions.iter().find(|dimension| is_private(dimension)))
+        {
+            let reason = format!(
+                "signals are not broken down by {:?}, which is private: the budget would be split \
+                 over too many bits; ask a metric of one choice, or use a public dimension",
+                dimension.name
+            );
+            return Err(source.error(&table.kind, reason));
+        }
+        if let (MetricKind::Signals(_), Some(randomizer)) = (&kind, &table.randomizer) {
+            return Err(source.error(randomizer, "signals are always randomized bit by bit"));
+        }
         Ok(Self {
             name: identifier(source, name)?,
             question: question.to_owned(),
-            kind: kind(source, table)?,
-            dimensions: breakdown(source, table, dimensions)?,
+            kind,
+            dimensions,
             epsilon0: epsilon0.transpose()?,
             allow_many_bins: table.allow_many_bins.as_ref().is_some_and(|allow| *allow.get_ref()),
             randomizer: table.randomizer.as_ref().map(|r| randomizer(source, r)).transpose()?,
@@ -87,25 +124,125 @@ fn randomizer(source: Source<'_>, text: &At<String>) -> Result<MechanismKind, Pr
 
 fn kind(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramError> {
     let kind = table.kind.get_ref().as_str();
-    let (takes_levels, takes_candidates) = (kind == "rating", kind == "preference");
-    if let Some(stars) = table.stars.as_ref().filter(|_| !takes_levels) {
-        return Err(source.error(stars, "only a rating has `stars`"));
-    }
-    if let Some(levels) = table.levels.as_ref().filter(|_| !takes_levels) {
-        return Err(source.error(levels, "only a rating has `levels`"));
-    }
-    if let Some(candidates) = table.candidates.as_ref().filter(|_| !takes_candidates) {
-        return Err(source.error(candidates, "only a preference has `candidates`"));
-    }
+    refuse_keys_of_others(source, table, kind)?;
     match kind {
         "thumbs" => Ok(MetricKind::Thumbs),
         "rating" => Ok(MetricKind::Rating(levels(source, table)?)),
-        "preference" => match &table.candidates {
-            Some(candidates) => Ok(MetricKind::Preference(labels(source, candidates, 2)?)),
-            None => Err(source.error(&table.kind, "a preference needs `candidates`")),
-        },
-        _ => Err(source.error(&table.kind, "must be \"thumbs\", \"rating\" or \"preference\"")),
+        "preference" => list(source, table, "candidates", table.candidates.as_ref(), 2)
+            .map(MetricKind::Preference),
+        "ratings" => Ok(MetricKind::Ratings {
+            aspects: list(source, table, "aspects", table.aspects.as_ref(), 2)?,
+            levels: levels(source, table)?,
+        }),
+        "signals" => {
+            list(source, table, "signals", table.signals.as_ref(), 1).map(MetricKind::Signals)
+        }
+        "count" => count(source, table),
+        "score" => score(source, table),
+        "triage" => {
+            list(source, table, "categories", table.categories.as_ref(), 2).map(MetricKind::Triage)
+        }
+        _ => Err(source.error(&table.kind, format!("must be one of: {}", KINDS.join(", ")))),
     }
+}
+
+const KINDS: [&str; 8] =
+    ["thumbs", "rating", "ratings", "preference", "signals", "count", "score", "triage"];
+
+/// A key that says nothing about this kind is a mistake.
+fn refuse_keys_of_others(
+    source: Source<'_>,
+    table: &MetricTable,
+    kind: &str,
+) -> Result<(), ProgramError> {
+    fn start<T>(value: Option<&At<T>>) -> Option<usize> {
+        value.map(|value| value.span().start)
+    }
+    let keys: [(&str, Option<usize>, &[&str]); 8] = [
+        ("stars", start(table.stars.as_ref()), &["rating", "ratings"]),
+        ("levels", start(table.levels.as_ref()), &["rating", "ratings"]),
+        ("candidates", start(table.candidates.as_ref()), &["preference"]),
+        ("aspects", start(table.aspects.as_ref()), &["ratings"]),
+        ("signals", start(table.signals.as_ref()), &["signals"]),
+        ("categories", start(table.categories.as_ref()), &["triage"]),
+        ("max", start(table.max.as_ref()), &["count"]),
+        ("buckets", start(table.buckets.as_ref()), &["count", "score"]),
+    ];
+    for (key, place, kinds) in keys {
+        if let Some(place) = place
+            && !kinds.contains(&kind)
+        {
+            let reason = format!("only a metric of kind {} has `{key}`", kinds.join(" or "));
+            return Err(source.at(place, reason));
+        }
+    }
+    Ok(())
+}
+
+/// A list that the kind needs.
+fn list(
+    source: Source<'_>,
+    table: &MetricTable,
+    key: &str,
+    list: Option<&At<Vec<At<String>>>>,
+    least: usize,
+) -> Result<Vec<String>, ProgramError> {
+    let kind = table.kind.get_ref();
+    let missing = || source.error(&table.kind, format!("a metric of kind {kind} needs `{key}`"));
+    labels(source, list.ok_or_else(missing)?, least)
+}
+
+fn count(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramError> {
+    match (&table.max, &table.buckets) {
+        (Some(max), None) if (1..=MOST_VALUES).contains(max.get_ref()) => {
+            Ok(MetricKind::Count((0..=*max.get_ref()).collect()))
+        }
+        (Some(max), None) => {
+            Err(source.error(max, format!("must be 1 to {MOST_VALUES}; `buckets` go further")))
+        }
+        (None, Some(list)) => {
+            let bounds = bounds(source, list)?;
+            let whole = |bound: &f64| bound.fract() == 0.0 && (0.0..=MOST_COUNT).contains(bound);
+            if bounds.first() != Some(&0.0) || !bounds.iter().all(whole) {
+                let reason = "buckets of a count begin at 0 and at whole numbers above it";
+                return Err(source.error(list, reason));
+            }
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole numbers from 0 to 2^53"
+            )]
+            Ok(MetricKind::Count(bounds.into_iter().map(|bound| bound as u64).collect()))
+        }
+        (Some(max), Some(_)) => Err(source.error(max, "give `max` or `buckets`, not both")),
+        (None, None) => Err(source.error(&table.kind, "a count needs `max` or `buckets`")),
+    }
+}
+
+/// Values of a count with a bin each.
+const MOST_VALUES: u64 = 20;
+/// Beyond it not every whole number is one in TOML's floats.
+const MOST_COUNT: f64 = 9_007_199_254_740_992.0;
+
+fn score(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramError> {
+    let missing = || source.error(&table.kind, "a score needs `buckets`: where each begins");
+    bounds(source, table.buckets.as_ref().ok_or_else(missing)?).map(MetricKind::Score)
+}
+
+/// At least two finite numbers that rise.
+fn bounds(source: Source<'_>, list: &At<Vec<At<f64>>>) -> Result<Vec<f64>, ProgramError> {
+    let mut bounds: Vec<f64> = Vec::new();
+    for bound in list.get_ref() {
+        let value = *bound.get_ref();
+        if !value.is_finite() || bounds.last().is_some_and(|last| value <= *last) {
+            return Err(source.error(bound, "buckets begin at finite numbers that rise"));
+        }
+        bounds.push(value + 0.0);
+    }
+    if bounds.len() < 2 {
+        return Err(source.error(list, "at least 2 buckets are needed"));
+    }
+    Ok(bounds)
 }
 
 fn levels(source: Source<'_>, table: &MetricTable) -> Result<Vec<String>, ProgramError> {
@@ -117,7 +254,11 @@ fn levels(source: Source<'_>, table: &MetricTable) -> Result<Vec<String>, Progra
         }
         (Some(stars), None) => Err(source.error(stars, "must be 2 to 20 stars")),
         (Some(_), Some(names)) => Err(source.error(names, "give `stars` or `levels`, not both")),
-        (None, None) => Err(source.error(&table.kind, "a rating needs `stars` or `levels`")),
+        (None, None) => {
+            let kind = table.kind.get_ref();
+            let reason = format!("a metric of kind {kind} needs `stars` or `levels`");
+            Err(source.error(&table.kind, reason))
+        }
     }
 }
 

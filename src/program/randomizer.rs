@@ -36,6 +36,11 @@ pub(super) fn choose(
     epsilon0: Epsilon,
     wanted: Option<MechanismKind>,
 ) -> Result<Chosen, RandomizerError> {
+    if wanted == Some(MechanismKind::Signals) {
+        let mechanism = of_report(MechanismKind::Signals, bins, epsilon0)?;
+        let why = format!("any of {bins} bits may differ, so each has its part of the budget");
+        return Ok(Chosen { mechanism, why });
+    }
     let kary = of_report(MechanismKind::Krr, bins, epsilon0)?;
     let bits = of_report(MechanismKind::Bits, bins, epsilon0)?;
     let errors = [&kary, &bits].map(|mechanism| variance_per_report(mechanism).sqrt());
@@ -99,7 +104,12 @@ pub(super) fn vdaf(mechanism: &Mechanism) -> Result<VdafConfig, RandomizerError>
             VdafConfig::Prio3Histogram { length, chunk_length: chunk_length(length) }
         }
         Mechanism::Bits(bits) => multihot(bits.max_weight_for(Changed::OneHot, REFUSAL)?),
-        Mechanism::Signals(bits) => multihot(bits.max_weight_for(Changed::Free, REFUSAL)?),
+        // Any bits may be on: there is no weight to bound.
+        Mechanism::Signals(_) => VdafConfig::Prio3SumVec {
+            length,
+            max_measurement: 1,
+            chunk_length: chunk_length(length),
+        },
     })
 }
 

@@ -65,8 +65,8 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
         ("https://helper.example/", "https://helper.example/?x", ":9:10", "query"),
         ("kind = \"public\"", "kind = \"secret\"", "", "\"private\""),
         ("\"candidate\"]", "\"control\"]", "", "already"),
-        ("kind = \"thumbs\"", "kind = \"thumb\"", "", "\"preference\""),
-        ("kind = \"thumbs\"", "kind = \"thumbs\"\nstars = 5", "", "only a rating"),
+        ("kind = \"thumbs\"", "kind = \"thumb\"", "", "one of: thumbs"),
+        ("kind = \"thumbs\"", "kind = \"thumbs\"\nstars = 5", "", "kind rating or ratings has"),
         ("dimensions = [\"arm\", \"segment\"]", "dimensions = [\"region\"]", "", "there are: arm"),
         ("question = \"Did this answer help?\"", "question = \" \"", "", "ask something"),
         ("levels = [", "levels = [] #", "", "at least 2"),
@@ -89,6 +89,54 @@ fn the_interval_must_be_whole_windows() {
     assert!(backwards.to_string().contains("later than"), "{backwards}");
     let between = with("2026-11-01T01:00:00Z", "2026-12-01T00:00:00Z").unwrap_err();
     assert!(between.to_string().contains("start of a window"), "{between}");
+}
+
+/// The example with other metrics in place of its own.
+fn asking(metrics: &str) -> Result<Program, ProgramError> {
+    program(|text| format!("{}{metrics}", &text[..text.find("[metrics").unwrap()]))
+}
+
+#[test]
+fn every_kind_of_metric_compiles_to_bins_that_say_what_they_are() {
+    for (metric, bins, vdaf) in [
+        ("kind = \"ratings\"\naspects = [\"tone\", \"speed\"]\nstars = 3", 7, "Prio3Histogram"),
+        ("kind = \"signals\"\nsignals = [\"copied\", \"left\"]", 3, "Prio3SumVec"),
+        ("kind = \"count\"\nmax = 4", 6, "Prio3Histogram"),
+        ("kind = \"count\"\nbuckets = [0, 1, 5, 20]", 5, "Prio3Histogram"),
+        ("kind = \"score\"\nbuckets = [-1.0, 0.0, 0.5]", 4, "Prio3Histogram"),
+        ("kind = \"triage\"\ncategories = [\"bug\", \"prompt\", \"idea\"]", 4, "Prio3Histogram"),
+    ] {
+        let program = asking(&format!("[metrics.m]\nquestion = \"?\"\n{metric}\n")).unwrap();
+        let task = program.task("m").unwrap();
+        assert_eq!(task.labels().len(), bins, "{metric}");
+        assert_eq!(task.labels()[0], encoding::NO_ANSWER);
+        assert_eq!(task.configuration.vdaf.name(), vdaf, "{metric}");
+        assert!((task.guarantees()[0].epsilon.get() - 4.0).abs() < 1e-9, "{metric}");
+    }
+}
+
+#[test]
+fn metrics_that_contradict_themselves_are_refused_with_a_cure() {
+    for (metric, words) in [
+        ("kind = \"count\"", "needs `max` or `buckets`"),
+        ("kind = \"count\"\nmax = 0", "1 to 20"),
+        ("kind = \"count\"\nmax = 3\nbuckets = [0, 1]", "not both"),
+        ("kind = \"count\"\nbuckets = [1, 2]", "begin at 0"),
+        ("kind = \"count\"\nbuckets = [0, 1.5]", "whole numbers"),
+        ("kind = \"score\"\nbuckets = [0.0, 0.0]", "rise"),
+        ("kind = \"score\"\nbuckets = [0.0, nan]", "finite"),
+        ("kind = \"score\"\nbuckets = [0.0]", "at least 2"),
+        ("kind = \"score\"\nmax = 3", "kind count has"),
+        ("kind = \"triage\"", "needs `categories`"),
+        ("kind = \"ratings\"\nstars = 3", "needs `aspects`"),
+        ("kind = \"ratings\"\naspects = [\"a\", \"b\"]", "needs `stars` or `levels`"),
+        ("kind = \"signals\"\nsignals = []", "at least 1"),
+        ("kind = \"signals\"\nsignals = [\"a\"]\nrandomizer = \"krr\"", "bit by bit"),
+        ("kind = \"signals\"\nsignals = [\"a\"]\ndimensions = [\"segment\"]", "private"),
+    ] {
+        let refused = asking(&format!("[metrics.m]\nquestion = \"?\"\n{metric}\n")).unwrap_err();
+        assert!(refused.to_string().contains(words), "{metric}: {refused}");
+    }
 }
 
 #[test]
