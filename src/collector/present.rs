@@ -1,7 +1,10 @@
 //! Releases for people and for machines.
 
 use super::release::Release;
-use crate::{privacy::units::Guarantee, program::format_moment};
+use crate::{
+    privacy::units::{Epsilon, Guarantee},
+    program::format_moment,
+};
 use serde::Serialize;
 use std::fmt::{self, Write};
 
@@ -63,11 +66,17 @@ pub fn privacy(guarantees: &[Guarantee]) -> String {
     guarantees.iter().fold(String::new(), |mut out, guarantee| {
         let Guarantee { trust, epsilon, delta, .. } = guarantee;
         let delta = if delta.get() > 0.0 { format!(", δ = {delta}") } else { String::new() };
-        let epsilon = epsilon.get();
+        let epsilon = bound(*epsilon);
         let words = trust.in_words();
-        let _ = writeln!(out, "  privacy {trust:<4}  ε = {epsilon:.3}{delta}  ({words})");
+        let _ = writeln!(out, "  privacy {trust:<4}  ε = {epsilon}{delta}  ({words})");
         out
     })
+}
+
+/// A bound in three digits after the point, never below itself: what is shown is a claim.
+pub fn bound(epsilon: Epsilon) -> String {
+    // What is a whole number of thousandths but for rounding is that number.
+    format!("{:.3}", (epsilon.get() * 1000.0 - 1e-6).ceil() / 1000.0)
 }
 
 fn percent(rate: f64) -> String {

@@ -197,7 +197,7 @@ fn law_of(mechanism: &Mechanism, noise: AggregatorNoise) -> Result<VarianceLaw, 
 /// public dimensions, to one task.
 fn budget(program: &Program, windows: u64) -> Result<Vec<Guarantee>, PlanError> {
     let privacy = program.privacy();
-    let honest = privacy.reserve.honest_of(program.min_batch_size()).max(LEAST_REPORTS);
+    let honest = privacy.reserve.honest_of(program.min_batch_size());
     let mut names: Vec<&str> = Vec::new();
     let mut releases = Vec::new();
     for task in program.tasks() {
@@ -207,9 +207,17 @@ fn budget(program: &Program, windows: u64) -> Result<Vec<Guarantee>, PlanError> 
         names.push(&task.metric.name);
         let mechanism = task.randomizer().mechanism.clone();
         let noise = task.noise();
-        releases.push((Release { mechanism, noise, honest }, windows));
+        releases.push((Release { mechanism, noise, honest: honest.max(LEAST_REPORTS) }, windows));
     }
-    Ok(composed(&releases, privacy.delta)?)
+    let mut guarantees = composed(&releases, privacy.delta)?;
+    if honest < LEAST_REPORTS {
+        // Too few to hide among: what the randomizers guarantee by themselves is all there is.
+        let local = guarantees[0];
+        for guarantee in &mut guarantees {
+            *guarantee = Guarantee { trust: guarantee.trust, ..local };
+        }
+    }
+    Ok(guarantees)
 }
 
 #[cfg(test)]

@@ -43,6 +43,19 @@ fn budgets_add_up_over_metrics_and_windows() {
 }
 
 #[test]
+fn nothing_is_amplified_where_no_report_is_sure_to_be_honest() {
+    let alone = program(|text| {
+        text.replacen("min_batch_size = 3000", "min_batch_size = 2", 1)
+            .replacen("reserve = 0.2", "reserve = 0.9", 1)
+            .replacen("epsilon = 1.0", "epsilon = 4.0", 1)
+    });
+    let plan = Plan::new(&alone, 2).unwrap();
+    for guarantee in &plan.window_budget {
+        assert!(guarantee.epsilon.get() >= 12.0 - 1e-6, "{guarantee:?}");
+    }
+}
+
+#[test]
 fn a_wanted_precision_is_reached_and_no_better_than_needed() {
     let program = program(|text| text);
     let wanted: Precision = "2pp".parse().unwrap();

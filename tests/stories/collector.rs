@@ -47,6 +47,10 @@ struct Parties {
 
 impl Parties {
     fn start(more: &str) -> Self {
+        Self::asking(&format!("{more}{METRICS}"))
+    }
+
+    fn asking(rest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let keygen = Command::new(env!("CARGO_BIN_EXE_sottovoce")).arg("keygen").arg(path).output();
@@ -57,7 +61,7 @@ impl Parties {
              helper = \"http://127.0.0.1:{helper}/\"\n"
         );
         let program = path.join("program.toml");
-        fs::write(&program, format!("{endpoints}{line}{more}{METRICS}")).unwrap();
+        fs::write(&program, format!("{endpoints}{line}{rest}")).unwrap();
         let server = |binary, role: &str, port| {
             let config = path.join(format!("{role}.toml"));
             let text = format!(
@@ -76,6 +80,12 @@ impl Parties {
 
     /// Sends `ups` thumbs up and as many without an answer, two hours ago.
     fn report(&self, task: &str, ups: usize) {
+        let answers = [Answer::given(Given::Thumbs(Thumb::Up)), Answer::none()];
+        self.send(task, &answers.iter().cycle().take(2 * ups).cloned().collect::<Vec<_>>());
+    }
+
+    /// Sends answers as they were given two hours ago.
+    fn send(&self, task: &str, answers: &[Answer]) {
         let program = Program::read(&self.program).unwrap();
         let reporter = Reporter::new(program.task(task).unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -86,13 +96,12 @@ impl Parties {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 7200;
             let keys = uploader.hpke_configs(now).await.unwrap();
             let mut rng = DeviceRng::new().unwrap();
-            let answers = [Answer::given(Given::Thumbs(Thumb::Up)), Answer::none()];
             let mut reports = Vec::new();
-            for answer in answers.iter().cycle().take(2 * ups) {
+            for answer in answers {
                 reports.push(reporter.prepare(answer, now, &keys, &mut rng).unwrap());
             }
             let uploaded = uploader.upload(&reporter, &mut reports, now).await.unwrap();
-            assert_eq!((uploaded.accepted, uploaded.refused.len()), (2 * ups, 0));
+            assert_eq!((uploaded.accepted, uploaded.refused.len()), (answers.len(), 0));
             assert!(reports.is_empty());
         });
     }
@@ -149,6 +158,77 @@ fn a_metric_that_fails_keeps_no_other_back() {
     assert_eq!(json(&analyse(&file))["metrics"], again["findings"]);
     let nothing = analyse(&parties.program);
     assert!(text(&nothing.stderr).contains("what the collector writes"), "{nothing:?}");
+}
+
+/// Metrics whose answers are more than a choice; a budget so large that noise is rare.
+const RICHER: &str = r#"
+window = "1 hour"
+grace = "1 minute"
+min_batch_size = 20
+
+[privacy]
+epsilon0 = 18.0
+epsilon = 18.0
+
+[metrics.seen]
+kind = "signals"
+question = "What was done with the answer?"
+signals = ["copied", "edited"]
+
+[metrics.aspects]
+kind = "ratings"
+question = "How was it?"
+aspects = ["accuracy", "tone"]
+stars = 5
+
+[metrics.turns]
+kind = "count"
+question = "How many turns did it take?"
+max = 3
+
+[metrics.problem]
+kind = "triage"
+question = "What was wrong?"
+categories = ["bug", "prompt"]
+"#;
+
+#[test]
+fn every_kind_of_answer_goes_all_the_way() {
+    let parties = Parties::asking(RICHER);
+    let signals = |names: &[&str]| {
+        Answer::given(Given::Signals(names.iter().map(|name| (*name).to_owned()).collect()))
+    };
+    let of = |answer: Answer, count: usize| vec![answer; count];
+    let both = signals(&["copied", "edited"]);
+    let seen = [of(both, 40), of(signals(&["copied"]), 30), of(Answer::none(), 30)].concat();
+    parties.send("seen", &seen);
+    let rated = Given::Ratings([("tone".to_owned(), "5 stars".to_owned())].into());
+    parties.send("aspects", &[of(Answer::given(rated), 60), of(Answer::none(), 40)].concat());
+    let turns = |count| Answer::given(Given::Count(count));
+    parties.send("turns", &[of(turns(1), 50), of(turns(9), 50)].concat());
+    let problem = |name: &str| Answer::given(Given::Triage(name.to_owned()));
+    parties.send("problem", &[of(problem("bug"), 70), of(Answer::none(), 30)].concat());
+
+    let collected = json(&parties.collect(&["--start", &parties.window(), "--json"]));
+    let expected = [
+        ("seen", vec![("no answer", 30), ("copied", 70), ("edited", 40)]),
+        ("aspects", vec![("no answer", 40), ("tone: 5 stars", 60), ("accuracy: 1 star", 0)]),
+        ("turns", vec![("1", 50), ("3 or more", 50), ("0", 0)]),
+        ("problem", vec![("bug", 70), ("prompt", 0), ("no answer", 30)]),
+    ];
+    for (metric, (name, bins)) in collected["metrics"].as_array().unwrap().iter().zip(expected) {
+        assert_eq!((metric["name"].as_str(), &metric["reports"]), (Some(name), &100.into()));
+        for (label, truth) in bins {
+            let all = metric["bins"].as_array().unwrap();
+            let bin = all.iter().find(|bin| bin["label"] == label).unwrap();
+            let estimate = bin["estimate"].as_f64().unwrap();
+            // A bit of a signal is turned over once in 400 times, a choice never in practice.
+            assert!((estimate - f64::from(truth)).abs() < 5.0, "{name} {label}: {bin}");
+        }
+    }
+    let mean = &collected["findings"][2]["batches"][0]["figures"][1];
+    assert_eq!(mean["name"], "mean, 3 and more taken as that");
+    assert!((mean["value"].as_f64().unwrap() - 2.0).abs() < 0.2, "{mean}");
 }
 
 #[test]

@@ -83,11 +83,18 @@ fn describe(out: &mut String, metric: &MetricPlan, devices: u64) {
         );
         let _ = writeln!(
             out,
-            "  ± {wanted:.2} pp from {devices} devices: epsilon0 = {:.3} is enough, with \
+            "  ± {wanted:.2} pp from {devices} devices: epsilon0 = {} is enough, with \
              min_batch_size = {}",
-            reached.epsilon0.get(),
+            present::bound(reached.epsilon0),
             reached.min_batch_size,
         );
+        if reached.min_batch_size > devices {
+            let windows = reached.min_batch_size.div_ceil(devices);
+            let _ = writeln!(
+                out,
+                "  so large a batch takes {windows} windows of {devices} devices, collected as one"
+            );
+        }
         out.push_str(&present::privacy(&reached.guarantees));
     }
     out.push('\n');
