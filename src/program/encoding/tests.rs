@@ -1,0 +1,171 @@
+use super::*;
+use crate::program::{
+    answer::{Given, Thumb},
+    metric::MetricKind,
+};
+
+fn metric(kind: MetricKind, segments: &[(&str, &[&str])]) -> Metric {
+    let dimensions = segments.iter().map(|(name, values)| Dimension {
+        name: (*name).to_owned(),
+        visibility: Visibility::Private,
+        values: values.iter().map(|value| (*value).to_owned()).collect(),
+    });
+    Metric {
+        name: "m".into(),
+        question: "?".into(),
+        kind,
+        dimensions: dimensions.collect(),
+        epsilon0: None,
+        allow_many_bins: false,
+        randomizer: None,
+    }
+}
+
+fn names(n: usize) -> Vec<String> {
+    (0..n).map(|i| format!("model {i}")).collect()
+}
+
+/// The label of the bin that an answer goes to.
+fn label(encoding: &Encoding, answer: &Answer) -> String {
+    match encoding.encode(answer).unwrap() {
+        Encoded::One(bin) => encoding.labels()[bin.index()].clone(),
+        Encoded::OneOf(bins) => {
+            let label = |bin: Bin| encoding.labels()[bin.index()].clone();
+            bins.into_iter().map(label).collect::<Vec<_>>().join("|")
+        }
+        Encoded::Bits(bits) => {
+            let set = encoding.labels().into_iter().zip(bits).filter(|(_, bit)| *bit);
+            set.map(|(label, _)| label).collect::<Vec<_>>().join("+")
+        }
+    }
+}
+
+fn preference(left: usize, right: usize, outcome: Outcome) -> Answer {
+    let (left, right) = (format!("model {left}"), format!("model {right}"));
+    Answer::given(Given::Preference { left, right, outcome })
+}
+
+#[test]
+fn no_answer_is_always_the_first_bin() {
+    for kind in [MetricKind::Thumbs, MetricKind::Preference(names(4))] {
+        let encoding = Encoding::of(&metric(kind, &[("s", &["a", "b"])]));
+        assert_eq!(label(&encoding, &Answer::none()), NO_ANSWER);
+        assert_eq!(encoding.labels().len(), encoding.bins() as usize);
+    }
+}
+
+#[test]
+fn private_dimensions_multiply_the_bins() {
+    let segments: [(&str, &[&str]); 2] = [("who", &["new", "old"]), ("topic", &["x", "y", "z"])];
+    let encoding = Encoding::of(&metric(MetricKind::Thumbs, &segments));
+    assert_eq!(encoding.bins(), 13);
+    let answer = Answer::given(Given::Thumbs(Thumb::Down))
+        .with_segment("who", "old")
+        .with_segment("topic", "y");
+    assert_eq!(label(&encoding, &answer), "old · y · down");
+}
+
+#[test]
+fn a_preference_says_the_same_whichever_candidate_stands_left() {
+    let encoding = Encoding::of(&metric(MetricKind::Preference(names(3)), &[]));
+    assert_eq!((encoding.name(), encoding.bins()), ("pairs", 10));
+    for one in 0..3 {
+        for other in (0..3).filter(|other| *other != one) {
+            let straight = label(&encoding, &preference(one, other, Outcome::Left));
+            assert_eq!(straight, label(&encoding, &preference(other, one, Outcome::Right)));
+            let (low, high) = (one.min(other), one.max(other));
+            let sign = if one == low { '>' } else { '<' };
+            assert_eq!(straight, format!("model {low} {sign} model {high}"));
+            let tie = label(&encoding, &preference(one, other, Outcome::Tie));
+            assert_eq!(tie, format!("model {low} = model {high}"));
+        }
+    }
+}
+
+#[test]
+fn many_candidates_are_reported_one_at_a_time() {
+    let encoding = Encoding::of(&metric(MetricKind::Preference(names(5)), &[]));
+    assert_eq!((encoding.name(), encoding.bins()), ("candidates", 16));
+    let label = label(&encoding, &preference(4, 1, Outcome::Left));
+    assert_eq!(label, "model 4 won|model 1 lost");
+}
+
+#[test]
+fn answers_that_the_metric_does_not_have_are_refused() {
+    let rating = Encoding::of(&metric(MetricKind::Rating(names(2)), &[("s", &["a", "b"])]));
+    let level = |text: &str| Answer::given(Given::Rating(text.into()));
+    let error = |answer: &Answer| rating.encode(answer).unwrap_err();
+    assert_eq!(error(&level("model 0")), EncodingError::MissingSegment("s".into()));
+    let segment = |value| level("model 0").with_segment("s", value);
+    assert!(matches!(error(&segment("c")), EncodingError::Unknown { .. }));
+    let extra = segment("a").with_segment("t", "x");
+    assert_eq!(error(&extra), EncodingError::ExtraSegment("t".into()));
+    assert!(matches!(error(&level("x").with_segment("s", "a")), EncodingError::Unknown { .. }));
+    let thumb = Answer::given(Given::Thumbs(Thumb::Up)).with_segment("s", "a");
+    assert_eq!(error(&thumb), EncodingError::Kind);
+    let models = Encoding::of(&metric(MetricKind::Preference(names(2)), &[]));
+    let same = models.encode(&preference(1, 1, Outcome::Tie)).unwrap_err();
+    assert_eq!(same, EncodingError::Same("model 1".into()));
+}
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[test]
+fn one_aspect_of_those_rated_is_reported() {
+    let kind = MetricKind::Ratings {
+        aspects: words(&["accuracy", "tone"]),
+        levels: words(&["bad", "fine", "good"]),
+    };
+    let encoding = Encoding::of(&metric(kind, &[]));
+    assert_eq!((encoding.name(), encoding.bins()), ("aspects", 7));
+    let rated = |list: &[(&str, &str)]| {
+        let rated = list.iter().map(|(a, l)| ((*a).to_owned(), (*l).to_owned())).collect();
+        Answer::given(Given::Ratings(rated))
+    };
+    let both = rated(&[("tone", "bad"), ("accuracy", "good")]);
+    assert_eq!(label(&encoding, &both), "accuracy: good|tone: bad");
+    assert_eq!(label(&encoding, &rated(&[("tone", "fine")])), "tone: fine");
+    assert_eq!(encoding.encode(&rated(&[])), Err(EncodingError::NothingRated));
+    let unknown = encoding.encode(&rated(&[("speed", "fine")]));
+    assert!(matches!(unknown, Err(EncodingError::Unknown { .. })));
+}
+
+#[test]
+fn signals_are_bits_and_silence_is_one_of_them() {
+    let kind = MetricKind::Signals(words(&["copied", "edited", "left"]));
+    let encoding = Encoding::of(&metric(kind, &[]));
+    let observed = |list: &[&str]| {
+        Answer::given(Given::Signals(list.iter().map(|name| (*name).to_owned()).collect()))
+    };
+    assert!(encoding.is_vector());
+    assert_eq!(label(&encoding, &observed(&["left", "copied"])), "copied+left");
+    assert_eq!(label(&encoding, &observed(&[])), "");
+    assert_eq!(label(&encoding, &Answer::none()), NO_ANSWER);
+    assert!(encoding.encode(&observed(&["read"])).is_err());
+}
+
+#[test]
+fn counts_and_scores_fall_into_their_buckets() {
+    let count = |kind, n| label(&Encoding::of(&metric(kind, &[])), &Answer::given(Given::Count(n)));
+    let values = || MetricKind::Count(vec![0, 1, 2]);
+    assert_eq!(
+        [0, 1, 2, u64::MAX].map(|n| count(values(), n)),
+        ["0", "1", "2 or more", "2 or more"]
+    );
+    let buckets = || MetricKind::Count(vec![0, 1, 3, 10]);
+    assert_eq!(
+        [0, 2, 3, 9, 10].map(|n| count(buckets(), n)),
+        ["0", "1–2", "3–9", "3–9", "10 or more"]
+    );
+    let encoding = Encoding::of(&metric(MetricKind::Score(vec![-1.0, 0.0, 0.5]), &[]));
+    let score = |x| encoding.encode(&Answer::given(Given::Score(x)));
+    let labelled = |x| label(&encoding, &Answer::given(Given::Score(x)));
+    assert_eq!(labelled(f64::NEG_INFINITY), "below 0");
+    assert_eq!(
+        [-0.5, 0.0, 0.4, 0.5].map(labelled),
+        ["below 0", "0 to below 0.5", "0 to below 0.5", "0.5 or more"]
+    );
+    assert_eq!(score(f64::NAN), Err(EncodingError::NotANumber));
+}
