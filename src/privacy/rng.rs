@@ -1,8 +1,10 @@
 //! Where randomness comes from: the operating system on a device, a seed in a simulation, and
 //! never the one in place of the other.
 
-use rand::{Rng, SeedableRng, TryRng, rngs::SysRng};
-use rand_chacha::ChaCha20Rng;
+use rand::{
+    Rng, SeedableRng, TryRng,
+    rngs::{ChaCha20Rng, SysRng},
+};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -39,7 +41,7 @@ impl std::fmt::Debug for DeviceRng {
 }
 
 /// A repeatable generator, for simulations and tests. What it draws cannot become a report.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SimulationRng(ChaCha20Rng);
 
 impl SimulationRng {

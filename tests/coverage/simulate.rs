@@ -1,7 +1,7 @@
 //! Releases drawn by their exact distribution, without drawing each device's report.
 
+use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use sottovoce::estimate::{
     aggregator_noise::AggregatorNoise,
     noisy_counts::{Answers, Channel, NoisyCounts},

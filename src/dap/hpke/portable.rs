@@ -8,8 +8,10 @@ use hpke::{
     kem::{Kem, X25519HkdfSha256},
     single_shot_seal_with_rng,
 };
-use rand::{TryRng, rngs::SysRng};
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use rand::{
+    SeedableRng, TryRng,
+    rngs::{ChaCha20Rng, SysRng},
+};
 use zeroize::Zeroizing;
 
 /// Seals to the holder of `config` (`SealBase` of RFC 9180 §6.1).
