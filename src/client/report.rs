@@ -5,7 +5,7 @@ use crate::{
     dap::{
         codec::{Encode, LengthError},
         extension::UncheckedExtensions,
-        hpke::{HpkeCiphertext, HpkeConfig, HpkeError, portable},
+        hpke::{self, HpkeCiphertext, HpkeConfig, HpkeError},
         ids::{NoRandomness, ReportId, TaskId},
         role::Role,
         time::Time,
@@ -29,6 +29,7 @@ use crate::{
         encoding::{Encoded, Encoding, EncodingError},
     },
 };
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -70,41 +71,54 @@ pub enum ReportError {
     TooLong(#[from] LengthError),
 }
 
-/// A randomized answer with the report that it was sealed in.
+/// An answer after randomization, in the window that it is reported for: all that is left of it.
 ///
-/// The noise was drawn once. Sending again means sending the same bytes; only if the leader could
-/// not read them ([`Reporter::reseal`]) is the *same randomized answer* sealed afresh.
-#[derive(Debug)]
-pub struct Prepared {
-    randomized: Noisy,
-    report: SealedReport,
+/// The noise was drawn once. Only [`Reporter::draw`] makes one; a device may store it, and then
+/// every seal, also one after a restart, is of the same draw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drawn {
+    noisy: Noisy,
+    time: u64,
 }
 
-/// What is left of an answer after randomization.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Noisy {
     Bin(Randomized),
     Bits(RandomizedBits),
     Signals(RandomizedBits),
 }
 
-impl Noisy {
+impl Drawn {
+    /// The window that it is reported for.
+    pub fn time(&self) -> Time {
+        Time(self.time)
+    }
+
     fn measurement(&self) -> Measurement {
-        match self {
-            Self::Bin(randomized) => Measurement::Bin(randomized.bin().index()),
-            Self::Bits(randomized) => Measurement::Bits(randomized.bits().to_vec()),
-            Self::Signals(randomized) => {
+        match &self.noisy {
+            Noisy::Bin(randomized) => Measurement::Bin(randomized.bin().index()),
+            Noisy::Bits(randomized) => Measurement::Bits(randomized.bits().to_vec()),
+            Noisy::Signals(randomized) => {
                 Measurement::Vector(randomized.bits().iter().map(|bit| (*bit).into()).collect())
             }
         }
     }
 }
 
+/// A draw with the report that it was sealed in.
+///
+/// Sending again means sending the same bytes; only if the leader could not read them
+/// ([`Reporter::reseal`]) is the *same draw* sealed afresh.
+#[derive(Debug)]
+pub struct Prepared {
+    drawn: Drawn,
+    report: SealedReport,
+}
+
 /// A report as it is sent: bytes that nobody but the two aggregators can read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedReport {
     id: ReportId,
-    time: Time,
     bytes: Vec<u8>,
 }
 
@@ -147,11 +161,7 @@ impl Reporter {
     }
 
     /// Randomizes, shards and seals an answer that was given at `now` (seconds since the Epoch;
-    /// the report says only in which window).
-    ///
-    /// A report of randomized bits has more of them on than its proof allows once in 10^9 times and
-    /// is then refused ([`ReportError::Shard`]). The answer is spent: to randomize it again would
-    /// tell more of it.
+    /// the report says only in which window): [`draw`](Self::draw) and [`seal`](Self::seal).
     pub fn prepare(
         &self,
         answer: &Answer,
@@ -159,7 +169,21 @@ impl Reporter {
         configs: &HpkeConfigs,
         rng: &mut DeviceRng,
     ) -> Result<Prepared, ReportError> {
-        let randomized = match (self.encoding.encode(answer)?, &self.mechanism) {
+        let drawn = self.draw(answer, self.precision.time_at(now), rng)?;
+        let report = self.seal(&drawn, configs)?;
+        Ok(Prepared { drawn, report })
+    }
+
+    /// Randomizes an answer for the window `time`.
+    ///
+    /// The answer is spent: to draw it again would tell more of it.
+    pub fn draw(
+        &self,
+        answer: &Answer,
+        time: Time,
+        rng: &mut DeviceRng,
+    ) -> Result<Drawn, ReportError> {
+        let noisy = match (self.encoding.encode(answer)?, &self.mechanism) {
             (Encoded::Bits(bits), Mechanism::Signals(randomizer)) => {
                 Noisy::Signals(randomizer.randomize(&bits, rng)?)
             }
@@ -170,17 +194,7 @@ impl Reporter {
             }
             (Encoded::Bits(_), _) => return Err(EncodingError::Kind.into()),
         };
-        let time = self.precision.time_at(now);
-        let report = self.seal(&randomized, time, configs)?;
-        Ok(Prepared { randomized, report })
-    }
-
-    fn randomize(&self, bin: Bin, rng: &mut DeviceRng) -> Result<Noisy, ReportError> {
-        match &self.mechanism {
-            Mechanism::Krr(randomizer) => Ok(Noisy::Bin(randomizer.randomize(bin, rng)?)),
-            Mechanism::Bits(randomizer) => Ok(Noisy::Bits(randomizer.randomize_one_hot(bin, rng)?)),
-            Mechanism::Signals(_) => Err(EncodingError::Kind.into()),
-        }
+        Ok(Drawn { noisy, time: time.0 })
     }
 
     /// Seals the same randomized answer under fresh keys and a fresh ID, after the leader said
@@ -190,21 +204,20 @@ impl Reporter {
         prepared: &mut Prepared,
         configs: &HpkeConfigs,
     ) -> Result<(), ReportError> {
-        prepared.report = self.seal(&prepared.randomized, prepared.report.time, configs)?;
+        prepared.report = self.seal(&prepared.drawn, configs)?;
         Ok(())
     }
 
-    fn seal(
-        &self,
-        randomized: &Noisy,
-        time: Time,
-        configs: &HpkeConfigs,
-    ) -> Result<SealedReport, ReportError> {
+    /// Shards and seals a draw, under a fresh ID.
+    ///
+    /// A draw of bits has more of them on than its proof allows once in 10^9 times and is then
+    /// refused ([`ReportError::Shard`]).
+    pub fn seal(&self, drawn: &Drawn, configs: &HpkeConfigs) -> Result<SealedReport, ReportError> {
         let id = ReportId::random()?;
-        let sharded = self.vdaf.shard(&self.vdaf_context, &randomized.measurement(), &id)?;
+        let sharded = self.vdaf.shard(&self.vdaf_context, &drawn.measurement(), &id)?;
         let metadata = ReportMetadata {
             report_id: id,
-            time,
+            time: drawn.time(),
             public_extensions: UncheckedExtensions::default(),
         };
         let mut aad = Vec::new();
@@ -225,7 +238,15 @@ impl Reporter {
             report_metadata: metadata,
             public_share: sharded.public_share.try_into()?,
         };
-        Ok(SealedReport { id, time, bytes: report.to_bytes() })
+        Ok(SealedReport { id, bytes: report.to_bytes() })
+    }
+
+    fn randomize(&self, bin: Bin, rng: &mut DeviceRng) -> Result<Noisy, ReportError> {
+        match &self.mechanism {
+            Mechanism::Krr(randomizer) => Ok(Noisy::Bin(randomizer.randomize(bin, rng)?)),
+            Mechanism::Bits(randomizer) => Ok(Noisy::Bits(randomizer.randomize_one_hot(bin, rng)?)),
+            Mechanism::Signals(_) => Err(EncodingError::Kind.into()),
+        }
     }
 }
 
@@ -240,5 +261,5 @@ fn seal_share(
         payload: input_share.to_vec().try_into()?,
     };
     let plaintext = Zeroizing::new(plaintext.to_bytes());
-    Ok(portable::seal(config, &input_share_info(receiver), aad, &plaintext)?)
+    Ok(hpke::seal(config, &input_share_info(receiver), aad, &plaintext)?)
 }

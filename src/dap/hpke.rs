@@ -192,6 +192,21 @@ impl Suite {
     }
 }
 
+/// Seals to the holder of `config` (`SealBase` of RFC 9180 §6.1), by the faster of the
+/// implementations that this build has.
+#[cfg(any(feature = "client", feature = "native-hpke"))]
+pub fn seal(
+    config: &HpkeConfig,
+    info: &[u8],
+    aad: &[u8],
+    plaintext: &[u8],
+) -> Result<HpkeCiphertext, HpkeError> {
+    #[cfg(feature = "native-hpke")]
+    return native::seal(config, info, aad, plaintext);
+    #[cfg(not(feature = "native-hpke"))]
+    portable::seal(config, info, aad, plaintext)
+}
+
 #[cfg(any(feature = "client", feature = "native-hpke"))]
 fn ciphertext(
     config_id: HpkeConfigId,

@@ -40,8 +40,9 @@ impl Changed {
 }
 
 /// Bits after randomization. Only [`BitRandomizer::randomize`] and
-/// [`BitRandomizer::randomize_one_hot`] make them, with the device's own randomness.
-#[derive(Debug, PartialEq, Eq)]
+/// [`BitRandomizer::randomize_one_hot`] make them, with the device's own randomness. A device may
+/// store them, so that an answer is drawn once even if the device is restarted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RandomizedBits(Vec<bool>);
 
 impl RandomizedBits {

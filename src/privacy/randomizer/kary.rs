@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeGreater};
 
 /// A bin after randomization. Only [`KaryRandomizer::randomize`] makes one, with the device's own
-/// randomness, so whatever holds one holds no bare answer.
-#[derive(Debug, PartialEq, Eq)]
+/// randomness, so whatever holds one holds no bare answer. A device may store it, so that an
+/// answer is drawn once even if the device is restarted before the report is sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Randomized(Bin);
 
 impl Randomized {

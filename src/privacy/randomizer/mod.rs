@@ -13,10 +13,11 @@ pub use bits::{BitRandomizer, Changed, RandomizedBits};
 pub use kary::{KaryRandomizer, Randomized};
 
 use super::units::Epsilon;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The index of a bin that an answer is encoded as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Bin(u32);
 
 impl Bin {
