@@ -51,6 +51,9 @@ pub(super) struct File {
     pub(super) ends: Option<At<String>>,
     #[serde(default)]
     pub(super) privacy: PrivacyTable,
+    pub(super) budget: Option<BudgetTable>,
+    #[serde(default)]
+    pub(super) device: DeviceTable,
     #[serde(default)]
     pub(super) dimensions: BTreeMap<At<String>, DimensionTable>,
     #[serde(default)]
@@ -65,6 +68,28 @@ pub(super) struct PrivacyTable {
     pub(super) delta: Option<At<f64>>,
     pub(super) reserve: Option<At<f64>>,
     pub(super) aggregator_noise: Option<At<NoiseTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BudgetTable {
+    pub(super) period: At<String>,
+    pub(super) windows: Option<At<u64>>,
+    pub(super) local: Option<At<f64>>,
+    pub(super) central: Option<CentralTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CentralTable {
+    pub(super) epsilon: At<f64>,
+    pub(super) delta: At<f64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeviceTable {
+    pub(super) jitter: Option<At<String>>,
 }
 
 #[derive(Clone, Deserialize)]

@@ -7,6 +7,7 @@
 //! is bound into every report.
 
 pub mod answer;
+pub mod budget;
 pub mod compile;
 pub mod dimension;
 pub mod encoding;
@@ -31,6 +32,7 @@ use crate::{
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use budget::DeviceBudget;
 use compile::CompiledTask;
 use file::{At, File, Source};
 use metric::Metric;
@@ -54,10 +56,12 @@ pub struct Program {
     collector: HpkeConfig,
     window: TimePrecision,
     grace: u64,
+    jitter: u64,
     min_batch_size: u64,
     batch_mode: BatchMode,
     interval: Option<Interval>,
     privacy: Privacy,
+    budget: Option<DeviceBudget>,
     tasks: Vec<CompiledTask>,
 }
 
@@ -106,6 +110,9 @@ impl Program {
                 .map_err(|reason| source.error(&table.kind, reason))?;
             program.tasks.extend(compiled);
         }
+        if let Some(table) = &file.budget {
+            program.budget = Some(DeviceBudget::parse(source, table, &program)?);
+        }
         Ok(program)
     }
 
@@ -120,22 +127,25 @@ impl Program {
         if min_batch_size < 2 {
             return Err(source.error(&file.min_batch_size, "a batch must hold at least 2 reports"));
         }
+        let grace = match &file.grace {
+            None => DEFAULT_GRACE.min(window.seconds()),
+            Some(grace) => {
+                moment::parse_duration(grace.get_ref()).map_err(|e| source.error(grace, e))?
+            }
+        };
         Ok(Self {
             name: file::identifier(source, &file.name)?,
             leader,
             helper,
             collector: collector(source, &file.collector)?,
             window,
-            grace: file
-                .grace
-                .as_ref()
-                .map_or(Ok(DEFAULT_GRACE.min(window.seconds())), |grace| {
-                    moment::parse_duration(grace.get_ref()).map_err(|e| source.error(grace, e))
-                })?,
+            grace,
+            jitter: jitter(source, &file.device, grace)?,
             min_batch_size,
             batch_mode: batch_mode(source, file.batch_mode.as_ref())?,
             interval: interval(source, file, window)?,
             privacy: privacy(source, &file.privacy)?,
+            budget: None,
             tasks: Vec::new(),
         })
     }
@@ -168,6 +178,17 @@ impl Program {
     /// How long late reports are waited for after a window has closed, in seconds.
     pub fn grace(&self) -> u64 {
         self.grace
+    }
+
+    /// Over how long after a window's end devices spread their reports, in seconds; no longer than
+    /// the grace.
+    pub fn jitter(&self) -> u64 {
+        self.jitter
+    }
+
+    /// When devices report, in windows; always, if the program does not say.
+    pub fn interval(&self) -> Option<Interval> {
+        self.interval
     }
 
     /// The least number of reports in a batch.
@@ -203,6 +224,17 @@ fn window(source: Source<'_>, text: &At<String>) -> Result<TimePrecision, Progra
     let seconds = moment::parse_duration(text.get_ref()).map_err(|e| source.error(text, e))?;
     TimePrecision::from_seconds(seconds)
         .ok_or_else(|| source.error(text, "a window must last at least a second"))
+}
+
+/// Half of the grace unless the program says otherwise: the rest is for retries.
+fn jitter(source: Source<'_>, device: &file::DeviceTable, grace: u64) -> Result<u64, ProgramError> {
+    let Some(text) = &device.jitter else { return Ok(grace / 2) };
+    let jitter = moment::parse_duration(text.get_ref()).map_err(|e| source.error(text, e))?;
+    if jitter <= grace {
+        return Ok(jitter);
+    }
+    let reason = format!("reports would be late: the grace is {grace} seconds");
+    Err(source.error(text, reason))
 }
 
 fn url(source: Source<'_>, text: &At<String>) -> Result<Url, ProgramError> {

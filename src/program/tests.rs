@@ -70,6 +70,21 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
         ("dimensions = [\"arm\", \"segment\"]", "dimensions = [\"region\"]", "", "there are: arm"),
         ("question = \"Did this answer help?\"", "question = \" \"", "", "ask something"),
         ("levels = [", "levels = [] #", "", "at least 2"),
+        ("[privacy]", "[device]\njitter = \"7 hours\"\n[privacy]", ":17:10", "grace is 21600"),
+        ("[privacy]", "[budget]\nperiod = \"90 days\"\n[privacy]", ":17:10", "needs `windows`"),
+        ("[privacy]", "[budget]\nperiod = \"36 hours\"\nwindows = 9\n[privacy]", ":17:10", "86400"),
+        (
+            "[privacy]",
+            "[budget]\nperiod = \"90 days\"\nlocal = 11.9\n[privacy]",
+            ":18:9",
+            "each metric costs 12.000",
+        ),
+        (
+            "[privacy]",
+            "[budget]\nperiod = \"90 days\"\nwindows = 4\nlocal = 36.0\n[privacy]",
+            ":18:11",
+            "covers 3 windows",
+        ),
         ("AQAgAAEAAQAg", "AQAQAAEAAQAg", "", "KEM 0x0010"),
         ("AQAgAAEAAQAg", "@@", "", "keygen"),
     ] {
@@ -190,6 +205,25 @@ fn a_suggested_batch_size_is_accepted() {
             || error.contains("quality"),
         "{error}"
     );
+}
+
+#[test]
+fn a_budget_counts_windows_and_is_certified_for_all_of_them() {
+    let with = |budget: &str| {
+        program(|text| text.replace("[privacy]", &format!("[budget]\n{budget}\n[privacy]")))
+            .unwrap()
+    };
+    let program = with("period = \"90 days\"\nlocal = 120.0");
+    let budget = program.budget().unwrap();
+    assert_eq!((budget.period(), budget.windows()), (90 * 86_400, 10));
+    program.certify_budget().unwrap();
+    let central = |epsilon: &str| {
+        let central = format!("central = {{ epsilon = {epsilon}, delta = 1e-6 }}");
+        with(&format!("period = \"90 days\"\nwindows = 4\n{central}")).certify_budget()
+    };
+    central("5.0").unwrap();
+    let words = central("1.0").unwrap_err().to_string();
+    assert!(words.contains("OAMC") && words.contains("1.000"), "{words}");
 }
 
 /// A change of any of these is a change of every task ID: intended ones change this test.

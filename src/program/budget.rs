@@ -1,0 +1,140 @@
+//! The budget of a device over time: in how many windows of a period it may report.
+//!
+//! Every device reports each metric once a window, answer or none, so that what it spends is known
+//! beforehand: `windows` times one release of each metric. The program declares the period and the
+//! windows, or the limit that they follow from; each limit is checked for all metrics together.
+
+use super::{
+    Program, ProgramError,
+    file::{At, BudgetTable, Source},
+    moment,
+};
+use crate::privacy::{
+    budget::{Budget, BudgetError, Limits},
+    guarantee::Release,
+    units::{Delta, Epsilon},
+};
+
+/// What one device may spend.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeviceBudget {
+    period: u64,
+    windows: u64,
+    limits: Limits,
+}
+
+impl DeviceBudget {
+    /// The period in seconds; periods are counted from the Epoch.
+    pub fn period(&self) -> u64 {
+        self.period
+    }
+
+    /// The most windows of a period in which a device reports a metric.
+    pub fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    /// What all reports of a period together must keep.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Parses the table of a program whose metrics are known.
+    pub(super) fn parse(
+        source: Source<'_>,
+        table: &BudgetTable,
+        program: &Program,
+    ) -> Result<Self, ProgramError> {
+        let period = period(source, &table.period, program)?;
+        let epsilon = |value: &At<f64>| {
+            Epsilon::new(*value.get_ref()).map_err(|error| source.error(value, error))
+        };
+        let local = table.local.as_ref().map(epsilon).transpose()?;
+        let central = match &table.central {
+            None => None,
+            Some(central) => {
+                let delta = Delta::new(*central.delta.get_ref());
+                let delta = delta.map_err(|error| source.error(&central.delta, error))?;
+                Some((epsilon(&central.epsilon)?, delta))
+            }
+        };
+        let fitting = local.map(|local| windows_within(program, local));
+        let windows = match (&table.windows, fitting) {
+            (None, None) => {
+                let reason = "needs `windows`, the most windows of a period in which a device \
+                              reports, or `local`, from which they follow";
+                return Err(source.error(&table.period, reason));
+            }
+            (Some(windows), Some(fitting)) if *windows.get_ref() > fitting => {
+                let reason = format!("`local` covers {fitting} windows of all metrics, not more");
+                return Err(source.error(windows, reason));
+            }
+            (Some(windows), _) => *windows.get_ref(),
+            (None, Some(fitting)) => fitting,
+        };
+        if windows == 0 {
+            let one = sum_of_epsilon0(program);
+            let reason = format!("covers no window: one report of each metric costs {one:.3}");
+            let place = table.windows.as_ref().map(|w| w.span().start);
+            let local = table.local.as_ref().map(|local| local.span().start);
+            return Err(source.at(place.or(local).unwrap_or(0), reason));
+        }
+        Ok(Self { period, windows, limits: Limits { local, central } })
+    }
+}
+
+impl Program {
+    /// What a device may spend, if the program limits it.
+    pub fn budget(&self) -> Option<DeviceBudget> {
+        self.budget
+    }
+
+    /// One release of each metric, with the declared smallest batch, by the metric's name.
+    pub fn releases(&self) -> Vec<(String, Release)> {
+        let mut releases: Vec<(String, Release)> = Vec::new();
+        for task in &self.tasks {
+            if releases.iter().all(|(name, _)| *name != task.metric.name) {
+                let mechanism = task.randomizer().mechanism.clone();
+                let honest = self.privacy.reserve.honest_of(self.min_batch_size);
+                let release = Release { mechanism, noise: task.noise(), honest };
+                releases.push((task.metric.name.clone(), release));
+            }
+        }
+        releases
+    }
+
+    /// Whether the declared windows keep the declared limits, by composing the releases of a whole
+    /// period. Takes up to seconds: for the tools, not for devices, which count windows.
+    pub fn certify_budget(&self) -> Result<(), BudgetError> {
+        let Some(budget) = self.budget else { return Ok(()) };
+        let mut account = Budget::new(budget.limits);
+        for (_, release) in self.releases() {
+            account.charge(&release, budget.windows)?;
+        }
+        Ok(())
+    }
+}
+
+fn period(source: Source<'_>, text: &At<String>, program: &Program) -> Result<u64, ProgramError> {
+    let seconds = moment::parse_duration(text.get_ref()).map_err(|e| source.error(text, e))?;
+    let window = program.window.seconds();
+    if seconds >= window && seconds.is_multiple_of(window) {
+        return Ok(seconds);
+    }
+    let reason = format!("must be a multiple of the window, which is {window} seconds");
+    Err(source.error(text, reason))
+}
+
+fn sum_of_epsilon0(program: &Program) -> f64 {
+    program.releases().iter().map(|(_, release)| release.mechanism.local_epsilon().get()).sum()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a quotient of positive numbers, rounded down"
+)]
+fn windows_within(program: &Program, local: Epsilon) -> u64 {
+    // Bounds are rounded up by a few parts in 10^12; whole numbers of them should still fit.
+    (local.get() * (1.0 + 1e-10) / sum_of_epsilon0(program)).floor() as u64
+}
