@@ -225,6 +225,27 @@ impl TaskConfiguration {
         TaskId::new(Sha256::digest(self.to_bytes()).into())
     }
 
+    /// The first field in which another configuration differs, if there is one.
+    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        let fields = [
+            ("task_info", self.task_info == other.task_info),
+            (
+                "leader_aggregator_endpoint",
+                self.leader_aggregator_endpoint == other.leader_aggregator_endpoint,
+            ),
+            (
+                "helper_aggregator_endpoint",
+                self.helper_aggregator_endpoint == other.helper_aggregator_endpoint,
+            ),
+            ("time_precision", self.time_precision == other.time_precision),
+            ("min_batch_size", self.min_batch_size == other.min_batch_size),
+            ("batch_mode", self.batch_mode == other.batch_mode),
+            ("vdaf", self.vdaf == other.vdaf),
+            ("task_interval", self.task_interval == other.task_interval),
+        ];
+        fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+    }
+
     fn extensions(&self) -> UncheckedExtensions {
         let extension = self.task_interval.map(|interval| Extension {
             extension_type: TASK_INTERVAL,

@@ -25,6 +25,13 @@ impl DeviceRng {
         Ok(Self(ChaCha20Rng::from_seed(*seed)))
     }
 
+    /// Random bytes, for secrets and names.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+
     /// A number below `bound`, each as likely as the others up to `bound` in 2^64; 0 if `bound` is.
     ///
     /// For choices that no guarantee rests on.

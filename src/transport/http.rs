@@ -93,7 +93,8 @@ impl HttpClient {
         exchange.read(response).map_err(|source| TransportError::Exchange { url, source })
     }
 
-    async fn send(
+    /// Sends one request as it is, and reads at most `limit` bytes of the response.
+    pub async fn send(
         &self,
         request: Request,
         token: Option<&BearerToken>,

@@ -1,0 +1,103 @@
+//! Carries an engine's requests over HTTP and waits for the answers: for apps without a network
+//! stack of their own choice. It blocks; call it from a thread that may.
+
+use super::{
+    engine::{Arrived, Engine, EngineError, Outgoing, Step},
+    storage::Storage,
+};
+use crate::{
+    dap::exchange::{Request, Response},
+    transport::http::{HttpClient, SetupError, TransportError},
+};
+use std::{
+    io,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use thiserror::Error;
+use tokio::runtime::{Builder, Runtime};
+
+/// Sends what engines hand out.
+#[derive(Debug)]
+pub struct Courier {
+    http: HttpClient,
+    runtime: Runtime,
+}
+
+/// A courier that cannot set out, or an engine that has nothing for it.
+#[derive(Debug, Error)]
+pub enum CourierError {
+    /// The HTTP client cannot be set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The system gives no I/O.
+    #[error("requests cannot be made from here: {0}")]
+    Runtime(#[from] io::Error),
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What a courier did.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    /// Requests that were answered, whatever the answer.
+    pub answered: u32,
+    /// Requests without an answer, and why there was none.
+    pub unanswered: Vec<TransportError>,
+    /// When to come again, in seconds since the Epoch; never, if nobody takes part.
+    pub again: Option<u64>,
+}
+
+/// An engine that is due for more requests than this is asked again later.
+const MOST_REQUESTS: u32 = 100;
+
+impl Courier {
+    /// A courier that gives up on a request after `timeout`.
+    pub fn new(timeout: Duration) -> Result<Self, CourierError> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { http: HttpClient::new(timeout)?, runtime })
+    }
+
+    /// Carries what is due now, by the system's clock.
+    pub fn deliver<S: Storage>(&self, engine: &mut Engine<S>) -> Result<Rounds, CourierError> {
+        self.deliver_at(engine, &mut || {
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+        })
+    }
+
+    /// Carries what is due by a clock of the caller's, in seconds since the Epoch.
+    pub fn deliver_at<S: Storage>(
+        &self,
+        engine: &mut Engine<S>,
+        now: &mut dyn FnMut() -> u64,
+    ) -> Result<Rounds, CourierError> {
+        let mut rounds = Rounds::default();
+        for _ in 0..MOST_REQUESTS {
+            let outgoing = match engine.next(now())? {
+                Step::Send(outgoing) => outgoing,
+                Step::Wait { until } => {
+                    rounds.again = Some(until);
+                    break;
+                }
+                Step::Idle => break,
+            };
+            let arrived = match self.carry(&outgoing) {
+                Ok(response) => {
+                    rounds.answered += 1;
+                    Arrived::Response(response)
+                }
+                Err(error) => {
+                    rounds.unanswered.push(error);
+                    Arrived::Nothing
+                }
+            };
+            engine.answered(outgoing, arrived, now())?;
+        }
+        Ok(rounds)
+    }
+
+    fn carry(&self, outgoing: &Outgoing) -> Result<Response, TransportError> {
+        let request: Request = outgoing.request().clone();
+        self.runtime.block_on(self.http.send(request, None, outgoing.max_response_len()))
+    }
+}

@@ -1,0 +1,160 @@
+//! What the engine refuses, and why.
+
+use super::super::{report::ReportError, state::BlobError, storage::StorageError};
+use crate::{
+    dap::ids::NoRandomness,
+    privacy::rng,
+    program::{Program, encoding::EncodingError, format_moment},
+};
+use thiserror::Error;
+
+/// What the engine refuses. Its state is as it was before the call.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The user has not agreed.
+    #[error("the user has not agreed to take part; nothing is recorded before `give_consent`")]
+    NoConsent,
+    /// The program does not ask this.
+    #[error("the program has no metric {found:?}; it has: {}", valid.join(", "))]
+    UnknownMetric {
+        /// What was named.
+        found: String,
+        /// What there is.
+        valid: Vec<String>,
+    },
+    /// The program has no such dimension, or the metric is not broken down by it.
+    #[error("{found:?} is not a dimension here; there are: {}", valid.join(", "))]
+    UnknownDimension {
+        /// What was named.
+        found: String,
+        /// What there is.
+        valid: Vec<String>,
+    },
+    /// A value that the dimension does not have.
+    #[error("{found:?} is not a value of {dimension}; it has: {}", valid.join(", "))]
+    UnknownValue {
+        /// The dimension.
+        dimension: String,
+        /// What was given.
+        found: String,
+        /// What it has.
+        valid: Vec<String>,
+    },
+    /// The device does not know its value of a public dimension.
+    #[error(
+        "{metric} is broken down by {dimension}, and this device has no value of it; `assign` \
+             one, or record the event `with` one"
+    )]
+    Unassigned {
+        /// The metric.
+        metric: String,
+        /// The dimension.
+        dimension: String,
+    },
+    /// The private or held-out dimension is not the app's to choose.
+    #[error("{dimension} is not assigned to a device; record its value with each event")]
+    NotAssignable {
+        /// The dimension.
+        dimension: String,
+    },
+    /// The answer is not one of the metric's.
+    #[error("{metric}: {source}")]
+    Answer {
+        /// The metric.
+        metric: String,
+        /// What is wrong with it.
+        source: EncodingError,
+    },
+    /// The clock is plainly wrong.
+    #[error(
+        "the clock says {}, and it is between {} and {} or so; set it right and call again",
+        format_moment(*now), format_moment(EARLIEST), format_moment(LATEST)
+    )]
+    Clock {
+        /// What it says, in seconds since the Epoch.
+        now: u64,
+    },
+    /// The program asks at another time.
+    #[error("the program asks from {} to {}", format_moment(*from), format_moment(*to))]
+    NotRunning {
+        /// Its start, in seconds since the Epoch.
+        from: u64,
+        /// Its end, in seconds since the Epoch.
+        to: u64,
+    },
+    /// The state was made by another program.
+    #[error(
+        "the state belongs to the program {found:?} in another version or under another name; open \
+         it with that program, or with `Options::adopt` to go on with this one"
+    )]
+    OtherProgram {
+        /// The name of the program that it belongs to.
+        found: String,
+    },
+    /// A task is not what the program says.
+    #[error("{task} is not the program's: its {field} differs; nothing is sent to it")]
+    OtherTask {
+        /// The task, by its name in the program.
+        task: String,
+        /// What differs.
+        field: &'static str,
+    },
+    /// The state is sealed with a key that was not given.
+    #[error("{0}")]
+    Key(String),
+    /// The state could not be written in its format.
+    #[error("the state cannot be stored: {0}")]
+    Blob(String),
+    /// The state could not be stored or loaded.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A report could not be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+}
+
+/// 2026-01-01: before it there was no such library.
+pub(super) const EARLIEST: u64 = 1_767_225_600;
+/// 2100-01-01.
+pub(super) const LATEST: u64 = 4_102_444_800;
+
+impl From<rng::NoRandomness> for EngineError {
+    fn from(_: rng::NoRandomness) -> Self {
+        Self::Randomness(NoRandomness)
+    }
+}
+
+impl From<BlobError> for EngineError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::NoKey | BlobError::OtherKey => Self::Key(error.to_string()),
+            BlobError::Randomness => Self::Randomness(NoRandomness),
+            other => Self::Blob(other.to_string()),
+        }
+    }
+}
+
+impl EngineError {
+    pub(super) fn answer(metric: &str, source: EncodingError) -> Self {
+        Self::Answer { metric: metric.to_owned(), source }
+    }
+}
+
+/// Refuses times at which this cannot be running. Anything between is taken: a clock may be wrong
+/// by years and the engine neither stops nor counts anything twice.
+pub(super) fn check_clock(now: u64) -> Result<(), EngineError> {
+    if (EARLIEST..LATEST).contains(&now) { Ok(()) } else { Err(EngineError::Clock { now }) }
+}
+
+/// Refuses times at which the program does not ask.
+pub(super) fn check_interval(program: &Program, now: u64) -> Result<(), EngineError> {
+    let Some(interval) = program.interval() else { return Ok(()) };
+    if interval.contains(program.window().time_at(now)) {
+        return Ok(());
+    }
+    let [from, to] = [interval.start(), interval.end()].map(|time| program.window().start_of(time));
+    Err(EngineError::NotRunning { from, to })
+}

@@ -1,0 +1,370 @@
+//! What to send, and what came of it.
+//!
+//! An upload is handed out only after the state says so: from then on it is *in doubt*, until an
+//! answer says that the leader has it or that it has not. A report in doubt is sent again as the
+//! same bytes, which the leader takes once; it is never sealed afresh, since the leader would count
+//! both.
+
+use super::{
+    super::{
+        hpke_configs::{CachedConfig, HpkeConfigs},
+        ledger::Fate,
+        outbox::Entry,
+        report::Reporter,
+        storage::Storage,
+    },
+    ChangeStep, Engine, EngineError,
+};
+use crate::dap::{
+    exchange::{Exchange, ExchangeError, FetchHpkeConfigs, Request, Response, Upload},
+    ids::{ReportId, TaskId},
+    role::Role,
+    time::Time,
+    upload::{ReportError, UploadErrors},
+};
+use std::{collections::HashMap, time::Duration};
+
+/// What the app should do now.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this, and tell [`Engine::answered`] what came back.
+    Send(Outgoing),
+    /// Ask again at this moment, in seconds since the Epoch, or when something was recorded.
+    Wait {
+        /// When.
+        until: u64,
+    },
+    /// There is nothing to do until the user agrees to take part.
+    Idle,
+}
+
+/// A request for the app to send.
+#[derive(Debug)]
+pub struct Outgoing {
+    request: Request,
+    most: usize,
+    purpose: Purpose,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    Keys(Role, FetchHpkeConfigs),
+    Reports(Upload, Vec<Sent>),
+}
+
+/// A report of an upload.
+#[derive(Debug)]
+struct Sent {
+    id: ReportId,
+    /// Whether it was in doubt before.
+    in_doubt: bool,
+}
+
+impl Outgoing {
+    /// What to send.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The longest response in bytes that makes sense; read no more.
+    pub fn max_response_len(&self) -> usize {
+        self.most
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub enum Arrived {
+    /// This.
+    Response(Response),
+    /// Nothing. Whether the request arrived is not known.
+    Nothing,
+}
+
+/// The aggregators' keys, as long as they may be kept.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    leader: Option<CachedConfig>,
+    helper: Option<CachedConfig>,
+    /// When a failed request for keys may be repeated.
+    retry_at: u64,
+    failures: u32,
+}
+
+impl Keys {
+    /// Both, if they may still be used.
+    fn fresh(&self, now: u64) -> Option<HpkeConfigs> {
+        let configs = HpkeConfigs { leader: self.leader.clone()?, helper: self.helper.clone()? };
+        configs.are_fresh(now).then_some(configs)
+    }
+
+    /// Whose to ask for.
+    fn missing(&self, now: u64) -> Role {
+        let leader = self.leader.as_ref().filter(|config| config.is_fresh(now));
+        if leader.is_none() { Role::Leader } else { Role::Helper }
+    }
+
+    fn failed(&mut self, now: u64) {
+        let wait = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
+        self.failures += 1;
+        self.retry_at = now.saturating_add(wait);
+    }
+}
+
+/// Seconds before keys are asked for again.
+const FIRST_WAIT: u64 = 30;
+/// The same, at most.
+const LONGEST_WAIT: u64 = 3600;
+/// Keys that a server does not let be kept are good for the reports at hand.
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
+
+impl<S: Storage> Engine<S> {
+    /// What to do now: closes what is over, seals what is due, and says what to send.
+    ///
+    /// A request that is not answered may be asked for again; it will be the same.
+    pub fn next(&mut self, now: u64) -> Result<Step, EngineError> {
+        self.commit(now, |_| Ok(()))?;
+        loop {
+            let Some(entry) = self.state.outbox.next_due(now) else { return Ok(self.wait(now)) };
+            let (task, metric, window) = (entry.task_id, entry.metric.clone(), entry.window());
+            if self.program.tasks().iter().all(|known| known.task_id != task) {
+                self.settle(&metric, window, Fate::Refused)?;
+            } else if entry.sealed.is_some() {
+                return self.upload(task, now).map(Step::Send);
+            } else if let Some(keys) = self.keys.fresh(now) {
+                self.seal(task, now, &keys)?;
+            } else if now < self.keys.retry_at {
+                return Ok(Step::Wait { until: self.keys.retry_at });
+            } else {
+                return Ok(Step::Send(self.fetch(self.keys.missing(now))));
+            }
+        }
+    }
+
+    /// What came of a request. `now` is when it came.
+    pub fn answered(
+        &mut self,
+        sent: Outgoing,
+        arrived: Arrived,
+        now: u64,
+    ) -> Result<(), EngineError> {
+        super::error::check_clock(now)?;
+        match sent.purpose {
+            Purpose::Keys(role, exchange) => {
+                self.keys_arrived(role, &exchange, arrived, now);
+                Ok(())
+            }
+            Purpose::Reports(exchange, sent) => {
+                self.reports_arrived(&exchange, &sent, arrived, now)
+            }
+        }
+    }
+
+    fn wait(&self, now: u64) -> Step {
+        let window = self.program.window();
+        let end = window.start_of(Time(window.time_at(now).0 + 1));
+        let end = self.state.consent.is_given().then_some(end);
+        match [end, self.state.outbox.due()].into_iter().flatten().min() {
+            Some(until) => Step::Wait { until },
+            None => Step::Idle,
+        }
+    }
+
+    fn fetch(&self, role: Role) -> Outgoing {
+        let endpoint = match role {
+            Role::Leader => self.program.leader().clone(),
+            _ => self.program.helper().clone(),
+        };
+        let exchange = FetchHpkeConfigs { endpoint };
+        let (request, most) = (exchange.request(), exchange.max_response_len());
+        Outgoing { request, most, purpose: Purpose::Keys(role, exchange) }
+    }
+
+    fn keys_arrived(
+        &mut self,
+        role: Role,
+        exchange: &FetchHpkeConfigs,
+        arrived: Arrived,
+        now: u64,
+    ) {
+        let config = match arrived {
+            Arrived::Nothing => None,
+            Arrived::Response(response) => exchange.read(response).ok().and_then(|fetched| {
+                let lifetime = fetched.lifetime.map(|lifetime| lifetime.max(SHORTEST_LIFETIME));
+                CachedConfig::choose(role, &fetched.list, lifetime, now).ok()
+            }),
+        };
+        let Some(config) = config else { return self.keys.failed(now) };
+        self.keys.failures = 0;
+        match role {
+            Role::Leader => self.keys.leader = Some(config),
+            _ => self.keys.helper = Some(config),
+        }
+    }
+
+    /// Seals what is due of a task, and stores it as it will be sent.
+    fn seal(&mut self, task: TaskId, now: u64, keys: &HpkeConfigs) -> Result<(), EngineError> {
+        self.commit(now, |step| {
+            let known = step.program.tasks().iter().find(|known| known.task_id == task);
+            let Some(known) = known else { return Ok(()) };
+            let reporter = Reporter::new(known)?;
+            let due = |entry: &&mut Entry| {
+                entry.task_id == task && entry.due <= now && entry.sealed.is_none()
+            };
+            let mut unfit = Vec::new();
+            for entry in step.state.outbox.entries.iter_mut().filter(due) {
+                match reporter.seal(&entry.drawn, keys) {
+                    Ok(sealed) => entry.sealed = Some(sealed),
+                    // More bits on than the proof allows: one draw in 10^9. It is not drawn again.
+                    Err(super::super::report::ReportError::Shard(_)) => {
+                        unfit.push((entry.metric.clone(), entry.window()));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            for (metric, window) in unfit {
+                step.settle(&metric, window, Fate::Refused);
+            }
+            Ok(())
+        })
+    }
+
+    /// Hands out all sealed reports of a task that are due, after the state says that they are.
+    fn upload(&mut self, task: TaskId, now: u64) -> Result<Outgoing, EngineError> {
+        let (mut request, mut sent) = (Vec::new(), Vec::new());
+        for entry in self.state.outbox.sealed(task, now) {
+            if let Some(sealed) = &entry.sealed {
+                request.extend_from_slice(sealed.bytes());
+                sent.push(Sent { id: sealed.id(), in_doubt: entry.in_doubt });
+            }
+        }
+        self.store_changed(|step| {
+            for entry in step.state.outbox.entries.iter_mut() {
+                if sent.iter().any(|sent| is(entry, sent.id)) {
+                    entry.in_doubt = true;
+                    entry.attempts = entry.attempts.saturating_add(1);
+                }
+            }
+        })?;
+        let exchange = Upload { endpoint: self.program.leader().clone(), task, request };
+        let (request, most) = (exchange.request(), exchange.max_response_len());
+        Ok(Outgoing { request, most, purpose: Purpose::Reports(exchange, sent) })
+    }
+
+    fn reports_arrived(
+        &mut self,
+        exchange: &Upload,
+        sent: &[Sent],
+        arrived: Arrived,
+        now: u64,
+    ) -> Result<(), EngineError> {
+        let answer = match arrived {
+            Arrived::Nothing => Answer::Unknown(None),
+            Arrived::Response(response) => Answer::of(exchange, response),
+        };
+        if matches!(&answer, Answer::Each(errors)
+            if errors.status.iter().any(|status| status.error == ReportError::OutdatedConfig))
+        {
+            self.keys = Keys::default();
+        }
+        self.store_changed(|step| match &answer {
+            Answer::Each(errors) => {
+                let errors: HashMap<_, _> =
+                    errors.status.iter().map(|status| (status.id, status.error)).collect();
+                for sent in sent {
+                    step.told(sent, errors.get(&sent.id).copied(), now);
+                }
+            }
+            Answer::No(asked) => {
+                sent.iter().for_each(|sent| step.put_off(sent, false, *asked, now))
+            }
+            Answer::Unknown(asked) => {
+                sent.iter().for_each(|sent| step.put_off(sent, true, *asked, now));
+            }
+        })
+    }
+
+    fn settle(&mut self, metric: &str, window: u64, fate: Fate) -> Result<(), EngineError> {
+        self.store_changed(|step| step.settle(metric, window, fate))
+    }
+}
+
+/// What a response to an upload says of its reports.
+enum Answer {
+    /// Each was taken, or has an error.
+    Each(UploadErrors),
+    /// None was taken.
+    No(Option<Duration>),
+    /// Whether any was taken is not known.
+    Unknown(Option<Duration>),
+}
+
+impl Answer {
+    fn of(exchange: &Upload, response: Response) -> Self {
+        let asked = response.retry_after.as_deref().and_then(|text| text.trim().parse().ok());
+        let (asked, status) = (asked.map(Duration::from_secs), response.status);
+        match exchange.read(response) {
+            Ok(errors) => Self::Each(errors),
+            // A client's error is found before anything is taken; a server's may come after.
+            Err(ExchangeError::Problem { .. } | ExchangeError::Status { .. })
+                if (400..500).contains(&status) =>
+            {
+                Self::No(asked)
+            }
+            Err(_) => Self::Unknown(asked),
+        }
+    }
+}
+
+impl ChangeStep<'_> {
+    /// What the leader said of one report.
+    fn told(&mut self, sent: &Sent, error: Option<ReportError>, now: u64) {
+        let entries = &mut self.state.outbox.entries;
+        let Some(entry) = entries.iter_mut().find(|entry| is(entry, sent.id)) else { return };
+        let fate = match error {
+            // Our IDs are random: the leader knows this one from an attempt whose answer was lost.
+            None | Some(ReportError::ReportReplayed) => Fate::Delivered,
+            Some(ReportError::OutdatedConfig) if !sent.in_doubt && !entry.resealed => {
+                (entry.sealed, entry.resealed, entry.in_doubt) = (None, true, false);
+                entry.due = now;
+                return;
+            }
+            // An earlier attempt may have been taken, under keys that were fresh then.
+            Some(ReportError::OutdatedConfig) if sent.in_doubt => Fate::Unknown,
+            Some(ReportError::ReportTooEarly | ReportError::TaskNotStarted) => {
+                return self.put_off(sent, false, None, now);
+            }
+            Some(ReportError::BatchCollected | ReportError::TaskExpired) if sent.in_doubt => {
+                Fate::Unknown
+            }
+            Some(ReportError::BatchCollected | ReportError::TaskExpired) => Fate::Expired,
+            Some(_) => Fate::Refused,
+        };
+        let (metric, window) = (entry.metric.clone(), entry.window());
+        self.settle(&metric, window, fate);
+    }
+
+    /// An attempt came to nothing: the report is sent again, unless its time is over.
+    fn put_off(&mut self, sent: &Sent, in_doubt: bool, asked: Option<Duration>, now: u64) {
+        let entries = &mut self.state.outbox.entries;
+        let Some(entry) = entries.iter_mut().find(|entry| is(entry, sent.id)) else { return };
+        entry.in_doubt = sent.in_doubt || in_doubt;
+        if now < entry.expires {
+            return entry.put_off(now, asked, self.rng);
+        }
+        let fate = if entry.in_doubt { Fate::Unknown } else { Fate::Expired };
+        let (metric, window) = (entry.metric.clone(), entry.window());
+        self.settle(&metric, window, fate);
+    }
+
+    /// Notes what became of a report, and takes it from the outbox.
+    pub(super) fn settle(&mut self, metric: &str, window: u64, fate: Fate) {
+        self.state.ledger.settle(metric, window, fate);
+        let entries = &mut self.state.outbox.entries;
+        entries.retain(|entry| entry.metric != metric || entry.window() != window);
+    }
+}
+
+fn is(entry: &Entry, id: ReportId) -> bool {
+    entry.sealed.as_ref().is_some_and(|sealed| sealed.id() == id)
+}

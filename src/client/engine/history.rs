@@ -1,0 +1,216 @@
+//! What a device did, for its user: in words, and for machines.
+
+use super::{
+    super::{consent::Consent, ledger::Fate, storage::Storage},
+    Engine, EngineError,
+    window::period_of,
+};
+use crate::{
+    dap::time::Time,
+    privacy::{
+        budget::{Budget, Limits},
+        units::{Delta, Guarantee},
+    },
+    program::{Program, format_moment},
+};
+use serde::Serialize;
+use std::fmt;
+
+/// What was sent, when, under which guarantee, and what is left.
+#[derive(Clone, Debug, Serialize)]
+pub struct History {
+    /// The program.
+    pub program: String,
+    /// Whether the user agreed.
+    pub consent: Consent,
+    /// Answers that are kept on the device until their window closes, over all metrics.
+    pub kept: usize,
+    /// Reports that are made and not yet delivered.
+    pub waiting: usize,
+    /// What became of the reports, metric by metric.
+    pub lines: Vec<Line>,
+    /// What was spent in this period, and what is left.
+    pub budget: BudgetLeft,
+    /// Until when the device is silent, if it is.
+    pub silent_until: Option<String>,
+}
+
+/// Reports of one metric in neighbouring windows, with the same fate.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// The metric.
+    pub metric: String,
+    /// What the user was asked; absent if the program does not ask it any more.
+    pub question: Option<String>,
+    /// The start of the first window.
+    pub from: String,
+    /// The end of the last window.
+    pub to: String,
+    /// How many reports, one a window.
+    pub reports: u64,
+    /// What became of them.
+    pub fate: Fate,
+    /// What each of them guarantees in its batch, per trust model; empty if none was made.
+    pub guarantees: Vec<Guarantee>,
+}
+
+/// The account of the period.
+#[derive(Clone, Debug, Serialize)]
+pub struct BudgetLeft {
+    /// When the period began.
+    pub from: String,
+    /// The most windows in which the device may report a metric, if that is limited.
+    pub windows: Option<u64>,
+    /// Windows that are left for the metric that used most of them.
+    pub windows_left: Option<u64>,
+    /// The sum of ε₀ so far: what is lost if both aggregators collude.
+    pub spent_local: f64,
+    /// Its limit, if there is one.
+    pub limit_local: Option<f64>,
+    /// The composed ε so far at `delta`, if one aggregator and most devices are honest.
+    pub spent_central: f64,
+    /// Its limit, if there is one.
+    pub limit_central: Option<f64>,
+    /// The probability that the composed ε does not hold.
+    pub delta: f64,
+}
+
+impl<S: Storage> Engine<S> {
+    /// What the device did. Composes what was spent, which takes a moment.
+    pub fn history(&self, now: u64) -> Result<History, EngineError> {
+        super::error::check_clock(now)?;
+        let state = &self.state;
+        let silent = Some(state.silent_until).filter(|until| *until > now);
+        Ok(History {
+            program: state.program.name.clone(),
+            consent: state.consent,
+            kept: state.pending.values().map(|pending| pending.items().len()).sum(),
+            waiting: state.outbox.entries.len(),
+            lines: self.lines(),
+            budget: self.budget_left(now),
+            silent_until: silent.map(format_moment),
+        })
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let program = &self.program;
+        let start = |window: u64| format_moment(program.window().start_of(Time(window)));
+        let mut lines = Vec::new();
+        for account in self.state.ledger.accounts() {
+            let task = program.tasks().iter().find(|task| task.metric.name == account.metric);
+            let guarantees = guarantees(program, &account.release);
+            for run in account.runs() {
+                lines.push(Line {
+                    metric: account.metric.clone(),
+                    question: task.map(|task| task.metric.question.clone()),
+                    from: start(*run.windows().start()),
+                    to: start(run.windows().end().saturating_add(1)),
+                    reports: run.len(),
+                    fate: run.fate,
+                    guarantees: if run.fate.is_charged() { guarantees.clone() } else { Vec::new() },
+                });
+            }
+        }
+        lines
+    }
+
+    fn budget_left(&self, now: u64) -> BudgetLeft {
+        let ledger = &self.state.ledger;
+        let (allowance, budget) = (period_of(&self.program, now), self.program.budget());
+        let limits = budget.map_or_else(Limits::default, |budget| budget.limits());
+        let delta = limits.central.map_or(self.program.privacy().delta, |(_, delta)| delta);
+        let most = ledger
+            .accounts()
+            .iter()
+            .map(|account| ledger.charged_since(&account.metric, allowance.from));
+        let used = most.max().unwrap_or(0);
+        BudgetLeft {
+            from: format_moment(self.program.window().start_of(Time(allowance.from))),
+            windows: budget.map(|budget| budget.windows()),
+            windows_left: budget.map(|budget| budget.windows().saturating_sub(used)),
+            spent_local: ledger.local_since(allowance.from),
+            limit_local: limits.local.map(|local| local.get()),
+            spent_central: self.composed_since(allowance.from, delta),
+            limit_central: limits.central.map(|(epsilon, _)| epsilon.get()),
+            delta: delta.get(),
+        }
+    }
+
+    /// The composed ε of what was charged from a window on; the sum of ε₀ where it cannot be worked
+    /// out, which is never less.
+    fn composed_since(&self, from: u64, delta: Delta) -> f64 {
+        let charged = self.state.ledger.accounts().iter().filter_map(|account| {
+            let times = account.charged_since(from);
+            (times > 0).then(|| (account.release.clone(), times))
+        });
+        let mut budget = Budget::with_spent(Limits::default(), charged.collect());
+        let sum = self.state.ledger.local_since(from);
+        budget.spent_central(delta).map_or(sum, |epsilon| epsilon.get())
+    }
+}
+
+fn guarantees(program: &Program, release: &crate::privacy::guarantee::Release) -> Vec<Guarantee> {
+    release.guarantees(program.privacy().delta).unwrap_or_else(|_| {
+        use crate::privacy::units::TrustModel::{Oamc, Oaoc, Oc};
+        [Oc, Oaoc, Oamc].map(|trust| release.mechanism.local_guarantee(trust)).to_vec()
+    })
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.consent {
+            Consent::NotAsked => writeln!(f, "You have not been asked to take part.")?,
+            Consent::Given { since } => {
+                writeln!(f, "You take part since {}.", format_moment(since))?
+            }
+            Consent::Withdrawn { since } => {
+                writeln!(f, "You do not take part, since {}.", format_moment(since))?;
+            }
+        }
+        let Self { kept, waiting, .. } = self;
+        writeln!(f, "{kept} answers are kept on this device until their time is over.")?;
+        writeln!(f, "{waiting} reports are made and on their way.")?;
+        if let Some(until) = &self.silent_until {
+            writeln!(f, "Until {until} nothing is reported, since what was spent is not known.")?;
+        }
+        self.lines.iter().try_for_each(|line| line.fmt(f))?;
+        self.budget.fmt(f)
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let asked = self.question.as_ref().map_or(&self.metric, |question| question);
+        let Self { from, to, reports, .. } = self;
+        writeln!(f, "{from} to {to}, {asked:?}: {reports} {}", self.fate.in_words())?;
+        for guarantee in &self.guarantees {
+            let (epsilon, delta) = (guarantee.epsilon.get(), guarantee.delta.get());
+            let trust = guarantee.trust.in_words();
+            writeln!(f, "    epsilon {epsilon:.3}, delta {delta} ({}: {trust})", guarantee.trust)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for BudgetLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = |limit: Option<f64>| {
+            limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit:.1}"))
+        };
+        writeln!(
+            f,
+            "Since {}: {:.1} spent ({}) if both aggregators collude, {:.3} ({}) at delta = {} if \
+             one of them and most devices are honest.",
+            self.from,
+            self.spent_local,
+            limit(self.limit_local),
+            self.spent_central,
+            limit(self.limit_central),
+            self.delta
+        )?;
+        match (self.windows_left, self.windows) {
+            (Some(left), Some(windows)) => writeln!(f, "{left} of {windows} windows are left."),
+            _ => Ok(()),
+        }
+    }
+}

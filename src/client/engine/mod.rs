@@ -1,0 +1,409 @@
+//! The engine: from what users say to reports, safe to leave running on millions of devices.
+//!
+//! An app calls [`Engine::record`] when something was said and, whenever it likes, [`Engine::next`],
+//! which says what to send and to whom; [`Engine::answered`] is told what came of it. Each call
+//! says what time it is, and each first closes the window that is over.
+//!
+//! The rule that all else rests on: **what is sent was stored before, as it is sent**. A call
+//! changes a copy of the state, stores it, and only then goes on with it. When a window closes, one
+//! answer of each metric is drawn: paid for, randomized, and forgotten, all in one stored step. From
+//! then on there is only the draw; it is sealed once and the sealed bytes are what every attempt
+//! sends. Killed between two steps, the engine finds the state before or after the whole step:
+//! before, nothing of it had left the device; after, the answer is gone and the draw is there.
+
+mod error;
+mod exchange;
+mod history;
+mod window;
+
+pub use error::EngineError;
+pub use exchange::{Arrived, Outgoing, Step};
+pub use history::{BudgetLeft, History, Line};
+
+use super::{
+    consent::Consent,
+    event::{Event, Said},
+    ledger::Fate,
+    pending::{Place, ResponseMark},
+    state::{self, BlobError, DeviceSecret, State, StateKey},
+    storage::Storage,
+};
+use crate::{
+    dap::task::TaskConfiguration,
+    privacy::rng::DeviceRng,
+    program::{
+        Program,
+        answer::Answer,
+        compile::CompiledTask,
+        dimension::{Dimension, Visibility},
+    },
+};
+use exchange::Keys;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// One device's engine for one program.
+#[derive(Debug)]
+pub struct Engine<S> {
+    program: Arc<Program>,
+    storage: S,
+    key: Option<StateKey>,
+    state: State,
+    keys: Keys,
+    rng: DeviceRng,
+}
+
+/// How an engine is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Seals the state, with a key that the app keeps. A state that is not sealed yet will be.
+    pub key: Option<StateKey>,
+    /// Goes on with this program where the state belongs to another: what was spent stays spent,
+    /// what was said to questions that are no longer asked is dropped, and so are reports to tasks
+    /// that are gone.
+    pub adopt: bool,
+}
+
+/// What an engine found when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing: the device is new, or its state was erased.
+    Nothing,
+    /// Its state.
+    State,
+    /// The state of another program, which was adopted.
+    Adopted,
+    /// Something that is not read. It is kept aside, and since nobody knows what was spent, the
+    /// device is silent until the next period of the budget, or the next window without one.
+    SetAside {
+        /// Where it is kept.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is kept until the window closes.
+    Kept,
+    /// The answer about this response was drawn already: it counts once, as it was then.
+    Drawn,
+}
+
+/// What became of a withdrawal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// The answer is gone, and no trace of it was sent.
+    Forgotten,
+    /// It was drawn already, and what was sent cannot be told from what others sent.
+    Drawn,
+    /// There was none.
+    Unknown,
+}
+
+impl<S: Storage> Engine<S> {
+    /// Opens the state of a device, or begins one. `now` is in seconds since the Epoch, here and
+    /// everywhere.
+    pub fn open(
+        program: Arc<Program>,
+        mut storage: S,
+        options: Options,
+        now: u64,
+    ) -> Result<(Self, Found), EngineError> {
+        error::check_clock(now)?;
+        let mut rng = DeviceRng::new()?;
+        let fresh = State::new(&program, DeviceSecret::new(rng.bytes()));
+        let decoded = storage.load()?.map(|blob| state::decode(&blob, options.key.as_ref()));
+        let (state, found) = match decoded {
+            None => (fresh, Found::Nothing),
+            Some(Ok(state)) if state.program == fresh.program => (state, Found::State),
+            Some(Ok(state)) if options.adopt => {
+                (window::adopted(state, &program, now), Found::Adopted)
+            }
+            Some(Ok(state)) => return Err(EngineError::OtherProgram { found: state.program.name }),
+            Some(Err(error @ (BlobError::Newer(_) | BlobError::Damaged(_)))) => {
+                let (place, reason) = (storage.set_aside()?, error.to_string());
+                let silent_until = window::next_account(&program, now);
+                (State { silent_until, ..fresh }, Found::SetAside { place, reason })
+            }
+            Some(Err(error)) => return Err(error.into()),
+        };
+        let key = options.key;
+        let mut engine = Self { program, storage, key, state, keys: Keys::default(), rng };
+        if matches!(found, Found::Adopted | Found::SetAside { .. }) {
+            engine.store(&engine.state.clone())?;
+        }
+        Ok((engine, found))
+    }
+
+    /// Whether the user agreed.
+    pub fn consent(&self) -> Consent {
+        self.state.consent
+    }
+
+    /// The user agrees to what [`explain`](Self::explain) says.
+    pub fn give_consent(&mut self, now: u64) -> Result<(), EngineError> {
+        self.commit(now, |step| {
+            if !step.state.consent.is_given() {
+                step.state.consent = Consent::Given { since: now };
+            }
+            Ok(())
+        })
+    }
+
+    /// The user changes their mind: what was not sent is deleted. What was drawn stays on the
+    /// account.
+    pub fn withdraw_consent(&mut self, now: u64) -> Result<(), EngineError> {
+        error::check_clock(now)?;
+        // Without closing a window: nothing is drawn for somebody who has just said no.
+        self.store_changed(|step| {
+            step.state.consent = Consent::Withdrawn { since: now };
+            step.state.pending.clear();
+            step.state.open = None;
+            for entry in std::mem::take(&mut step.state.outbox.entries) {
+                let fate = if entry.in_doubt { Fate::Unknown } else { Fate::Withdrawn };
+                step.state.ledger.settle(&entry.metric, entry.window(), fate);
+            }
+        })
+    }
+
+    /// Tells the device its value of a public dimension: its experiment arm, its model version.
+    /// It goes for events that do not say another, and for windows without any.
+    pub fn assign(&mut self, dimension: &str, value: &str, now: u64) -> Result<(), EngineError> {
+        let known = known_dimensions(&self.program);
+        let found = known.iter().find(|known| known.name == dimension);
+        let found = found.ok_or_else(|| unknown_dimension(dimension, known.iter().copied()))?;
+        if found.visibility != Visibility::Public {
+            return Err(EngineError::NotAssignable { dimension: dimension.to_owned() });
+        }
+        check_value(found, value)?;
+        self.commit(now, |step| {
+            step.state.assigned.insert(dimension.to_owned(), value.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Records what a user said or did. It is durable when this returns; after an error it is not
+    /// recorded, and all that was before is as it was.
+    pub fn record(&mut self, event: Event, now: u64) -> Result<Recorded, EngineError> {
+        if !self.state.consent.is_given() {
+            return Err(EngineError::NoConsent);
+        }
+        error::check_interval(&self.program, now)?;
+        let program = Arc::clone(&self.program);
+        self.commit(now, |step| {
+            let place = place(step, &event);
+            let task = task_of(&program, step.state, &event)?;
+            if event.response.is_some() && step.state.was_drawn(&event.metric, place.response) {
+                return Ok(Recorded::Drawn);
+            }
+            let pending = step.state.pending.entry(event.metric.clone()).or_default();
+            let given = pending.merged(place.response, &event.said);
+            let segments = private_part(task, &event.dimensions);
+            let answer = Answer { given: Some(given), segments };
+            let check = task.encoding().encode(&answer);
+            check.map_err(|source| EngineError::answer(&event.metric, source))?;
+            let Answer { given: Some(given), segments } = answer else { return Ok(Recorded::Kept) };
+            pending.put(place, &task.name, given, segments);
+            Ok(Recorded::Kept)
+        })
+    }
+
+    /// Takes back what was said of a response.
+    pub fn withdraw(
+        &mut self,
+        metric: &str,
+        response: &str,
+        now: u64,
+    ) -> Result<Withdrawn, EngineError> {
+        tasks_of(&self.program, metric)?;
+        self.commit(now, |step| {
+            let mark = step.state.place(response).response;
+            if step.state.was_drawn(metric, mark) {
+                return Ok(Withdrawn::Drawn);
+            }
+            let pending = step.state.pending.get_mut(metric);
+            let forgotten = pending.is_some_and(|pending| pending.remove(mark));
+            Ok(if forgotten { Withdrawn::Forgotten } else { Withdrawn::Unknown })
+        })
+    }
+
+    /// Erases all that the device remembers. If something was drawn in this period, one thing is
+    /// kept, and nothing else: that the device is silent until the next period, so that nobody who
+    /// starts over spends twice.
+    pub fn forget(&mut self, now: u64) -> Result<(), EngineError> {
+        error::check_clock(now)?;
+        let from = window::period_of(&self.program, now).from;
+        let spent = self.state.ledger.local_since(from) > 0.0;
+        let fresh = State::new(&self.program, DeviceSecret::new(self.rng.bytes()));
+        self.storage.erase()?;
+        self.state = fresh;
+        if spent {
+            let silent_until = window::next_account(&self.program, now);
+            self.store_changed(|step| step.state.silent_until = silent_until)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a task's configuration, as some party sent it, against the program. A report is bound
+    /// to the configuration, so a client that took another would make reports that nobody who holds
+    /// the program can aggregate, under noise that nobody promised.
+    pub fn check_task(
+        &self,
+        task: &str,
+        configuration: &TaskConfiguration,
+    ) -> Result<(), EngineError> {
+        let known = self.program.task(task).ok_or_else(|| EngineError::UnknownMetric {
+            found: task.to_owned(),
+            valid: self.program.tasks().iter().map(|task| task.name.clone()).collect(),
+        })?;
+        let differs = known.configuration.difference(configuration);
+        differs.map_or(Ok(()), |field| Err(EngineError::OtherTask { task: task.to_owned(), field }))
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The storage.
+    pub fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    /// Changes the state in one stored step, after closing what is over. If anything fails, nothing
+    /// has changed.
+    fn commit<T>(
+        &mut self,
+        now: u64,
+        change: impl FnOnce(&mut ChangeStep<'_>) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        error::check_clock(now)?;
+        let mut next = self.state.clone();
+        let mut step = ChangeStep { program: &self.program, state: &mut next, rng: &mut self.rng };
+        step.close_what_is_over(now)?;
+        let result = change(&mut step)?;
+        if step.state.consent.is_given() && step.state.open.is_none() {
+            step.state.open = Some(self.program.window().time_at(now).0);
+        }
+        if next != self.state {
+            self.store(&next)?;
+            self.state = next;
+        }
+        Ok(result)
+    }
+
+    /// Changes the state in one stored step, whatever the time.
+    fn store_changed(
+        &mut self,
+        change: impl FnOnce(&mut ChangeStep<'_>),
+    ) -> Result<(), EngineError> {
+        let mut next = self.state.clone();
+        change(&mut ChangeStep { program: &self.program, state: &mut next, rng: &mut self.rng });
+        self.store(&next)?;
+        self.state = next;
+        Ok(())
+    }
+
+    fn store(&mut self, state: &State) -> Result<(), EngineError> {
+        let blob = state::encode(state, self.key.as_ref())?;
+        Ok(self.storage.store(&blob)?)
+    }
+}
+
+/// A change under way, on a copy of the state.
+struct ChangeStep<'a> {
+    program: &'a Program,
+    state: &'a mut State,
+    rng: &'a mut DeviceRng,
+}
+
+fn place(step: &mut ChangeStep<'_>, event: &Event) -> Place {
+    match (&event.response, &event.said) {
+        (Some(response), _) => step.state.place(response),
+        (None, Said::Answer(_)) => {
+            let mark = u64::from_le_bytes(step.rng.bytes());
+            step.state.place_of(ResponseMark(mark))
+        }
+        (None, Said::Signal(_) | Said::More(_)) => step.state.place_of_window(),
+    }
+}
+
+/// The tasks of a metric.
+fn tasks_of<'a>(program: &'a Program, metric: &str) -> Result<Vec<&'a CompiledTask>, EngineError> {
+    let tasks: Vec<_> = program.tasks().iter().filter(|task| task.metric.name == metric).collect();
+    if tasks.is_empty() {
+        let valid = program.releases().into_iter().map(|(name, _)| name).collect();
+        return Err(EngineError::UnknownMetric { found: metric.to_owned(), valid });
+    }
+    Ok(tasks)
+}
+
+/// The task that an event belongs to, by its values of public dimensions or those that the device
+/// is assigned.
+fn task_of<'a>(
+    program: &'a Program,
+    state: &State,
+    event: &Event,
+) -> Result<&'a CompiledTask, EngineError> {
+    let tasks = tasks_of(program, &event.metric)?;
+    let metric = &tasks[0].metric;
+    for (name, value) in &event.dimensions {
+        let dimension = metric.dimensions.iter().find(|dimension| dimension.name == *name);
+        let dimension =
+            dimension.ok_or_else(|| unknown_dimension(name, metric.dimensions.iter()))?;
+        check_value(dimension, value)?;
+    }
+    let value = |name: &str| event.dimensions.get(name).or_else(|| state.assigned.get(name));
+    if let Some((dimension, _)) = tasks[0].public.iter().find(|(name, _)| value(name).is_none()) {
+        let (metric, dimension) = (metric.name.clone(), dimension.clone());
+        return Err(EngineError::Unassigned { metric, dimension });
+    }
+    let matches = |task: &&CompiledTask| {
+        task.public.iter().all(|(name, wanted)| value(name).is_some_and(|value| value == wanted))
+    };
+    // A value that was assigned under an earlier program may be gone from this one.
+    tasks.into_iter().find(matches).ok_or_else(|| {
+        let (metric, dimension) = (event.metric.clone(), String::from("a public dimension"));
+        EngineError::Unassigned { metric, dimension }
+    })
+}
+
+fn private_part(
+    task: &CompiledTask,
+    dimensions: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let is_public = |name: &str| task.public.iter().any(|(public, _)| public == name);
+    let private = dimensions.iter().filter(|(name, _)| !is_public(name));
+    private.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn known_dimensions(program: &Program) -> Vec<&Dimension> {
+    let mut known: Vec<&Dimension> = Vec::new();
+    for dimension in program.tasks().iter().flat_map(|task| &task.metric.dimensions) {
+        if !known.contains(&dimension) {
+            known.push(dimension);
+        }
+    }
+    known
+}
+
+fn unknown_dimension<'a>(found: &str, known: impl Iterator<Item = &'a Dimension>) -> EngineError {
+    let valid = known.map(|dimension| dimension.name.clone()).collect();
+    EngineError::UnknownDimension { found: found.to_owned(), valid }
+}
+
+fn check_value(dimension: &Dimension, value: &str) -> Result<(), EngineError> {
+    if dimension.values.iter().any(|known| known == value) {
+        return Ok(());
+    }
+    Err(EngineError::UnknownValue {
+        dimension: dimension.name.clone(),
+        found: value.to_owned(),
+        valid: dimension.values.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Windows: when one closes, and what is drawn then.
+//!
+//! The clock is not trusted. A window closes when the clock is past its end and not past its grace;
+//! if the clock is further on, or behind, what was said is carried to the window that the clock is
+//! in. A window that was closed once is never opened again, so that neither a jump forth and back
+//! nor a slow clock makes a second report for it.
+
+use super::{
+    super::{
+        ledger::{Allowance, Fate, NotCharged, Spent},
+        outbox::Entry,
+        pending::ResponseMark,
+        report::{Drawn, Reporter},
+        state::{ProgramMark, State},
+    },
+    ChangeStep, EngineError,
+};
+use crate::{
+    dap::time::Time,
+    privacy::guarantee::Release,
+    program::{Program, answer::Answer, compile::CompiledTask},
+};
+
+/// What a metric contributes to a window.
+struct Contribution<'a> {
+    task: &'a CompiledTask,
+    answer: Answer,
+    /// The response that the answer is about.
+    response: Option<ResponseMark>,
+}
+
+impl ChangeStep<'_> {
+    /// Closes the open window if the clock is past its end.
+    pub(super) fn close_what_is_over(&mut self, now: u64) -> Result<(), EngineError> {
+        if !self.state.consent.is_given() {
+            return Ok(());
+        }
+        let current = self.program.window().time_at(now).0;
+        let Some(open) = self.state.open else { return Ok(()) };
+        if current == open {
+            return Ok(());
+        }
+        let in_time = now <= deadline(self.program, open);
+        if current > open && in_time && is_asked(self.program, open) {
+            self.close(open, now)?;
+        }
+        // What is carried waits for the first window that was not closed before.
+        if !self.state.ledger.has(current) {
+            self.state.open = Some(current);
+        }
+        Ok(())
+    }
+
+    /// Draws one answer of each metric, or that there is none.
+    fn close(&mut self, window: u64, now: u64) -> Result<(), EngineError> {
+        let allowance = allowance(self.program, window);
+        let silent = self.program.window().start_of(Time(window)) < self.state.silent_until;
+        for (metric, release) in self.program.releases() {
+            let Some(contribution) = contribution(self.program, self.state, &metric) else {
+                continue;
+            };
+            if silent {
+                self.state.ledger.skip(&metric, &release, window);
+                continue;
+            }
+            self.draw(&metric, &release, contribution, window, allowance, now)?;
+        }
+        self.state.pending.clear();
+        self.state.epoch += 1;
+        Ok(())
+    }
+
+    fn draw(
+        &mut self,
+        metric: &str,
+        release: &Release,
+        contribution: Contribution<'_>,
+        window: u64,
+        allowance: Option<Allowance>,
+        now: u64,
+    ) -> Result<(), EngineError> {
+        let spent = match self.state.ledger.charge(metric, release, window, allowance) {
+            Ok(spent) => spent,
+            Err(NotCharged::Twice | NotCharged::OverBudget) => return Ok(()),
+        };
+        let Contribution { task, answer, response } = contribution;
+        let drawn = self.randomize(task, &answer, window, spent)?;
+        if let Some(response) = response {
+            self.state.remember_drawn(metric, response);
+        }
+        let expires = deadline(self.program, window);
+        let due = now.saturating_add(self.jitter(now, expires));
+        self.state.outbox.entries.push(Entry {
+            metric: metric.to_owned(),
+            task: task.name.clone(),
+            task_id: task.task_id,
+            drawn,
+            sealed: None,
+            due,
+            expires,
+            attempts: 0,
+            in_doubt: false,
+            resealed: false,
+        });
+        Ok(())
+    }
+
+    /// Draws the noise of an answer that is paid for.
+    fn randomize(
+        &mut self,
+        task: &CompiledTask,
+        answer: &Answer,
+        window: u64,
+        _paid: Spent,
+    ) -> Result<Drawn, EngineError> {
+        Ok(Reporter::new(task)?.draw(answer, Time(window), self.rng)?)
+    }
+
+    /// A delay that says nothing of what was said: uniform over the jitter, or over half of what is
+    /// left of the grace if that is less.
+    fn jitter(&mut self, now: u64, expires: u64) -> u64 {
+        let most = self.program.jitter().min(expires.saturating_sub(now) / 2);
+        self.rng.below(u32::try_from(most).unwrap_or(u32::MAX)) as u64
+    }
+}
+
+/// What a metric contributes; nothing if the device does not know which task it belongs to.
+fn contribution<'a>(program: &'a Program, state: &State, metric: &str) -> Option<Contribution<'a>> {
+    if let Some(item) = state.pending.get(metric).and_then(|pending| pending.first()) {
+        let answer = Answer { given: Some(item.given.clone()), segments: item.segments.clone() };
+        let (task, response) = (program.task(&item.task)?, Some(item.response));
+        return Some(Contribution { task, answer, response });
+    }
+    let assigned = |(name, value): &(String, String)| {
+        state.assigned.get(name).is_some_and(|assigned| assigned == value)
+    };
+    let mut tasks = program.tasks().iter().filter(|task| task.metric.name == metric);
+    let task = tasks.find(|task| task.public.iter().all(assigned))?;
+    Some(Contribution { task, answer: Answer::none(), response: None })
+}
+
+/// When a window's batch may be over, in seconds since the Epoch.
+fn deadline(program: &Program, window: u64) -> u64 {
+    let end = program.window().start_of(Time(window.saturating_add(1)));
+    end.saturating_add(program.grace())
+}
+
+fn is_asked(program: &Program, window: u64) -> bool {
+    program.interval().is_none_or(|interval| interval.contains(Time(window)))
+}
+
+/// Days that are looked back on where the program declares no period.
+const USUAL_PERIOD: u64 = 90 * 86_400;
+
+/// The period of the budget that a moment is in, and what it allows: without a budget, all.
+pub(super) fn period_of(program: &Program, moment: u64) -> Allowance {
+    let period = program.budget().map_or(USUAL_PERIOD, |budget| budget.period());
+    let from = program.window().time_at(moment - moment % period).0;
+    match program.budget() {
+        None => Allowance { from, windows: u64::MAX, local: f64::INFINITY },
+        Some(budget) => Allowance {
+            from,
+            windows: budget.windows(),
+            local: budget.limits().local.map_or(f64::INFINITY, |local| local.get()),
+        },
+    }
+}
+
+fn allowance(program: &Program, window: u64) -> Option<Allowance> {
+    let start = program.window().start_of(Time(window));
+    program.budget().map(|_| period_of(program, start))
+}
+
+/// When a device that does not know what it spent may speak again: in the next period, or without a
+/// budget in the next window.
+pub(super) fn next_account(program: &Program, now: u64) -> u64 {
+    let length = program.budget().map_or(program.window().seconds(), |budget| budget.period());
+    (now - now % length).saturating_add(length)
+}
+
+/// A state that goes on with another program. What is no longer asked is dropped; what was spent
+/// stays. Composed limits were declared for one program's releases, so if something was spent in
+/// this period the device is silent for the rest of it.
+pub(super) fn adopted(mut state: State, program: &Program, now: u64) -> State {
+    state.program = ProgramMark::of(program);
+    let known = |task: &str| program.task(task).is_some();
+    for pending in state.pending.values_mut() {
+        pending.retain(|item| {
+            let answer =
+                Answer { given: Some(item.given.clone()), segments: item.segments.clone() };
+            program.task(&item.task).is_some_and(|task| task.encoding().encode(&answer).is_ok())
+        });
+    }
+    state.pending.retain(|_, pending| !pending.items().is_empty());
+    let is_ours = |entry: &Entry| {
+        known(&entry.task) && program.task(&entry.task).is_some_and(|t| t.task_id == entry.task_id)
+    };
+    let (kept, dropped) = state.outbox.entries.into_iter().partition(is_ours);
+    state.outbox.entries = kept;
+    for entry in Vec::<Entry>::from(dropped) {
+        let fate = if entry.in_doubt { Fate::Unknown } else { Fate::Expired };
+        state.ledger.settle(&entry.metric, entry.window(), fate);
+    }
+    let central = program.budget().is_some_and(|budget| budget.limits().central.is_some());
+    if central && state.ledger.local_since(period_of(program, now).from) > 0.0 {
+        state.silent_until = state.silent_until.max(next_account(program, now));
+    }
+    state
+}

@@ -1,0 +1,361 @@
+//! What a device has spent, and on which windows: each metric once a window, never twice.
+//!
+//! The ledger is stored before anything that it paid for is sent. It keeps neighbouring windows
+//! together, so that a year of daily reports is a line, and it never forgets that a window was
+//! charged: not even if the clock is set forth by decades and back.
+
+use crate::privacy::guarantee::Release;
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+use thiserror::Error;
+
+/// All charges of a device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    accounts: Vec<Account>,
+}
+
+/// The windows of one metric under one randomizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Account {
+    pub(super) metric: String,
+    pub(super) release: Release,
+    /// In order, without overlap.
+    runs: Vec<Run>,
+}
+
+/// Neighbouring windows with the same fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Run {
+    first: u64,
+    last: u64,
+    pub(super) fate: Fate,
+}
+
+/// What became of the report of a metric in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is drawn and not yet delivered.
+    Waiting,
+    /// The leader has it.
+    Delivered,
+    /// The leader did not take it.
+    Refused,
+    /// The window's batch was over before it could be delivered.
+    Expired,
+    /// It was sent, no answer came, and it was not sent again: the leader may have it.
+    Unknown,
+    /// Consent was withdrawn before it was sent.
+    Withdrawn,
+    /// None was made: the budget of the period did not cover it.
+    OverBudget,
+    /// None was made: the device did not know what it had spent before.
+    Silent,
+}
+
+impl Fate {
+    /// Whether it cost something.
+    pub fn is_charged(self) -> bool {
+        !matches!(self, Self::OverBudget | Self::Silent)
+    }
+
+    /// In words, after the number of reports.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Waiting => "made and not yet delivered",
+            Self::Delivered => "delivered",
+            Self::Refused => "not taken by the aggregators",
+            Self::Expired => "given up: the window was over before they could be delivered",
+            Self::Unknown => "sent, and perhaps delivered",
+            Self::Withdrawn => "deleted unsent, since consent was withdrawn",
+            Self::OverBudget => "not made, since the budget did not cover them",
+            Self::Silent => "not made, since it was not known what had been spent before",
+        }
+    }
+}
+
+/// Proof that a report is paid for. Only [`Ledger::charge`] mints it; drawing an answer takes it.
+#[derive(Debug)]
+pub(super) struct Spent(());
+
+/// The most runs of an account: three years of windows of which no two neighbours are alike.
+const MOST_RUNS: usize = 1100;
+
+/// A charge that is not booked.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(super) enum NotCharged {
+    #[error("the window is charged already")]
+    Twice,
+    #[error("the budget of the period does not cover it")]
+    OverBudget,
+}
+
+/// What a period allows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    /// The first window of the period.
+    pub(super) from: u64,
+    /// The most windows of a metric in it.
+    pub(super) windows: u64,
+    /// What all charges in it may sum to, in ε₀; infinity if there is no such limit.
+    pub(super) local: f64,
+}
+
+impl Ledger {
+    /// Pays for a metric's report in a window.
+    ///
+    /// Charges of later windows than this one count too: they are from a clock that was ahead, and
+    /// may well have been made in this period.
+    pub(super) fn charge(
+        &mut self,
+        metric: &str,
+        release: &Release,
+        window: u64,
+        allowance: Option<Allowance>,
+    ) -> Result<Spent, NotCharged> {
+        if self.is_closed(metric, window) {
+            return Err(NotCharged::Twice);
+        }
+        if let Some(allowance) = allowance {
+            let cost = release.mechanism.local_epsilon().get();
+            let total = (self.local_since(allowance.from) + cost) * (1.0 - 1e-9);
+            if self.charged_since(metric, allowance.from) >= allowance.windows
+                || total > allowance.local
+            {
+                self.close(metric, release, window, Fate::OverBudget);
+                return Err(NotCharged::OverBudget);
+            }
+        }
+        self.close(metric, release, window, Fate::Waiting);
+        Ok(Spent(()))
+    }
+
+    /// Closes a window without a report.
+    pub(super) fn skip(&mut self, metric: &str, release: &Release, window: u64) {
+        if !self.is_closed(metric, window) {
+            self.close(metric, release, window, Fate::Silent);
+        }
+    }
+
+    /// Whether a metric's window was decided on.
+    pub(super) fn is_closed(&self, metric: &str, window: u64) -> bool {
+        self.of(metric).any(|account| account.has(window))
+    }
+
+    /// Whether any metric's window was decided on.
+    pub(super) fn has(&self, window: u64) -> bool {
+        self.accounts.iter().any(|account| account.has(window))
+    }
+
+    /// What became of a metric's report.
+    pub(super) fn settle(&mut self, metric: &str, window: u64, fate: Fate) {
+        let mut accounts = self.accounts.iter_mut();
+        if let Some(account) = accounts.find(|a| a.metric == metric && a.has(window)) {
+            account.set(window, fate);
+        }
+    }
+
+    /// Each metric's windows.
+    pub(super) fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// How many windows of a metric were charged, from a window on.
+    pub(super) fn charged_since(&self, metric: &str, from: u64) -> u64 {
+        self.of(metric).map(|account| account.charged_since(from)).sum()
+    }
+
+    /// The sum of all ε₀ charged from a window on.
+    #[expect(clippy::cast_precision_loss, reason = "windows are far fewer than 2^53")]
+    pub(super) fn local_since(&self, from: u64) -> f64 {
+        let cost = |account: &Account| {
+            account.release.mechanism.local_epsilon().get() * account.charged_since(from) as f64
+        };
+        self.accounts.iter().map(cost).sum()
+    }
+
+    fn of(&self, metric: &str) -> impl Iterator<Item = &Account> {
+        self.accounts.iter().filter(move |account| account.metric == metric)
+    }
+
+    fn close(&mut self, metric: &str, release: &Release, window: u64, fate: Fate) {
+        let same = |a: &Account| a.metric == metric && a.release == *release;
+        let at = self.accounts.iter().position(same).unwrap_or_else(|| {
+            let (metric, release) = (metric.to_owned(), release.clone());
+            self.accounts.push(Account { metric, release, runs: Vec::new() });
+            self.accounts.len() - 1
+        });
+        self.accounts[at].set(window, fate);
+    }
+}
+
+impl Account {
+    /// Its windows, neighbours with the same fate together.
+    pub(super) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// How many windows were charged, from a window on.
+    pub(super) fn charged_since(&self, from: u64) -> u64 {
+        let charged = self.runs.iter().filter(|run| run.fate.is_charged() && run.last >= from);
+        charged.map(|run| run.last - run.first.max(from) + 1).sum()
+    }
+
+    fn has(&self, window: u64) -> bool {
+        self.run_of(window).is_some()
+    }
+
+    fn run_of(&self, window: u64) -> Option<usize> {
+        let at = self.runs.partition_point(|run| run.last < window);
+        self.runs.get(at).filter(|run| run.first <= window).map(|_| at)
+    }
+
+    fn set(&mut self, window: u64, fate: Fate) {
+        if let Some(at) = self.run_of(window) {
+            let run = self.runs.remove(at);
+            let after = Run { first: window.saturating_add(1), ..run };
+            let before = Run { last: window.saturating_sub(1), ..run };
+            if window < run.last {
+                self.runs.insert(at, after);
+            }
+            if window > run.first {
+                self.runs.insert(at, before);
+            }
+        }
+        let at = self.runs.partition_point(|run| run.first < window);
+        self.runs.insert(at, Run { first: window, last: window, fate });
+        self.join(at);
+        if self.runs.len() > MOST_RUNS {
+            // The gap between the two oldest is closed too: better than to charge one of them again.
+            self.runs[1].first = self.runs[0].first;
+            self.runs.remove(0);
+        }
+    }
+
+    /// Joins a run with its neighbours of the same fate.
+    fn join(&mut self, at: usize) {
+        for left in [Some(at), at.checked_sub(1)].into_iter().flatten() {
+            if let [one, other, ..] = self.runs[left..]
+                && one.fate == other.fate
+                && one.last.saturating_add(1) == other.first
+            {
+                self.runs[left].last = other.last;
+                self.runs.remove(left + 1);
+            }
+        }
+    }
+}
+
+impl Run {
+    /// The windows, both ends included.
+    pub(super) fn windows(&self) -> RangeInclusive<u64> {
+        self.first..=self.last
+    }
+
+    /// How many windows.
+    pub(super) fn len(&self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::privacy::{
+        guarantee::{Mechanism, MechanismKind},
+        units::Epsilon,
+    };
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn release(epsilon0: f64) -> Release {
+        let epsilon0 = Epsilon::new(epsilon0).unwrap();
+        let mechanism = Mechanism::new(MechanismKind::Krr, 4, epsilon0).unwrap();
+        Release { mechanism, noise: None, honest: 100 }
+    }
+
+    fn allowance(from: u64, windows: u64) -> Option<Allowance> {
+        Some(Allowance { from, windows, local: f64::INFINITY })
+    }
+
+    #[test]
+    fn a_window_is_charged_once_whatever_the_randomizer_and_its_fate() {
+        let mut ledger = Ledger::default();
+        ledger.charge("quality", &release(4.0), 7, None).unwrap();
+        ledger.settle("quality", 7, Fate::Expired);
+        for epsilon0 in [4.0, 1.0] {
+            let again = ledger.charge("quality", &release(epsilon0), 7, None).unwrap_err();
+            assert_eq!(again, NotCharged::Twice);
+        }
+        ledger.charge("tone", &release(4.0), 7, None).unwrap();
+        assert_eq!(ledger.charged_since("quality", 0), 1);
+    }
+
+    #[test]
+    fn what_the_period_does_not_cover_is_closed_and_not_charged() {
+        let mut ledger = Ledger::default();
+        for window in [10, 11] {
+            ledger.charge("quality", &release(4.0), window, allowance(10, 2)).unwrap();
+        }
+        let over = ledger.charge("quality", &release(4.0), 12, allowance(10, 2)).unwrap_err();
+        assert_eq!(over, NotCharged::OverBudget);
+        assert_eq!(ledger.charged_since("quality", 0), 2);
+        assert!(ledger.is_closed("quality", 12), "a later period does not make up for it");
+        ledger.charge("quality", &release(4.0), 20, allowance(20, 2)).unwrap();
+        let local = Some(Allowance { from: 20, windows: 9, local: 7.9 });
+        let over = ledger.charge("tone", &release(4.0), 20, local).unwrap_err();
+        assert_eq!(over, NotCharged::OverBudget);
+    }
+
+    #[test]
+    fn charges_from_a_clock_that_was_ahead_count_until_then() {
+        let mut ledger = Ledger::default();
+        ledger.charge("quality", &release(4.0), 27_000, allowance(27_000, 1)).unwrap();
+        let over = ledger.charge("quality", &release(4.0), 20, allowance(20, 1)).unwrap_err();
+        assert_eq!(over, NotCharged::OverBudget);
+    }
+
+    #[test]
+    fn a_year_of_daily_reports_is_a_few_lines() {
+        let mut ledger = Ledger::default();
+        for window in 0..365 {
+            ledger.charge("quality", &release(4.0), window, None).unwrap();
+            ledger.settle("quality", window, Fate::Delivered);
+        }
+        assert_eq!(ledger.accounts()[0].runs().len(), 1);
+        assert_eq!(ledger.accounts()[0].runs()[0].len(), 365);
+    }
+
+    proptest! {
+        #[test]
+        fn runs_say_what_a_map_of_windows_would(
+            steps in prop::collection::vec((0_u64..20, 0_u8..4), 0..120),
+        ) {
+            let mut ledger = Ledger::default();
+            let mut model = BTreeMap::new();
+            for (window, fate) in steps {
+                let fate = [Fate::Waiting, Fate::Delivered, Fate::Unknown, Fate::Refused]
+                    [usize::from(fate)];
+                match ledger.charge("m", &release(4.0), window, None) {
+                    Ok(_) => prop_assert!(model.insert(window, Fate::Waiting).is_none()),
+                    Err(_) => prop_assert!(model.contains_key(&window)),
+                }
+                ledger.settle("m", window, fate);
+                model.insert(window, fate);
+                let runs = ledger.accounts()[0].runs();
+                let told: BTreeMap<_, _> =
+                    runs.iter().flat_map(|run| run.windows().map(|w| (w, run.fate))).collect();
+                prop_assert_eq!(&told, &model);
+                for pair in runs.windows(2) {
+                    let joined = pair[0].fate == pair[1].fate && pair[0].last + 1 == pair[1].first;
+                    prop_assert!(pair[0].last < pair[1].first && !joined);
+                }
+                for from in [0, 5, 19] {
+                    let count = model.keys().filter(|window| **window >= from).count() as u64;
+                    prop_assert_eq!(ledger.charged_since("m", from), count);
+                }
+            }
+        }
+    }
+}

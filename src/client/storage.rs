@@ -1,0 +1,161 @@
+//! Where a device keeps its state: one blob, replaced whole.
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+mod file;
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+pub use file::FileStorage;
+
+use thiserror::Error;
+
+/// A place for one blob that outlives the process.
+///
+/// The engine calls it from one thread at a time and expects that no other engine uses the same
+/// place; a place that can be reached twice must refuse the second ([`StorageError::InUse`]).
+pub trait Storage {
+    /// The blob that was stored last; `None` before the first one and after it was erased or set
+    /// aside.
+    fn load(&mut self) -> Result<Option<Vec<u8>>, StorageError>;
+
+    /// Replaces the blob. When this returns, the new one is durable; after an error or a crash the
+    /// old one or the new one is there, whole. Nothing that depends on it is sent before.
+    fn store(&mut self, blob: &[u8]) -> Result<(), StorageError>;
+
+    /// Keeps the blob where [`load`](Self::load) does not find it, for people to look at, and says
+    /// where. Nothing is done if there is none.
+    fn set_aside(&mut self) -> Result<String, StorageError>;
+
+    /// Removes the blob and all that was set aside.
+    fn erase(&mut self) -> Result<(), StorageError>;
+}
+
+/// A blob that was not stored or loaded. What was stored before is as it was.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum StorageError {
+    /// Another engine has it.
+    #[error("{place} is in use by another process; one device has one engine")]
+    InUse {
+        /// Where.
+        place: String,
+    },
+    /// No space is left.
+    #[error("{place} cannot be written: the disk is full; make room and try again")]
+    Full {
+        /// Where.
+        place: String,
+    },
+    /// Writing is not allowed.
+    #[error("{place} cannot be used: {reason}; choose a folder that the app may write to")]
+    Denied {
+        /// Where.
+        place: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// There is more than any engine writes.
+    #[error("{place} holds {bytes} bytes, and no state has more than {most}")]
+    TooLong {
+        /// Where.
+        place: String,
+        /// How much is there.
+        bytes: u64,
+        /// How much there may be.
+        most: u64,
+    },
+    /// Anything else, in the place's own words.
+    #[error("{place}: {reason}")]
+    Other {
+        /// Where.
+        place: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// No state is longer: bytes beyond are not read.
+pub const MOST_BYTES: u64 = 4 << 20;
+
+/// State that ends with the process: for tests, simulations, and apps that ask for one session.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStorage {
+    blob: Option<Vec<u8>>,
+    aside: Vec<Vec<u8>>,
+}
+
+impl MemoryStorage {
+    /// With a blob that was kept elsewhere.
+    pub fn with(blob: Vec<u8>) -> Self {
+        Self { blob: Some(blob), aside: Vec::new() }
+    }
+
+    /// The blob as it is now.
+    pub fn blob(&self) -> Option<&[u8]> {
+        self.blob.as_deref()
+    }
+
+    /// What was set aside.
+    pub fn aside(&self) -> &[Vec<u8>] {
+        &self.aside
+    }
+}
+
+impl Storage for MemoryStorage {
+    fn load(&mut self) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.blob.clone())
+    }
+
+    fn store(&mut self, blob: &[u8]) -> Result<(), StorageError> {
+        let kept = self.blob.get_or_insert_default();
+        kept.clear();
+        kept.extend_from_slice(blob);
+        Ok(())
+    }
+
+    fn set_aside(&mut self) -> Result<String, StorageError> {
+        self.aside.extend(self.blob.take());
+        Ok("memory".to_owned())
+    }
+
+    fn erase(&mut self) -> Result<(), StorageError> {
+        *self = Self::default();
+        Ok(())
+    }
+}
+
+/// A place that is lent, so that what is in it can be looked at while an engine has it.
+impl<S: Storage> Storage for &mut S {
+    fn load(&mut self) -> Result<Option<Vec<u8>>, StorageError> {
+        (**self).load()
+    }
+
+    fn store(&mut self, blob: &[u8]) -> Result<(), StorageError> {
+        (**self).store(blob)
+    }
+
+    fn set_aside(&mut self) -> Result<String, StorageError> {
+        (**self).set_aside()
+    }
+
+    fn erase(&mut self) -> Result<(), StorageError> {
+        (**self).erase()
+    }
+}
+
+/// Any place, for callers that choose at run time.
+impl Storage for Box<dyn Storage + Send> {
+    fn load(&mut self) -> Result<Option<Vec<u8>>, StorageError> {
+        (**self).load()
+    }
+
+    fn store(&mut self, blob: &[u8]) -> Result<(), StorageError> {
+        (**self).store(blob)
+    }
+
+    fn set_aside(&mut self) -> Result<String, StorageError> {
+        (**self).set_aside()
+    }
+
+    fn erase(&mut self) -> Result<(), StorageError> {
+        (**self).erase()
+    }
+}

@@ -1,0 +1,224 @@
+//! A file that is replaced whole.
+//!
+//! A new blob is written beside the file, made durable, and renamed over it; then the folder is made
+//! durable too. Killed anywhere in between, the old file or the new one is there. A lock on a third
+//! file keeps a second process out; the system drops it when the process ends, however it ends.
+
+use super::{MOST_BYTES, Storage, StorageError};
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+};
+
+/// State in a file of its own.
+#[derive(Debug)]
+pub struct FileStorage {
+    path: PathBuf,
+    /// Held as long as this lives.
+    _lock: File,
+}
+
+/// More damaged files than this are not kept.
+const MOST_ASIDE: u32 = 8;
+
+impl FileStorage {
+    /// Takes the file at `path` for this process; it need not exist, its folder must. Beside it
+    /// stand `path.lock`, for a moment `path.new`, and damaged states as `path.aside-1` and so on.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StorageError> {
+        let path = path.into();
+        let place = sibling(&path, "lock");
+        let lock =
+            private().truncate(false).open(&place).map_err(|error| failed(&place, &error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                Err(StorageError::InUse { place: path.display().to_string() })
+            }
+            Err(TryLockError::Error(error)) => Err(failed(&place, &error)),
+        }
+    }
+
+    fn aside(&self, number: u32) -> PathBuf {
+        sibling(&self.path, &format!("aside-{number}"))
+    }
+
+    fn write(&self, blob: &[u8]) -> io::Result<()> {
+        let new = sibling(&self.path, "new");
+        let mut file = private().truncate(true).open(&new)?;
+        file.write_all(blob)?;
+        file.sync_data()?;
+        fs::rename(&new, &self.path)?;
+        sync_folder(&self.path)
+    }
+}
+
+impl Storage for FileStorage {
+    fn load(&mut self) -> Result<Option<Vec<u8>>, StorageError> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(&self.path, &error)),
+        };
+        let bytes = file.metadata().map_err(|error| failed(&self.path, &error))?.len();
+        if bytes > MOST_BYTES {
+            let place = self.path.display().to_string();
+            return Err(StorageError::TooLong { place, bytes, most: MOST_BYTES });
+        }
+        let mut blob = Vec::new();
+        let read = file.take(MOST_BYTES).read_to_end(&mut blob);
+        read.map_err(|error| failed(&self.path, &error))?;
+        Ok(Some(blob))
+    }
+
+    fn store(&mut self, blob: &[u8]) -> Result<(), StorageError> {
+        self.write(blob).map_err(|error| failed(&self.path, &error))
+    }
+
+    fn set_aside(&mut self) -> Result<String, StorageError> {
+        let free = (1..MOST_ASIDE).find(|number| !self.aside(*number).exists());
+        let aside = self.aside(free.unwrap_or(MOST_ASIDE));
+        match fs::rename(&self.path, &aside).and_then(|()| sync_folder(&self.path)) {
+            Ok(()) => Ok(aside.display().to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok("nowhere".to_owned()),
+            Err(error) => Err(failed(&self.path, &error)),
+        }
+    }
+
+    fn erase(&mut self) -> Result<(), StorageError> {
+        let aside = (1..=MOST_ASIDE).map(|number| self.aside(number));
+        for path in [self.path.clone(), sibling(&self.path, "new")].into_iter().chain(aside) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed(&path, &error));
+                }
+                _ => {}
+            }
+        }
+        sync_folder(&self.path).map_err(|error| failed(&self.path, &error))
+    }
+}
+
+/// Files that only their owner may read.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn sibling(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.file_name().map_or_else(|| OsString::from("state"), OsString::from);
+    name.push(".");
+    name.push(extension);
+    path.with_file_name(name)
+}
+
+/// A rename is durable when the folder is.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn failed(path: &Path, error: &io::Error) -> StorageError {
+    let place = path.display().to_string();
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageError::Full { place },
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotFound => {
+            StorageError::Denied { place, reason: error.to_string() }
+        }
+        _ => StorageError::Other { place, reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn a_second_engine_on_the_same_file_is_refused_until_the_first_is_gone() {
+        let folder = folder();
+        let path = folder.path().join("state");
+        let first = FileStorage::open(&path).unwrap();
+        let second = FileStorage::open(&path).unwrap_err();
+        assert!(matches!(second, StorageError::InUse { .. }), "{second}");
+        drop(first);
+        FileStorage::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_blob_comes_back_and_is_replaced_whole() {
+        let folder = folder();
+        let path = folder.path().join("state");
+        let mut storage = FileStorage::open(&path).unwrap();
+        assert_eq!(storage.load(), Ok(None));
+        storage.store(b"a long first blob").unwrap();
+        storage.store(b"second").unwrap();
+        assert_eq!(storage.load(), Ok(Some(b"second".to_vec())));
+        assert!(!sibling(&path, "new").exists());
+    }
+
+    #[test]
+    fn what_was_half_written_beside_the_file_is_ignored() {
+        let folder = folder();
+        let path = folder.path().join("state");
+        let mut storage = FileStorage::open(&path).unwrap();
+        storage.store(b"whole").unwrap();
+        fs::write(sibling(&path, "new"), b"half of a longer one").unwrap();
+        assert_eq!(storage.load(), Ok(Some(b"whole".to_vec())));
+        storage.store(b"next").unwrap();
+        assert_eq!(storage.load(), Ok(Some(b"next".to_vec())));
+    }
+
+    #[test]
+    fn damaged_blobs_are_kept_side_by_side_and_erased_with_the_rest() {
+        let folder = folder();
+        let mut storage = FileStorage::open(folder.path().join("state")).unwrap();
+        for number in 1..=9 {
+            storage.store(b"damaged").unwrap();
+            let place = storage.set_aside().unwrap();
+            assert!(place.ends_with(&format!("aside-{}", number.min(8))), "{place}");
+            assert_eq!(storage.load(), Ok(None));
+        }
+        storage.store(b"new").unwrap();
+        storage.erase().unwrap();
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 1, "only the lock is left");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_and_a_full_disk_are_told_apart() {
+        let error = FileStorage::open("/nowhere/at/all/state").unwrap_err();
+        assert!(matches!(error, StorageError::Denied { .. }), "{error}");
+        // Every write to this device says that there is no space.
+        let full = failed(Path::new("state"), &full_disk());
+        assert!(matches!(full, StorageError::Full { .. }), "{full}");
+    }
+
+    fn full_disk() -> io::Error {
+        let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        full.write_all(b"blob").unwrap_err()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_state_is_for_its_owner_only_and_a_huge_file_is_not_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = folder();
+        let path = folder.path().join("state");
+        let mut storage = FileStorage::open(&path).unwrap();
+        storage.store(b"blob").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        File::create(&path).unwrap().set_len(MOST_BYTES + 1).unwrap();
+        assert!(matches!(storage.load(), Err(StorageError::TooLong { .. })));
+    }
+}
