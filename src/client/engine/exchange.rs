@@ -123,7 +123,11 @@ impl<S: Storage> Engine<S> {
     ///
     /// A request that is not answered may be asked for again; it will be the same.
     pub fn next(&mut self, now: u64) -> Result<Step, EngineError> {
-        self.commit(now, |_| Ok(()))?;
+        self.keys.retry_at = self.keys.retry_at.min(now.saturating_add(LONGEST_WAIT));
+        self.commit(now, |step| {
+            step.state.outbox.heed(now, step.program.jitter());
+            Ok(())
+        })?;
         loop {
             let Some(entry) = self.state.outbox.next_due(now) else { return Ok(self.wait(now)) };
             let (task, metric, window) = (entry.task_id, entry.metric.clone(), entry.window());

@@ -92,7 +92,7 @@ impl<S: Storage> Engine<S> {
         })
     }
 
-    fn lines(&self) -> Vec<Line> {
+    pub(super) fn lines(&self) -> Vec<Line> {
         let program = &self.program;
         let start = |window: u64| format_moment(program.window().start_of(Time(window)));
         let mut lines = Vec::new();

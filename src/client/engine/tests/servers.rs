@@ -1,0 +1,120 @@
+//! A leader and a helper as an engine sees them, and what the leader took.
+
+use super::super::*;
+use crate::dap::{
+    codec::{Decode, Encode},
+    exchange::{Method, Request, Response},
+    hpke::{HpkeConfigId, HpkeKeypair, Suite, native},
+    hpke_config_list::HpkeConfigList,
+    ids::{ReportId, TaskId},
+    media_type::MediaType,
+    upload::{ReportError, ReportUploadStatus, UploadErrors, UploadRequest},
+};
+use std::collections::BTreeMap;
+
+pub(super) struct Servers {
+    keypair: HpkeKeypair,
+    /// What was taken: by ID, the task, the window and the bytes.
+    taken: BTreeMap<ReportId, (TaskId, u64, Vec<u8>)>,
+    pub(super) lifetime: &'static str,
+    /// Every answer is nonsense.
+    pub(super) nonsense: bool,
+    /// The leader can read no report.
+    pub(super) outdated: bool,
+    pub(super) key_requests: u32,
+}
+
+impl Servers {
+    pub(super) fn new() -> Self {
+        Self {
+            keypair: native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap(),
+            taken: BTreeMap::new(),
+            lifetime: "max-age=86400",
+            nonsense: false,
+            outdated: false,
+            key_requests: 0,
+        }
+    }
+
+    /// Carries all that an engine hands out from a moment on, without the jitter.
+    pub(super) fn serve<S: Storage>(&mut self, engine: &mut Engine<S>, mut now: u64) {
+        for _ in 0..50 {
+            match engine.next(now).unwrap() {
+                Step::Send(outgoing) => {
+                    let response = self.answer(outgoing.request());
+                    engine.answered(outgoing, Arrived::Response(response), now).unwrap();
+                }
+                _ if engine.state.outbox.entries.is_empty() => return,
+                // Keys that could not be fetched are asked for again after a while.
+                Step::Wait { until } if engine.state.outbox.next_due(now).is_some() => now = until,
+                _ => engine.state.outbox.entries.iter_mut().for_each(|entry| entry.due = now),
+            }
+        }
+        panic!("there is no end to what the engine sends");
+    }
+
+    pub(super) fn answer(&mut self, request: &Request) -> Response {
+        if self.nonsense {
+            return Response { status: 200, body: b"<html>".to_vec(), ..Response::default() };
+        }
+        match request.method {
+            Method::Get => self.keys(),
+            _ => self.upload(request),
+        }
+    }
+
+    /// The windows that a task has reports of.
+    pub(super) fn windows(&self, task: TaskId) -> Vec<u64> {
+        let of_task = self.taken.values().filter(|(other, ..)| *other == task);
+        of_task.map(|(_, window, _)| *window).collect()
+    }
+
+    /// The most reports that one window of a task has.
+    pub(super) fn most_per_window(&self) -> usize {
+        let mut counts = BTreeMap::new();
+        for (task, window, _) in self.taken.values() {
+            *counts.entry((*task, *window)).or_insert(0) += 1;
+        }
+        counts.into_values().max().unwrap_or(0)
+    }
+
+    fn keys(&mut self) -> Response {
+        self.key_requests += 1;
+        let list = HpkeConfigList::new(vec![self.keypair.config.clone()]).unwrap();
+        Response {
+            status: 200,
+            content_type: Some(MediaType::HpkeConfigList.to_string()),
+            cache_control: Some(self.lifetime.to_owned()),
+            body: list.to_bytes(),
+            ..Response::default()
+        }
+    }
+
+    fn upload(&mut self, request: &Request) -> Response {
+        let task: TaskId =
+            request.url.split('/').rev().nth(1).unwrap().parse().expect("a task's URL");
+        let mut errors = UploadErrors::default();
+        for report in UploadRequest::from_bytes(&request.body).unwrap().reports {
+            let id = report.report_metadata.report_id;
+            let window = report.report_metadata.time.0;
+            let error = match self.taken.get(&id) {
+                _ if self.outdated => Some(ReportError::OutdatedConfig),
+                Some(before) => {
+                    assert_eq!(before.2, report.to_bytes(), "one ID, two reports");
+                    Some(ReportError::ReportReplayed)
+                }
+                None => {
+                    self.taken.insert(id, (task, window, report.to_bytes()));
+                    None
+                }
+            };
+            errors.status.extend(error.map(|error| ReportUploadStatus { id, error }));
+        }
+        Response {
+            status: 200,
+            content_type: Some(MediaType::UploadErrors.to_string()),
+            body: errors.to_bytes(),
+            ..Response::default()
+        }
+    }
+}
