@@ -1,12 +1,15 @@
-//! What one report costs a device: randomize, shard, seal twice.
+//! What a device pays: to record an answer, and to make a report (randomize, shard, seal twice).
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sottovoce::{
     client::{
+        engine::{Engine, Options},
+        event::Event,
         hpke_configs::{CachedConfig, HpkeConfigs},
         report::Reporter,
+        storage::{FileStorage, MemoryStorage, Storage},
     },
     dap::{
         hpke::{
@@ -21,7 +24,7 @@ use sottovoce::{
         answer::{Answer, Given},
     },
 };
-use std::hint::black_box;
+use std::{fs::File, hint::black_box, io::Write, sync::Arc};
 
 type Sealed = Result<HpkeCiphertext, HpkeError>;
 
@@ -63,5 +66,45 @@ fn report(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, report);
+/// What an app waits for when a user presses a thumb.
+fn record(criterion: &mut Criterion) {
+    let text = include_str!("../examples/support-assistant.toml");
+    let program = Arc::new(Program::parse("support-assistant.toml", text).unwrap());
+    let mut group = criterion.benchmark_group("client/record");
+    let mut bench = |name: &str, storage: Box<dyn Storage + Send>| {
+        let options = Options::default();
+        let (mut engine, _) = Engine::open(Arc::clone(&program), storage, options, NOW).unwrap();
+        engine.give_consent(NOW).unwrap();
+        // A window's reports are in the outbox, as they are for some hours of a day.
+        engine.next(NOW + 86_400).unwrap();
+        let mut response = 0_u64;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                response += 1;
+                let answer = Given::Rating("Excellent".into());
+                let event = Event::answer("quality", answer).on(&response.to_string());
+                engine.record(black_box(event), NOW + 86_400).unwrap()
+            });
+        });
+    };
+    bench("in memory", Box::new(MemoryStorage::default()));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state");
+    bench("in a file", Box::new(FileStorage::open(&file).unwrap()));
+    // The floor of a durable record: a file of that size, made durable by itself.
+    let blob = std::fs::read(&file).unwrap();
+    group.bench_function("primitives: a durable file", |bencher| {
+        bencher.iter(|| {
+            let mut file = File::create(folder.path().join("floor")).unwrap();
+            file.write_all(&blob).unwrap();
+            file.sync_data().unwrap();
+        });
+    });
+    group.finish();
+}
+
+/// A day begins.
+const NOW: u64 = 20_780 * 86_400;
+
+criterion_group!(benches, report, record);
 criterion_main!(benches);
