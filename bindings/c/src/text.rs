@@ -1,0 +1,53 @@
+//! Strings and bytes across the border.
+
+use super::{status::Failure, write};
+use std::{
+    ffi::{CStr, CString, c_char},
+    slice,
+};
+
+/// A string that must be there.
+pub(crate) unsafe fn required<'a>(text: *const c_char) -> Result<&'a str, Failure> {
+    // SAFETY: the caller passes a string that lives as long as the call, or null.
+    unsafe { optional(text)? }.ok_or(Failure::argument("a string is missing"))
+}
+
+/// A string, or null.
+pub(crate) unsafe fn optional<'a>(text: *const c_char) -> Result<Option<&'a str>, Failure> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller passes a string that ends with a zero byte.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map(Some).map_err(|_| Failure::argument("a string is not UTF-8"))
+}
+
+/// Bytes; null only if there are none.
+pub(crate) unsafe fn bytes<'a>(bytes: *const u8, len: usize) -> Result<&'a [u8], Failure> {
+    match (bytes.is_null(), len) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(Failure::argument("there are no bytes where some are promised")),
+        // SAFETY: the caller promises as many bytes.
+        (false, _) => Ok(unsafe { slice::from_raw_parts(bytes, len) }),
+    }
+}
+
+/// Gives a string out, to be given back to [`sv_string_free`].
+pub(crate) unsafe fn give(place: *mut *mut c_char, text: String) -> Result<(), Failure> {
+    if place.is_null() {
+        return Err(Failure::argument("there is no place for the text"));
+    }
+    let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+    // SAFETY: the caller passes a place to write to.
+    unsafe { write(place, text.into_raw()) };
+    Ok(())
+}
+
+/// Gives back a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sv_string_free(text: *mut c_char) {
+    if !text.is_null() {
+        // SAFETY: the caller gives back what this library gave out, once.
+        drop(unsafe { CString::from_raw(text) });
+    }
+}
