@@ -1,6 +1,6 @@
 //! The program file as it is written: every key known, every value with its place.
 
-use super::ProgramError;
+use super::{ProgramError, asking::AskingTable, profile::ProfileTable};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fmt::Display};
 use toml::Spanned;
@@ -51,6 +51,10 @@ pub(super) struct File {
     pub(super) ends: Option<At<String>>,
     #[serde(default)]
     pub(super) privacy: PrivacyTable,
+    #[serde(default)]
+    pub(super) asking: AskingTable,
+    #[serde(default)]
+    pub(super) profile: ProfileTable,
     #[serde(default)]
     pub(super) dimensions: BTreeMap<At<String>, DimensionTable>,
     #[serde(default)]

@@ -4,9 +4,10 @@
 //! it into what it means or says what is wrong with it. A program asks [`metric`]s, broken down by
 //! [`dimension`]s; an [`answer`] is encoded as the index of a bin ([`encoding`]). [`compile`] turns
 //! each metric into DAP tasks, and [`manifest`] writes down what a task promises, so that its hash
-//! is bound into every report.
+//! is bound into every report. [`asking`] and [`profile`] are what the device keeps to by itself.
 
 pub mod answer;
+pub mod asking;
 pub mod compile;
 pub mod dimension;
 pub mod encoding;
@@ -14,6 +15,7 @@ mod file;
 pub mod manifest;
 pub mod metric;
 mod moment;
+pub mod profile;
 pub mod randomizer;
 
 pub use moment::{format_moment, parse_moment};
@@ -30,10 +32,12 @@ use crate::{
         units::{Delta, Epsilon, Share},
     },
 };
+use asking::AskingPolicy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use compile::CompiledTask;
 use file::{At, File, Source};
 use metric::Metric;
+use profile::ProfilePolicy;
 use std::path::Path;
 use thiserror::Error;
 
@@ -58,6 +62,8 @@ pub struct Program {
     batch_mode: BatchMode,
     interval: Option<Interval>,
     privacy: Privacy,
+    asking: AskingPolicy,
+    profile: ProfilePolicy,
     tasks: Vec<CompiledTask>,
 }
 
@@ -136,6 +142,8 @@ impl Program {
             batch_mode: batch_mode(source, file.batch_mode.as_ref())?,
             interval: interval(source, file, window)?,
             privacy: privacy(source, &file.privacy)?,
+            asking: AskingPolicy::parse(source, &file.asking)?,
+            profile: ProfilePolicy::parse(source, &file.profile)?,
             tasks: Vec::new(),
         })
     }
@@ -183,6 +191,16 @@ impl Program {
     /// The declared budget.
     pub fn privacy(&self) -> Privacy {
         self.privacy
+    }
+
+    /// When a device asks its user.
+    pub fn asking(&self) -> &AskingPolicy {
+        &self.asking
+    }
+
+    /// How long a device remembers its user.
+    pub fn profile(&self) -> ProfilePolicy {
+        self.profile
     }
 
     /// The DAP tasks, metric by metric.
