@@ -1,6 +1,6 @@
 //! What stays on the device and never leaves it.
 //!
-//! [`asking`] decides when to ask the user. These modules can name neither the wire nor the
+//! [`asking`] decides when to ask the user; [`profile`] is what the user seems to like. These modules can name neither the wire nor the
 //! network (`tests/architecture.rs` sees to that): nothing here becomes a report, and the program
 //! file is all that they read besides what the app tells them.
 //!
@@ -9,6 +9,7 @@
 
 pub mod asking;
 pub mod clock;
+pub mod profile;
 
 use sha2::{Digest, Sha256};
 
