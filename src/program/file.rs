@@ -102,6 +102,8 @@ pub(super) struct MetricTable {
     pub(super) categories: Option<At<Vec<At<String>>>>,
     pub(super) max: Option<At<u64>>,
     pub(super) buckets: Option<At<Vec<At<f64>>>>,
+    pub(super) of: Option<At<String>>,
+    pub(super) weights: Option<At<BTreeMap<At<String>, At<f64>>>>,
     pub(super) allow_many_bins: Option<At<bool>>,
     pub(super) randomizer: Option<At<String>>,
 }

@@ -4,7 +4,12 @@
 //! task's `task_info`, DAP binds the task configuration into every seal, and so a report that was
 //! made under one promise cannot be aggregated under another.
 
-use super::{Program, encoding::Encoding, metric::Metric};
+use super::{
+    Program,
+    encoding::Encoding,
+    metric::{Metric, MetricKind},
+    score::ScoreSource,
+};
 use crate::{
     dap::codec::Encode,
     privacy::{
@@ -32,6 +37,9 @@ pub struct Manifest {
     public: Vec<(String, String)>,
     encoding: &'static str,
     bins: Vec<String>,
+    /// What a score is worked out from, if the program says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<ScoreSource>,
     randomizer: Randomizer,
     /// What each aggregator adds to each count, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +129,10 @@ impl Manifest {
             public: public.to_vec(),
             encoding: encoding.name(),
             bins: encoding.labels(),
+            score: match &metric.kind {
+                MetricKind::Score { source, .. } => source.clone(),
+                _ => None,
+            },
             randomizer: mechanism.into(),
             aggregator_noise: program.privacy.aggregator_noise.map(Noise::from),
             min_batch_size: program.min_batch_size,

@@ -4,6 +4,7 @@ use super::{
     ProgramError,
     dimension::{Dimension, Visibility},
     file::{At, MetricTable, Source, identifier, labels},
+    score::ScoreSource,
 };
 use crate::privacy::{guarantee::MechanismKind, units::Epsilon};
 
@@ -46,9 +47,13 @@ pub enum MetricKind {
     Signals(Vec<String>),
     /// How often something happened, in buckets that begin at these numbers; the first is 0.
     Count(Vec<u64>),
-    /// A score worked out on the device, in buckets that begin at these numbers; what is below the
-    /// first is in it too.
-    Score(Vec<f64>),
+    /// A score worked out on the device.
+    Score {
+        /// Where buckets begin; what is below the first is in it too.
+        buckets: Vec<f64>,
+        /// What it is worked out from, if that is not the app's doing.
+        source: Option<ScoreSource>,
+    },
     /// The category of a problem.
     Triage(Vec<String>),
 }
@@ -63,7 +68,7 @@ impl MetricKind {
             Self::Ratings { .. } => "ratings",
             Self::Signals(_) => "signals",
             Self::Count(_) => "count",
-            Self::Score(_) => "score",
+            Self::Score { .. } => "score",
             Self::Triage(_) => "triage",
         }
     }
@@ -158,7 +163,7 @@ fn refuse_keys_of_others(
     fn start<T>(value: Option<&At<T>>) -> Option<usize> {
         value.map(|value| value.span().start)
     }
-    let keys: [(&str, Option<usize>, &[&str]); 8] = [
+    let keys: [(&str, Option<usize>, &[&str]); 10] = [
         ("stars", start(table.stars.as_ref()), &["rating", "ratings"]),
         ("levels", start(table.levels.as_ref()), &["rating", "ratings"]),
         ("candidates", start(table.candidates.as_ref()), &["preference"]),
@@ -167,6 +172,8 @@ fn refuse_keys_of_others(
         ("categories", start(table.categories.as_ref()), &["triage"]),
         ("max", start(table.max.as_ref()), &["count"]),
         ("buckets", start(table.buckets.as_ref()), &["count", "score"]),
+        ("of", start(table.of.as_ref()), &["score"]),
+        ("weights", start(table.weights.as_ref()), &["score"]),
     ];
     for (key, place, kinds) in keys {
         if let Some(place) = place
@@ -226,7 +233,8 @@ const MOST_COUNT: f64 = 9_007_199_254_740_992.0;
 
 fn score(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramError> {
     let missing = || source.error(&table.kind, "a score needs `buckets`: where each begins");
-    bounds(source, table.buckets.as_ref().ok_or_else(missing)?).map(MetricKind::Score)
+    let buckets = bounds(source, table.buckets.as_ref().ok_or_else(missing)?)?;
+    Ok(MetricKind::Score { buckets, source: ScoreSource::parse(source, table)? })
 }
 
 /// At least two finite numbers that rise.

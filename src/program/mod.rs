@@ -17,6 +17,7 @@ pub mod metric;
 mod moment;
 pub mod profile;
 pub mod randomizer;
+pub mod score;
 
 pub use moment::{format_moment, parse_moment};
 
@@ -107,6 +108,7 @@ impl Program {
         // As they stand in the file.
         metrics.sort_by_key(|(name, _)| name.span().start);
         for (name, table) in metrics {
+            score::check(source, table, &file.metrics)?;
             let metric = Metric::parse(source, name, table, &dimensions)?;
             let compiled = compile::compile(&program, &metric)
                 .map_err(|reason| source.error(&table.kind, reason))?;

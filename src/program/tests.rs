@@ -97,7 +97,7 @@ pub(super) fn with_tables(tables: &str) -> Result<Program, ProgramError> {
 }
 
 /// The example with other metrics in place of its own.
-fn asking(metrics: &str) -> Result<Program, ProgramError> {
+pub(super) fn asking(metrics: &str) -> Result<Program, ProgramError> {
     program(|text| format!("{}{metrics}", &text[..text.find("[metrics").unwrap()]))
 }
 
