@@ -1,6 +1,7 @@
 //! What stays on the device and never leaves it.
 //!
-//! [`asking`] decides when to ask the user; [`profile`] is what the user seems to like. These modules can name neither the wire nor the
+//! [`asking`] decides when to ask the user; [`profile`] is what the user seems to like;
+//! [`baseline`] is what is usual for them, and [`score`] what their behaviour says beside it. These modules can name neither the wire nor the
 //! network (`tests/architecture.rs` sees to that): nothing here becomes a report, and the program
 //! file is all that they read besides what the app tells them.
 //!
@@ -8,8 +9,10 @@
 //! time as an argument; [`clock`] makes what it can of a device's clock that jumps.
 
 pub mod asking;
+pub mod baseline;
 pub mod clock;
 pub mod profile;
+pub mod score;
 
 use sha2::{Digest, Sha256};
 
