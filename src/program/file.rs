@@ -1,6 +1,6 @@
 //! The program file as it is written: every key known, every value with its place.
 
-use super::{ProgramError, asking::AskingTable, profile::ProfileTable};
+use super::{ProgramError, asking::AskingTable, profile::ProfileTable, triage::RuleTable};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fmt::Display};
 use toml::Spanned;
@@ -104,6 +104,7 @@ pub(super) struct MetricTable {
     pub(super) buckets: Option<At<Vec<At<f64>>>>,
     pub(super) of: Option<At<String>>,
     pub(super) weights: Option<At<BTreeMap<At<String>, At<f64>>>>,
+    pub(super) rules: Option<At<Vec<At<RuleTable>>>>,
     pub(super) allow_many_bins: Option<At<bool>>,
     pub(super) randomizer: Option<At<String>>,
 }

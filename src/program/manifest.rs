@@ -9,6 +9,7 @@ use super::{
     encoding::Encoding,
     metric::{Metric, MetricKind},
     score::ScoreSource,
+    triage::Rule,
 };
 use crate::{
     dap::codec::Encode,
@@ -40,6 +41,9 @@ pub struct Manifest {
     /// What a score is worked out from, if the program says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<ScoreSource>,
+    /// What sorts comments, if anything: SHA-256 of the rules, in base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<String>,
     randomizer: Randomizer,
     /// What each aggregator adds to each count, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +135,10 @@ impl Manifest {
             bins: encoding.labels(),
             score: match &metric.kind {
                 MetricKind::Score { source, .. } => source.clone(),
+                _ => None,
+            },
+            rules: match &metric.kind {
+                MetricKind::Triage { rules, .. } if !rules.is_empty() => Some(Rule::digest(rules)),
                 _ => None,
             },
             randomizer: mechanism.into(),

@@ -5,6 +5,7 @@ use super::{
     dimension::{Dimension, Visibility},
     file::{At, MetricTable, Source, identifier, labels},
     score::ScoreSource,
+    triage::Rule,
 };
 use crate::privacy::{guarantee::MechanismKind, units::Epsilon};
 
@@ -55,7 +56,12 @@ pub enum MetricKind {
         source: Option<ScoreSource>,
     },
     /// The category of a problem.
-    Triage(Vec<String>),
+    Triage {
+        /// What there is to choose from.
+        categories: Vec<String>,
+        /// What sorts a comment into them; the first that matches decides.
+        rules: Vec<Rule>,
+    },
 }
 
 impl MetricKind {
@@ -69,7 +75,7 @@ impl MetricKind {
             Self::Signals(_) => "signals",
             Self::Count(_) => "count",
             Self::Score { .. } => "score",
-            Self::Triage(_) => "triage",
+            Self::Triage { .. } => "triage",
         }
     }
 }
@@ -145,7 +151,9 @@ fn kind(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramEr
         "count" => count(source, table),
         "score" => score(source, table),
         "triage" => {
-            list(source, table, "categories", table.categories.as_ref(), 2).map(MetricKind::Triage)
+            let categories = list(source, table, "categories", table.categories.as_ref(), 2)?;
+            let rules = Rule::parse_all(source, table.rules.as_ref(), &categories)?;
+            Ok(MetricKind::Triage { categories, rules })
         }
         _ => Err(source.error(&table.kind, format!("must be one of: {}", KINDS.join(", ")))),
     }
@@ -163,13 +171,14 @@ fn refuse_keys_of_others(
     fn start<T>(value: Option<&At<T>>) -> Option<usize> {
         value.map(|value| value.span().start)
     }
-    let keys: [(&str, Option<usize>, &[&str]); 10] = [
+    let keys: [(&str, Option<usize>, &[&str]); 11] = [
         ("stars", start(table.stars.as_ref()), &["rating", "ratings"]),
         ("levels", start(table.levels.as_ref()), &["rating", "ratings"]),
         ("candidates", start(table.candidates.as_ref()), &["preference"]),
         ("aspects", start(table.aspects.as_ref()), &["ratings"]),
         ("signals", start(table.signals.as_ref()), &["signals"]),
         ("categories", start(table.categories.as_ref()), &["triage"]),
+        ("rules", start(table.rules.as_ref()), &["triage"]),
         ("max", start(table.max.as_ref()), &["count"]),
         ("buckets", start(table.buckets.as_ref()), &["count", "score"]),
         ("of", start(table.of.as_ref()), &["score"]),

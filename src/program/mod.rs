@@ -18,6 +18,7 @@ mod moment;
 pub mod profile;
 pub mod randomizer;
 pub mod score;
+pub mod triage;
 
 pub use moment::{format_moment, parse_moment};
 

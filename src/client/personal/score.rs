@@ -81,11 +81,13 @@ mod tests {
     use super::*;
     use crate::program::{Program, metric::MetricKind};
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     const NOW: u64 = 1_795_417_761;
     const POLICY: ProfilePolicy = ProfilePolicy { half_life: 30 * 86_400 };
 
-    fn source() -> ScoreSource {
+    /// Parsed once: a program's guarantees take their time.
+    static SOURCE: LazyLock<ScoreSource> = LazyLock::new(|| {
         let example = include_str!("../../../examples/support-assistant.toml");
         let metrics = "[metrics.did]\nkind = \"signals\"\nquestion = \"?\"\n\
                        signals = [\"copied\", \"edited\", \"regenerated\"]\n\
@@ -96,14 +98,14 @@ mod tests {
             MetricKind::Score { source: Some(source), .. } => source.clone(),
             kind => panic!("{kind:?}"),
         }
-    }
+    });
 
     fn names(signals: &[&str]) -> Vec<String> {
         signals.iter().map(|signal| (*signal).to_owned()).collect()
     }
 
     fn value(baseline: &Baseline, observed: &[&str]) -> f64 {
-        score(POLICY, &source(), baseline, &names(observed).into_iter().collect(), NOW).value
+        score(POLICY, &SOURCE, baseline, &names(observed).into_iter().collect(), NOW).value
     }
 
     fn logistic(log_odds: f64) -> f64 {
@@ -131,7 +133,7 @@ mod tests {
         (0..500).for_each(|_| baseline.observe(POLICY, "did", &declared, &copied, NOW));
         assert!((value(&baseline, &["copied"]) - 0.5).abs() < 0.02);
         assert!(value(&baseline, &[]) < 0.3);
-        let other = score(POLICY, &source(), &baseline, &copied, NOW);
+        let other = score(POLICY, &SOURCE, &baseline, &copied, NOW);
         assert_eq!(other.parts.len(), 2);
         assert!((other.parts[0].weight - 1.0).abs() < 1e-12 && other.parts[0].against < 0.03);
     }
@@ -167,7 +169,7 @@ mod tests {
                 baseline.explain(POLICY, "did", &declared, &seen, satisfied, now);
                 baseline.observe(POLICY, "did", &declared, &seen, now);
             }
-            let score = score(POLICY, &source(), &baseline, &signals(observed.0, observed.1), now);
+            let score = score(POLICY, &SOURCE, &baseline, &signals(observed.0, observed.1), now);
             prop_assert!((0.0..=1.0).contains(&score.value), "{:?}", score);
             let sum: f64 = score.parts.iter().map(|part| part.weight * part.against).sum();
             prop_assert!((score.value - logistic(score.usually + sum)).abs() < 1e-9);

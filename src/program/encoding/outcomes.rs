@@ -62,7 +62,7 @@ impl Outcomes {
             MetricKind::Score { buckets, .. } => {
                 Self::Buckets { bounds: buckets.clone(), whole: false }
             }
-            MetricKind::Triage(categories) => Self::Categories(categories.clone()),
+            MetricKind::Triage { categories, .. } => Self::Categories(categories.clone()),
         }
     }
 
