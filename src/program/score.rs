@@ -74,7 +74,7 @@ pub(super) fn check(
             return Err(source.error(signal, reason));
         }
     }
-    for bucket in table.buckets.iter().flat_map(|buckets| buckets.get_ref()) {
+    for bucket in table.buckets.iter().flat_map(At::get_ref) {
         if !(0.0..1.0).contains(bucket.get_ref()) {
             let reason = "a score of signals lies between 0 and 1, and so must its buckets begin";
             return Err(source.error(bucket, reason));

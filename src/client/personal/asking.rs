@@ -2,9 +2,9 @@
 //!
 //! The app shows a [`Moment`]: one response, or several that it could ask about. What makes a
 //! response worth a question is a model that was not sure, or a contradiction with retrieved text;
-//! where there is none, a random share is asked about, because the rest alone would say nothing about
-//! how the app is doing. A cool-down and caps for any 24 hours and any seven days protect the user
-//! (`[asking]` of the program, [`AskingPolicy`]).
+//! where there is neither, a random share is asked about, because confident responses go wrong too.
+//! A cool-down and caps for any 24 hours and any seven days protect the user (`[asking]` of the
+//! program, [`AskingPolicy`]).
 //!
 //! # The most informative first
 //!
@@ -29,9 +29,12 @@
 //! only a moment within the top `left/m` of the recent ones is asked about. Places that would
 //! otherwise stay unused are given away as the time comes nearer; a device with few moments has no
 //! threshold at all, and nor has one that has seen fewer than 8. Moments that are all alike come
-//! first, served first. Answers to questions chosen this way describe these moments, not the
-//! average one: only those to the random share do, which is not ranked. It may take every place of
-//! a day but the last.
+//! first, served first.
+//!
+//! The random share is not ranked, but it may not take the last place of a day. So no answers
+//! describe the average response: those to the share describe responses without a reason (as far
+//! as caps let it be drawn evenly), the others the moments that were chosen for them. `why` in the
+//! decision tells which it was; an app that wants both apart asks two metrics.
 //!
 //! A decision to ask takes a place at once, so that an app that crashes cannot ask twice;
 //! [`Asking::not_shown`] gives it back.

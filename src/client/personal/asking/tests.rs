@@ -262,6 +262,24 @@ fn kept_places_are_not_wasted_when_nothing_better_comes() {
 }
 
 #[test]
+fn a_place_is_given_away_shortly_before_another_becomes_free() {
+    let generous =
+        AskingPolicy { per_day: 24, per_week: 100, informative_first: false, ..policy() };
+    let strict = AskingPolicy { per_day: 2, informative_first: true, ..generous.clone() };
+    let mut asking = Asking::default();
+    for quarter in 0..36 {
+        let moment = unsure(if quarter % 2 == 0 { 0.39 } else { 0.02 });
+        asking.decide(&generous, &moment, NOW + quarter * 6 * HOUR, never);
+    }
+    let later = NOW + 10 * DAY;
+    assert!(is_ask(&asking.decide(&strict, &unsure(0.39), later, never)));
+    let early = asking.decide(&strict, &unsure(0.02), later + 6 * HOUR, never);
+    assert!(matches!(why_not(&early).0, WhyNot::KeptForBetter { .. }), "{early}");
+    let late = asking.decide(&strict, &unsure(0.02), later + 18 * HOUR, never);
+    assert!(is_ask(&late), "{late}");
+}
+
+#[test]
 fn keeping_a_place_says_so() {
     let policy = policy();
     let mut asking = Asking::default();
