@@ -22,6 +22,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plan", &["dap", "estimate", "privacy", "program"]),
     ("transport", &["dap"]),
     ("client", &["dap", "privacy", "program"]),
+    // What never leaves the device cannot name what does.
+    ("client/personal", &["program"]),
     ("client/uploader", &["client", "dap", "transport"]),
     ("command_line", &[]),
     ("aggregator", &["dap", "privacy", "program"]),
@@ -71,6 +73,7 @@ const WITHIN: &[(&str, &str)] = &[
     ("dap/codec", "dap"),
     ("dap/ids", "dap"),
     ("dap/time", "dap"),
+    ("client/personal", "client"),
     ("aggregator/store", "aggregator"),
     ("aggregator/command", "aggregator"),
 ];

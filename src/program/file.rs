@@ -1,6 +1,6 @@
 //! The program file as it is written: every key known, every value with its place.
 
-use super::ProgramError;
+use super::{ProgramError, asking::AskingTable, profile::ProfileTable, triage::RuleTable};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fmt::Display};
 use toml::Spanned;
@@ -54,6 +54,10 @@ pub(super) struct File {
     pub(super) budget: Option<BudgetTable>,
     #[serde(default)]
     pub(super) device: DeviceTable,
+    #[serde(default)]
+    pub(super) asking: AskingTable,
+    #[serde(default)]
+    pub(super) profile: ProfileTable,
     #[serde(default)]
     pub(super) dimensions: BTreeMap<At<String>, DimensionTable>,
     #[serde(default)]
@@ -123,6 +127,9 @@ pub(super) struct MetricTable {
     pub(super) categories: Option<At<Vec<At<String>>>>,
     pub(super) max: Option<At<u64>>,
     pub(super) buckets: Option<At<Vec<At<f64>>>>,
+    pub(super) of: Option<At<String>>,
+    pub(super) weights: Option<At<BTreeMap<At<String>, At<f64>>>>,
+    pub(super) rules: Option<At<Vec<At<RuleTable>>>>,
     pub(super) allow_many_bins: Option<At<bool>>,
     pub(super) randomizer: Option<At<String>>,
 }

@@ -4,7 +4,13 @@
 //! task's `task_info`, DAP binds the task configuration into every seal, and so a report that was
 //! made under one promise cannot be aggregated under another.
 
-use super::{Program, encoding::Encoding, metric::Metric};
+use super::{
+    Program,
+    encoding::Encoding,
+    metric::{Metric, MetricKind},
+    score::ScoreSource,
+    triage::Rule,
+};
 use crate::{
     dap::codec::Encode,
     privacy::{
@@ -32,6 +38,12 @@ pub struct Manifest {
     public: Vec<(String, String)>,
     encoding: &'static str,
     bins: Vec<String>,
+    /// What a score is worked out from, if the program says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<ScoreSource>,
+    /// What sorts comments, if anything: SHA-256 of the rules, in base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<String>,
     randomizer: Randomizer,
     /// What each aggregator adds to each count, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,6 +133,14 @@ impl Manifest {
             public: public.to_vec(),
             encoding: encoding.name(),
             bins: encoding.labels(),
+            score: match &metric.kind {
+                MetricKind::Score { source, .. } => source.clone(),
+                _ => None,
+            },
+            rules: match &metric.kind {
+                MetricKind::Triage { rules, .. } if !rules.is_empty() => Some(Rule::digest(rules)),
+                _ => None,
+            },
             randomizer: mechanism.into(),
             aggregator_noise: program.privacy.aggregator_noise.map(Noise::from),
             min_batch_size: program.min_batch_size,

@@ -4,6 +4,8 @@ use super::{
     ProgramError,
     dimension::{Dimension, Visibility},
     file::{At, MetricTable, Source, identifier, labels},
+    score::ScoreSource,
+    triage::Rule,
 };
 use crate::privacy::{guarantee::MechanismKind, units::Epsilon};
 
@@ -46,11 +48,20 @@ pub enum MetricKind {
     Signals(Vec<String>),
     /// How often something happened, in buckets that begin at these numbers; the first is 0.
     Count(Vec<u64>),
-    /// A score worked out on the device, in buckets that begin at these numbers; what is below the
-    /// first is in it too.
-    Score(Vec<f64>),
+    /// A score worked out on the device.
+    Score {
+        /// Where buckets begin; what is below the first is in it too.
+        buckets: Vec<f64>,
+        /// What it is worked out from, if that is not the app's doing.
+        source: Option<ScoreSource>,
+    },
     /// The category of a problem.
-    Triage(Vec<String>),
+    Triage {
+        /// What there is to choose from.
+        categories: Vec<String>,
+        /// What sorts a comment into them; the first that matches decides.
+        rules: Vec<Rule>,
+    },
 }
 
 impl MetricKind {
@@ -63,8 +74,8 @@ impl MetricKind {
             Self::Ratings { .. } => "ratings",
             Self::Signals(_) => "signals",
             Self::Count(_) => "count",
-            Self::Score(_) => "score",
-            Self::Triage(_) => "triage",
+            Self::Score { .. } => "score",
+            Self::Triage { .. } => "triage",
         }
     }
 }
@@ -140,7 +151,9 @@ fn kind(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramEr
         "count" => count(source, table),
         "score" => score(source, table),
         "triage" => {
-            list(source, table, "categories", table.categories.as_ref(), 2).map(MetricKind::Triage)
+            let categories = list(source, table, "categories", table.categories.as_ref(), 2)?;
+            let rules = Rule::parse_all(source, table.rules.as_ref(), &categories)?;
+            Ok(MetricKind::Triage { categories, rules })
         }
         _ => Err(source.error(&table.kind, format!("must be one of: {}", KINDS.join(", ")))),
     }
@@ -158,15 +171,18 @@ fn refuse_keys_of_others(
     fn start<T>(value: Option<&At<T>>) -> Option<usize> {
         value.map(|value| value.span().start)
     }
-    let keys: [(&str, Option<usize>, &[&str]); 8] = [
+    let keys: [(&str, Option<usize>, &[&str]); 11] = [
         ("stars", start(table.stars.as_ref()), &["rating", "ratings"]),
         ("levels", start(table.levels.as_ref()), &["rating", "ratings"]),
         ("candidates", start(table.candidates.as_ref()), &["preference"]),
         ("aspects", start(table.aspects.as_ref()), &["ratings"]),
         ("signals", start(table.signals.as_ref()), &["signals"]),
         ("categories", start(table.categories.as_ref()), &["triage"]),
+        ("rules", start(table.rules.as_ref()), &["triage"]),
         ("max", start(table.max.as_ref()), &["count"]),
         ("buckets", start(table.buckets.as_ref()), &["count", "score"]),
+        ("of", start(table.of.as_ref()), &["score"]),
+        ("weights", start(table.weights.as_ref()), &["score"]),
     ];
     for (key, place, kinds) in keys {
         if let Some(place) = place
@@ -226,7 +242,8 @@ const MOST_COUNT: f64 = 9_007_199_254_740_992.0;
 
 fn score(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramError> {
     let missing = || source.error(&table.kind, "a score needs `buckets`: where each begins");
-    bounds(source, table.buckets.as_ref().ok_or_else(missing)?).map(MetricKind::Score)
+    let buckets = bounds(source, table.buckets.as_ref().ok_or_else(missing)?)?;
+    Ok(MetricKind::Score { buckets, source: ScoreSource::parse(source, table)? })
 }
 
 /// At least two finite numbers that rise.

@@ -4,9 +4,10 @@
 //! it into what it means or says what is wrong with it. A program asks [`metric`]s, broken down by
 //! [`dimension`]s; an [`answer`] is encoded as the index of a bin ([`encoding`]). [`compile`] turns
 //! each metric into DAP tasks, and [`manifest`] writes down what a task promises, so that its hash
-//! is bound into every report.
+//! is bound into every report. [`asking`] and [`profile`] are what the device keeps to by itself.
 
 pub mod answer;
+pub mod asking;
 pub mod budget;
 pub mod compile;
 pub mod dimension;
@@ -15,7 +16,10 @@ mod file;
 pub mod manifest;
 pub mod metric;
 mod moment;
+pub mod profile;
 pub mod randomizer;
+pub mod score;
+pub mod triage;
 
 pub use moment::{format_moment, parse_moment};
 
@@ -31,11 +35,13 @@ use crate::{
         units::{Delta, Epsilon, Share},
     },
 };
+use asking::AskingPolicy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use budget::DeviceBudget;
 use compile::CompiledTask;
 use file::{At, File, Source};
 use metric::Metric;
+use profile::ProfilePolicy;
 use std::path::Path;
 use thiserror::Error;
 
@@ -62,6 +68,8 @@ pub struct Program {
     interval: Option<Interval>,
     privacy: Privacy,
     budget: Option<DeviceBudget>,
+    asking: AskingPolicy,
+    profile: ProfilePolicy,
     tasks: Vec<CompiledTask>,
 }
 
@@ -105,6 +113,7 @@ impl Program {
         // As they stand in the file.
         metrics.sort_by_key(|(name, _)| name.span().start);
         for (name, table) in metrics {
+            score::check(source, table, &file.metrics)?;
             let metric = Metric::parse(source, name, table, &dimensions)?;
             let compiled = compile::compile(&program, &metric)
                 .map_err(|reason| source.error(&table.kind, reason))?;
@@ -146,6 +155,8 @@ impl Program {
             interval: interval(source, file, window)?,
             privacy: privacy(source, &file.privacy)?,
             budget: None,
+            asking: AskingPolicy::parse(source, &file.asking)?,
+            profile: ProfilePolicy::parse(source, &file.profile)?,
             tasks: Vec::new(),
         })
     }
@@ -204,6 +215,16 @@ impl Program {
     /// The declared budget.
     pub fn privacy(&self) -> Privacy {
         self.privacy
+    }
+
+    /// When a device asks its user.
+    pub fn asking(&self) -> &AskingPolicy {
+        &self.asking
+    }
+
+    /// How long a device remembers its user.
+    pub fn profile(&self) -> ProfilePolicy {
+        self.profile
     }
 
     /// The DAP tasks, metric by metric.

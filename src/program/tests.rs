@@ -106,8 +106,13 @@ fn the_interval_must_be_whole_windows() {
     assert!(between.to_string().contains("start of a window"), "{between}");
 }
 
+/// The example with further tables, from line 16 on.
+pub(super) fn with_tables(tables: &str) -> Result<Program, ProgramError> {
+    program(|text| text.replacen("[privacy]", &format!("{tables}\n[privacy]"), 1))
+}
+
 /// The example with other metrics in place of its own.
-fn asking(metrics: &str) -> Result<Program, ProgramError> {
+pub(super) fn asking(metrics: &str) -> Result<Program, ProgramError> {
     program(|text| format!("{}{metrics}", &text[..text.find("[metrics").unwrap()]))
 }
 

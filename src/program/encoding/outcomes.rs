@@ -59,8 +59,10 @@ impl Outcomes {
                 let bounds = bounds.iter().map(|bound| *bound as f64).collect();
                 Self::Buckets { bounds, whole: true }
             }
-            MetricKind::Score(bounds) => Self::Buckets { bounds: bounds.clone(), whole: false },
-            MetricKind::Triage(categories) => Self::Categories(categories.clone()),
+            MetricKind::Score { buckets, .. } => {
+                Self::Buckets { bounds: buckets.clone(), whole: false }
+            }
+            MetricKind::Triage { categories, .. } => Self::Categories(categories.clone()),
         }
     }
 

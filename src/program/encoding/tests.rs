@@ -159,7 +159,10 @@ fn counts_and_scores_fall_into_their_buckets() {
         [0, 2, 3, 9, 10].map(|n| count(buckets(), n)),
         ["0", "1–2", "3–9", "3–9", "10 or more"]
     );
-    let encoding = Encoding::of(&metric(MetricKind::Score(vec![-1.0, 0.0, 0.5]), &[]));
+    let encoding = Encoding::of(&metric(
+        MetricKind::Score { buckets: vec![-1.0, 0.0, 0.5], source: None },
+        &[],
+    ));
     let score = |x| encoding.encode(&Answer::given(Given::Score(x)));
     let labelled = |x| label(&encoding, &Answer::given(Given::Score(x)));
     assert_eq!(labelled(f64::NEG_INFINITY), "below 0");
