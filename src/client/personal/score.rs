@@ -153,6 +153,16 @@ mod tests {
         assert!(guess > 0.7 && learnt < 0.4, "{guess} {learnt}");
     }
 
+    #[test]
+    fn who_is_usually_content_is_taken_to_be_so() {
+        let (mut baseline, declared) = (Baseline::default(), names(&["copied", "regenerated"]));
+        for _ in 0..40 {
+            baseline.explain(POLICY, "did", &declared, &BTreeSet::new(), true, NOW);
+        }
+        let (usually, content) = (baseline.usually(POLICY, NOW), value(&baseline, &[]));
+        assert!(usually > 1.0 && (content - logistic(usually)).abs() < 1e-12, "{content}");
+    }
+
     proptest! {
         #[test]
         fn a_score_is_always_from_0_to_1(
