@@ -79,6 +79,11 @@ impl Pending {
         self.items.truncate(MOST_ITEMS);
     }
 
+    /// Whether something was said of a response.
+    pub(super) fn has(&self, response: ResponseMark) -> bool {
+        self.items.iter().any(|item| item.response == response)
+    }
+
     /// Takes back what was said of a response; whether there was anything.
     pub(super) fn remove(&mut self, response: ResponseMark) -> bool {
         let before = self.items.len();

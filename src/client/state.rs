@@ -9,6 +9,7 @@ use super::{
     ledger::Ledger,
     outbox::Outbox,
     pending::{Pending, Place, ResponseMark},
+    personal::Personal,
     storage::MOST_BYTES,
 };
 use crate::program::Program;
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) drawn: BTreeMap<String, Vec<ResponseMark>>,
     pub(super) ledger: Ledger,
     pub(super) outbox: Outbox,
+    /// What never leaves the device in any form.
+    pub(super) personal: Personal,
 }
 
 /// Which program a state belongs to.
@@ -107,6 +110,7 @@ impl State {
             drawn: BTreeMap::new(),
             ledger: Ledger::default(),
             outbox: Outbox::default(),
+            personal: Personal::default(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! What the engine refuses, and why.
 
-use super::super::{report::ReportError, state::BlobError, storage::StorageError};
+use super::super::{
+    personal::triage::TriageError, report::ReportError, state::BlobError, storage::StorageError,
+};
 use crate::{
     dap::ids::NoRandomness,
     privacy::rng,
@@ -108,6 +110,9 @@ pub enum EngineError {
     /// The state could not be stored or loaded.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// A comment could not be sorted.
+    #[error(transparent)]
+    Triage(TriageError),
     /// A report could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),

@@ -14,6 +14,7 @@
 mod error;
 mod exchange;
 mod history;
+mod personal;
 mod window;
 
 pub use error::EngineError;
@@ -187,9 +188,7 @@ impl<S: Storage> Engine<S> {
     /// Records what a user said or did. It is durable when this returns; after an error it is not
     /// recorded, and all that was before is as it was.
     pub fn record(&mut self, event: Event, now: u64) -> Result<Recorded, EngineError> {
-        if !self.state.consent.is_given() {
-            return Err(EngineError::NoConsent);
-        }
+        self.consented()?;
         error::check_interval(&self.program, now)?;
         let program = Arc::clone(&self.program);
         self.commit(now, |step| {
@@ -199,13 +198,17 @@ impl<S: Storage> Engine<S> {
                 return Ok(Recorded::Drawn);
             }
             let pending = step.state.pending.entry(event.metric.clone()).or_default();
+            let is_first = !pending.has(place.response);
             let given = pending.merged(place.response, &event.said);
             let segments = private_part(task, &event.dimensions);
             let answer = Answer { given: Some(given), segments };
             let check = task.encoding().encode(&answer);
             check.map_err(|source| EngineError::answer(&event.metric, source))?;
             let Answer { given: Some(given), segments } = answer else { return Ok(Recorded::Kept) };
-            pending.put(place, &task.name, given, segments);
+            pending.put(place, &task.name, given.clone(), segments);
+            if is_first {
+                step.learn_taste(&task.metric.kind, &given, now);
+            }
             Ok(Recorded::Kept)
         })
     }

@@ -14,11 +14,12 @@ use super::{
         state::{ProgramMark, State},
     },
     ChangeStep, EngineError,
+    personal::scored,
 };
 use crate::{
     dap::time::Time,
     privacy::guarantee::Release,
-    program::{Program, answer::Answer, compile::CompiledTask},
+    program::{Program, answer::Answer, compile::CompiledTask, metric::MetricKind},
 };
 
 /// What a metric contributes to a window.
@@ -56,15 +57,15 @@ impl ChangeStep<'_> {
         let allowance = allowance(self.program, window);
         let silent = self.program.window().start_of(Time(window)) < self.state.silent_until;
         for (metric, release) in self.program.releases() {
-            let Some(contribution) = contribution(self.program, self.state, &metric) else {
-                continue;
-            };
+            let contribution = contribution(self.program, self.state, &metric, now);
+            let Some(contribution) = contribution else { continue };
             if silent {
                 self.state.ledger.skip(&metric, &release, window);
                 continue;
             }
             self.draw(&metric, &release, contribution, window, allowance, now)?;
         }
+        self.learn_habits(now);
         self.state.pending.clear();
         self.state.epoch += 1;
         Ok(())
@@ -125,7 +126,12 @@ impl ChangeStep<'_> {
 }
 
 /// What a metric contributes; nothing if the device does not know which task it belongs to.
-fn contribution<'a>(program: &'a Program, state: &State, metric: &str) -> Option<Contribution<'a>> {
+fn contribution<'a>(
+    program: &'a Program,
+    state: &State,
+    metric: &str,
+    now: u64,
+) -> Option<Contribution<'a>> {
     if let Some(item) = state.pending.get(metric).and_then(|pending| pending.first()) {
         let answer = Answer { given: Some(item.given.clone()), segments: item.segments.clone() };
         let (task, response) = (program.task(&item.task)?, Some(item.response));
@@ -136,7 +142,27 @@ fn contribution<'a>(program: &'a Program, state: &State, metric: &str) -> Option
     };
     let mut tasks = program.tasks().iter().filter(|task| task.metric.name == metric);
     let task = tasks.find(|task| task.public.iter().all(assigned))?;
-    Some(Contribution { task, answer: Answer::none(), response: None })
+    let derived = derived(program, state, task, now);
+    Some(derived.unwrap_or(Contribution { task, answer: Answer::none(), response: None }))
+}
+
+/// An answer that is worked out from what was said to another metric.
+fn derived<'a>(
+    program: &Program,
+    state: &State,
+    task: &'a CompiledTask,
+    now: u64,
+) -> Option<Contribution<'a>> {
+    let (item, given) = match &task.metric.kind {
+        MetricKind::Score { source: Some(source), .. } => scored(state, program, source, now)?,
+        _ => return None,
+    };
+    let is_ours = |name: &String| task.metric.dimensions.iter().any(|d| d.name == *name);
+    let segments = item.segments.clone().into_iter().filter(|(name, _)| is_ours(name)).collect();
+    let answer = Answer { given: Some(given), segments };
+    let fits = task.encoding().encode(&answer).is_ok()
+        && !state.was_drawn(&task.metric.name, item.response);
+    fits.then_some(Contribution { task, answer, response: Some(item.response) })
 }
 
 /// When a window's batch may be over, in seconds since the Epoch.

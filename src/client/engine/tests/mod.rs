@@ -1,4 +1,5 @@
 mod crashes;
+mod personal;
 mod servers;
 
 use super::*;

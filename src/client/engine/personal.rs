@@ -1,0 +1,206 @@
+//! What the engine does for its user alone: when to ask, what they like, how their behaviour reads.
+//! Nothing here is drawn or sent, but for a score or a category that the program asks for, and those
+//! go the way of every answer.
+
+use super::{
+    super::{
+        event::Event,
+        pending::Item,
+        personal::{
+            asking::{Decision, Moment},
+            baseline::satisfied,
+            profile::{Leaning, Traits},
+            score::{Score, score},
+            triage::{Classifier, Sorted, Triage, TriageError, Turn},
+        },
+        storage::Storage,
+    },
+    ChangeStep, Engine, EngineError, tasks_of,
+};
+use crate::program::{
+    Program,
+    answer::{Given, Outcome},
+    metric::{Metric, MetricKind},
+    score::ScoreSource,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+impl<S: Storage> Engine<S> {
+    /// Whether to ask the user now, about which response, and why. A decision to ask counts as
+    /// asked, so that an app that crashes does not ask twice.
+    pub fn decide(&mut self, moment: &Moment, now: u64) -> Result<Decision, EngineError> {
+        self.consented()?;
+        self.commit(now, |step| {
+            let (policy, rng) = (step.program.asking(), &mut step.rng);
+            Ok(step.state.personal.asking.decide(policy, moment, now, |bound| rng.below(bound)))
+        })
+    }
+
+    /// The last question that was decided on was not shown: it does not count.
+    pub fn not_shown(&mut self, now: u64) -> Result<(), EngineError> {
+        self.commit(now, |step| {
+            step.state.personal.asking.not_shown();
+            Ok(())
+        })
+    }
+
+    /// What the user leans to, from the surest: for the app to adapt to.
+    pub fn leanings(&self, now: u64) -> Vec<Leaning> {
+        self.state.personal.profile.leanings(self.program.profile(), now)
+    }
+
+    /// The user compared two responses whose traits the app knows.
+    pub fn preferred(
+        &mut self,
+        left: &Traits,
+        right: &Traits,
+        outcome: Outcome,
+        now: u64,
+    ) -> Result<(), EngineError> {
+        self.consented()?;
+        self.commit(now, |step| {
+            let policy = step.program.profile();
+            step.state.personal.profile.preferred(policy, left, right, outcome, now);
+            Ok(())
+        })
+    }
+
+    /// The user sets a leaning by hand, from -1 to 1, or with `None` has it forgotten.
+    pub fn set_leaning(
+        &mut self,
+        aspect: &str,
+        value: Option<f64>,
+        now: u64,
+    ) -> Result<(), EngineError> {
+        self.consented()?;
+        self.commit(now, |step| {
+            let (policy, profile) = (step.program.profile(), &mut step.state.personal.profile);
+            match value {
+                Some(value) => profile.set(policy, aspect, value, now),
+                None => profile.forget(aspect),
+            }
+            Ok(())
+        })
+    }
+
+    /// The score so far of a response, for the app: what a `score` metric with weights says of the
+    /// signals that were observed. Nothing if the metric has no weights.
+    pub fn score(
+        &self,
+        metric: &str,
+        response: &str,
+        now: u64,
+    ) -> Result<Option<Score>, EngineError> {
+        let metric = &tasks_of(&self.program, metric)?[0].metric;
+        let MetricKind::Score { source: Some(source), .. } = &metric.kind else { return Ok(None) };
+        let mark = self.state.place(response).response;
+        let items = self.state.pending.get(&source.of).map(|pending| pending.items());
+        let item = items.unwrap_or_default().iter().find(|item| item.response == mark);
+        let observed = item.map(observed).unwrap_or_default();
+        let baseline = &self.state.personal.baseline;
+        Ok(Some(score(self.program.profile(), source, baseline, &observed, now)))
+    }
+
+    /// Sorts a comment by the rules of a `triage` metric, and by the app's classifier if there is
+    /// one, and records the category. The comment is read here and kept nowhere. `event` makes the
+    /// event of the answer, so that the app can say which response it is about.
+    pub fn triage(
+        &mut self,
+        metric: &str,
+        comment: &str,
+        classifier: Option<(&dyn Classifier, Turn)>,
+        event: impl FnOnce(Event) -> Event,
+        now: u64,
+    ) -> Result<Option<Sorted>, EngineError> {
+        self.consented()?;
+        let program = Arc::clone(&self.program);
+        let kind = &tasks_of(&program, metric)?[0].metric.kind;
+        let rules = Triage::of(kind).map_err(EngineError::from)?;
+        let sorted = match classifier {
+            Some((classifier, turn)) => rules.sort_with(comment, classifier, turn),
+            None => rules.sort(comment),
+        };
+        if let Some(sorted) = &sorted {
+            self.record(event(Event::answer(metric, sorted.clone().into())), now)?;
+        }
+        Ok(sorted)
+    }
+
+    pub(super) fn consented(&self) -> Result<(), EngineError> {
+        if self.state.consent.is_given() { Ok(()) } else { Err(EngineError::NoConsent) }
+    }
+}
+
+impl From<TriageError> for EngineError {
+    fn from(error: TriageError) -> Self {
+        Self::Triage(error)
+    }
+}
+
+impl ChangeStep<'_> {
+    /// Learns what a window says of the user's habits, before what was said in it is forgotten.
+    pub(super) fn learn_habits(&mut self, now: u64) {
+        let (policy, program) = (self.program.profile(), self.program);
+        let signals = metrics(program).filter_map(|metric| match &metric.kind {
+            MetricKind::Signals(declared) => Some((metric, declared)),
+            _ => None,
+        });
+        for (metric, declared) in signals {
+            let items = |name: &str| {
+                self.state.pending.get(name).map_or_else(Vec::new, |p| p.items().to_vec())
+            };
+            let responses = items(&metric.name);
+            let answers: Vec<_> = metrics(program)
+                .flat_map(|explicit| {
+                    items(&explicit.name).into_iter().filter_map(move |item| {
+                        Some((item.response, satisfied(&explicit.kind, &item.given)?))
+                    })
+                })
+                .collect();
+            let baseline = &mut self.state.personal.baseline;
+            for item in &responses {
+                let observed = observed(item);
+                baseline.observe(policy, &metric.name, declared, &observed, now);
+                for (_, satisfied) in answers.iter().filter(|(of, _)| *of == item.response) {
+                    let name = &metric.name;
+                    baseline.explain(policy, name, declared, &observed, *satisfied, now);
+                }
+            }
+        }
+    }
+
+    /// Learns from an answer that is the first about its response.
+    pub(super) fn learn_taste(&mut self, kind: &MetricKind, given: &Given, now: u64) {
+        let policy = self.program.profile();
+        self.state.personal.profile.hear(policy, kind, given, now);
+    }
+}
+
+/// What a score is worked out from: the response of the source metric that is taken, and the score.
+pub(super) fn scored<'a>(
+    step: &'a super::State,
+    program: &Program,
+    source: &ScoreSource,
+    now: u64,
+) -> Option<(&'a Item, Given)> {
+    let item = step.pending.get(&source.of)?.first()?;
+    let baseline = &step.personal.baseline;
+    let score = score(program.profile(), source, baseline, &observed(item), now);
+    Some((item, Given::Score(score.value)))
+}
+
+fn observed(item: &Item) -> BTreeSet<String> {
+    match &item.given {
+        Given::Signals(observed) => observed.clone(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Each metric of a program once.
+fn metrics(program: &Program) -> impl Iterator<Item = &Metric> {
+    let tasks = program.tasks();
+    tasks.iter().enumerate().filter_map(|(index, task)| {
+        let is_first = tasks[..index].iter().all(|other| other.metric.name != task.metric.name);
+        is_first.then_some(&task.metric)
+    })
+}
