@@ -38,11 +38,11 @@ randomizer = "bits"
 "#;
 
 /// Everything that a program's parties have, by the program's own tools.
-struct Parties {
-    folder: TempDir,
-    program: PathBuf,
-    // They run until they are dropped.
-    _servers: [Server; 2],
+pub(crate) struct Parties {
+    pub(crate) folder: TempDir,
+    pub(crate) program: PathBuf,
+    /// The helper and the leader. They run until they are dropped.
+    pub(crate) servers: [Server; 2],
 }
 
 impl Parties {
@@ -50,7 +50,7 @@ impl Parties {
         Self::asking(&format!("{more}{METRICS}"))
     }
 
-    fn asking(rest: &str) -> Self {
+    pub(crate) fn asking(rest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let keygen = Command::new(env!("CARGO_BIN_EXE_sottovoce")).arg("keygen").arg(path).output();
@@ -75,7 +75,7 @@ impl Parties {
             server
         };
         let servers = [server(HELPER, "helper", helper), server(LEADER, "leader", leader)];
-        Self { folder, program, _servers: servers }
+        Self { folder, program, servers }
     }
 
     /// Sends `ups` thumbs up and as many without an answer, two hours ago.
@@ -106,7 +106,7 @@ impl Parties {
         });
     }
 
-    fn collect(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn collect(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-collector"));
         command.arg(&self.program).arg("--secrets");
         command.arg(self.folder.path().join("collector.secrets.toml"));
@@ -120,11 +120,11 @@ impl Parties {
     }
 }
 
-fn json(output: &Output) -> serde_json::Value {
+pub(crate) fn json(output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 

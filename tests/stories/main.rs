@@ -18,6 +18,7 @@ mod task;
 mod world;
 
 mod collector;
+mod engine;
 mod happy;
 mod helper;
 mod hostile;
