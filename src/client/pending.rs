@@ -46,6 +46,13 @@ pub(super) struct Place {
 /// few enough that the state stays small.
 const MOST_ITEMS: usize = 16;
 
+impl Item {
+    /// The lowest is taken.
+    pub(super) fn rank(&self) -> u64 {
+        self.rank
+    }
+}
+
 impl Pending {
     /// What the answer becomes if this is said on top of what was.
     pub(super) fn merged(&self, response: ResponseMark, said: &Said) -> Given {

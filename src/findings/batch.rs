@@ -1,6 +1,9 @@
 //! What one batch says by itself.
 
-use super::measure::{Measure, answered};
+use super::{
+    measure::{Measure, answered},
+    silence,
+};
 use crate::{
     dap::task::VdafConfig,
     estimate::{
@@ -10,6 +13,7 @@ use crate::{
         figure::{Figure, ratio, weighted_sum},
         interval::Scope,
         noisy_counts::NoisyCounts,
+        nonresponse::Correction,
         poisoning::{Dishonest, influence},
         simplex::{self, Projected},
     },
@@ -45,6 +49,12 @@ pub struct BatchFindings {
     pub figures: Vec<NamedFigure>,
     /// The largest gap between segments of a private dimension.
     pub disparity: Option<Disparity>,
+    /// The share of yes among all devices, those who did not answer included, of a joint with an
+    /// explicit metric.
+    pub correction: Option<Correction>,
+    /// What the correction is of.
+    #[serde(skip)]
+    pub(super) corrected: Option<String>,
     /// The furthest that dishonest devices, one in a hundred, could have moved any bin's rate.
     pub shift_by_one_percent_dishonest: Option<f64>,
     /// Rates that can be drawn.
@@ -82,6 +92,9 @@ pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFin
     let disparity = disparity(batch).and_then(|result| {
         result.map_err(|error| refused.push(format!("{place}: segments: {error}"))).ok()
     });
+    let correction = silence::correction(batch).and_then(|result| {
+        result.map_err(|error| refused.push(format!("{place}: those who are silent: {error}"))).ok()
+    });
     BatchFindings {
         task: batch.task.name.clone(),
         start: format_moment(batch.start),
@@ -89,6 +102,8 @@ pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFin
         reports: batch.counts.reports(),
         figures,
         disparity,
+        correction,
+        corrected: silence::of_what(metric),
         shift_by_one_percent_dishonest: shift(batch).ok(),
         projected: simplex::project(&batch.counts),
     }

@@ -40,11 +40,20 @@ impl Measure {
                 let name = format!("mean, {} and more taken as that", bounds.len() - 1);
                 Some(Self::mean(name, 0, [0, bounds.len(), 0]))
             }
+            MetricKind::Finding { categories, severities } => {
+                let half = severities.len() / 2;
+                let grave = |index| Some(f64::from(u8::from(index >= severities.len() - half)));
+                let scores = (0..categories.len()).flat_map(|_| (0..severities.len()).map(grave));
+                let from = &severities[severities.len() - half];
+                let name = format!("share of {from} or graver among findings");
+                Some(Self { name, unit: Unit::Rate, worth: 0.02, scores: scores.collect() })
+            }
             _ => None,
         }
     }
 
-    /// Further measures of a metric: the two best levels of a rating, the mean of each aspect.
+    /// Further measures of a metric: the two best levels of a rating, the mean of each aspect, the
+    /// share of each category of findings.
     pub fn others(metric: &Metric) -> Vec<Self> {
         match &metric.kind {
             MetricKind::Rating(levels) if levels.len() > 2 => {
@@ -63,6 +72,16 @@ impl Measure {
                     Self::mean(format!("mean of {aspect}"), 1, parts)
                 };
                 aspects.iter().enumerate().map(mean).collect()
+            }
+            MetricKind::Finding { categories, severities } => {
+                let count = severities.len();
+                let share = |(index, category): (usize, &String)| {
+                    let of = |other| Some(f64::from(u8::from(other == index)));
+                    let scores = (0..categories.len() * count).map(|outcome| of(outcome / count));
+                    let name = format!("share of {category} among findings");
+                    Self { name, unit: Unit::Rate, worth: 0.02, scores: scores.collect() }
+                };
+                categories.iter().enumerate().map(share).collect()
             }
             _ => Vec::new(),
         }

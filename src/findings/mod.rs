@@ -11,6 +11,7 @@ mod arms;
 mod batch;
 pub mod measure;
 pub mod saved;
+mod silence;
 mod words;
 
 pub use batch::{Batch, BatchFindings, NamedFigure};

@@ -156,3 +156,68 @@ fn what_the_collector_wrote_is_read_back_and_nothing_else() {
     }
     assert!(Saved::read("{").is_err() && Saved::read("{\"metrics\": 3}").is_err());
 }
+
+/// The example with other metrics.
+fn asking(metrics: &str) -> Program {
+    let text = include_str!("../../examples/support-assistant.toml");
+    let head = &text[..text.find("[metrics").unwrap()];
+    Program::parse("program.toml", &format!("{head}{metrics}")).unwrap()
+}
+
+#[test]
+fn those_who_are_silent_are_spoken_for_by_those_who_did_the_same() {
+    let program = asking(
+        "[metrics.helpful]\nkind = \"thumbs\"\nquestion = \"Did it help?\"\n\
+         [metrics.did]\nkind = \"signals\"\nquestion = \"What?\"\nsignals = [\"copied\"]\n\
+         [metrics.both]\nkind = \"joint\"\njoins = [\"helpful\", \"did.copied\"]\n",
+    );
+    let task = program.task("both").unwrap();
+    // Who copies is content: 90 in 100 against 30. But only one in ten of those who did not copy
+    // answers, and half of the others.
+    // no answer | nothing · copied | up · nothing | up · copied | down · nothing | down · copied
+    let answers = [27_000, 10_000, 900, 9_000, 2_100, 1_000];
+    let findings = Findings::of(vec![batch(task, &answers, 0, 5)]).unwrap();
+    let correction = findings.metrics[0].batches[0].correction.as_ref().unwrap();
+    let truth = (20_000.0 * 0.9 + 30_000.0 * 0.3) / 50_000.0;
+    let (raw, corrected) = (correction.among_answers.unwrap(), correction.corrected.unwrap());
+    assert!((corrected.value - truth).abs() < 0.03, "{findings}");
+    assert!(raw.value > truth + 0.15, "those who answer are the content ones: {findings}");
+    let words = findings.to_string();
+    assert!(words.contains("share of up to helpful among all devices"), "{words}");
+    assert!(words.contains("missing at random"), "{words}");
+}
+
+#[test]
+fn held_out_devices_are_compared_with_the_rest_and_findings_are_graded() {
+    let program = asking(
+        "[dimensions.cohort]\nkind = \"held-out\"\nshare = 0.2\nsalt = \"a\"\n\
+         [metrics.helpful]\nkind = \"thumbs\"\nquestion = \"?\"\ndimensions = [\"cohort\"]\n",
+    );
+    // no answer | rest up | rest down | held-out up | held-out down
+    let tuned_on = [2_000, 6_000, 2_000, 1_000, 1_000];
+    let findings =
+        Findings::of(vec![batch(program.task("helpful").unwrap(), &tuned_on, 0, 6)]).unwrap();
+    let gap = findings.metrics[0].batches[0].disparity.as_ref().unwrap();
+    assert!(gap.is_supported && gap.highest == "rest" && gap.lowest == "held-out", "{findings}");
+
+    let text = include_str!("../../examples/support-assistant.toml");
+    let head = &text[..text.find("[dimensions").unwrap()];
+    let channel = format!(
+        "kind = \"red-team\"\n{head}[metrics.harm]\nkind = \"finding\"\nquestion = \"?\"\n\
+         categories = [\"bias\", \"leak\"]\nseverities = [\"mild\", \"serious\", \"grave\"]\n"
+    );
+    let program = Program::parse("channel.toml", &channel).unwrap();
+    // no answer | bias: mild, serious, grave | leak: mild, serious, grave
+    let found = [3_000, 2_000, 500, 500, 500, 500, 1_000];
+    let findings = Findings::of(vec![batch(program.task("harm").unwrap(), &found, 0, 7)]).unwrap();
+    let figures = &findings.metrics[0].batches[0].figures;
+    for (name, truth) in [
+        ("share of grave or graver among findings", 0.3),
+        ("share of bias among findings", 0.6),
+        ("share of leak among findings", 0.4),
+    ] {
+        let found = figures.iter().find(|figure| figure.name == name);
+        let value = found.unwrap_or_else(|| panic!("{findings}")).figure.value;
+        assert!((value - truth).abs() < 0.04, "{name}: {value}");
+    }
+}

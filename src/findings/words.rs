@@ -37,6 +37,9 @@ impl fmt::Display for BatchFindings {
         if let Some(disparity) = &self.disparity {
             writeln!(f, "    segments: {disparity}")?;
         }
+        if let (Some(what), Some(correction)) = (&self.corrected, &self.correction) {
+            writeln!(f, "    {what} among all devices: {correction}")?;
+        }
         if let Some(shift) = self.shift_by_one_percent_dishonest {
             let points = shift * 100.0;
             writeln!(

@@ -41,6 +41,21 @@ pub enum Given {
     Score(f64),
     /// To a `triage` metric: the category.
     Triage(String),
+    /// To a `finding` metric of a red-team program.
+    Finding {
+        /// What kind of harm.
+        category: String,
+        /// How grave.
+        severity: String,
+    },
+    /// To a `joint` metric: what was said to each part about one response. A signal's part is the
+    /// set of signals that were observed.
+    Joint {
+        /// To the first part, if anything.
+        first: Option<Box<Given>>,
+        /// To the second part, if anything.
+        second: Option<Box<Given>>,
+    },
 }
 
 /// A thumb.

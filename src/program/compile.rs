@@ -2,7 +2,7 @@
 
 use super::{
     Program,
-    dimension::{Dimension, Visibility},
+    dimension::Dimension,
     encoding::Encoding,
     manifest::Manifest,
     metric::Metric,
@@ -206,7 +206,7 @@ fn configuration(
 }
 
 fn combinations(dimensions: &[Dimension]) -> Vec<Vec<(String, String)>> {
-    let public = dimensions.iter().filter(|d| d.visibility == Visibility::Public);
+    let public = dimensions.iter().filter(|dimension| dimension.is_public());
     public.fold(vec![Vec::new()], |combinations, dimension| {
         let extend = |combination: Vec<(String, String)>| {
             dimension.values.iter().map(move |value| {

@@ -8,7 +8,7 @@ mod outcomes;
 
 use super::{
     answer::{Answer, Outcome},
-    dimension::{Dimension, Visibility},
+    dimension::Dimension,
     metric::Metric,
 };
 use crate::privacy::randomizer::Bin;
@@ -96,8 +96,8 @@ impl Encoding {
     /// The encoding of a metric; preferences take whichever of pairs and candidates has fewer
     /// bins.
     pub fn of(metric: &Metric) -> Self {
-        let private = |dimension: &&Dimension| dimension.visibility == Visibility::Private;
-        let segments = metric.dimensions.iter().filter(private).cloned().collect();
+        let segments = metric.dimensions.iter().filter(|dimension| !dimension.is_public());
+        let segments = segments.cloned().collect();
         Self { outcomes: Outcomes::of(&metric.kind), segments }
     }
 
@@ -136,6 +136,12 @@ impl Encoding {
     /// that were compared (by index) and whether the first won, the second did, or neither.
     pub fn pairs(&self) -> Option<(&[String], Vec<Compared>)> {
         self.outcomes.pairs()
+    }
+
+    /// For a joint: what each of the two metrics can have said, *nothing* first. Outcome `i` of the
+    /// joint is the pair number `i + 1`, the second side counting fastest.
+    pub fn sides(&self) -> Option<[Vec<String>; 2]> {
+        self.outcomes.sides()
     }
 
     /// The combinations of the private dimensions' values; one without a name if there are none.
@@ -188,6 +194,7 @@ impl Encoding {
         // More bins than any randomizer has: it refuses this one.
         let bin = |outcome| Bin::new(u32::try_from(first + outcome).unwrap_or(u32::MAX));
         Ok(match self.outcomes.encode(given)? {
+            Said::Nothing => Encoded::One(Bin::new(0)),
             Said::One(outcome) => Encoded::One(bin(outcome)),
             Said::OneOf(outcomes) => Encoded::OneOf(outcomes.into_iter().map(bin).collect()),
             Said::Exactly(outcomes) => {

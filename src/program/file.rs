@@ -1,12 +1,49 @@
 //! The program file as it is written: every key known, every value with its place.
 
 use super::{ProgramError, asking::AskingTable, profile::ProfileTable, triage::RuleTable};
-use serde::Deserialize;
-use std::{collections::BTreeMap, fmt::Display};
+use serde::{Deserialize, Deserializer};
+use std::{collections::BTreeMap, fmt::Display, ops::Range};
 use toml::Spanned;
 
 /// A value with its place in the file.
-pub(super) type At<T> = Spanned<T>;
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct At<T>(Spanned<T>);
+
+impl<T> At<T> {
+    pub(super) fn get_ref(&self) -> &T {
+        self.0.get_ref()
+    }
+
+    pub(super) fn span(&self) -> Range<usize> {
+        self.0.span()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Spanned::deserialize(deserializer).map(Self)
+    }
+}
+
+/// The schema of the value.
+#[cfg(feature = "schema")]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}
 
 /// A file's name and text, to say where something is.
 #[derive(Clone, Copy)]
@@ -35,102 +72,190 @@ impl Source<'_> {
     }
 }
 
-/// The file.
+/// A program: everything one app asks its users.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(title = "sottovoce program"))]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
+    /// The program's name: a-z, 0-9, hyphen and underscore.
     pub(super) name: At<String>,
+    /// What it is for; feedback unless it says red-team.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["feedback", "red-team", null])))]
+    pub(super) kind: Option<At<String>>,
+    /// The leader's endpoint: an https URL.
     pub(super) leader: At<String>,
+    /// The helper's endpoint, of another organisation: an https URL.
     pub(super) helper: At<String>,
+    /// The collector's public HPKE configuration, as `sottovoce keygen` prints it.
     pub(super) collector: At<String>,
+    /// How often a device reports, such as "1 day".
     pub(super) window: At<String>,
+    /// How long late reports are waited for after a window, such as "6 hours".
     pub(super) grace: Option<At<String>>,
+    /// The least number of reports whose sum anybody sees.
     pub(super) min_batch_size: At<u64>,
+    /// How reports are gathered; time-interval unless it says otherwise.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["time-interval", "leader-selected", null])))]
     pub(super) batch_mode: Option<At<String>>,
+    /// The first moment that is reported about, such as 2026-11-01T00:00:00Z.
     pub(super) starts: Option<At<String>>,
+    /// The first moment that is not.
     pub(super) ends: Option<At<String>>,
+    /// What one report guarantees.
     #[serde(default)]
     pub(super) privacy: PrivacyTable,
+    /// What a device may spend over time.
     pub(super) budget: Option<BudgetTable>,
+    /// How devices behave.
     #[serde(default)]
     pub(super) device: DeviceTable,
+    /// When an app is advised to ask.
     #[serde(default)]
     pub(super) asking: AskingTable,
+    /// How long a device remembers its user.
     #[serde(default)]
     pub(super) profile: ProfileTable,
+    /// What metrics can be broken down by.
     #[serde(default)]
     pub(super) dimensions: BTreeMap<At<String>, DimensionTable>,
+    /// What is asked or observed.
     #[serde(default)]
     pub(super) metrics: BTreeMap<At<String>, MetricTable>,
 }
 
+/// What one report guarantees.
 #[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PrivacyTable {
+    /// The budget of one report, even if both aggregators collude; 4 unless it says otherwise.
     pub(super) epsilon0: Option<At<f64>>,
+    /// What is promised of one report in one batch, with one honest aggregator and most devices
+    /// honest.
     pub(super) epsilon: Option<At<f64>>,
+    /// The probability that this does not hold.
     pub(super) delta: Option<At<f64>>,
+    /// The part of the smallest batch that may be dishonest or missing.
     pub(super) reserve: Option<At<f64>>,
+    /// What each aggregator adds to each count.
     pub(super) aggregator_noise: Option<At<NoiseTable>>,
 }
 
+/// What a device may spend over time.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct BudgetTable {
+    /// How long an account runs, such as "90 days"; whole windows.
     pub(super) period: At<String>,
+    /// The most windows of a period in which a device reports.
     pub(super) windows: Option<At<u64>>,
+    /// The most that epsilon0 may sum to in a period.
     pub(super) local: Option<At<f64>>,
+    /// What all reports of a period together may lose, with one honest aggregator and most devices
+    /// honest.
     pub(super) central: Option<CentralTable>,
 }
 
+/// A composed bound.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct CentralTable {
+    /// The bound.
     pub(super) epsilon: At<f64>,
+    /// The probability that it does not hold.
     pub(super) delta: At<f64>,
 }
 
+/// How devices behave.
 #[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeviceTable {
+    /// Over how long after a window's end devices spread their reports; at most the grace, and half
+    /// of it unless it says otherwise.
     pub(super) jitter: Option<At<String>>,
 }
 
+/// What each aggregator adds to each count.
 #[derive(Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoiseTable {
+    /// The distribution.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["discrete-gaussian", "discrete-laplace"])))]
     pub(super) kind: At<String>,
+    /// The scale of discrete Laplace noise, in counts.
     pub(super) scale: Option<At<f64>>,
+    /// The sigma of discrete Gaussian noise, in counts.
     pub(super) sigma: Option<At<f64>>,
 }
 
+/// A finite breakdown.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct DimensionTable {
+    /// Assigned by the publisher and visible, about the user and protected, or a cohort that devices
+    /// choose.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["public", "private", "held-out"])))]
     pub(super) kind: At<String>,
-    pub(super) values: At<Vec<At<String>>>,
+    /// Its values, of a public or private dimension.
+    pub(super) values: Option<At<Vec<At<String>>>>,
+    /// The share of devices that is held out, above 0 and at most 0.5.
+    pub(super) share: Option<At<f64>>,
+    /// Any text; another one chooses other devices to hold out.
+    pub(super) salt: Option<At<String>>,
 }
 
+/// One thing asked or observed.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct MetricTable {
+    /// What an answer is.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = super::metric::KINDS)))]
     pub(super) kind: At<String>,
-    pub(super) question: At<String>,
+    /// What the user is asked, or what is observed; a joint can do without.
+    pub(super) question: Option<At<String>>,
+    /// What it is broken down by.
     #[serde(default)]
     pub(super) dimensions: Vec<At<String>>,
+    /// The budget of one report, if it is not the program's.
     pub(super) epsilon0: Option<At<f64>>,
+    /// Of rating and ratings: how many stars, from 2 to 20.
     pub(super) stars: Option<At<u32>>,
+    /// Of rating and ratings: named levels, from the worst to the best.
     pub(super) levels: Option<At<Vec<At<String>>>>,
+    /// Of preference: what is compared.
     pub(super) candidates: Option<At<Vec<At<String>>>>,
+    /// Of ratings: what is rated.
     pub(super) aspects: Option<At<Vec<At<String>>>>,
+    /// Of signals: what can be observed.
     pub(super) signals: Option<At<Vec<At<String>>>>,
+    /// Of triage and finding: what there is to choose from.
     pub(super) categories: Option<At<Vec<At<String>>>>,
+    /// Of finding: how grave, from mild to grave.
+    pub(super) severities: Option<At<Vec<At<String>>>>,
+    /// Of joint: an explicit metric, and an implicit one or a signal of one, such as
+    /// "behaviour.copied".
+    pub(super) joins: Option<At<Vec<At<String>>>>,
+    /// Of count: the largest value with a bin of its own, from 1 to 20.
     pub(super) max: Option<At<u64>>,
+    /// Of count and score: where each bucket begins.
     pub(super) buckets: Option<At<Vec<At<f64>>>>,
+    /// Of score: the metric of kind signals that it is worked out from.
     pub(super) of: Option<At<String>>,
+    /// Of score: the weight of each signal that counts, in log-odds, from -10 to 10.
     pub(super) weights: Option<At<BTreeMap<At<String>, At<f64>>>>,
+    /// Of triage: what sorts a comment; the first that matches decides.
     pub(super) rules: Option<At<Vec<At<RuleTable>>>>,
+    /// More than 21 bins are fine, and so are wide intervals.
     pub(super) allow_many_bins: Option<At<bool>>,
+    /// The randomizer, if the choice is not left to us.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["krr", "bits", null])))]
     pub(super) randomizer: Option<At<String>>,
 }
 

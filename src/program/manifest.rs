@@ -6,6 +6,7 @@
 
 use super::{
     Program,
+    dimension::{Dimension, Visibility},
     encoding::Encoding,
     metric::{Metric, MetricKind},
     score::ScoreSource,
@@ -38,6 +39,9 @@ pub struct Manifest {
     public: Vec<(String, String)>,
     encoding: &'static str,
     bins: Vec<String>,
+    /// Which devices are held out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held_out: Vec<HeldOut>,
     /// What a score is worked out from, if the program says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<ScoreSource>,
@@ -51,6 +55,23 @@ pub struct Manifest {
     min_batch_size: u64,
     reserve: f64,
     guarantees: Vec<Claim>,
+}
+
+/// A share of devices, chosen on each by a salted hash.
+#[derive(Clone, Debug, Serialize)]
+struct HeldOut {
+    dimension: String,
+    salt: String,
+    /// Of 2^64 hashes so many are in; in decimal.
+    threshold: String,
+}
+
+impl HeldOut {
+    fn of(dimension: &Dimension) -> Option<Self> {
+        let Visibility::HeldOut(cohort) = &dimension.visibility else { return None };
+        let (salt, threshold) = (cohort.salt().to_owned(), cohort.threshold().to_string());
+        Some(Self { dimension: dimension.name.clone(), salt, threshold })
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -133,6 +154,7 @@ impl Manifest {
             public: public.to_vec(),
             encoding: encoding.name(),
             bins: encoding.labels(),
+            held_out: metric.dimensions.iter().filter_map(HeldOut::of).collect(),
             score: match &metric.kind {
                 MetricKind::Score { source, .. } => source.clone(),
                 _ => None,

@@ -2,8 +2,9 @@
 
 use super::{
     ProgramError,
-    dimension::{Dimension, Visibility},
+    dimension::Dimension,
     file::{At, MetricTable, Source, identifier, labels},
+    joint::{self, Part},
     score::ScoreSource,
     triage::Rule,
 };
@@ -62,6 +63,15 @@ pub enum MetricKind {
         /// What sorts a comment into them; the first that matches decides.
         rules: Vec<Rule>,
     },
+    /// What a red-team reporter found: of which category, and how grave.
+    Finding {
+        /// What kinds of harm there are.
+        categories: Vec<String>,
+        /// From mild to grave.
+        severities: Vec<String>,
+    },
+    /// What was said to two metrics about the same response; the explicit one first.
+    Joint([Box<Part>; 2]),
 }
 
 impl MetricKind {
@@ -76,6 +86,8 @@ impl MetricKind {
             Self::Count(_) => "count",
             Self::Score { .. } => "score",
             Self::Triage { .. } => "triage",
+            Self::Finding { .. } => "finding",
+            Self::Joint(_) => "joint",
         }
     }
 }
@@ -86,22 +98,20 @@ impl Metric {
         name: &At<String>,
         table: &MetricTable,
         dimensions: &[Dimension],
+        others: &[Metric],
     ) -> Result<Self, ProgramError> {
-        let question = table.question.get_ref().trim();
-        if question.is_empty() {
-            return Err(source.error(&table.question, "a metric must ask something"));
-        }
         let epsilon0 = table.epsilon0.as_ref().map(|value| {
             Epsilon::new(*value.get_ref()).map_err(|error| source.error(value, error))
         });
-        let kind = kind(source, table)?;
+        let kind = kind(source, table, others)?;
+        let question = question(source, table, &kind)?;
         let dimensions = breakdown(source, table, dimensions)?;
-        let is_private = |dimension: &Dimension| dimension.visibility == Visibility::Private;
+        let is_private = |dimension: &Dimension| !dimension.is_public();
         if let (MetricKind::Signals(_), Some(dimension)) =
             (&kind, dimensions.iter().find(|dimension| is_private(dimension)))
         {
             let reason = format!(
-                "signals are not broken down by {:?}, which is private: the budget would be split \
+                "signals are not broken down by {:?}, which is not public: the budget would be split \
                  over too many bits; ask a metric of one choice, or use a public dimension",
                 dimension.name
             );
@@ -112,7 +122,7 @@ impl Metric {
         }
         Ok(Self {
             name: identifier(source, name)?,
-            question: question.to_owned(),
+            question,
             kind,
             dimensions,
             epsilon0: epsilon0.transpose()?,
@@ -133,7 +143,34 @@ fn randomizer(source: Source<'_>, text: &At<String>) -> Result<MechanismKind, Pr
     }
 }
 
-fn kind(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramError> {
+/// What the user is asked; a joint asks what its parts ask.
+fn question(
+    source: Source<'_>,
+    table: &MetricTable,
+    kind: &MetricKind,
+) -> Result<String, ProgramError> {
+    if let Some(question) = &table.question {
+        let text = question.get_ref().trim();
+        if text.is_empty() {
+            return Err(source.error(question, "a metric must ask something"));
+        }
+        return Ok(text.to_owned());
+    }
+    let MetricKind::Joint(parts) = kind else {
+        return Err(source.error(&table.kind, "needs `question`: what the user is asked"));
+    };
+    let asked = parts.each_ref().map(|part| match &part.signal {
+        Some(signal) => format!("{}: {signal}", part.question),
+        None => part.question.clone(),
+    });
+    Ok(asked.join(" | "))
+}
+
+fn kind(
+    source: Source<'_>,
+    table: &MetricTable,
+    others: &[Metric],
+) -> Result<MetricKind, ProgramError> {
     let kind = table.kind.get_ref().as_str();
     refuse_keys_of_others(source, table, kind)?;
     match kind {
@@ -155,12 +192,29 @@ fn kind(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramEr
             let rules = Rule::parse_all(source, table.rules.as_ref(), &categories)?;
             Ok(MetricKind::Triage { categories, rules })
         }
+        "finding" => Ok(MetricKind::Finding {
+            categories: list(source, table, "categories", table.categories.as_ref(), 1)?,
+            severities: list(source, table, "severities", table.severities.as_ref(), 2)?,
+        }),
+        JOINT => joint::parse(source, table, others).map(MetricKind::Joint),
         _ => Err(source.error(&table.kind, format!("must be one of: {}", KINDS.join(", ")))),
     }
 }
 
-const KINDS: [&str; 8] =
-    ["thumbs", "rating", "ratings", "preference", "signals", "count", "score", "triage"];
+pub(super) const KINDS: [&str; 10] = [
+    "thumbs",
+    "rating",
+    "ratings",
+    "preference",
+    "signals",
+    "count",
+    "score",
+    "triage",
+    "finding",
+    JOINT,
+];
+/// The kind that is made of others, and so is parsed after them.
+pub(super) const JOINT: &str = "joint";
 
 /// A key that says nothing about this kind is a mistake.
 fn refuse_keys_of_others(
@@ -171,13 +225,15 @@ fn refuse_keys_of_others(
     fn start<T>(value: Option<&At<T>>) -> Option<usize> {
         value.map(|value| value.span().start)
     }
-    let keys: [(&str, Option<usize>, &[&str]); 11] = [
+    let keys: [(&str, Option<usize>, &[&str]); 13] = [
         ("stars", start(table.stars.as_ref()), &["rating", "ratings"]),
         ("levels", start(table.levels.as_ref()), &["rating", "ratings"]),
         ("candidates", start(table.candidates.as_ref()), &["preference"]),
         ("aspects", start(table.aspects.as_ref()), &["ratings"]),
         ("signals", start(table.signals.as_ref()), &["signals"]),
-        ("categories", start(table.categories.as_ref()), &["triage"]),
+        ("categories", start(table.categories.as_ref()), &["triage", "finding"]),
+        ("severities", start(table.severities.as_ref()), &["finding"]),
+        ("joins", start(table.joins.as_ref()), &[JOINT]),
         ("rules", start(table.rules.as_ref()), &["triage"]),
         ("max", start(table.max.as_ref()), &["count"]),
         ("buckets", start(table.buckets.as_ref()), &["count", "score"]),

@@ -12,13 +12,18 @@ pub mod budget;
 pub mod compile;
 pub mod dimension;
 pub mod encoding;
+pub mod explain;
 mod file;
+pub mod joint;
 pub mod manifest;
 pub mod metric;
 mod moment;
 pub mod profile;
 pub mod randomizer;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod score;
+pub mod template;
 pub mod triage;
 
 pub use moment::{format_moment, parse_moment};
@@ -39,6 +44,7 @@ use asking::AskingPolicy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use budget::DeviceBudget;
 use compile::CompiledTask;
+use dimension::Visibility::Private;
 use file::{At, File, Source};
 use metric::Metric;
 use profile::ProfilePolicy;
@@ -57,6 +63,7 @@ pub struct ProgramError {
 #[derive(Clone, Debug)]
 pub struct Program {
     name: String,
+    kind: ProgramKind,
     leader: Url,
     helper: Url,
     collector: HpkeConfig,
@@ -71,6 +78,47 @@ pub struct Program {
     asking: AskingPolicy,
     profile: ProfilePolicy,
     tasks: Vec<CompiledTask>,
+}
+
+/// What a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramKind {
+    /// Users of an app say how well it serves them.
+    Feedback,
+    /// Reporters mark what harm they found, by category and severity, and nothing else leaves their
+    /// devices.
+    RedTeam,
+}
+
+impl ProgramKind {
+    fn parse(source: Source<'_>, text: Option<&At<String>>) -> Result<Self, ProgramError> {
+        match text.map(|text| (text, text.get_ref().as_str())) {
+            None | Some((_, "feedback")) => Ok(Self::Feedback),
+            Some((_, "red-team")) => Ok(Self::RedTeam),
+            Some((text, _)) => Err(source.error(text, "must be \"feedback\" or \"red-team\"")),
+        }
+    }
+
+    /// A red-team channel carries findings and nothing about who found them; only it does.
+    fn check(
+        self,
+        source: Source<'_>,
+        table: &file::MetricTable,
+        metric: &Metric,
+    ) -> Result<(), ProgramError> {
+        let is_finding = matches!(metric.kind, metric::MetricKind::Finding { .. });
+        let reason = match self {
+            Self::Feedback if is_finding => {
+                "findings belong in a red-team channel: a program with kind = \"red-team\""
+            }
+            Self::RedTeam if !is_finding => "a red-team channel has metrics of kind finding only",
+            Self::RedTeam if metric.dimensions.iter().any(|d| d.visibility == Private) => {
+                "a red-team channel says nothing about its reporters: no private dimensions"
+            }
+            _ => return Ok(()),
+        };
+        Err(source.error(&table.kind, reason))
+    }
 }
 
 /// The budget that the program declares.
@@ -110,12 +158,21 @@ impl Program {
         if metrics.is_empty() {
             return Err(source.whole("asks nothing; add a table [metrics.NAME]"));
         }
-        // As they stand in the file.
-        metrics.sort_by_key(|(name, _)| name.span().start);
-        for (name, table) in metrics {
+        // Joints after what they are made of.
+        let is_joint = |table: &file::MetricTable| table.kind.get_ref() == metric::JOINT;
+        metrics.sort_by_key(|(name, table)| (is_joint(table), name.span().start));
+        let mut parsed: Vec<Metric> = Vec::new();
+        for (name, table) in &metrics {
             score::check(source, table, &file.metrics)?;
-            let metric = Metric::parse(source, name, table, &dimensions)?;
-            let compiled = compile::compile(&program, &metric)
+            let metric = Metric::parse(source, name, table, &dimensions, &parsed)?;
+            program.kind.check(source, table, &metric)?;
+            parsed.push(metric);
+        }
+        // Tasks as they stand in the file.
+        let mut asked: Vec<_> = metrics.iter().zip(&parsed).collect();
+        asked.sort_by_key(|((name, _), _)| name.span().start);
+        for ((_, table), metric) in asked {
+            let compiled = compile::compile(&program, metric)
                 .map_err(|reason| source.error(&table.kind, reason))?;
             program.tasks.extend(compiled);
         }
@@ -144,6 +201,7 @@ impl Program {
         };
         Ok(Self {
             name: file::identifier(source, &file.name)?,
+            kind: ProgramKind::parse(source, file.kind.as_ref())?,
             leader,
             helper,
             collector: collector(source, &file.collector)?,
@@ -164,6 +222,11 @@ impl Program {
     /// The program's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> ProgramKind {
+        self.kind
     }
 
     /// The leader's endpoint.

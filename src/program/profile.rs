@@ -25,9 +25,12 @@ impl Default for ProfilePolicy {
 const DAY: u64 = 86_400;
 const HOUR: u64 = 3600;
 
+/// How long a device remembers its user.
 #[derive(Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProfileTable {
+    /// After this time what was learnt counts half, such as "30 days".
     half_life: Option<At<String>>,
 }
 

@@ -64,6 +64,21 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
         ("https://helper.example/", "helper.example", ":9:10", "https://"),
         ("https://helper.example/", "https://helper.example/?x", ":9:10", "query"),
         ("kind = \"public\"", "kind = \"secret\"", "", "\"private\""),
+        (
+            "kind = \"public\"",
+            "kind = \"public\"\nshare = 0.1",
+            "",
+            "only a dimension of kind held-out",
+        ),
+        ("name = \"support", "kind = \"red\"\nname = \"support", ":5:8", "\"red-team\""),
+        ("name = \"support", "kind = \"red-team\"\nname = \"support", ":34:8", "finding only"),
+        (
+            "kind = \"thumbs\"",
+            "kind = \"finding\"\ncategories = [\"a\"]\nseverities = [\"b\", \"c\"]",
+            ":33:8",
+            "kind = \"red-team\"",
+        ),
+        ("question = \"Did this answer help?\"", "", "", "needs `question`"),
         ("\"candidate\"]", "\"control\"]", "", "already"),
         ("kind = \"thumbs\"", "kind = \"thumb\"", "", "one of: thumbs"),
         ("kind = \"thumbs\"", "kind = \"thumbs\"\nstars = 5", "", "kind rating or ratings has"),
@@ -152,7 +167,7 @@ fn metrics_that_contradict_themselves_are_refused_with_a_cure() {
         ("kind = \"ratings\"\naspects = [\"a\", \"b\"]", "needs `stars` or `levels`"),
         ("kind = \"signals\"\nsignals = []", "at least 1"),
         ("kind = \"signals\"\nsignals = [\"a\"]\nrandomizer = \"krr\"", "bit by bit"),
-        ("kind = \"signals\"\nsignals = [\"a\"]\ndimensions = [\"segment\"]", "private"),
+        ("kind = \"signals\"\nsignals = [\"a\"]\ndimensions = [\"segment\"]", "not public"),
     ] {
         let refused = asking(&format!("[metrics.m]\nquestion = \"?\"\n{metric}\n")).unwrap_err();
         assert!(refused.to_string().contains(words), "{metric}: {refused}");
@@ -229,6 +244,26 @@ fn a_budget_counts_windows_and_is_certified_for_all_of_them() {
     central("5.0").unwrap();
     let words = central("1.0").unwrap_err().to_string();
     assert!(words.contains("OAMC") && words.contains("1.000"), "{words}");
+}
+
+#[test]
+fn a_red_team_channel_carries_findings_and_nothing_about_who_found_them() {
+    let channel = |dimension: &str| {
+        program(|text| {
+            let head = &text[..text.find("[metrics").unwrap()];
+            format!(
+                "kind = \"red-team\"\n{head}[metrics.harm]\nkind = \"finding\"\nquestion = \"What?\"\n\
+                 dimensions = [{dimension:?}]\ncategories = [\"bias\", \"leak\"]\n\
+                 severities = [\"mild\", \"grave\"]\n"
+            )
+        })
+    };
+    let program = channel("arm").unwrap();
+    assert_eq!(program.kind(), ProgramKind::RedTeam);
+    let labels = ["no answer", "bias: mild", "bias: grave", "leak: mild", "leak: grave"];
+    assert_eq!(program.task("harm/arm=control").unwrap().labels(), labels);
+    let refused = channel("segment").unwrap_err().to_string();
+    assert!(refused.contains("nothing about its reporters"), "{refused}");
 }
 
 /// A change of any of these is a change of every task ID: intended ones change this test.

@@ -32,11 +32,16 @@ pub enum Sign {
     Pattern(String),
 }
 
+/// What sorts a comment into a category.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct RuleTable {
+    /// One of the categories of the metric.
     category: At<String>,
+    /// Whole words or phrases, whatever their case.
     words: Option<At<Vec<At<String>>>>,
+    /// A regular expression.
     pattern: Option<At<String>>,
 }
 

@@ -190,6 +190,20 @@ max = 3
 kind = "triage"
 question = "What was wrong?"
 categories = ["bug", "prompt"]
+
+[dimensions.cohort]
+kind = "held-out"
+share = 0.1
+salt = "autumn"
+
+[metrics.helpful]
+kind = "thumbs"
+question = "Did it help?"
+dimensions = ["cohort"]
+
+[metrics.both]
+kind = "joint"
+joins = ["helpful", "seen.copied"]
 "#;
 
 #[test]
@@ -208,6 +222,23 @@ fn every_kind_of_answer_goes_all_the_way() {
     parties.send("turns", &[of(turns(1), 50), of(turns(9), 50)].concat());
     let problem = |name: &str| Answer::given(Given::Triage(name.to_owned()));
     parties.send("problem", &[of(problem("bug"), 70), of(Answer::none(), 30)].concat());
+    let up = Answer::given(Given::Thumbs(Thumb::Up));
+    let cohorts = [
+        of(up.clone().with_segment("cohort", "rest"), 60),
+        of(up.with_segment("cohort", "held-out"), 40),
+    ];
+    parties.send("helpful", &cohorts.concat());
+    let joint = |thumb: Option<Thumb>, copied: bool| {
+        let copied = copied.then(|| Box::new(Given::Signals(["copied".to_owned()].into())));
+        let first = thumb.map(|thumb| Box::new(Given::Thumbs(thumb)));
+        Answer::given(Given::Joint { first, second: copied })
+    };
+    let [silent, content, not] =
+        [joint(None, true), joint(Some(Thumb::Up), true), joint(Some(Thumb::Down), false)];
+    parties.send(
+        "both",
+        &[of(silent, 20), of(content, 40), of(not, 20), of(Answer::none(), 20)].concat(),
+    );
 
     let collected = json(&parties.collect(&["--start", &parties.window(), "--json"]));
     let expected = [
@@ -215,6 +246,8 @@ fn every_kind_of_answer_goes_all_the_way() {
         ("aspects", vec![("no answer", 40), ("tone: 5 stars", 60), ("accuracy: 1 star", 0)]),
         ("turns", vec![("1", 50), ("3 or more", 50), ("0", 0)]),
         ("problem", vec![("bug", 70), ("prompt", 0), ("no answer", 30)]),
+        ("helpful", vec![("rest · up", 60), ("held-out · up", 40), ("no answer", 0)]),
+        ("both", vec![("nothing · copied", 20), ("up · copied", 40), ("down · nothing", 20)]),
     ];
     for (metric, (name, bins)) in collected["metrics"].as_array().unwrap().iter().zip(expected) {
         assert_eq!((metric["name"].as_str(), &metric["reports"]), (Some(name), &100.into()));
@@ -229,6 +262,9 @@ fn every_kind_of_answer_goes_all_the_way() {
     let mean = &collected["findings"][2]["batches"][0]["figures"][1];
     assert_eq!(mean["name"], "mean, 3 and more taken as that");
     assert!((mean["value"].as_f64().unwrap() - 2.0).abs() < 0.2, "{mean}");
+    // Those who copied are content, those who did neither are not: 60 % against 67 % of answers.
+    let corrected = &collected["findings"][5]["batches"][0]["correction"]["corrected"]["value"];
+    assert!((corrected.as_f64().unwrap() - 0.6).abs() < 0.05, "{corrected}");
 }
 
 #[test]

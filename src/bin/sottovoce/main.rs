@@ -1,10 +1,13 @@
 //! `sottovoce`: the program's tools, and the demo.
 
 mod analyse;
+mod check;
 mod demo;
 mod guarantee;
+mod init;
 mod keygen;
 mod plan;
+mod schema;
 mod tasks;
 
 use clap::{Parser, Subcommand};
@@ -23,12 +26,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Init(init::Arguments),
+    Check(check::Arguments),
+    Plan(plan::Arguments),
     Demo(demo::Arguments),
     Tasks(tasks::Arguments),
-    Plan(plan::Arguments),
     Analyse(analyse::Arguments),
     Guarantee(guarantee::Arguments),
     Keygen(keygen::Arguments),
+    Schema(schema::Arguments),
     /// Be the demo's leader.
     #[command(hide = true, subcommand)]
     Leader(sottovoce::aggregator::command::Command),
@@ -45,6 +51,9 @@ fn main() -> ExitCode {
         Command::Analyse(arguments) => analyse::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Leader(command) => sottovoce::aggregator::command::leader(command),
         Command::Helper(command) => sottovoce::aggregator::command::helper(command),
     };

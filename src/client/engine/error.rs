@@ -53,8 +53,11 @@ pub enum EngineError {
         /// The dimension.
         dimension: String,
     },
-    /// The private or held-out dimension is not the app's to choose.
-    #[error("{dimension} is not assigned to a device; record its value with each event")]
+    /// A private dimension is not a device's, and a held-out one is not the app's to choose.
+    #[error(
+        "{dimension} is not to be given here: a private dimension goes `with` each event, and \
+         whether a device is held out it chooses itself"
+    )]
     NotAssignable {
         /// The dimension.
         dimension: String,

@@ -36,7 +36,8 @@ use crate::{
         Program,
         answer::Answer,
         compile::CompiledTask,
-        dimension::{Dimension, Visibility},
+        dimension::{COHORTS, Dimension, Visibility},
+        explain::Explanation,
     },
 };
 use exchange::Keys;
@@ -175,7 +176,7 @@ impl<S: Storage> Engine<S> {
         let known = known_dimensions(&self.program);
         let found = known.iter().find(|known| known.name == dimension);
         let found = found.ok_or_else(|| unknown_dimension(dimension, known.iter().copied()))?;
-        if found.visibility != Visibility::Public {
+        if !found.is_public() {
             return Err(EngineError::NotAssignable { dimension: dimension.to_owned() });
         }
         check_value(found, value)?;
@@ -197,10 +198,10 @@ impl<S: Storage> Engine<S> {
             if event.response.is_some() && step.state.was_drawn(&event.metric, place.response) {
                 return Ok(Recorded::Drawn);
             }
+            let segments = private_part(task, &event.dimensions, step.state);
             let pending = step.state.pending.entry(event.metric.clone()).or_default();
             let is_first = !pending.has(place.response);
             let given = pending.merged(place.response, &event.said);
-            let segments = private_part(task, &event.dimensions);
             let answer = Answer { given: Some(given), segments };
             let check = task.encoding().encode(&answer);
             check.map_err(|source| EngineError::answer(&event.metric, source))?;
@@ -263,6 +264,19 @@ impl<S: Storage> Engine<S> {
         })?;
         let differs = known.configuration.difference(configuration);
         differs.map_or(Ok(()), |field| Err(EngineError::OtherTask { task: task.to_owned(), field }))
+    }
+
+    /// What the app should show before it asks for consent, and whenever the user wants to know.
+    pub fn explain(&self) -> String {
+        Explanation::of(&self.program).for_users()
+    }
+
+    /// Whether this device is held out by a dimension, so that the app leaves it as it is; nothing if
+    /// the program has no such dimension of that kind.
+    pub fn is_held_out(&self, dimension: &str) -> Option<bool> {
+        let known = known_dimensions(&self.program);
+        let dimension = known.into_iter().find(|known| known.name == dimension)?;
+        Some(dimension.chosen(self.state.secret.bytes())? == COHORTS[1])
     }
 
     /// The program.
@@ -356,6 +370,9 @@ fn task_of<'a>(
         let dimension = metric.dimensions.iter().find(|dimension| dimension.name == *name);
         let dimension =
             dimension.ok_or_else(|| unknown_dimension(name, metric.dimensions.iter()))?;
+        if matches!(dimension.visibility, Visibility::HeldOut(_)) {
+            return Err(EngineError::NotAssignable { dimension: name.clone() });
+        }
         check_value(dimension, value)?;
     }
     let value = |name: &str| event.dimensions.get(name).or_else(|| state.assigned.get(name));
@@ -373,13 +390,20 @@ fn task_of<'a>(
     })
 }
 
+/// The values of a task's dimensions that are protected like the answer: those that were said, and
+/// those that the device chooses.
 fn private_part(
     task: &CompiledTask,
-    dimensions: &BTreeMap<String, String>,
+    said: &BTreeMap<String, String>,
+    state: &State,
 ) -> BTreeMap<String, String> {
-    let is_public = |name: &str| task.public.iter().any(|(public, _)| public == name);
-    let private = dimensions.iter().filter(|(name, _)| !is_public(name));
-    private.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let private = task.metric.dimensions.iter().filter(|dimension| !dimension.is_public());
+    let value = |dimension: &Dimension| {
+        let chosen = dimension.chosen(state.secret.bytes()).map(str::to_owned);
+        let value = chosen.or_else(|| said.get(&dimension.name).cloned())?;
+        Some((dimension.name.clone(), value))
+    };
+    private.filter_map(value).collect()
 }
 
 fn known_dimensions(program: &Program) -> Vec<&Dimension> {

@@ -176,17 +176,16 @@ impl ChangeStep<'_> {
     }
 }
 
-/// What a score is worked out from: the response of the source metric that is taken, and the score.
-pub(super) fn scored<'a>(
-    step: &'a super::State,
+/// The score of a response, by its signals.
+pub(super) fn scored(
+    state: &super::State,
     program: &Program,
     source: &ScoreSource,
+    item: &Item,
     now: u64,
-) -> Option<(&'a Item, Given)> {
-    let item = step.pending.get(&source.of)?.first()?;
-    let baseline = &step.personal.baseline;
-    let score = score(program.profile(), source, baseline, &observed(item), now);
-    Some((item, Given::Score(score.value)))
+) -> Given {
+    let baseline = &state.personal.baseline;
+    Given::Score(score(program.profile(), source, baseline, &observed(item), now).value)
 }
 
 fn observed(item: &Item) -> BTreeSet<String> {

@@ -9,17 +9,24 @@ use super::{
     super::{
         ledger::{Allowance, Fate, NotCharged, Spent},
         outbox::Entry,
-        pending::ResponseMark,
+        pending::{Item, Pending, ResponseMark},
         report::{Drawn, Reporter},
         state::{ProgramMark, State},
     },
     ChangeStep, EngineError,
     personal::scored,
+    private_part,
 };
 use crate::{
     dap::time::Time,
     privacy::guarantee::Release,
-    program::{Program, answer::Answer, compile::CompiledTask, metric::MetricKind},
+    program::{
+        Program,
+        answer::{Answer, Given},
+        compile::CompiledTask,
+        joint::Part,
+        metric::MetricKind,
+    },
 };
 
 /// What a metric contributes to a window.
@@ -146,7 +153,13 @@ fn contribution<'a>(
     Some(derived.unwrap_or(Contribution { task, answer: Answer::none(), response: None }))
 }
 
-/// An answer that is worked out from what was said to another metric.
+/// What a metric would contribute now.
+#[cfg(test)]
+pub(super) fn answer_of(program: &Program, state: &State, metric: &str, now: u64) -> Option<Given> {
+    contribution(program, state, metric, now)?.answer.given
+}
+
+/// An answer that is worked out from what was said to other metrics.
 fn derived<'a>(
     program: &Program,
     state: &State,
@@ -154,15 +167,45 @@ fn derived<'a>(
     now: u64,
 ) -> Option<Contribution<'a>> {
     let (item, given) = match &task.metric.kind {
-        MetricKind::Score { source: Some(source), .. } => scored(state, program, source, now)?,
+        MetricKind::Score { source: Some(source), .. } => {
+            let item = state.pending.get(&source.of)?.first()?;
+            (item, scored(state, program, source, item, now))
+        }
+        MetricKind::Joint(parts) => joined(program, state, parts, now)?,
         _ => return None,
     };
-    let is_ours = |name: &String| task.metric.dimensions.iter().any(|d| d.name == *name);
-    let segments = item.segments.clone().into_iter().filter(|(name, _)| is_ours(name)).collect();
+    let segments = private_part(task, &item.segments, state);
     let answer = Answer { given: Some(given), segments };
     let fits = task.encoding().encode(&answer).is_ok()
         && !state.was_drawn(&task.metric.name, item.response);
     fits.then_some(Contribution { task, answer, response: Some(item.response) })
+}
+
+/// What was said to both parts of a joint about one response: of all that something was said of,
+/// each as likely as the others.
+fn joined<'a>(
+    program: &Program,
+    state: &'a State,
+    parts: &[Box<Part>; 2],
+    now: u64,
+) -> Option<(&'a Item, Given)> {
+    // A score is said of what its signals were observed of.
+    let said = parts.each_ref().map(|part| match &part.kind {
+        MetricKind::Score { source: Some(source), .. } => state.pending.get(&source.of),
+        _ => state.pending.get(&part.metric),
+    });
+    let heads = said.iter().filter_map(|pending| pending.and_then(Pending::first));
+    let head = heads.min_by_key(|item| item.rank())?;
+    let [first, second] = [0, 1].map(|side| {
+        let item = said[side]?.items().iter().find(|item| item.response == head.response)?;
+        Some(Box::new(match &parts[side].kind {
+            MetricKind::Score { source: Some(source), .. } => {
+                scored(state, program, source, item, now)
+            }
+            _ => item.given.clone(),
+        }))
+    });
+    Some((head, Given::Joint { first, second }))
 }
 
 /// When a window's batch may be over, in seconds since the Epoch.

@@ -3,6 +3,7 @@
 use super::{Compared, EncodingError};
 use crate::program::{
     answer::{Given, Outcome, Thumb},
+    joint::Part,
     metric::MetricKind,
 };
 
@@ -29,10 +30,58 @@ pub(super) enum Outcomes {
         whole: bool,
     },
     Categories(Vec<String>),
+    /// For each category, each severity.
+    Findings {
+        categories: Vec<String>,
+        severities: Vec<String>,
+    },
+    /// For each outcome of the first side or nothing, each of the second or nothing; but not
+    /// nothing of both, which is no answer.
+    Joint(Box<[Side; 2]>),
 }
+
+/// One side of a joint.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Side {
+    outcomes: Outcomes,
+    /// The one signal that counts.
+    signal: Option<String>,
+}
+
+impl Side {
+    fn of(part: &Part) -> Self {
+        let outcomes = match &part.signal {
+            Some(signal) => Outcomes::Signals(vec![signal.clone()]),
+            None => Outcomes::of(&part.kind),
+        };
+        Self { outcomes, signal: part.signal.clone() }
+    }
+
+    /// 0 for nothing, or one more than the outcome.
+    fn encode(&self, given: Option<&Given>) -> Result<usize, EncodingError> {
+        match (given, &self.signal) {
+            (None, _) => Ok(0),
+            (Some(Given::Signals(observed)), Some(signal)) => {
+                Ok(usize::from(observed.contains(signal)))
+            }
+            (Some(given), _) => match self.outcomes.encode(given)? {
+                Said::One(outcome) => Ok(outcome + 1),
+                _ => Err(EncodingError::Kind),
+            },
+        }
+    }
+
+    fn labels(&self) -> Vec<String> {
+        std::iter::once(NOTHING.to_owned()).chain(self.outcomes.labels()).collect()
+    }
+}
+
+/// Nothing was said to one side of a joint.
+pub(super) const NOTHING: &str = "nothing";
 
 /// What was said, as outcomes by index.
 pub(super) enum Said {
+    Nothing,
     One(usize),
     /// Each would say it as well.
     OneOf(Vec<usize>),
@@ -63,6 +112,13 @@ impl Outcomes {
                 Self::Buckets { bounds: buckets.clone(), whole: false }
             }
             MetricKind::Triage { categories, .. } => Self::Categories(categories.clone()),
+            MetricKind::Finding { categories, severities } => {
+                let (categories, severities) = (categories.clone(), severities.clone());
+                Self::Findings { categories, severities }
+            }
+            MetricKind::Joint([first, second]) => {
+                Self::Joint(Box::new([Side::of(first), Side::of(second)]))
+            }
         }
     }
 
@@ -76,6 +132,8 @@ impl Outcomes {
             Self::Signals(_) => "signals",
             Self::Buckets { .. } => "buckets",
             Self::Categories(_) => "categories",
+            Self::Findings { .. } => "findings",
+            Self::Joint(_) => "joint",
         }
     }
 
@@ -97,6 +155,10 @@ impl Outcomes {
             Self::Candidates(names) => 3 * names.len(),
             Self::Aspects { aspects, levels } => aspects.len() * levels.len(),
             Self::Signals(names) | Self::Categories(names) => names.len(),
+            Self::Findings { categories, severities } => categories.len() * severities.len(),
+            Self::Joint(sides) => {
+                sides.iter().map(|side| side.outcomes.len() + 1).product::<usize>() - 1
+            }
             Self::Buckets { bounds, .. } => bounds.len(),
         }
     }
@@ -115,10 +177,18 @@ impl Outcomes {
                 .iter()
                 .flat_map(|name| ["won", "lost", "tied"].map(|how| format!("{name} {how}")))
                 .collect(),
-            Self::Aspects { aspects, levels } => aspects
+            Self::Aspects { aspects: names, levels }
+            | Self::Findings { categories: names, severities: levels } => names
                 .iter()
-                .flat_map(|aspect| levels.iter().map(move |level| format!("{aspect}: {level}")))
+                .flat_map(|name| levels.iter().map(move |level| format!("{name}: {level}")))
                 .collect(),
+            Self::Joint(sides) => {
+                let [firsts, seconds] = [sides[0].labels(), sides[1].labels()];
+                let pairs = firsts.iter().flat_map(|first| {
+                    seconds.iter().map(move |second| format!("{first} · {second}"))
+                });
+                pairs.skip(1).collect()
+            }
             Self::Signals(names) | Self::Categories(names) => names.clone(),
             Self::Buckets { bounds, whole } => bucket_labels(bounds, *whole),
         }
@@ -168,8 +238,25 @@ impl Outcomes {
             (Self::Categories(names), Given::Triage(category)) => {
                 position(names, category).map(Said::One)
             }
+            (Self::Findings { categories, severities }, Given::Finding { category, severity }) => {
+                let (category, severity) =
+                    (position(categories, category)?, position(severities, severity)?);
+                Ok(Said::One(category * severities.len() + severity))
+            }
+            (Self::Joint(sides), Given::Joint { first, second }) => {
+                let first = sides[0].encode(first.as_deref())?;
+                let second = sides[1].encode(second.as_deref())?;
+                let pair = first * (sides[1].outcomes.len() + 1) + second;
+                Ok(pair.checked_sub(1).map_or(Said::Nothing, Said::One))
+            }
             _ => Err(EncodingError::Kind),
         }
+    }
+
+    /// For a joint: what each side can have said, nothing first.
+    pub(super) fn sides(&self) -> Option<[Vec<String>; 2]> {
+        let Self::Joint(sides) = self else { return None };
+        Some([sides[0].labels(), sides[1].labels()])
     }
 }
 

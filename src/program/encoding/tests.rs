@@ -1,6 +1,7 @@
 use super::*;
 use crate::program::{
     answer::{Given, Thumb},
+    dimension::Visibility,
     metric::MetricKind,
 };
 

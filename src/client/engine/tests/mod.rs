@@ -126,7 +126,7 @@ fn what_the_program_does_not_ask_is_refused_by_name_and_changes_nothing() {
         assert!(error.contains(words), "{error}");
     }
     for (dimension, value, words) in [
-        ("segment", "new", "not assigned to a device"),
+        ("segment", "new", "a private dimension goes `with` each event"),
         ("arm", "c", "it has: control, candidate"),
         ("region", "eu", "there are: segment, arm"),
     ] {
@@ -292,6 +292,15 @@ fn history_says_what_was_sent_when_and_under_which_guarantee() {
     assert_eq!(json["lines"][0]["fate"], "delivered");
     assert_eq!(json["lines"][0]["guarantees"][0]["trust"], "OC");
     assert!(history.budget.spent_central < history.budget.spent_local);
+}
+
+#[test]
+fn the_app_is_given_the_text_to_show() {
+    let words = engine().explain();
+    assert!(
+        words.contains("Did this answer help?") && words.contains("stop at any time"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -523,4 +532,52 @@ fn a_year_of_ten_metrics_is_small() {
     }
     println!("largest state: {largest} bytes");
     assert!(largest < 64 << 10, "{largest}");
+}
+
+#[test]
+fn a_joint_takes_what_was_said_of_one_response_and_a_cohort_is_the_devices_own() {
+    let program = program_with(
+        r#"
+        [dimensions.cohort]
+        kind = "held-out"
+        share = 0.5
+        salt = "autumn"
+        [metrics.both]
+        kind = "joint"
+        joins = ["helpful", "behaviour.copied"]
+        [metrics.asked]
+        kind = "thumbs"
+        question = "Was it?"
+        dimensions = ["cohort"]
+        "#,
+    );
+    let mut held_out = 0;
+    for _ in 0..200 {
+        let storage = MemoryStorage::default();
+        let (mut engine, _) =
+            Engine::open(Arc::clone(&program), storage, Options::default(), NOW).unwrap();
+        engine.give_consent(NOW).unwrap();
+        let vote = Event::answer("asked", Given::Thumbs(Thumb::Up));
+        let chosen = engine.record(vote.clone().with("cohort", "rest"), NOW).unwrap_err();
+        assert!(matches!(chosen, EngineError::NotAssignable { .. }), "{chosen}");
+        engine.record(vote, NOW).unwrap();
+        let item = engine.state.pending["asked"].first().unwrap();
+        let is_held_out = item.segments["cohort"] == "held-out";
+        held_out += i32::from(is_held_out);
+        assert_eq!(engine.is_held_out("cohort"), Some(is_held_out), "the app can know");
+        assert_eq!(engine.is_held_out("arm"), None);
+
+        engine.record(thumb(Thumb::Up).on("r1"), NOW).unwrap();
+        engine.record(Event::signal("behaviour", "copied").on("r1"), NOW).unwrap();
+        engine.record(Event::signal("behaviour", "edited").on("r2"), NOW).unwrap();
+        let given = window::answer_of(&program, &engine.state, "both", NOW).unwrap();
+        let signals = |signal: &str| Some(Box::new(Given::Signals([signal.to_owned()].into())));
+        let up = Some(Box::new(Given::Thumbs(Thumb::Up)));
+        let of_one = Given::Joint { first: up, second: signals("copied") };
+        let of_other = Given::Joint { first: None, second: signals("edited") };
+        assert!(given == of_one || given == of_other, "{given:?}");
+        engine.next(NOW + DAY).unwrap();
+        assert_eq!(fates(&engine, "both"), [(Fate::Waiting, 1)]);
+    }
+    assert!((70..=130).contains(&held_out), "{held_out}");
 }

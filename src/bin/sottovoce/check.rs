@@ -1,0 +1,40 @@
+//! `sottovoce check`: is the program right, and what will it do?
+
+use anyhow::Context;
+use sottovoce::{
+    command_line,
+    program::{Program, explain::Explanation},
+};
+use std::path::PathBuf;
+
+/// Check a program, and explain in plain words what it will do.
+///
+/// For a privacy office: what is asked, what leaves a device and what never does, how often, who
+/// sees what, and under which guarantee. A program that promises more than it keeps is refused, with
+/// the line and what would do.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The program.
+    program: PathBuf,
+    /// Print what its users are shown before they agree.
+    #[arg(long, conflicts_with = "json")]
+    for_users: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let program = Program::read(&arguments.program)?;
+    program.certify_budget().with_context(|| {
+        format!("{}: [budget] allows more than it promises", arguments.program.display())
+    })?;
+    let explanation = Explanation::of(&program);
+    command_line::print(if arguments.json {
+        serde_json::to_string_pretty(&explanation)?
+    } else if arguments.for_users {
+        explanation.for_users()
+    } else {
+        explanation.to_string()
+    })
+}

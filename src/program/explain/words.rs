@@ -1,0 +1,228 @@
+//! The words themselves.
+
+use super::{Explanation, Question};
+use crate::{
+    privacy::{
+        guarantee::Mechanism,
+        units::{Guarantee, TrustModel},
+    },
+    program::{
+        dimension::{Dimension, Visibility},
+        metric::MetricKind,
+    },
+};
+use std::fmt;
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { program, purpose, parties, rhythm, .. } = self;
+        writeln!(f, "{program}: {purpose}\n")?;
+        writeln!(f, "WHAT IS ASKED")?;
+        self.questions.iter().try_for_each(|question| question.fmt(f))?;
+        writeln!(f, "\nWHAT LEAVES A DEVICE")?;
+        let (window, grace) = (duration(rhythm.window), duration(rhythm.grace));
+        let (jitter, least) = (duration(rhythm.jitter), rhythm.min_batch_size);
+        writeln!(
+            f,
+            "  One report for each metric, once a window of {window}, whether something was said or not;\n  \
+             spread over {jitter}, and waited for no longer than {grace} after the window.\n  \
+             A report is randomized on the device, then split in two halves, each sealed to one\n  \
+             aggregator. Neither half says anything by itself.\n  \
+             Nobody sees a report. Sums of at least {least} reports, gathered {}, are seen by the\n  \
+             collector, and by nobody before.",
+            rhythm.batches
+        )?;
+        writeln!(f, "\nWHAT NEVER LEAVES IT")?;
+        self.never_leaves.iter().try_for_each(|kept| writeln!(f, "  - {kept}"))?;
+        writeln!(f, "\nWHO SEES WHAT")?;
+        writeln!(
+            f,
+            "  leader ({}): that a device reports, when, and its half of each report\n  \
+             helper ({}): the other half of each report, and no device\n  \
+             collector: sums with noise\n  \
+             That is so as long as the leader's and the helper's operators keep apart: the two\n  \
+             aggregators must not collude. If they do, what is left is the line OC above.",
+            parties.leader, parties.helper
+        )?;
+        writeln!(f, "\nOVER TIME")?;
+        self.over_time(f)?;
+        if !self.warnings.is_empty() {
+            writeln!(f, "\nMIND")?;
+            self.warnings.iter().try_for_each(|warning| writeln!(f, "  - {warning}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Explanation {
+    fn over_time(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(budget) = &self.budget else {
+            return writeln!(f, "  A device reports in every window; there is no limit.");
+        };
+        let (windows, period) = (budget.windows, duration(budget.period));
+        writeln!(
+            f,
+            "  A device reports in at most {windows} windows of {period}: a sum of epsilon0 of \
+             {:.0}\n  if both aggregators collude. Then it is silent, and says so to its user.",
+            budget.local
+        )?;
+        match budget.central {
+            Some((epsilon, delta)) => writeln!(
+                f,
+                "  Composed, that is promised to be at most epsilon {epsilon}, delta {delta}, with \
+                 one honest\n  aggregator and most devices honest."
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {}: {:?}", self.metric, self.question)?;
+        writeln!(f, "    answer: {}", self.answer)?;
+        for breakdown in &self.breakdown {
+            writeln!(f, "    by {breakdown}")?;
+        }
+        let (bins, says) = (self.report.len(), self.report.join(" | "));
+        let how = if self.any { "any of" } else { "one of" };
+        writeln!(f, "    a report says {how} {bins}: {says}")?;
+        writeln!(f, "    {}", self.randomized)?;
+        for guarantee in &self.guarantees {
+            writeln!(f, "    {}", of(guarantee))?;
+        }
+        Ok(())
+    }
+}
+
+fn of(guarantee: &Guarantee) -> String {
+    let Guarantee { trust, epsilon, delta, .. } = guarantee;
+    let (epsilon, delta, who) = (epsilon.get(), delta.get(), trust.in_words());
+    let delta = if delta == 0.0 { String::new() } else { format!(", delta {delta:e}") };
+    format!("epsilon {epsilon:.3}{delta} ({trust}: {who})")
+}
+
+pub(super) fn for_users(explanation: &Explanation) -> String {
+    let asked: Vec<_> =
+        explanation.questions.iter().map(|question| format!("  - {}", question.question)).collect();
+    let strictest = |trust: TrustModel| {
+        let all = explanation.questions.iter().flat_map(|question| &question.guarantees);
+        let epsilons = all.filter(|guarantee| guarantee.trust == trust).map(|g| g.epsilon.get());
+        epsilons.fold(0.0, f64::max)
+    };
+    let (window, least) = (duration(explanation.rhythm.window), explanation.rhythm.min_batch_size);
+    let kept: Vec<_> = explanation.never_leaves.iter().map(|kept| format!("  - {kept}")).collect();
+    let budget = match &explanation.budget {
+        None => String::new(),
+        Some(budget) => format!(
+            "It takes part in at most {} windows of {}, then it is silent.\n",
+            budget.windows,
+            duration(budget.period)
+        ),
+    };
+    let lies = explanation.questions.iter().map(|question| 1.0 - question.truth);
+    let lie = lies.fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    format!(
+        "You are asked to take part in {:?}: {}.\n\nWhat it asks, or counts:\n{}\n\n\
+         Your device sends one short report for each of these once a window of {window}, also if you said \
+         nothing.\nBefore that it changes the answer at random, up to 1 in {:.0} times, so that \
+         nobody can hold\nyou to it, and splits it into two halves that say nothing by themselves. \
+         Two organisations\nadd up the halves of at least {least} devices; only the sums are \
+         seen.\n{budget}\nThis never leaves your device:\n{}\n\n\
+         Whoever sees the sums can guess a report of yours with odds that are at most {:.2} times \
+         what\nthey were. Even if both organisations broke their word, it would be {:.1} times.\n\n\
+         You can stop at any time. Then what was not sent is deleted.\n",
+        explanation.program,
+        explanation.purpose,
+        asked.join("\n"),
+        1.0 / lie,
+        kept.join("\n"),
+        strictest(TrustModel::Oamc).exp(),
+        strictest(TrustModel::Oc).exp(),
+    )
+}
+
+pub(super) fn answer(kind: &MetricKind) -> String {
+    match kind {
+        MetricKind::Thumbs => "up or down".to_owned(),
+        MetricKind::Rating(levels) => format!("one of: {}", levels.join(", ")),
+        MetricKind::Preference(names) => {
+            format!("which of two is better, or neither, out of: {}", names.join(", "))
+        }
+        MetricKind::Ratings { aspects, levels } => format!(
+            "one of {} for each of: {}; one of them, drawn at random, is reported",
+            levels.join(", "),
+            aspects.join(", ")
+        ),
+        MetricKind::Signals(names) => {
+            format!("observed, not asked: which of these happened: {}", names.join(", "))
+        }
+        MetricKind::Count(_) => "how often something happened, in steps".to_owned(),
+        MetricKind::Score { source: Some(source), .. } => format!(
+            "a score that the device works out from signals of {} and the user's habits, in steps",
+            source.of
+        ),
+        MetricKind::Score { .. } => "a score that the device works out, in steps".to_owned(),
+        MetricKind::Triage { categories, rules } => {
+            let how = if rules.is_empty() { "chosen" } else { "chosen, or found by rules" };
+            format!("the category of a problem, {how} on the device: {}", categories.join(", "))
+        }
+        MetricKind::Finding { categories, severities } => format!(
+            "what was found, out of: {}; and how grave, out of: {}",
+            categories.join(", "),
+            severities.join(", ")
+        ),
+        MetricKind::Joint(parts) => {
+            let [first, second] = parts.each_ref().map(|part| part.name());
+            format!("what was said to {first} and to {second} about one response, together")
+        }
+    }
+}
+
+pub(super) fn breakdown(dimension: &Dimension) -> String {
+    let (name, values) = (&dimension.name, dimension.values.join(", "));
+    match &dimension.visibility {
+        Visibility::Public => format!("{name} (public: {values}); everybody sees which"),
+        Visibility::Private => format!("{name} (private: {values}); protected like the answer"),
+        Visibility::HeldOut(cohort) => {
+            let one_in = (1.0 / cohort.share()).round();
+            format!("{name}: 1 device in {one_in} is held out; protected like the answer")
+        }
+    }
+}
+
+/// What is done to an answer, and how often it stays what it was.
+pub(super) fn randomized(mechanism: &Mechanism) -> (String, f64) {
+    let hundredths = |share: f64| format!("{:.0} times in 100", 100.0 * share);
+    match mechanism {
+        Mechanism::Krr(randomizer) => {
+            let truth = randomizer.truth_probability();
+            let others = mechanism.bins() - 1;
+            let words = format!(
+                "the report says the truth {}, and else one of the {others} others at random",
+                hundredths(truth)
+            );
+            (words, truth)
+        }
+        Mechanism::Bits(randomizer) | Mechanism::Signals(randomizer) => {
+            let truth = randomizer.truth_probability();
+            (format!("each of its bits is true {}, and else turned over", hundredths(truth)), truth)
+        }
+    }
+}
+
+/// In the largest unit that fits.
+fn duration(seconds: u64) -> String {
+    let units = [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    // Periods are said in days, as programs say them.
+    let units = if seconds > 604_800 { &units[1..] } else { &units[..] };
+    let fits = |unit: &&(u64, &str)| seconds >= unit.0 && seconds.is_multiple_of(unit.0);
+    let (length, name) = units.iter().find(fits).copied().unwrap_or((1, "second"));
+    let count = seconds / length;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+pub(super) fn times(windows: u64, epsilon0: f64) -> f64 {
+    windows as f64 * epsilon0
+}
