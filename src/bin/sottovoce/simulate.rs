@@ -17,7 +17,7 @@ use std::{fs, io::Write, path::PathBuf, sync::Arc};
 /// system, as on any device, so that estimates differ from run to run.
 ///
 /// Exits with 1 if so few of the 95 % intervals hold the truth as happens once in a million times
-/// (of 100, fewer than 83), unless dishonest devices moved the figures; and if verification refuses
+/// (of 100, fewer than 82), unless dishonest devices moved the figures; and if verification refuses
 /// an honest report or takes a forged one.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
