@@ -235,7 +235,7 @@ fn every_kind_of_metric_is_said_reported_and_known_even_what_devices_work_out() 
         // Two responses: the engine's choice is its own.
         assert_eq!(release.scope, Scope::Population, "{}", release.task);
         // Held out, only the device knows; scores, only its engine works out.
-        let hidden = ["helpful", "mood", "both"].contains(&release.task.as_str());
+        let hidden = ["helpful", "mood"].contains(&release.task.as_str());
         assert_eq!(release.bins[0].everybody.is_none(), hidden, "{}", release.task);
     }
     let mood = outcome.releases.iter().find(|release| release.task == "mood").unwrap();
@@ -328,6 +328,7 @@ fn the_example_of_any_program_is_a_scenario() {
             .collect();
         let scenario = Scenario::parse("example.toml", &all, program);
         let scenario = scenario.unwrap_or_else(|error| panic!("{error}\n{all}"));
-        assert!(scenario.dishonest.lie.is_some() && !scenario.shifts.is_empty());
+        assert!(scenario.dishonest.lie.is_some(), "{text}");
+        assert_eq!((scenario.shifts.len(), scenario.effects.len()), (1, scenario.arms.len()));
     }
 }

@@ -1,7 +1,11 @@
 //! A scenario for a program to begin with: commented, with every metric's outcomes.
 
-use super::{Asked, MetricKind, Scenario, dimensions};
-use crate::program::{Program, dimension::Visibility};
+use super::{Asked, MetricKind, Scenario, dimensions, is_derived};
+use crate::program::{
+    Program,
+    compile::CompiledTask,
+    dimension::{Dimension, Visibility},
+};
 use std::fmt::Write;
 
 /// A scenario for a program to begin with.
@@ -26,8 +30,7 @@ const LATER: &str = "
 ";
 
 fn people(program: &Program) -> String {
-    let is_private =
-        |d: &&crate::program::dimension::Dimension| d.visibility == Visibility::Private;
+    let is_private = |d: &&Dimension| d.visibility == Visibility::Private;
     let mut text = "\n# Kinds of people, each with its own satisfaction.".to_owned();
     let private: Vec<_> = dimensions(program).filter(is_private).collect();
     if private.is_empty() {
@@ -49,21 +52,21 @@ fn people(program: &Program) -> String {
 }
 
 fn arms(program: &Program) -> String {
-    let mut text = String::new();
+    let (mut shares, mut effects) = (String::new(), String::new());
     for dimension in dimensions(program).filter(|dimension| dimension.is_public()) {
         let name = key(&dimension.name);
-        let shares = dimension.values.iter().map(|value| format!("{} = 1.0", key(value)));
-        let shares = shares.collect::<Vec<_>>().join(", ");
+        let each = dimension.values.iter().map(|value| format!("{} = 1.0", key(value)));
+        let _ = writeln!(shares, "{name} = {{ {} }}", each.collect::<Vec<_>>().join(", "));
         let last = key(dimension.values.last().map_or("", String::as_str));
-        let _ = write!(
-            text,
-            "\n# The share of devices with each value, and what a value adds to satisfaction.\n\
-             [arms]\n{name} = {{ {shares} }}\n[effects]\n{name} = {{ {last} = 0.05 }}\n"
-        );
-        // One is enough to show it; a table is there once.
-        break;
+        let _ = writeln!(effects, "{name} = {{ {last} = 0.05 }}");
     }
-    text
+    if shares.is_empty() {
+        return shares;
+    }
+    format!(
+        "\n# The shares of devices with each value of a public dimension, and what a value adds to\n\
+         # satisfaction.\n[arms]\n{shares}[effects]\n{effects}"
+    )
 }
 
 fn says(asked: &Asked, program: &Program) -> String {
@@ -95,8 +98,13 @@ fn says(asked: &Asked, program: &Program) -> String {
     text
 }
 
+/// Liars of a metric that users answer, and that is not broken down by what devices choose.
 fn liars(program: &Program) -> String {
-    let Some(task) = program.tasks().first() else { return String::new() };
+    let is_said = |task: &&CompiledTask| {
+        let chosen = task.metric.dimensions.iter().any(|d| d.chosen(&[0; 32]).is_some());
+        !is_derived(&task.metric) && !chosen
+    };
+    let Some(task) = program.tasks().iter().find(is_said) else { return String::new() };
     let (metric, labels) = (&task.metric.name, task.labels());
     let bin = key(labels.get(1).map_or("", String::as_str));
     format!(
