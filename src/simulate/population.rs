@@ -118,8 +118,8 @@ struct Device<'a> {
     rng: ChaCha8Rng,
     /// For each response, what was said to each metric.
     said: Vec<BTreeMap<String, Given>>,
-    /// The window that is open, if the device has been there.
-    open: Option<u64>,
+    /// The window that is open.
+    open: u64,
     /// What the engine should report, by task and window.
     expected: BTreeMap<(usize, u64), Vec<f64>>,
 }
@@ -141,7 +141,8 @@ impl<'a> World<'a> {
         let person = Person::draw(self.scenario, &assigned, &mut rng);
         let (engine, _) = self.open_engine(MemoryStorage::default(), self.options.start)?;
         let (said, expected) = (Vec::new(), BTreeMap::new());
-        let mut device = Device { engine, person, assigned, rng, said, open: None, expected };
+        let open = self.program.window().time_at(self.options.start).0;
+        let mut device = Device { engine, person, assigned, rng, said, open, expected };
         device.engine.give_consent(self.options.start)?;
         for (name, value) in device.assigned.clone() {
             device.engine.assign(&name, &value, self.options.start)?;
@@ -182,7 +183,6 @@ impl<'a> World<'a> {
         let now = begin + device.rng.random_range(0..=(latest - begin) / 4);
         self.expect(device, current, now);
         let now = self.deliver(device, now, latest, inbox)?;
-        device.open = Some(current);
         if window < self.options.windows {
             for response in 0..self.scenario.responses {
                 self.respond(device, &format!("{window}-{response}"), now)?;
@@ -194,9 +194,9 @@ impl<'a> World<'a> {
     /// Notes what the engine should draw when it closes a window in time; later it carries on.
     fn expect(&self, device: &mut Device<'a>, current: u64, now: u64) {
         let unit = self.program.window();
-        let Some(open) = device.open.filter(|open| *open < current) else { return };
+        let open = std::mem::replace(&mut device.open, current);
         let deadline = unit.start_of(Time(open + 1)) + self.program.grace();
-        if now > deadline {
+        if open == current || now > deadline {
             return;
         }
         for (index, task) in self.program.tasks().iter().enumerate() {
