@@ -43,5 +43,7 @@ pub mod keygen;
 pub mod plan;
 pub mod privacy;
 pub mod program;
+#[cfg(feature = "full")]
+pub mod simulate;
 #[cfg(feature = "transport")]
 pub mod transport;

@@ -22,6 +22,7 @@ use sottovoce::{
         StateKey,
         engine::{Arrived, Engine, Found, Options, Outgoing, Recorded, Step, Withdrawn},
         event::Event,
+        personal::asking::{Candidate, Decision},
         storage::{FileStorage, MemoryStorage, Storage},
     },
     dap::exchange::{Method, Response},
@@ -65,7 +66,7 @@ pub struct SvResponse {
     pub body_len: usize,
 }
 
-/// What [`sv_open`] found.
+/// What `sv_open` found.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub enum SvFound {
@@ -359,6 +360,74 @@ pub unsafe extern "C" fn sv_history(
         with(engine, |engine| {
             let history = engine.history(now)?;
             give(text, if json { to_json(&history)? } else { history.to_string() })
+        })
+    }
+}
+
+/// What to show to the user before they agree, and whenever they want to know. To be given back to
+/// `sv_string_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sv_explain(engine: *const SvEngine, text: *mut *mut c_char) -> SvStatus {
+    // SAFETY: the caller passes an engine and a place to write to, or null.
+    unsafe { with(engine, |engine| give(text, engine.explain())) }
+}
+
+/// Whether to ask the user now about a response, and why, in words. `moment` is JSON:
+/// `{"response": "r17", "confidence": 0.3, "contradiction": 0.1, "novelty": 0.5, "aspect": "tone"}`,
+/// where all but `response` can be left out. A decision to ask counts as asked. `why` is to be given
+/// back to `sv_string_free`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sv_decide(
+    engine: *const SvEngine,
+    moment: *const c_char,
+    now: u64,
+    ask: *mut bool,
+    why: *mut *mut c_char,
+) -> SvStatus {
+    // SAFETY: the caller passes an engine, a string and places to write to, or null.
+    unsafe {
+        with(engine, |engine| {
+            let candidate: Candidate =
+                serde_json::from_str(required(moment)?).map_err(Failure::event)?;
+            if why.is_null() {
+                return Err(Failure::argument("there is no place for the reason"));
+            }
+            let decision = engine.decide(&candidate.into(), now)?;
+            write(ask, matches!(decision, Decision::Ask(_)));
+            give(why, decision.to_string())
+        })
+    }
+}
+
+/// Sorts a comment by the rules of a `triage` metric and records the category, about a response or
+/// none. The comment is read here and kept nowhere. `category` is to be given back to
+/// `sv_string_free`; it is null if no rule matches.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sv_triage(
+    engine: *const SvEngine,
+    metric: *const c_char,
+    comment: *const c_char,
+    response: *const c_char,
+    now: u64,
+    category: *mut *mut c_char,
+) -> SvStatus {
+    // SAFETY: the caller passes an engine, strings and a place to write to, or null.
+    unsafe {
+        with(engine, |engine| {
+            let (metric, comment) = (required(metric)?, required(comment)?);
+            let response = optional(response)?;
+            let about = |event: Event| match response {
+                Some(response) => event.on(response),
+                None => event,
+            };
+            let sorted = engine.triage(metric, comment, None, about, now)?;
+            match sorted {
+                Some(sorted) => give(category, sorted.category),
+                None => {
+                    write(category, ptr::null_mut());
+                    Ok(())
+                }
+            }
         })
     }
 }

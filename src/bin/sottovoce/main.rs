@@ -8,6 +8,7 @@ mod init;
 mod keygen;
 mod plan;
 mod schema;
+mod simulate;
 mod tasks;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +30,7 @@ enum Command {
     Init(init::Arguments),
     Check(check::Arguments),
     Plan(plan::Arguments),
+    Simulate(simulate::Arguments),
     Demo(demo::Arguments),
     Tasks(tasks::Arguments),
     Analyse(analyse::Arguments),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Analyse(arguments) => analyse::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

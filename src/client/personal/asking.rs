@@ -50,7 +50,8 @@ use std::fmt;
 
 /// One response that could be asked about. Numbers go from 0 to 1; outside of it they count as
 /// the nearer end, and NaN as unknown.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Candidate {
     /// The app's name for it, handed back with the decision.
     pub response: String,

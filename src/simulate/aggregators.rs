@@ -1,0 +1,316 @@
+//! A leader and a helper within the process: they open, verify and add up what engines send.
+
+use crate::{
+    dap::{
+        codec::{Decode, Encode},
+        exchange::{Method, Request, Response},
+        extension::UncheckedExtensions,
+        hpke::{HpkeConfigId, HpkeError, HpkeKeypair, Suite, native},
+        hpke_config_list::HpkeConfigList,
+        ids::{ReportId, TaskId},
+        media_type::MediaType,
+        role::Role,
+        time::Time,
+        upload::{
+            AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportError, ReportUploadStatus,
+            UploadErrors, UploadRequest, input_share_info, vdaf_context,
+        },
+        vdaf::{
+            Vdaf, VerifyKey,
+            merge::Merger,
+            shard::Measurement,
+            unshard::AggregateResult,
+            verify::{OpenReport, Verification},
+        },
+    },
+    privacy::{noise::AggregatorNoise, rng::DeviceRng},
+    program::Program,
+};
+use anyhow::{Context, ensure};
+use std::collections::{BTreeMap, HashSet};
+
+/// Both aggregators: their keys and tasks.
+pub struct Aggregators {
+    leader: Party,
+    helper: Party,
+    leader_endpoint: String,
+    tasks: Vec<Task>,
+}
+
+struct Party {
+    keypair: HpkeKeypair,
+    opener: native::Opener,
+    info: Vec<u8>,
+    keys: Response,
+}
+
+struct Task {
+    id: TaskId,
+    vdaf: Vdaf,
+    context: Vec<u8>,
+    aad: AadPrefix,
+    verify_key: VerifyKey,
+    noise: Option<AggregatorNoise>,
+}
+
+/// What one worker has received and not yet verified, and its sums.
+#[derive(Default)]
+pub struct Inbox {
+    known: HashSet<ReportId>,
+    /// Taken since the last look: task and window.
+    pub(super) taken: Vec<(usize, u64)>,
+    waiting: BTreeMap<(usize, u64), Vec<Report>>,
+    waits: usize,
+    sums: BTreeMap<(usize, u64), Bucket>,
+    /// Reports whose shares or proof do not hold.
+    pub(super) refused: u64,
+}
+
+/// One window of a task.
+struct Bucket {
+    leader: Box<dyn Merger>,
+    helper: Box<dyn Merger>,
+    reports: u64,
+}
+
+/// A bucket as it is handed on: both sums, and how many reports are in them.
+pub(super) type Sums = BTreeMap<(usize, u64), (Vec<u8>, Vec<u8>, u64)>;
+
+/// Reports that are verified at once.
+const BATCH: usize = 256;
+
+impl Aggregators {
+    /// Fresh keys for a program's tasks.
+    pub fn new(program: &Program) -> anyhow::Result<Self> {
+        let task = |task: &crate::program::compile::CompiledTask| {
+            Ok(Task {
+                id: task.task_id,
+                vdaf: Vdaf::new(&task.configuration.vdaf)?,
+                context: vdaf_context(&task.task_id),
+                aad: InputShareAad::prefix(&task.task_id, &task.configuration),
+                verify_key: VerifyKey::new(DeviceRng::new()?.bytes()),
+                noise: task.noise(),
+            })
+        };
+        Ok(Self {
+            leader: Party::new(Role::Leader)?,
+            helper: Party::new(Role::Helper)?,
+            leader_endpoint: program.leader().to_string(),
+            tasks: program.tasks().iter().map(task).collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// Answers a request of an engine.
+    pub fn answer(&self, inbox: &mut Inbox, request: &Request) -> anyhow::Result<Response> {
+        if request.method == Method::Get {
+            let is_leader = request.url.starts_with(&self.leader_endpoint);
+            return Ok(if is_leader { &self.leader } else { &self.helper }.keys.clone());
+        }
+        let task = request.url.split('/').rev().nth(1).and_then(|id| id.parse::<TaskId>().ok());
+        let index = self.tasks.iter().position(|known| Some(known.id) == task);
+        let index = index.with_context(|| format!("{} is no task's", request.url))?;
+        let mut errors = UploadErrors::default();
+        for report in UploadRequest::from_bytes(&request.body)?.reports {
+            let (id, window) = (report.report_metadata.report_id, report.report_metadata.time.0);
+            if inbox.known.insert(id) {
+                inbox.taken.push((index, window));
+                inbox.waiting.entry((index, window)).or_default().push(report);
+                inbox.waits += 1;
+            } else {
+                errors.status.push(ReportUploadStatus { id, error: ReportError::ReportReplayed });
+            }
+        }
+        if inbox.waits >= BATCH {
+            self.verify(inbox)?;
+        }
+        Ok(Response {
+            status: 200,
+            content_type: Some(MediaType::UploadErrors.to_string()),
+            body: errors.to_bytes(),
+            ..Response::default()
+        })
+    }
+
+    /// A device is done: its IDs need not be remembered.
+    pub fn forget_ids(inbox: &mut Inbox) {
+        inbox.known.clear();
+        inbox.taken.clear();
+    }
+
+    /// A report without noise, as somebody makes it who does not run the engine; with a proof that
+    /// holds, or a share that was tampered with.
+    pub fn deliver_foreign(
+        &self,
+        inbox: &mut Inbox,
+        task: usize,
+        window: u64,
+        measurement: &Measurement,
+        forged: bool,
+    ) -> anyhow::Result<()> {
+        let known = &self.tasks[task];
+        let report_id = ReportId::random()?;
+        let sharded = known.vdaf.shard(&known.context, measurement, &report_id)?;
+        let report_metadata = crate::dap::upload::ReportMetadata {
+            report_id,
+            time: Time(window),
+            public_extensions: UncheckedExtensions::default(),
+        };
+        let mut aad = Vec::new();
+        known.aad.with(&report_metadata, &sharded.public_share, &mut aad);
+        let seal = |party: &Party, share: &[u8]| -> anyhow::Result<_> {
+            let payload = share.to_vec().try_into()?;
+            let private_extensions = UncheckedExtensions::default();
+            let plaintext = PlaintextInputShare { private_extensions, payload }.to_bytes();
+            Ok(native::seal(&party.keypair.config, &party.info, &aad, &plaintext)?)
+        };
+        let mut leader_share = sharded.leader_input_share.to_vec();
+        if forged && let Some(byte) = leader_share.first_mut() {
+            *byte ^= 1;
+        }
+        let report = Report {
+            leader_encrypted_input_share: seal(&self.leader, &leader_share)?,
+            helper_encrypted_input_share: seal(&self.helper, &sharded.helper_input_share)?,
+            report_metadata,
+            public_share: sharded.public_share.try_into()?,
+        };
+        inbox.waiting.entry((task, window)).or_default().push(report);
+        inbox.waits += 1;
+        Ok(())
+    }
+
+    /// Verifies all that waits, on both sides, and adds it up.
+    pub fn verify(&self, inbox: &mut Inbox) -> anyhow::Result<()> {
+        inbox.waits = 0;
+        for (key, reports) in std::mem::take(&mut inbox.waiting) {
+            let task = &self.tasks[key.0];
+            let opened = [&self.leader, &self.helper]
+                .map(|party| reports.iter().map(|report| party.open(task, report)).collect());
+            let [leader, helper]: [Vec<Result<_, HpkeError>>; 2] = opened;
+            let pairs: Vec<_> = reports.iter().zip(leader.iter().zip(&helper)).collect();
+            let whole = pairs.iter().filter_map(|(report, (leader, helper))| {
+                Some((*report, leader.as_ref().ok()?, helper.as_ref().ok()?))
+            });
+            let whole: Vec<_> = whole.collect();
+            inbox.refused += (reports.len() - whole.len()) as u64;
+            let bucket = inbox.sums.entry(key).or_insert_with(|| Bucket::new(&task.vdaf));
+            inbox.refused += bucket.verify(task, &whole)?;
+        }
+        Ok(())
+    }
+
+    /// All sums of a worker.
+    pub(super) fn finish(&self, mut inbox: Inbox) -> anyhow::Result<(Sums, u64)> {
+        self.verify(&mut inbox)?;
+        let sums = inbox.sums.into_iter().map(|(key, bucket)| {
+            (key, (bucket.leader.finish(), bucket.helper.finish(), bucket.reports))
+        });
+        Ok((sums.collect(), inbox.refused))
+    }
+
+    /// Adds the sums of another worker.
+    pub(super) fn merge(&self, into: &mut Sums, other: Sums) -> anyhow::Result<()> {
+        for (key, (leader, helper, reports)) in other {
+            let vdaf = &self.tasks[key.0].vdaf;
+            match into.get_mut(&key) {
+                None => drop(into.insert(key, (leader, helper, reports))),
+                Some(sums) => {
+                    sums.0 = vdaf.merge([sums.0.as_slice(), &leader])?;
+                    sums.1 = vdaf.merge([sums.1.as_slice(), &helper])?;
+                    sums.2 += reports;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the collector sees of a window: both sums, each with its aggregator's noise.
+    pub(super) fn release(
+        &self,
+        task: usize,
+        (leader, helper, reports): &(Vec<u8>, Vec<u8>, u64),
+    ) -> anyhow::Result<AggregateResult> {
+        let task = &self.tasks[task];
+        let noisy = |share: &Vec<u8>| -> anyhow::Result<Vec<u8>> {
+            let Some(noise) = task.noise else { return Ok(share.clone()) };
+            let mut rng = DeviceRng::new()?;
+            Ok(task.vdaf.offset(share, &mut || noise.draw(&mut rng))?)
+        };
+        Ok(task.vdaf.unshard(&noisy(leader)?, &noisy(helper)?, *reports)?)
+    }
+}
+
+impl Party {
+    fn new(role: Role) -> anyhow::Result<Self> {
+        let keypair = native::generate(HpkeConfigId(1), Suite::DEFAULT)?;
+        let list = HpkeConfigList::new(vec![keypair.config.clone()])?;
+        Ok(Self {
+            opener: native::Opener::new(&keypair)?,
+            info: input_share_info(role),
+            keys: Response {
+                status: 200,
+                content_type: Some(MediaType::HpkeConfigList.to_string()),
+                cache_control: Some("max-age=604800".to_owned()),
+                body: list.to_bytes(),
+                ..Response::default()
+            },
+            keypair,
+        })
+    }
+
+    fn open(&self, task: &Task, report: &Report) -> Result<PlaintextInputShare, HpkeError> {
+        let mut aad = Vec::new();
+        task.aad.with(&report.report_metadata, report.public_share.as_bytes(), &mut aad);
+        let is_leader = self.info == input_share_info(Role::Leader);
+        let sealed = if is_leader {
+            &report.leader_encrypted_input_share
+        } else {
+            &report.helper_encrypted_input_share
+        };
+        let plaintext = self.opener.open(sealed, &self.info, &aad)?;
+        PlaintextInputShare::from_bytes(&plaintext).map_err(|_| HpkeError::Open)
+    }
+}
+
+impl Bucket {
+    fn new(vdaf: &Vdaf) -> Self {
+        Self { leader: vdaf.merger(), helper: vdaf.merger(), reports: 0 }
+    }
+
+    /// Gives how many reports are refused.
+    fn verify<'a>(
+        &mut self,
+        task: &Task,
+        reports: &[(&'a Report, &'a PlaintextInputShare, &'a PlaintextInputShare)],
+    ) -> anyhow::Result<u64> {
+        let verification = Verification { key: &task.verify_key, context: &task.context };
+        let open = |report: &'a Report, share: &'a PlaintextInputShare| OpenReport {
+            report_id: report.report_metadata.report_id,
+            public_share: report.public_share.as_bytes(),
+            input_share: share.payload.as_bytes(),
+        };
+        let leaders: Vec<_> =
+            reports.iter().map(|(report, share, _)| open(report, share)).collect();
+        let (messages, started) = task.vdaf.start_verifying(verification, &leaders);
+        let going = reports.iter().zip(&messages).filter_map(|((report, _, share), message)| {
+            Some((open(report, share), message.as_ref().ok()?.as_slice(), 0))
+        });
+        let going: Vec<_> = going.collect();
+        let (answers, helper_sums) = task.vdaf.answer(verification, &going, 1);
+        let replies: Vec<_> = answers.iter().map(|a| (a.as_deref().ok(), 0)).collect();
+        let (verdicts, leader_sums) = started.finish(&task.context, &replies, 1);
+        let taken = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+        let helped = answers.iter().filter(|answer| answer.is_ok()).count();
+        ensure!(
+            taken == helped,
+            "the aggregators disagree about {} reports",
+            helped.abs_diff(taken)
+        );
+        for (merger, sums) in [(&mut self.leader, leader_sums), (&mut self.helper, helper_sums)] {
+            for sum in sums.into_iter().flatten() {
+                merger.add(&sum)?;
+            }
+        }
+        self.reports += taken as u64;
+        Ok((reports.len() - taken) as u64)
+    }
+}
