@@ -2,6 +2,7 @@
 
 use super::{
     measure::{Measure, answered},
+    segments::{self, HeldOut},
     silence,
 };
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     estimate::{
         EstimateError,
         confidence::Confidence,
-        disparity::{Disparity, Segment, Segments},
+        disparity::Disparity,
         figure::{Figure, ratio, weighted_sum},
         interval::Scope,
         noisy_counts::NoisyCounts,
@@ -47,8 +48,10 @@ pub struct BatchFindings {
     pub reports: u64,
     /// Figures about the population that the devices stand for.
     pub figures: Vec<NamedFigure>,
-    /// The largest gap between segments of a private dimension.
+    /// The largest gap between segments of private dimensions.
     pub disparity: Option<Disparity>,
+    /// Held-out devices against the rest, by each dimension that holds devices out.
+    pub held_out: Vec<HeldOut>,
     /// The share of yes among all devices, those who did not answer included, of a joint with an
     /// explicit metric.
     pub correction: Option<Correction>,
@@ -89,9 +92,13 @@ pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFin
     for measure in Measure::of(metric).into_iter().chain(Measure::others(metric)) {
         figures.extend(answered_or(&measure.name, figure(batch, &measure)));
     }
-    let disparity = disparity(batch).and_then(|result| {
+    let disparity = segments::disparity(batch).and_then(|result| {
         result.map_err(|error| refused.push(format!("{place}: segments: {error}"))).ok()
     });
+    let held_out = segments::held_out(batch).into_iter().filter_map(|result| {
+        result.map_err(|error| refused.push(format!("{place}: held-out devices: {error}"))).ok()
+    });
+    let held_out = held_out.collect();
     let correction = silence::correction(batch).and_then(|result| {
         result.map_err(|error| refused.push(format!("{place}: those who are silent: {error}"))).ok()
     });
@@ -102,6 +109,7 @@ pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFin
         reports: batch.counts.reports(),
         figures,
         disparity,
+        held_out,
         correction,
         corrected: silence::of_what(metric),
         shift_by_one_percent_dishonest: shift(batch).ok(),
@@ -132,21 +140,6 @@ fn response_rate(batch: &Batch<'_>) -> Result<NamedFigure, EstimateError> {
         figure: figure.clamp(0.0, 1.0),
         unit: crate::estimate::compare::Unit::Rate,
     })
-}
-
-/// The gap between the cells of private dimensions; nothing if there are none, or no measure.
-fn disparity(batch: &Batch<'_>) -> Option<Result<Disparity, EstimateError>> {
-    let encoding = batch.task.encoding();
-    let cells = encoding.cells();
-    let measure = Measure::of(&batch.task.metric).filter(|_| cells.len() > 1)?;
-    let segment = |(cell, label): (usize, &String)| Segment {
-        label: label.clone(),
-        numerator: measure.numerator(encoding, Some(cell)),
-        denominator: measure.denominator(encoding, Some(cell)),
-    };
-    let segments: Vec<_> = cells.iter().enumerate().map(segment).collect();
-    let segments = Segments::within(&batch.counts, &segments, measure.unit);
-    Some(segments.map(|segments| segments.largest_gap(Confidence::USUAL)))
 }
 
 fn shift(batch: &Batch<'_>) -> Result<f64, EstimateError> {

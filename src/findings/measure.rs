@@ -96,18 +96,18 @@ impl Measure {
         Self { name, unit: Unit::Score, worth: 0.1, scores }
     }
 
-    /// The weight of each bin, of one cell or of all.
-    pub fn numerator(&self, encoding: &Encoding, of: Option<usize>) -> Vec<f64> {
+    /// The weight of each bin, of some cells or of all.
+    pub fn numerator(&self, encoding: &Encoding, of: Option<&[usize]>) -> Vec<f64> {
         weights(encoding, |cell, outcome| match of {
-            Some(only) if only != cell => 0.0,
+            Some(only) if !only.contains(&cell) => 0.0,
             _ => self.scores.get(outcome).copied().flatten().unwrap_or(0.0),
         })
     }
 
-    /// 1 for each bin that counts as an answer, of one cell or of all.
-    pub fn denominator(&self, encoding: &Encoding, of: Option<usize>) -> Vec<f64> {
+    /// 1 for each bin that counts as an answer, of some cells or of all.
+    pub fn denominator(&self, encoding: &Encoding, of: Option<&[usize]>) -> Vec<f64> {
         weights(encoding, |cell, outcome| {
-            let is_in = of.is_none_or(|only| only == cell);
+            let is_in = of.is_none_or(|only| only.contains(&cell));
             let counts = self.scores.get(outcome).is_some_and(Option::is_some);
             f64::from(u8::from(is_in && counts))
         })

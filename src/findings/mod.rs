@@ -11,10 +11,12 @@ mod arms;
 mod batch;
 pub mod measure;
 pub mod saved;
+mod segments;
 mod silence;
 mod words;
 
 pub use batch::{Batch, BatchFindings, NamedFigure};
+pub use segments::HeldOut;
 
 use crate::{
     estimate::{

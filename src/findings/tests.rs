@@ -188,6 +188,28 @@ fn those_who_are_silent_are_spoken_for_by_those_who_did_the_same() {
 }
 
 #[test]
+fn segments_and_cohorts_are_each_compared_across_the_other() {
+    let program = asking(
+        "[dimensions.cohort]\nkind = \"held-out\"\nshare = 0.2\nsalt = \"a\"\n\
+         [metrics.helpful]\nkind = \"thumbs\"\nquestion = \"?\"\n\
+         dimensions = [\"segment\", \"cohort\"]\n",
+    );
+    // no answer, and for new and returning: rest up, down; held-out up, down. Who returns is more
+    // content; whether one is held out makes no difference.
+    let answers = [2_000, 3_000, 3_000, 600, 600, 4_000, 1_000, 800, 200];
+    let task = program.task("helpful").unwrap();
+    let findings = Findings::of(vec![batch(task, &answers, 0, 8)]).unwrap();
+    let found = &findings.metrics[0].batches[0];
+    let segments = found.disparity.as_ref().unwrap();
+    assert_eq!((segments.pairs, segments.highest.as_str()), (1, "returning"), "{findings}");
+    assert!(segments.is_supported && (segments.gap - 0.3).abs() < 0.05, "{findings}");
+    let cohorts = &found.held_out[0].gap;
+    assert!(!cohorts.is_supported && cohorts.gap < 0.05, "{findings}");
+    let words = findings.to_string();
+    assert!(words.contains("cohort: the data cannot tell"), "{words}");
+}
+
+#[test]
 fn held_out_devices_are_compared_with_the_rest_and_findings_are_graded() {
     let program = asking(
         "[dimensions.cohort]\nkind = \"held-out\"\nshare = 0.2\nsalt = \"a\"\n\
@@ -197,8 +219,13 @@ fn held_out_devices_are_compared_with_the_rest_and_findings_are_graded() {
     let tuned_on = [2_000, 6_000, 2_000, 1_000, 1_000];
     let findings =
         Findings::of(vec![batch(program.task("helpful").unwrap(), &tuned_on, 0, 6)]).unwrap();
-    let gap = findings.metrics[0].batches[0].disparity.as_ref().unwrap();
+    let found = &findings.metrics[0].batches[0];
+    assert!(found.disparity.is_none(), "nobody is asked about a segment: {findings}");
+    let gap = &found.held_out[0].gap;
     assert!(gap.is_supported && gap.highest == "rest" && gap.lowest == "held-out", "{findings}");
+    assert!((gap.gap - 0.25).abs() < 0.05, "{findings}");
+    let words = "cohort: share of up among answers is higher for rest than for held-out, by 2";
+    assert!(findings.to_string().contains(words), "{findings}");
 
     let text = include_str!("../../examples/support-assistant.toml");
     let head = &text[..text.find("[dimensions").unwrap()];

@@ -37,6 +37,7 @@ impl fmt::Display for BatchFindings {
         if let Some(disparity) = &self.disparity {
             writeln!(f, "    segments: {disparity}")?;
         }
+        self.held_out.iter().try_for_each(|held_out| writeln!(f, "    {held_out}"))?;
         if let (Some(what), Some(correction)) = (&self.corrected, &self.correction) {
             writeln!(f, "    {what} among all devices: {correction}")?;
         }

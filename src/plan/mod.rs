@@ -19,7 +19,7 @@ use crate::{
         planning::{Test, VarianceLaw},
     },
     privacy::{
-        guarantee::{GuaranteeError, LEAST_REPORTS, Mechanism, MechanismKind, Release, composed},
+        guarantee::{GuaranteeError, Mechanism, MechanismKind},
         randomizer::RandomizerError,
         units::{Epsilon, Guarantee},
     },
@@ -155,8 +155,8 @@ impl Plan {
             min_batch_size: least,
             window_seconds: program.window().seconds(),
             metrics: metrics.collect::<Result<_, _>>()?,
-            window_budget: budget(program, 1)?,
-            year_budget: budget(program, windows_per_year)?,
+            window_budget: program.spent_in(1)?,
+            year_budget: program.spent_in(windows_per_year)?,
             windows_per_year,
         })
     }
@@ -196,33 +196,6 @@ fn law_of(mechanism: &Mechanism, noise: AggregatorNoise) -> Result<VarianceLaw, 
     // Every bin has the same response.
     let response = channel.response(0).ok_or(RandomizerError::Bins(0))?;
     Ok(VarianceLaw::of_rate(response, noise, RATE, Scope::Population)?)
-}
-
-/// What one device spends that reports to every metric in each of so many windows: of a metric with
-/// public dimensions, to one task.
-fn budget(program: &Program, windows: u64) -> Result<Vec<Guarantee>, PlanError> {
-    let privacy = program.privacy();
-    let honest = privacy.reserve.honest_of(program.min_batch_size());
-    let mut names: Vec<&str> = Vec::new();
-    let mut releases = Vec::new();
-    for task in program.tasks() {
-        if names.contains(&task.metric.name.as_str()) {
-            continue;
-        }
-        names.push(&task.metric.name);
-        let mechanism = task.randomizer().mechanism.clone();
-        let noise = task.noise();
-        releases.push((Release { mechanism, noise, honest: honest.max(LEAST_REPORTS) }, windows));
-    }
-    let mut guarantees = composed(&releases, privacy.delta)?;
-    if honest < LEAST_REPORTS {
-        // Too few to hide among: what the randomizers guarantee by themselves is all there is.
-        let local = guarantees[0];
-        for guarantee in &mut guarantees {
-            *guarantee = Guarantee { trust: guarantee.trust, ..local };
-        }
-    }
-    Ok(guarantees)
 }
 
 #[cfg(test)]

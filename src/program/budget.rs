@@ -11,8 +11,8 @@ use super::{
 };
 use crate::privacy::{
     budget::{Budget, BudgetError, Limits},
-    guarantee::Release,
-    units::{Delta, Epsilon},
+    guarantee::{GuaranteeError, LEAST_REPORTS, Release, composed},
+    units::{Delta, Epsilon, Guarantee},
 };
 
 /// What one device may spend.
@@ -101,6 +101,25 @@ impl Program {
             }
         }
         releases
+    }
+
+    /// What one device spends that reports each metric in so many windows: of a metric with public
+    /// dimensions, to one task. Takes up to seconds.
+    pub fn spent_in(&self, windows: u64) -> Result<Vec<Guarantee>, GuaranteeError> {
+        let honest = self.privacy.reserve.honest_of(self.min_batch_size);
+        let releases = self.releases().into_iter().map(|(_, release)| {
+            let release = Release { honest: honest.max(LEAST_REPORTS), ..release };
+            (release, windows)
+        });
+        let mut guarantees = composed(&releases.collect::<Vec<_>>(), self.privacy.delta)?;
+        if honest < LEAST_REPORTS {
+            // Too few to hide among: what the randomizers guarantee by themselves is all there is.
+            let local = guarantees[0];
+            for guarantee in &mut guarantees {
+                *guarantee = Guarantee { trust: guarantee.trust, ..local };
+            }
+        }
+        Ok(guarantees)
     }
 
     /// Whether the declared windows keep the declared limits, by composing the releases of a whole

@@ -160,6 +160,28 @@ impl Encoding {
         cells
     }
 
+    /// The cells grouped by the values that they have of some dimensions: those values in words, and
+    /// the cells by index. One group of all cells if none of the dimensions is theirs.
+    pub fn cells_by(&self, is_meant: impl Fn(&Dimension) -> bool) -> Vec<(String, Vec<usize>)> {
+        let mut groups: Vec<(Vec<&str>, Vec<usize>)> = Vec::new();
+        for cell in 0..self.cells().len() {
+            // The last dimension counts fastest.
+            let (mut rest, mut values) = (cell, Vec::new());
+            for dimension in self.segments.iter().rev() {
+                let count = dimension.values.len();
+                if is_meant(dimension) {
+                    values.insert(0, dimension.values[rest % count].as_str());
+                }
+                rest /= count;
+            }
+            match groups.iter_mut().find(|(known, _)| *known == values) {
+                Some((_, cells)) => cells.push(cell),
+                None => groups.push((values, vec![cell])),
+            }
+        }
+        groups.into_iter().map(|(values, cells)| (values.join(" · "), cells)).collect()
+    }
+
     /// What each bin means, in their order.
     pub fn labels(&self) -> Vec<String> {
         let cells = self.cells();

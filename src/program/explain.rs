@@ -3,17 +3,13 @@
 //!
 //! Everything is read off the checked program, so the words cannot promise what the tasks do not.
 
+mod warnings;
 mod words;
 
-use super::{
-    Program, ProgramKind,
-    compile::CompiledTask,
-    dimension::{Dimension, Visibility},
-    metric::MetricKind,
-};
+use super::{Program, ProgramKind, compile::CompiledTask, format_moment, metric::MetricKind};
 use crate::{
     dap::task::BatchMode,
-    privacy::units::{Guarantee, TrustModel},
+    privacy::{guarantee::GuaranteeError, units::Guarantee},
 };
 use serde::Serialize;
 
@@ -30,6 +26,10 @@ pub struct Explanation {
     pub questions: Vec<Question>,
     /// How often a device reports, and when.
     pub rhythm: Rhythm,
+    /// What each aggregator adds to each sum, if anything.
+    pub noise: Option<String>,
+    /// What those who are not supposed to could learn, from the worst on.
+    pub at_worst: Vec<String>,
     /// What a device may spend over time, if the program limits it.
     pub budget: Option<BudgetWords>,
     /// What nobody but the device ever sees.
@@ -81,6 +81,10 @@ pub struct Rhythm {
     pub jitter: u64,
     /// The least number of reports that are added up before anybody sees the sum.
     pub min_batch_size: u64,
+    /// The first moment that is reported about, and the first that is not; always, if there is none.
+    pub interval: Option<[String; 2]>,
+    /// The part of a batch that may be dishonest or missing without the promise being broken.
+    pub reserve: f64,
     /// How reports are gathered.
     pub batches: &'static str,
 }
@@ -96,11 +100,24 @@ pub struct BudgetWords {
     pub local: f64,
     /// The declared limit of the composed ε, with its δ.
     pub central: Option<(f64, f64)>,
+    /// What a whole period comes to, per trust model; empty unless it was worked out.
+    pub composed: Vec<Guarantee>,
 }
 
 impl Explanation {
+    /// Reads a program, and works out what a whole period of its budget comes to. Takes up to
+    /// seconds: for the tools.
+    pub fn in_full(program: &Program) -> Result<Self, GuaranteeError> {
+        let mut explanation = Self::of(program);
+        if let Some(budget) = &mut explanation.budget {
+            budget.composed = program.spent_in(budget.windows)?;
+        }
+        Ok(explanation)
+    }
+
     /// Reads a program.
     pub fn of(program: &Program) -> Self {
+        let questions = questions(program);
         Self {
             program: program.name().to_owned(),
             purpose: purpose(program.kind()),
@@ -108,25 +125,30 @@ impl Explanation {
                 leader: program.leader().to_string(),
                 helper: program.helper().to_string(),
             },
-            questions: questions(program),
+            at_worst: words::at_worst(&questions),
+            questions,
             rhythm: Rhythm {
                 window: program.window().seconds(),
                 grace: program.grace(),
                 jitter: program.jitter(),
                 min_batch_size: program.min_batch_size(),
+                interval: interval(program),
+                reserve: program.privacy().reserve.get(),
                 batches: match program.batch_mode() {
                     BatchMode::TimeInterval => "by window",
                     BatchMode::LeaderSelected => "as they come in",
                 },
             },
+            noise: program.privacy().aggregator_noise.map(words::noise),
             budget: program.budget().map(|budget| BudgetWords {
                 period: budget.period(),
                 windows: budget.windows(),
                 local: words::times(budget.windows(), epsilon0_of_all(program)),
                 central: budget.limits().central.map(|(e, d)| (e.get(), d.get())),
+                composed: Vec::new(),
             }),
             never_leaves: never_leaves(program),
-            warnings: warnings(program),
+            warnings: warnings::of(program),
         }
     }
 
@@ -141,6 +163,11 @@ fn purpose(kind: ProgramKind) -> &'static str {
         ProgramKind::Feedback => "to learn how well an app serves its users",
         ProgramKind::RedTeam => "to count what harm reporters found, and how grave",
     }
+}
+
+fn interval(program: &Program) -> Option<[String; 2]> {
+    let (interval, window) = (program.interval()?, program.window());
+    Some([interval.start(), interval.end()].map(|time| format_moment(window.start_of(time))))
 }
 
 /// One for each metric: tasks that differ by public dimensions ask the same.
@@ -192,48 +219,6 @@ fn never_leaves(program: &Program) -> Vec<String> {
     kept
 }
 
-fn warnings(program: &Program) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for url in [program.leader(), program.helper()] {
-        if url.as_str().starts_with("http://") {
-            warnings.push(format!("{url} is not encrypted on the way; use https:// outside tests"));
-        }
-    }
-    if program.budget().is_none() {
-        warnings.push(
-            "no budget over time: a device may report in every window, and what it loses adds up; \
-             add a table [budget]"
-                .to_owned(),
-        );
-    }
-    if program.jitter() == 0 {
-        warnings.push("reports are not spread: when one arrives says when its device woke".into());
-    }
-    for question in questions(program) {
-        let oamc = question.guarantees.iter().find(|g| g.trust == TrustModel::Oamc);
-        let oc = question.guarantees.iter().find(|g| g.trust == TrustModel::Oc);
-        if let (Some(oamc), Some(oc)) = (oamc, oc)
-            && oamc.epsilon >= oc.epsilon
-        {
-            let name = &question.metric;
-            warnings.push(format!("{name}: batches are too small for the crowd to hide anybody"));
-        }
-        if question.report.len() > 21 {
-            let (name, bins) = (&question.metric, question.report.len());
-            warnings.push(format!("{name} has {bins} bins: expect wide intervals"));
-        }
-    }
-    let is_held_out = |d: &Dimension| matches!(d.visibility, Visibility::HeldOut(_));
-    let mut dimensions = program.tasks().iter().flat_map(|task| &task.metric.dimensions);
-    if dimensions.any(is_held_out) {
-        warnings.push(
-            "held-out devices must really be left out of what is tuned: the app asks its engine"
-                .to_owned(),
-        );
-    }
-    warnings
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +255,9 @@ mod tests {
             "1 device in 10 is held out",
             "the text of comments",
             "aggregators must not collude",
+            "fetches its key",
+            "20 % of them may be dishonest or missing",
+            "makes no answer more than 54.6 times as likely",
         ] {
             assert!(words.contains(part), "{part:?} is not in\n{words}");
         }
@@ -283,13 +271,5 @@ mod tests {
             assert!(words.contains(part), "{part:?} is not in\n{words}");
         }
         assert!(words.len() < 2500, "{} characters", words.len());
-    }
-
-    #[test]
-    fn what_is_risky_is_pointed_out() {
-        let metric = "[metrics.m]\nkind = \"thumbs\"\nquestion = \"?\"\n";
-        let warnings = explained(metric).warnings.join("\n");
-        assert!(warnings.contains("no budget over time"), "{warnings}");
-        assert!(!explained(MANY).warnings.join("\n").contains("no budget"), "there is one");
     }
 }

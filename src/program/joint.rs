@@ -32,6 +32,12 @@ impl Part {
         }
     }
 
+    /// Whether it is observed rather than asked.
+    pub fn is_implicit(&self) -> bool {
+        use MetricKind::{Count, Score, Signals};
+        matches!(self.kind, Signals(_) | Count(_) | Score { .. })
+    }
+
     fn parse(
         source: Source<'_>,
         text: &At<String>,
@@ -96,6 +102,14 @@ pub(super) fn parse(
     if parts[0].name() == parts[1].name() {
         return Err(source.error(second, "is the other part, too"));
     }
+    if parts[0].is_implicit() && !parts[1].is_implicit() {
+        let reason = format!(
+            "is what the device observes; what the user says comes first: joins = [{:?}, {:?}]",
+            parts[1].name(),
+            parts[0].name()
+        );
+        return Err(source.error(first, reason));
+    }
     Ok(parts.map(Box::new))
 }
 
@@ -132,6 +146,32 @@ mod tests {
     }
 
     #[test]
+    fn what_a_joint_is_made_of_is_part_of_the_promise() {
+        let of = |keys: &str| {
+            let program = joint(&format!("question = \"Both?\"\n{keys}")).unwrap();
+            program.task("joint").unwrap().task_id
+        };
+        let score = |weight| {
+            format!(
+                "joins = [\"helpful\", \"score\"]\n[metrics.score]\nquestion = \"?\"\nkind = \"score\"\n\
+                 buckets = [0.0, 0.5]\nof = \"did\"\nweights = {{ copied = {weight} }}\n"
+            )
+        };
+        assert_eq!(of(&score(1.0)), of(&score(1.0)));
+        assert_ne!(of(&score(1.0)), of(&score(2.0)), "the score's weights");
+        let asked = |question: &str| {
+            let more = format!("[metrics.other]\nquestion = {question:?}\nkind = \"thumbs\"\n");
+            of(&format!("joins = [\"other\", \"did.copied\"]\n{more}"))
+        };
+        assert_ne!(asked("Is it right?"), asked("Is it kind?"), "what a part asks");
+        assert_ne!(
+            asked("Did it help?"),
+            of("joins = [\"helpful\", \"did.copied\"]"),
+            "which it is"
+        );
+    }
+
+    #[test]
     fn a_joint_of_what_is_not_there_or_not_one_choice_is_refused_at_its_place() {
         for (keys, place, words) in [
             ("", ":33:8", "needs `joins`"),
@@ -139,6 +179,11 @@ mod tests {
             ("joins = [\"helpful\", \"helpful\"]", ":34:21", "is the other part"),
             ("joins = [\"helpful\", \"copied\"]", ":34:21", "there are: helpful, did, aspects"),
             ("joins = [\"helpful\", \"joint\"]", ":34:21", "no other metric"),
+            (
+                "joins = [\"did.copied\", \"helpful\"]",
+                ":34:10",
+                "joins = [\"helpful\", \"did.copied\"]",
+            ),
             ("joins = [\"helpful\", \"did\"]", ":34:21", "such as \"did.copied\""),
             ("joins = [\"helpful\", \"did.liked\"]", ":34:21", "did has: copied, edited"),
             ("joins = [\"helpful.up\", \"did.copied\"]", ":34:10", "has no parts"),

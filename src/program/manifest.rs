@@ -8,6 +8,7 @@ use super::{
     Program,
     dimension::{Dimension, Visibility},
     encoding::Encoding,
+    joint::Part,
     metric::{Metric, MetricKind},
     score::ScoreSource,
     triage::Rule,
@@ -42,12 +43,11 @@ pub struct Manifest {
     /// Which devices are held out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held_out: Vec<HeldOut>,
-    /// What a score is worked out from, if the program says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    score: Option<ScoreSource>,
-    /// What sorts comments, if anything: SHA-256 of the rules, in base64url.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rules: Option<String>,
+    /// What a joint is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    joins: Vec<Joined>,
+    #[serde(flatten)]
+    worked_out: WorkedOut,
     randomizer: Randomizer,
     /// What each aggregator adds to each count, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,6 +71,47 @@ impl HeldOut {
         let Visibility::HeldOut(cohort) = &dimension.visibility else { return None };
         let (salt, threshold) = (cohort.salt().to_owned(), cohort.threshold().to_string());
         Some(Self { dimension: dimension.name.clone(), salt, threshold })
+    }
+}
+
+/// One side of a joint: labels of bins do not say which metric they are of.
+#[derive(Clone, Debug, Serialize)]
+struct Joined {
+    part: String,
+    question: String,
+    #[serde(flatten)]
+    worked_out: WorkedOut,
+}
+
+impl Joined {
+    fn of(part: &Part) -> Self {
+        let worked_out = WorkedOut::of(&part.kind);
+        Self { part: part.name(), question: part.question.clone(), worked_out }
+    }
+}
+
+/// How the device comes to an answer that nobody gave.
+#[derive(Clone, Debug, Serialize)]
+struct WorkedOut {
+    /// What a score is worked out from, if the program says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<ScoreSource>,
+    /// What sorts comments, if anything: SHA-256 of the rules, in base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<String>,
+}
+
+impl WorkedOut {
+    fn of(kind: &MetricKind) -> Self {
+        let (mut score, mut rules) = (None, None);
+        match kind {
+            MetricKind::Score { source, .. } => score.clone_from(source),
+            MetricKind::Triage { rules: some, .. } if !some.is_empty() => {
+                rules = Some(Rule::digest(some));
+            }
+            _ => {}
+        }
+        Self { score, rules }
     }
 }
 
@@ -155,14 +196,11 @@ impl Manifest {
             encoding: encoding.name(),
             bins: encoding.labels(),
             held_out: metric.dimensions.iter().filter_map(HeldOut::of).collect(),
-            score: match &metric.kind {
-                MetricKind::Score { source, .. } => source.clone(),
-                _ => None,
+            joins: match &metric.kind {
+                MetricKind::Joint(parts) => parts.iter().map(|part| Joined::of(part)).collect(),
+                _ => Vec::new(),
             },
-            rules: match &metric.kind {
-                MetricKind::Triage { rules, .. } if !rules.is_empty() => Some(Rule::digest(rules)),
-                _ => None,
-            },
+            worked_out: WorkedOut::of(&metric.kind),
             randomizer: mechanism.into(),
             aggregator_noise: program.privacy.aggregator_noise.map(Noise::from),
             min_batch_size: program.min_batch_size,

@@ -44,7 +44,6 @@ use asking::AskingPolicy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use budget::DeviceBudget;
 use compile::CompiledTask;
-use dimension::Visibility::Private;
 use file::{At, File, Source};
 use metric::Metric;
 use profile::ProfilePolicy;
@@ -112,12 +111,28 @@ impl ProgramKind {
                 "findings belong in a red-team channel: a program with kind = \"red-team\""
             }
             Self::RedTeam if !is_finding => "a red-team channel has metrics of kind finding only",
-            Self::RedTeam if metric.dimensions.iter().any(|d| d.visibility == Private) => {
-                "a red-team channel says nothing about its reporters: no private dimensions"
-            }
-            _ => return Ok(()),
+            _ => return self.check_breakdown(source, table, metric),
         };
         Err(source.error(&table.kind, reason))
+    }
+
+    fn check_breakdown(
+        self,
+        source: Source<'_>,
+        table: &file::MetricTable,
+        metric: &Metric,
+    ) -> Result<(), ProgramError> {
+        let mut dimensions = table.dimensions.iter().zip(&metric.dimensions);
+        match dimensions.find(|(_, dimension)| !dimension.is_public()) {
+            Some((name, dimension)) if self == Self::RedTeam => {
+                let reason = format!(
+                    "{:?} is not public, and a red-team channel says nothing about its reporters",
+                    dimension.name
+                );
+                Err(source.error(name, reason))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

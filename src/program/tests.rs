@@ -252,7 +252,7 @@ fn a_red_team_channel_carries_findings_and_nothing_about_who_found_them() {
         program(|text| {
             let head = &text[..text.find("[metrics").unwrap()];
             format!(
-                "kind = \"red-team\"\n{head}[metrics.harm]\nkind = \"finding\"\nquestion = \"What?\"\n\
+                "kind = \"red-team\"\n{head}{COHORT}[metrics.harm]\nkind = \"finding\"\nquestion = \"What?\"\n\
                  dimensions = [{dimension:?}]\ncategories = [\"bias\", \"leak\"]\n\
                  severities = [\"mild\", \"grave\"]\n"
             )
@@ -262,9 +262,14 @@ fn a_red_team_channel_carries_findings_and_nothing_about_who_found_them() {
     assert_eq!(program.kind(), ProgramKind::RedTeam);
     let labels = ["no answer", "bias: mild", "bias: grave", "leak: mild", "leak: grave"];
     assert_eq!(program.task("harm/arm=control").unwrap().labels(), labels);
-    let refused = channel("segment").unwrap_err().to_string();
-    assert!(refused.contains("nothing about its reporters"), "{refused}");
+    for dimension in ["segment", "cohort"] {
+        let refused = channel(dimension).unwrap_err().to_string();
+        assert!(refused.starts_with("program.toml:40:15: "), "{refused}");
+        assert!(refused.contains("nothing about its reporters"), "{refused}");
+    }
 }
+
+const COHORT: &str = "[dimensions.cohort]\nkind = \"held-out\"\nshare = 0.1\nsalt = \"a\"\n";
 
 /// A change of any of these is a change of every task ID: intended ones change this test.
 #[test]

@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     program.certify_budget().with_context(|| {
         format!("{}: [budget] allows more than it promises", arguments.program.display())
     })?;
-    let explanation = Explanation::of(&program);
+    let explanation = Explanation::in_full(&program)?;
     command_line::print(if arguments.json {
         serde_json::to_string_pretty(&explanation)?
     } else if arguments.for_users {

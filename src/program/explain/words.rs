@@ -4,6 +4,7 @@ use super::{Explanation, Question};
 use crate::{
     privacy::{
         guarantee::Mechanism,
+        noise::AggregatorNoise,
         units::{Guarantee, TrustModel},
     },
     program::{
@@ -24,31 +25,41 @@ impl fmt::Display for Explanation {
         let (jitter, least) = (duration(rhythm.jitter), rhythm.min_batch_size);
         writeln!(
             f,
-            "  One report for each metric, once a window of {window}, whether something was said or not;\n  \
-             spread over {jitter}, and waited for no longer than {grace} after the window.\n  \
+            "  One report for each metric, once a window of {window}, whether something was said or not,\n  \
+             of devices whose user agreed and of no others{}.\n  It is \
+             sent within {jitter} after the window, at random, and waited for no longer than\n  {grace}.\n  \
              A report is randomized on the device, then split in two halves, each sealed to one\n  \
              aggregator. Neither half says anything by itself.\n  \
              Nobody sees a report. Sums of at least {least} reports, gathered {}, are seen by the\n  \
-             collector, and by nobody before.",
-            rhythm.batches
+             collector, and by nobody before. The promises OAMC hold as long as no more than\n  \
+             {:.0} % of them may be dishonest or missing.",
+            interval(rhythm.interval.as_ref()),
+            rhythm.batches,
+            100.0 * rhythm.reserve,
         )?;
+        if let Some(noise) = &self.noise {
+            writeln!(f, "  Before a sum is handed over, {noise}.")?;
+        }
         writeln!(f, "\nWHAT NEVER LEAVES IT")?;
-        self.never_leaves.iter().try_for_each(|kept| writeln!(f, "  - {kept}"))?;
+        items(f, &self.never_leaves)?;
         writeln!(f, "\nWHO SEES WHAT")?;
         writeln!(
             f,
             "  leader ({}): that a device reports, when, and its half of each report\n  \
-             helper ({}): the other half of each report, and no device\n  \
+             helper ({}): the other half of each report, not whose it is; and that a device\n    \
+             fetches its key\n  \
              collector: sums with noise\n  \
              That is so as long as the leader's and the helper's operators keep apart: the two\n  \
              aggregators must not collude. If they do, what is left is the line OC above.",
             parties.leader, parties.helper
         )?;
+        writeln!(f, "\nAT WORST")?;
+        items(f, &self.at_worst)?;
         writeln!(f, "\nOVER TIME")?;
         self.over_time(f)?;
         if !self.warnings.is_empty() {
             writeln!(f, "\nMIND")?;
-            self.warnings.iter().try_for_each(|warning| writeln!(f, "  - {warning}"))?;
+            items(f, &self.warnings)?;
         }
         Ok(())
     }
@@ -66,14 +77,17 @@ impl Explanation {
              {:.0}\n  if both aggregators collude. Then it is silent, and says so to its user.",
             budget.local
         )?;
-        match budget.central {
-            Some((epsilon, delta)) => writeln!(
+        if let Some((epsilon, delta)) = budget.central {
+            writeln!(
                 f,
-                "  Composed, that is promised to be at most epsilon {epsilon}, delta {delta}, with \
+                "  Composed, that is promised to be at most epsilon {epsilon}, delta {delta:e}, with \
                  one honest\n  aggregator and most devices honest."
-            ),
-            None => Ok(()),
+            )?;
         }
+        if !budget.composed.is_empty() {
+            writeln!(f, "  All reports of a period together come to")?;
+        }
+        budget.composed.iter().try_for_each(|guarantee| writeln!(f, "    {}", of(guarantee)))
     }
 }
 
@@ -102,13 +116,78 @@ fn of(guarantee: &Guarantee) -> String {
     format!("epsilon {epsilon:.3}{delta} ({trust}: {who})")
 }
 
+/// A list whose lines fit a page.
+fn items(f: &mut fmt::Formatter<'_>, items: &[String]) -> fmt::Result {
+    const WIDTH: usize = 92;
+    for item in items {
+        let mut left = WIDTH;
+        f.write_str("  -")?;
+        for word in item.split(' ') {
+            let length = 1 + word.chars().count();
+            if length > left {
+                left = WIDTH;
+                f.write_str("\n   ")?;
+            }
+            left = left.saturating_sub(length);
+            write!(f, " {word}")?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+fn interval(interval: Option<&[String; 2]>) -> String {
+    let Some([first, end]) = interval else { return String::new() };
+    format!(",\n  from {first} to {end}")
+}
+
+/// The metric whose report tells the most under a trust model, with that guarantee.
+fn strictest(questions: &[Question], trust: TrustModel) -> Option<(&str, Guarantee)> {
+    let of = |question: &Question| question.guarantees.iter().find(|g| g.trust == trust).copied();
+    let all =
+        questions.iter().filter_map(|question| Some((question.metric.as_str(), of(question)?)));
+    all.max_by(|(_, one), (_, other)| one.epsilon.get().total_cmp(&other.epsilon.get()))
+}
+
+/// What those could learn who are not supposed to, from the worst on.
+pub(super) fn at_worst(questions: &[Question]) -> Vec<String> {
+    let cases = [
+        (TrustModel::Oc, "if both aggregators collude, they read reports as they were randomized"),
+        (TrustModel::Oaoc, "if one aggregator is honest and all other devices help the other one"),
+        (TrustModel::Oamc, "if one aggregator is honest and so are most devices"),
+    ];
+    let words = |(trust, who): (TrustModel, &str)| {
+        let (metric, Guarantee { epsilon, delta, .. }) = strictest(questions, trust)?;
+        let (epsilon, delta) = (epsilon.get(), delta.get());
+        let but =
+            if delta == 0.0 { String::new() } else { format!(", but for a chance of {delta:e}") };
+        Some(format!(
+            "{who}: what is seen of {metric} makes no answer more than {:.1} times as likely, beside \
+             any other, as it was before (epsilon {epsilon:.3}){but}",
+            epsilon.exp()
+        ))
+    };
+    cases.into_iter().filter_map(words).collect()
+}
+
+/// What each aggregator adds to each count.
+pub(super) fn noise(noise: AggregatorNoise) -> String {
+    let (name, counts) = match noise {
+        AggregatorNoise::DiscreteGaussian { sigma } => {
+            ("Gaussian noise with a standard deviation", sigma.counts())
+        }
+        AggregatorNoise::DiscreteLaplace { scale } => {
+            ("Laplace noise with a scale", scale.counts())
+        }
+    };
+    format!("each aggregator adds {name} of {counts} to each of its counts")
+}
+
 pub(super) fn for_users(explanation: &Explanation) -> String {
     let asked: Vec<_> =
         explanation.questions.iter().map(|question| format!("  - {}", question.question)).collect();
-    let strictest = |trust: TrustModel| {
-        let all = explanation.questions.iter().flat_map(|question| &question.guarantees);
-        let epsilons = all.filter(|guarantee| guarantee.trust == trust).map(|g| g.epsilon.get());
-        epsilons.fold(0.0, f64::max)
+    let odds = |trust: TrustModel| {
+        strictest(&explanation.questions, trust).map_or(1.0, |(_, found)| found.epsilon.get().exp())
     };
     let (window, least) = (duration(explanation.rhythm.window), explanation.rhythm.min_batch_size);
     let kept: Vec<_> = explanation.never_leaves.iter().map(|kept| format!("  - {kept}")).collect();
@@ -137,8 +216,8 @@ pub(super) fn for_users(explanation: &Explanation) -> String {
         asked.join("\n"),
         1.0 / lie,
         kept.join("\n"),
-        strictest(TrustModel::Oamc).exp(),
-        strictest(TrustModel::Oc).exp(),
+        odds(TrustModel::Oamc),
+        odds(TrustModel::Oc),
     )
 }
 
