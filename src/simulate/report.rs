@@ -276,3 +276,32 @@ fn measure(task: &CompiledTask, release: &Release, truth: &Truth) -> Option<Meas
         high: figure.interval.high,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accuracy(held: usize) -> Accuracy {
+        let (coverage, rms_error) = (0.0, 0.0);
+        let (stated_error, planned_error) = (0.0, 0.0);
+        Accuracy { figures: 100, held, coverage, rms_error, stated_error, planned_error }
+    }
+
+    #[test]
+    fn intervals_that_hold_too_seldom_are_a_problem_unless_liars_moved_them() {
+        let counts = Counts::default();
+        let problem = problems(counts, Some(accuracy(81)), Some(82));
+        assert!(problem[0].contains("81 of 100 intervals hold the truth"), "{problem:?}");
+        assert_eq!(problems(counts, Some(accuracy(82)), Some(82)), Vec::<String>::new());
+        assert_eq!(problems(counts, Some(accuracy(0)), None), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_refused_honest_report_and_a_forged_one_that_is_taken_are_problems() {
+        for (refused, forged) in [(1, 0), (3, 4)] {
+            let counts = Counts { refused, forged, ..Counts::default() };
+            let problem = problems(counts, None, None);
+            assert!(problem[0].contains(&format!("refused {refused} reports")), "{problem:?}");
+        }
+    }
+}

@@ -27,5 +27,6 @@ mod noise;
 mod once;
 mod outage;
 mod secrets;
+mod simulate;
 mod startup;
 mod tampered;
