@@ -27,7 +27,8 @@ fn a_new_program_can_be_checked_at_once_and_says_what_to_replace() {
         assert_eq!(printed(folder.path(), &init), "", "standard output is for data");
         let words = printed(folder.path(), &["check", file]);
         assert!(words.starts_with("support: "), "{words}");
-        for part in ["MIND", "https://leader.example/ is nobody's", "key is nobody's", "OVER TIME"]
+        for part in
+            ["MIND", "https://leader.example/ is an example's", "key is an example's", "OVER TIME"]
         {
             assert!(words.contains(part), "{part} is not in {words}");
         }
@@ -56,8 +57,8 @@ fn a_check_is_for_offices_for_users_and_for_machines() {
     assert!(users.starts_with("You are asked to take part in \"my-app\""), "{users}");
     let machine = json(&sottovoce(folder.path(), &["check", "program.toml", "--json"]));
     assert_eq!(machine["questions"][0]["kind"], "thumbs");
-    assert_eq!(machine["worst_cases"][0]["trust"], "OC");
-    assert_eq!(machine["together"]["window"].as_array().unwrap().len(), 3);
+    assert_eq!(machine["at_worst"].as_array().unwrap().len(), 3);
+    assert_eq!(machine["composed"][0]["trust"], "OC");
     let both = sottovoce(folder.path(), &["check", "program.toml", "--json", "--for-users"]);
     assert_eq!(both.status.code(), Some(2), "misuse of the command line");
 }
