@@ -2,11 +2,16 @@
 //! are asked to take part.
 //!
 //! Everything is read off the checked program, so the words cannot promise what the tasks do not.
+//! What is seen is told as SECURITY.md has it, and bounds are rounded upwards.
 
+mod users;
 mod warnings;
 mod words;
 
-use super::{Program, ProgramKind, compile::CompiledTask, format_moment, metric::MetricKind};
+use super::{
+    Program, ProgramKind, compile::CompiledTask, dimension::Dimension, format_moment,
+    metric::MetricKind,
+};
 use crate::{
     dap::task::BatchMode,
     privacy::{guarantee::GuaranteeError, units::Guarantee},
@@ -24,12 +29,16 @@ pub struct Explanation {
     pub parties: Parties,
     /// What is asked, metric by metric.
     pub questions: Vec<Question>,
+    /// Public dimensions: the leader sees a device's value of each.
+    pub public: Vec<String>,
     /// How often a device reports, and when.
     pub rhythm: Rhythm,
     /// What each aggregator adds to each sum, if anything.
     pub noise: Option<String>,
     /// What those who are not supposed to could learn, from the worst on.
     pub at_worst: Vec<String>,
+    /// What all reports of a window come to, per trust model; empty unless it was worked out.
+    pub composed: Vec<Guarantee>,
     /// What a device may spend over time, if the program limits it.
     pub budget: Option<BudgetWords>,
     /// What nobody but the device ever sees.
@@ -52,6 +61,8 @@ pub struct Parties {
 pub struct Question {
     /// Its name.
     pub metric: String,
+    /// Its kind, as the program has it.
+    pub kind: &'static str,
     /// What the user is asked, or what is observed.
     pub question: String,
     /// What an answer is.
@@ -105,10 +116,11 @@ pub struct BudgetWords {
 }
 
 impl Explanation {
-    /// Reads a program, and works out what a whole period of its budget comes to. Takes up to
+    /// Reads a program, and works out what a window and a whole period of its budget come to. Takes up to
     /// seconds: for the tools.
     pub fn in_full(program: &Program) -> Result<Self, GuaranteeError> {
         let mut explanation = Self::of(program);
+        explanation.composed = program.spent_in(1)?;
         if let Some(budget) = &mut explanation.budget {
             budget.composed = program.spent_in(budget.windows)?;
         }
@@ -127,6 +139,7 @@ impl Explanation {
             },
             at_worst: words::at_worst(&questions),
             questions,
+            public: public(program),
             rhythm: Rhythm {
                 window: program.window().seconds(),
                 grace: program.grace(),
@@ -140,6 +153,7 @@ impl Explanation {
                 },
             },
             noise: program.privacy().aggregator_noise.map(words::noise),
+            composed: Vec::new(),
             budget: program.budget().map(|budget| BudgetWords {
                 period: budget.period(),
                 windows: budget.windows(),
@@ -154,7 +168,7 @@ impl Explanation {
 
     /// For the users: short, and to them.
     pub fn for_users(&self) -> String {
-        words::for_users(self)
+        users::page(self)
     }
 }
 
@@ -163,6 +177,18 @@ fn purpose(kind: ProgramKind) -> &'static str {
         ProgramKind::Feedback => "to learn how well an app serves its users",
         ProgramKind::RedTeam => "to count what harm reporters found, and how grave",
     }
+}
+
+/// Each once, however many metrics have it.
+fn public(program: &Program) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let dimensions = program.tasks().iter().flat_map(|task| &task.metric.dimensions);
+    for Dimension { name, .. } in dimensions.filter(|dimension| dimension.is_public()) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
 }
 
 fn interval(program: &Program) -> Option<[String; 2]> {
@@ -186,6 +212,7 @@ fn question(task: &CompiledTask) -> Question {
     let (randomized, truth) = words::randomized(mechanism);
     Question {
         metric: task.metric.name.clone(),
+        kind: task.metric.kind.name(),
         question: task.metric.question.clone(),
         answer: words::answer(&task.metric.kind),
         report: task.labels(),
@@ -202,11 +229,15 @@ fn epsilon0_of_all(program: &Program) -> f64 {
 }
 
 fn never_leaves(program: &Program) -> Vec<String> {
+    let when = if program.jitter() == 0 {
+        "when within its window something was said"
+    } else {
+        "when within its window something was said: a report arrives at a random moment after it"
+    };
     let mut kept = vec![
         "the text of prompts and responses, and the app's names for them".to_owned(),
         "the answer as it was given: only a randomized one is sent, in two halves".to_owned(),
-        "when something was said: a report tells its window, and arrives at a random moment"
-            .to_owned(),
+        when.to_owned(),
         "when the user was asked and why, what they lean to, and their habits".to_owned(),
     ];
     let has = |is: fn(&MetricKind) -> bool| program.tasks().iter().any(|t| is(&t.metric.kind));
@@ -214,62 +245,10 @@ fn never_leaves(program: &Program) -> Vec<String> {
         kept.push("the text of comments: they are sorted on the device".to_owned());
     }
     if has(|kind| matches!(kind, MetricKind::Finding { .. })) {
-        kept.push("the conversation in which harm was found, and who found it".to_owned());
+        kept.push("the conversation in which harm was found".to_owned());
     }
     kept
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::program::tests::asking;
-
-    fn explained(metrics: &str) -> Explanation {
-        Explanation::of(&asking(metrics).unwrap())
-    }
-
-    const MANY: &str = "[budget]\nperiod = \"90 days\"\nwindows = 20\n\
-        [dimensions.cohort]\nkind = \"held-out\"\nshare = 0.1\nsalt = \"a\"\n\
-        [metrics.helpful]\nkind = \"thumbs\"\nquestion = \"Did it help?\"\n\
-        dimensions = [\"arm\", \"segment\", \"cohort\"]\n\
-        [metrics.did]\nkind = \"signals\"\nquestion = \"What?\"\nsignals = [\"copied\", \"edited\"]\n\
-        [metrics.problem]\nkind = \"triage\"\nquestion = \"What went wrong?\"\n\
-        categories = [\"bug\", \"other\"]\n";
-
-    #[test]
-    fn a_privacy_office_reads_what_leaves_how_often_and_under_which_guarantee() {
-        let words = explained(MANY).to_string();
-        for part in [
-            "to learn how well an app serves its users",
-            "\"Did it help?\"",
-            "up or down",
-            "once a window of 1 day",
-            "at least 3000 reports",
-            "96 times in 100",
-            "epsilon 4.000",
-            "both aggregators collude",
-            "in at most 20 windows of 90 days",
-            "a sum of epsilon0 of 240",
-            "arm (public: control, candidate)",
-            "segment (private: new, returning)",
-            "1 device in 10 is held out",
-            "the text of comments",
-            "aggregators must not collude",
-            "fetches its key",
-            "20 % of them may be dishonest or missing",
-            "makes no answer more than 54.6 times as likely",
-        ] {
-            assert!(words.contains(part), "{part:?} is not in\n{words}");
-        }
-    }
-
-    #[test]
-    fn users_are_told_the_same_in_short() {
-        let words = explained(MANY).for_users();
-        for part in ["You are asked", "once a window of 1 day", "1 in", "stop at any time", "54.6"]
-        {
-            assert!(words.contains(part), "{part:?} is not in\n{words}");
-        }
-        assert!(words.len() < 2500, "{} characters", words.len());
-    }
-}
+mod tests;

@@ -68,31 +68,57 @@ mod tests {
         serde_json::to_value(table).unwrap()
     }
 
+    fn examples() -> Vec<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let programs = files.filter(|path| path.extension().is_some_and(|e| e == "toml"));
+        programs.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    }
+
     #[test]
-    fn programs_fit_the_schema_and_what_is_misspelt_does_not() {
+    fn examples_and_templates_fit_the_schema() {
         let schema = json_schema();
-        let fits = |value: &Value| check(&schema, &schema, value, "program");
-        for text in [
-            include_str!("../../examples/support-assistant.toml").to_owned(),
-            template(ProgramKind::Feedback, "a").unwrap(),
-            template(ProgramKind::RedTeam, "a").unwrap(),
-        ] {
-            fits(&read(&text)).unwrap();
+        let templates = [ProgramKind::Feedback, ProgramKind::RedTeam].map(|k| template(k, "a"));
+        let mut programs = examples();
+        assert!(!programs.is_empty());
+        programs.extend(templates.map(Result::unwrap));
+        for text in programs {
+            check(&schema, &schema, &read(&text), "program").unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_misspelt_or_of_another_type_or_missing_does_not_fit() {
+        let schema = json_schema();
         let program = read(&template(ProgramKind::Feedback, "a").unwrap());
         for (pointer, key, value, words) in [
             ("", "windw", json!("1 day"), "windw is unknown"),
-            ("", "min_batch_size", json!("many"), "not of type"),
+            ("", "min_batch_size", json!("many"), "not of type \"integer\""),
+            ("", "kind", json!("blue-team"), "no known word"),
             ("/metrics/helpful", "kind", json!("thumb"), "no known word"),
             ("/metrics/helpful", "star", json!(5), "star is unknown"),
             ("/dimensions/cohort", "kind", json!("secret"), "no known word"),
-            ("/asking", "per_day", json!(-1), "fits nothing"),
+            ("/asking", "per_day", json!(-1), "not of type"),
+            ("/budget", "windows", json!(1.5), "fits nothing"),
         ] {
             let mut changed = program.clone();
             changed.pointer_mut(pointer).unwrap()[key] = value;
-            let refused = fits(&changed).unwrap_err();
-            let is_told = refused.contains(words) || refused.contains("not of type");
-            assert!(is_told, "{pointer} {key}: {refused}");
+            let refused = check(&schema, &schema, &changed, "program").unwrap_err();
+            assert!(refused.contains(words), "{pointer} {key}: {refused}");
+        }
+        for key in ["name", "leader", "helper", "collector", "window", "min_batch_size"] {
+            let mut without = program.clone();
+            without.as_object_mut().unwrap().remove(key);
+            let refused = check(&schema, &schema, &without, "program").unwrap_err();
+            assert!(refused.contains("is missing"), "{key}: {refused}");
+        }
+    }
+
+    #[test]
+    fn no_table_takes_keys_that_are_not_known() {
+        let schema = json_schema();
+        for table in schema["$defs"].as_object().unwrap().values().chain([&schema]) {
+            assert_eq!(table["additionalProperties"], false, "{}", table["description"]);
         }
     }
 

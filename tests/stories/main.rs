@@ -30,3 +30,4 @@ mod secrets;
 mod simulate;
 mod startup;
 mod tampered;
+mod tools;

@@ -1,11 +1,12 @@
 //! `sottovoce init`: a program to begin with.
 
-use anyhow::Context;
-use sottovoce::{
-    command_line,
-    program::{ProgramKind, template},
+use anyhow::{Context, anyhow};
+use sottovoce::program::{ProgramKind, template};
+use std::{
+    fs::OpenOptions,
+    io::{ErrorKind, Write},
+    path::PathBuf,
 };
-use std::{fs::OpenOptions, io::Write, path::PathBuf};
 
 /// Write a commented program to begin with.
 ///
@@ -39,11 +40,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let text = template::template(kind, &arguments.name)?;
     let place = arguments.output.display();
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&arguments.output)
-        .with_context(|| format!("{place} is not written"))?;
-    file.write_all(text.as_bytes()).with_context(|| format!("{place} is not written"))?;
-    command_line::print(format!("{place} is written; read it, then: sottovoce check {place}"))
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).open(&arguments.output).map_err(
+            |error| match error.kind() {
+                ErrorKind::AlreadyExists => {
+                    anyhow!("{place} is there already; move it away, or choose another --output")
+                }
+                _ => anyhow!(error).context(format!("{place} cannot be made")),
+            },
+        )?;
+    file.write_all(text.as_bytes()).with_context(|| format!("{place} cannot be written"))?;
+    eprintln!("{place} is written; replace what is marked in it, then: sottovoce check {place}");
+    Ok(())
 }

@@ -22,17 +22,21 @@ impl fmt::Display for Explanation {
         self.questions.iter().try_for_each(|question| question.fmt(f))?;
         writeln!(f, "\nWHAT LEAVES A DEVICE")?;
         let (window, grace) = (duration(rhythm.window), duration(rhythm.grace));
-        let (jitter, least) = (duration(rhythm.jitter), rhythm.min_batch_size);
+        let least = rhythm.min_batch_size;
+        let when = match rhythm.jitter {
+            0 => "at once after the window".to_owned(),
+            jitter => format!("within {} after the window, at random", duration(jitter)),
+        };
         writeln!(
             f,
             "  One report for each metric, once a window of {window}, whether something was said or not,\n  \
              of devices whose user agreed and of no others{}.\n  It is \
-             sent within {jitter} after the window, at random, and waited for no longer than\n  {grace}.\n  \
+             sent {when}, and waited for no longer than\n  {grace}.\n  \
              A report is randomized on the device, then split in two halves, each sealed to one\n  \
              aggregator. Neither half says anything by itself.\n  \
              Nobody sees a report. Sums of at least {least} reports, gathered {}, are seen by the\n  \
              collector, and by nobody before. The promises OAMC hold as long as no more than\n  \
-             {:.0} % of them may be dishonest or missing.",
+             {:.0} % of them are dishonest or missing.",
             interval(rhythm.interval.as_ref()),
             rhythm.batches,
             100.0 * rhythm.reserve,
@@ -45,13 +49,17 @@ impl fmt::Display for Explanation {
         writeln!(f, "\nWHO SEES WHAT")?;
         writeln!(
             f,
-            "  leader ({}): that a device reports, when, and its half of each report\n  \
+            "  leader ({}): devices' network addresses, to which metric{} each reports, when,\n    \
+             and half of each report\n  \
              helper ({}): the other half of each report, not whose it is; and that a device\n    \
              fetches its key\n  \
-             collector: sums with noise\n  \
+             collector: sums with noise, and how many reports they are of\n  \
+             network: that a device talks to the leader and the helper, and when\n  \
              That is so as long as the leader's and the helper's operators keep apart: the two\n  \
              aggregators must not collude. If they do, what is left is the line OC above.",
-            parties.leader, parties.helper
+            parties.leader,
+            if self.public.is_empty() { "" } else { " and public value" },
+            parties.helper
         )?;
         writeln!(f, "\nAT WORST")?;
         items(f, &self.at_worst)?;
@@ -67,6 +75,10 @@ impl fmt::Display for Explanation {
 
 impl Explanation {
     fn over_time(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.composed.is_empty() {
+            writeln!(f, "  All reports of a window together, one of each metric, come to")?;
+        }
+        self.composed.iter().try_for_each(|guarantee| writeln!(f, "    {}", of(guarantee)))?;
         let Some(budget) = &self.budget else {
             return writeln!(f, "  A device reports in every window; there is no limit.");
         };
@@ -75,7 +87,7 @@ impl Explanation {
             f,
             "  A device reports in at most {windows} windows of {period}: a sum of epsilon0 of \
              {:.0}\n  if both aggregators collude. Then it is silent, and says so to its user.",
-            budget.local
+            budget.local.ceil()
         )?;
         if let Some((epsilon, delta)) = budget.central {
             writeln!(
@@ -111,7 +123,7 @@ impl fmt::Display for Question {
 
 fn of(guarantee: &Guarantee) -> String {
     let Guarantee { trust, epsilon, delta, .. } = guarantee;
-    let (epsilon, delta, who) = (epsilon.get(), delta.get(), trust.in_words());
+    let (epsilon, delta, who) = (upwards(epsilon.get(), 1e3), delta.get(), trust.in_words());
     let delta = if delta == 0.0 { String::new() } else { format!(", delta {delta:e}") };
     format!("epsilon {epsilon:.3}{delta} ({trust}: {who})")
 }
@@ -142,7 +154,7 @@ fn interval(interval: Option<&[String; 2]>) -> String {
 }
 
 /// The metric whose report tells the most under a trust model, with that guarantee.
-fn strictest(questions: &[Question], trust: TrustModel) -> Option<(&str, Guarantee)> {
+pub(super) fn strictest(questions: &[Question], trust: TrustModel) -> Option<(&str, Guarantee)> {
     let of = |question: &Question| question.guarantees.iter().find(|g| g.trust == trust).copied();
     let all =
         questions.iter().filter_map(|question| Some((question.metric.as_str(), of(question)?)));
@@ -152,7 +164,11 @@ fn strictest(questions: &[Question], trust: TrustModel) -> Option<(&str, Guarant
 /// What those could learn who are not supposed to, from the worst on.
 pub(super) fn at_worst(questions: &[Question]) -> Vec<String> {
     let cases = [
-        (TrustModel::Oc, "if both aggregators collude, they read reports as they were randomized"),
+        (
+            TrustModel::Oc,
+            "if both aggregators collude, they read reports as they were randomized, and from which \
+             address each came",
+        ),
         (TrustModel::Oaoc, "if one aggregator is honest and all other devices help the other one"),
         (TrustModel::Oamc, "if one aggregator is honest and so are most devices"),
     ];
@@ -163,8 +179,11 @@ pub(super) fn at_worst(questions: &[Question]) -> Vec<String> {
             if delta == 0.0 { String::new() } else { format!(", but for a chance of {delta:e}") };
         Some(format!(
             "{who}: what is seen of {metric} makes no answer more than {:.1} times as likely, beside \
-             any other, as it was before (epsilon {epsilon:.3}){but}",
-            epsilon.exp()
+             any other, as it was before; who took two for equally likely is at most {:.1} % sure of \
+             one (epsilon {:.3}){but}",
+            upwards(epsilon.exp(), 10.0),
+            upwards(100.0 / (1.0 + (-epsilon).exp()), 10.0),
+            upwards(epsilon, 1e3),
         ))
     };
     cases.into_iter().filter_map(words).collect()
@@ -181,44 +200,6 @@ pub(super) fn noise(noise: AggregatorNoise) -> String {
         }
     };
     format!("each aggregator adds {name} of {counts} to each of its counts")
-}
-
-pub(super) fn for_users(explanation: &Explanation) -> String {
-    let asked: Vec<_> =
-        explanation.questions.iter().map(|question| format!("  - {}", question.question)).collect();
-    let odds = |trust: TrustModel| {
-        strictest(&explanation.questions, trust).map_or(1.0, |(_, found)| found.epsilon.get().exp())
-    };
-    let (window, least) = (duration(explanation.rhythm.window), explanation.rhythm.min_batch_size);
-    let kept: Vec<_> = explanation.never_leaves.iter().map(|kept| format!("  - {kept}")).collect();
-    let budget = match &explanation.budget {
-        None => String::new(),
-        Some(budget) => format!(
-            "It takes part in at most {} windows of {}, then it is silent.\n",
-            budget.windows,
-            duration(budget.period)
-        ),
-    };
-    let lies = explanation.questions.iter().map(|question| 1.0 - question.truth);
-    let lie = lies.fold(0.0, f64::max).max(f64::MIN_POSITIVE);
-    format!(
-        "You are asked to take part in {:?}: {}.\n\nWhat it asks, or counts:\n{}\n\n\
-         Your device sends one short report for each of these once a window of {window}, also if you said \
-         nothing.\nBefore that it changes the answer at random, up to 1 in {:.0} times, so that \
-         nobody can hold\nyou to it, and splits it into two halves that say nothing by themselves. \
-         Two organisations\nadd up the halves of at least {least} devices; only the sums are \
-         seen.\n{budget}\nThis never leaves your device:\n{}\n\n\
-         Whoever sees the sums can guess a report of yours with odds that are at most {:.2} times \
-         what\nthey were. Even if both organisations broke their word, it would be {:.1} times.\n\n\
-         You can stop at any time. Then what was not sent is deleted.\n",
-        explanation.program,
-        explanation.purpose,
-        asked.join("\n"),
-        1.0 / lie,
-        kept.join("\n"),
-        odds(TrustModel::Oamc),
-        odds(TrustModel::Oc),
-    )
 }
 
 pub(super) fn answer(kind: &MetricKind) -> String {
@@ -264,8 +245,9 @@ pub(super) fn breakdown(dimension: &Dimension) -> String {
         Visibility::Public => format!("{name} (public: {values}); everybody sees which"),
         Visibility::Private => format!("{name} (private: {values}); protected like the answer"),
         Visibility::HeldOut(cohort) => {
-            let one_in = (1.0 / cohort.share()).round();
-            format!("{name}: 1 device in {one_in} is held out; protected like the answer")
+            // To hundredths of a percent: what was written as a decimal reads as it was.
+            let percent = (cohort.share() * 1e4).round() / 100.0;
+            format!("{name}: {percent} % of devices are held out; protected like the answer")
         }
     }
 }
@@ -291,17 +273,68 @@ pub(super) fn randomized(mechanism: &Mechanism) -> (String, f64) {
 }
 
 /// In the largest unit that fits.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
+    match units(seconds) {
+        (1, name) => format!("1 {name}"),
+        (count, name) => format!("{count} {name}s"),
+    }
+}
+
+/// "every day", "every 6 hours".
+pub(super) fn every(seconds: u64) -> String {
+    match units(seconds) {
+        (1, name) => format!("every {name}"),
+        _ => format!("every {}", duration(seconds)),
+    }
+}
+
+fn units(seconds: u64) -> (u64, &'static str) {
     let units = [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     // Periods are said in days, as programs say them.
     let units = if seconds > 604_800 { &units[1..] } else { &units[..] };
     let fits = |unit: &&(u64, &str)| seconds >= unit.0 && seconds.is_multiple_of(unit.0);
     let (length, name) = units.iter().find(fits).copied().unwrap_or((1, "second"));
-    let count = seconds / length;
-    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+    (seconds / length, name)
+}
+
+/// In whole parts, `parts` to one, never below itself: what is shown is a claim.
+pub(super) fn upwards(value: f64, parts: f64) -> f64 {
+    // What is a whole number of parts but for rounding is that number.
+    (value * parts - 1e-6).ceil() / parts
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 pub(super) fn times(windows: u64, epsilon0: f64) -> f64 {
     windows as f64 * epsilon0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_never_below_what_is_so() {
+        for (value, parts, shown) in [
+            (0.9092, 1e3, 0.910),
+            (4.0, 1e3, 4.0),
+            (4.000_000_000_000_4, 1e3, 4.0),
+            (54.598, 10.0, 54.6),
+            (98.2014, 10.0, 98.3),
+        ] {
+            assert!((upwards(value, parts) - shown).abs() < 1e-9, "{value}");
+        }
+    }
+
+    #[test]
+    fn lengths_read_as_people_say_them() {
+        for (seconds, length, often) in [
+            (1, "1 second", "every second"),
+            (5400, "90 minutes", "every 90 minutes"),
+            (86_400, "1 day", "every day"),
+            (604_800, "1 week", "every week"),
+            (7_776_000, "90 days", "every 90 days"),
+        ] {
+            assert_eq!((duration(seconds).as_str(), every(seconds).as_str()), (length, often));
+        }
+    }
 }

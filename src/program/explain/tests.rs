@@ -1,0 +1,149 @@
+use super::*;
+use crate::{
+    privacy::units::TrustModel,
+    program::{template::template, tests::asking, tests::with_tables},
+};
+
+fn explained(metrics: &str) -> Explanation {
+    Explanation::of(&asking(metrics).unwrap())
+}
+
+fn every_part_is_in(parts: &[&str], words: &str) {
+    // However lines were broken.
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in parts {
+        assert!(words.contains(part), "{part:?} is not in\n{words}");
+    }
+}
+
+const MANY: &str = "[budget]\nperiod = \"90 days\"\nwindows = 20\n\
+    [dimensions.cohort]\nkind = \"held-out\"\nshare = 0.15\nsalt = \"a\"\n\
+    [metrics.helpful]\nkind = \"thumbs\"\nquestion = \"Did it help?\"\n\
+    dimensions = [\"arm\", \"segment\", \"cohort\"]\n\
+    [metrics.did]\nkind = \"signals\"\nquestion = \"What?\"\nsignals = [\"copied\", \"edited\"]\n\
+    [metrics.problem]\nkind = \"triage\"\nquestion = \"What went wrong?\"\n\
+    categories = [\"bug\", \"other\"]\n\
+    [metrics.both]\nkind = \"joint\"\njoins = [\"helpful\", \"did.copied\"]\n";
+
+const ONE: &str = "[metrics.m]\nkind = \"thumbs\"\nquestion = \"?\"\n";
+
+#[test]
+fn a_privacy_office_reads_what_leaves_how_often_and_under_which_guarantee() {
+    let words = explained(MANY).to_string();
+    let parts = [
+        "to learn how well an app serves its users",
+        "\"Did it help?\"",
+        "up or down",
+        "once a window of 1 day",
+        "at least 3000 reports",
+        "96 times in 100",
+        "epsilon 4.000",
+        "both aggregators collude",
+        "in at most 20 windows of 90 days",
+        "a sum of epsilon0 of 320",
+        "arm (public: control, candidate)",
+        "segment (private: new, returning)",
+        "15 % of devices are held out",
+        "the text of comments",
+        "aggregators must not collude",
+        "20 % of them are dishonest or missing",
+    ];
+    every_part_is_in(&parts, &words);
+}
+
+/// As SECURITY.md has it: less would be a promise that is not kept.
+#[test]
+fn nobody_is_said_to_see_less_than_they_do() {
+    let words = explained(MANY).to_string();
+    let parts = [
+        "leader (https://leader.example/): devices' network addresses, to which metric and public \
+         value each reports, when, and half of each report",
+        "the other half of each report, not whose it is; and that a device fetches its key",
+        "how many reports",
+        "network: that a device talks to",
+    ];
+    every_part_is_in(&parts, &words);
+    every_part_is_in(&["to which metric each reports"], &explained(ONE).to_string());
+}
+
+#[test]
+fn the_worst_case_is_told_in_words_and_numbers_and_never_made_smaller() {
+    let explanation = explained(MANY);
+    let at_worst = explanation.at_worst.join("\n");
+    let parts = [
+        "both aggregators collude, they read reports as they were randomized, and from which address",
+        "more than 54.6 times as likely",
+        "at most 98.3 % sure",
+        "but for a chance of 1e-6",
+    ];
+    every_part_is_in(&parts, &at_worst);
+    for question in &explanation.questions {
+        let of = |trust| question.guarantees.iter().find(|g| g.trust == trust).unwrap().epsilon;
+        let shown = words::upwards(of(TrustModel::Oamc).get(), 1e3);
+        assert!(shown >= of(TrustModel::Oamc).get(), "{question:?}");
+        every_part_is_in(
+            &[&format!("epsilon {shown:.3}, delta 1e-6 (OAMC")],
+            &question.to_string(),
+        );
+    }
+}
+
+#[test]
+fn noise_of_the_aggregators_is_told_to_both_readers() {
+    let red_team = template(ProgramKind::RedTeam, "a").unwrap();
+    let explanation = Explanation::of(&Program::parse("a", &red_team).unwrap());
+    let parts = ["each aggregator adds Gaussian noise", "conversation in which harm was found"];
+    every_part_is_in(&parts, &explanation.to_string());
+    every_part_is_in(&["Each of them adds noise of its own"], &explanation.for_users());
+    assert!(!explained(ONE).for_users().contains("adds noise"));
+}
+
+#[test]
+fn several_reports_together_are_composed_when_there_is_time() {
+    let program = asking(MANY).unwrap();
+    let explanation = Explanation::in_full(&program).unwrap();
+    let oc = |guarantees: &[Guarantee]| guarantees[0].epsilon.get();
+    let period = &explanation.budget.as_ref().unwrap().composed;
+    assert!((oc(&explanation.composed) - 16.0).abs() < 1e-6, "{:?}", explanation.composed);
+    assert!(
+        (oc(period) - 320.0).abs() < 1e-6 && period[2].epsilon > explanation.composed[2].epsilon
+    );
+    let parts = ["reports of a window together", "epsilon 16.000", "reports of a period together"];
+    every_part_is_in(&parts, &explanation.to_string());
+    assert!(Explanation::of(&program).composed.is_empty(), "a device has no seconds for it");
+}
+
+#[test]
+fn users_are_told_the_same_in_short() {
+    let words = explained(MANY).for_users();
+    let parts = [
+        "You are asked",
+        "every day, also if you said nothing",
+        "times in 100",
+        "https://leader.example/ and https://helper.example/",
+        "its network address, what the app was given as arm and when it sends",
+        "at most 20 times in 90 days",
+        "what was said to helpful and to did.copied",
+        "54.6 times",
+        "as long as one of the two organisations and most devices are honest, but for a chance of 1 \
+         in 1000000",
+        "Several reports say more than one",
+        "stop at any time",
+    ];
+    every_part_is_in(&parts, &words);
+    assert!(words.len() < 2500, "{} characters", words.len());
+    every_part_is_in(&["There is no limit"], &explained(ONE).for_users());
+}
+
+#[test]
+fn without_a_jitter_no_random_moment_is_promised() {
+    let words = |jitter: &str| {
+        let program = with_tables(&format!("[device]\njitter = \"{jitter}\"\n")).unwrap();
+        let explanation = Explanation::of(&program);
+        explanation.to_string() + &explanation.for_users()
+    };
+    assert!(
+        !words("0 hours").contains("random moment") && !words("0 hours").contains(", at random,")
+    );
+    every_part_is_in(&["random moment", "within 1 hour after the window"], &words("1 hour"));
+}
