@@ -117,7 +117,7 @@ impl Explanation {
 
     /// Reads a program.
     pub fn of(program: &Program) -> Self {
-        let questions = questions(program);
+        let (questions, budget) = (questions(program), budget(program));
         Self {
             program: program.name().to_owned(),
             purpose: purpose(program.kind()),
@@ -125,7 +125,7 @@ impl Explanation {
                 leader: program.leader().to_string(),
                 helper: program.helper().to_string(),
             },
-            at_worst: words::at_worst(&questions),
+            at_worst: words::at_worst(&questions, budget.as_ref()),
             questions,
             rhythm: Rhythm {
                 window: program.window().seconds(),
@@ -140,13 +140,7 @@ impl Explanation {
                 },
             },
             noise: program.privacy().aggregator_noise.map(words::noise),
-            budget: program.budget().map(|budget| BudgetWords {
-                period: budget.period(),
-                windows: budget.windows(),
-                local: words::times(budget.windows(), epsilon0_of_all(program)),
-                central: budget.limits().central.map(|(e, d)| (e.get(), d.get())),
-                composed: Vec::new(),
-            }),
+            budget,
             never_leaves: never_leaves(program),
             warnings: warnings::of(program),
         }
@@ -163,6 +157,17 @@ fn purpose(kind: ProgramKind) -> &'static str {
         ProgramKind::Feedback => "to learn how well an app serves its users",
         ProgramKind::RedTeam => "to count what harm reporters found, and how grave",
     }
+}
+
+fn budget(program: &Program) -> Option<BudgetWords> {
+    let budget = program.budget()?;
+    Some(BudgetWords {
+        period: budget.period(),
+        windows: budget.windows(),
+        local: words::times(budget.windows(), epsilon0_of_all(program)),
+        central: budget.limits().central.map(|(epsilon, delta)| (epsilon.get(), delta.get())),
+        composed: Vec::new(),
+    })
 }
 
 fn interval(program: &Program) -> Option<[String; 2]> {
@@ -239,6 +244,8 @@ mod tests {
     #[test]
     fn a_privacy_office_reads_what_leaves_how_often_and_under_which_guarantee() {
         let words = explained(MANY).to_string();
+        // Lines break where they have to.
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         for part in [
             "to learn how well an app serves its users",
             "\"Did it help?\"",
@@ -256,11 +263,47 @@ mod tests {
             "the text of comments",
             "aggregators must not collude",
             "fetches its key",
-            "20 % of them may be dishonest or missing",
+            "20 % of them are dishonest or missing",
+            "for a whole period of 90 days, that adds up to epsilon 240",
+            "is not hidden from them",
             "makes no answer more than 54.6 times as likely",
         ] {
             assert!(words.contains(part), "{part:?} is not in\n{words}");
         }
+    }
+
+    #[test]
+    fn what_goes_further_is_told_only_where_it_is_so() {
+        let plain = explained(MANY).to_string();
+        for part in ["Gaussian", "All reports of a period", " from 2026", "delta 1e-5"] {
+            assert!(!plain.contains(part), "{part:?} is in\n{plain}");
+        }
+        let program = with_tables(
+            "aggregator_noise = { kind = \"discrete-gaussian\", sigma = 12.5 }\n\
+             [budget]\nperiod = \"90 days\"\nwindows = 2\n\
+             central = { epsilon = 9.0, delta = 1e-5 }\n",
+        );
+        let words = Explanation::in_full(&program).unwrap().to_string();
+        for part in [
+            "Gaussian noise with a standard deviation of 12.5",
+            "All reports of a period together come to\n    epsilon 24.000 (OC",
+            "at most epsilon 9, delta 1e-5",
+            "from 2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z",
+        ] {
+            assert!(words.contains(part), "{part:?} is not in\n{words}");
+        }
+    }
+
+    /// The example with an interval, and with more in its table of privacy.
+    fn with_tables(privacy: &str) -> Program {
+        let text = include_str!("../../examples/support-assistant.toml");
+        let interval = "starts = \"2026-11-01T00:00:00Z\"\nends = \"2026-12-01T00:00:00Z\"\n";
+        let text = text.replacen("[privacy]\n", &format!("{interval}[privacy]\n"), 1).replacen(
+            "reserve = 0.2",
+            &format!("reserve = 0.2\n{privacy}#"),
+            1,
+        );
+        Program::parse("program.toml", &text).unwrap()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The words themselves.
 
-use super::{Explanation, Question};
+use super::{BudgetWords, Explanation, Question};
 use crate::{
     privacy::{
         guarantee::Mechanism,
@@ -32,13 +32,13 @@ impl fmt::Display for Explanation {
              aggregator. Neither half says anything by itself.\n  \
              Nobody sees a report. Sums of at least {least} reports, gathered {}, are seen by the\n  \
              collector, and by nobody before. The promises OAMC hold as long as no more than\n  \
-             {:.0} % of them may be dishonest or missing.",
+             {:.0} % of them are dishonest or missing.",
             interval(rhythm.interval.as_ref()),
             rhythm.batches,
             100.0 * rhythm.reserve,
         )?;
         if let Some(noise) = &self.noise {
-            writeln!(f, "  Before a sum is handed over, {noise}.")?;
+            writeln!(f, "  Before a sum is handed over,\n  {noise}.")?;
         }
         writeln!(f, "\nWHAT NEVER LEAVES IT")?;
         items(f, &self.never_leaves)?;
@@ -46,8 +46,8 @@ impl fmt::Display for Explanation {
         writeln!(
             f,
             "  leader ({}): that a device reports, when, and its half of each report\n  \
-             helper ({}): the other half of each report, not whose it is; and that a device\n    \
-             fetches its key\n  \
+             helper ({}): the other half of each report, not whose it is;\n    \
+             and that a device fetches its key\n  \
              collector: sums with noise\n  \
              That is so as long as the leader's and the helper's operators keep apart: the two\n  \
              aggregators must not collude. If they do, what is left is the line OC above.",
@@ -149,8 +149,11 @@ fn strictest(questions: &[Question], trust: TrustModel) -> Option<(&str, Guarant
     all.max_by(|(_, one), (_, other)| one.epsilon.get().total_cmp(&other.epsilon.get()))
 }
 
+/// Odds of thousands to one (e^8).
+const HIDES_NOTHING: f64 = 8.0;
+
 /// What those could learn who are not supposed to, from the worst on.
-pub(super) fn at_worst(questions: &[Question]) -> Vec<String> {
+pub(super) fn at_worst(questions: &[Question], budget: Option<&BudgetWords>) -> Vec<String> {
     let cases = [
         (TrustModel::Oc, "if both aggregators collude, they read reports as they were randomized"),
         (TrustModel::Oaoc, "if one aggregator is honest and all other devices help the other one"),
@@ -167,7 +170,24 @@ pub(super) fn at_worst(questions: &[Question]) -> Vec<String> {
             epsilon.exp()
         ))
     };
-    cases.into_iter().filter_map(words).collect()
+    let over_time = match budget {
+        Some(BudgetWords { period, local, .. }) => format!(
+            "if both aggregators collude for a whole period of {}, that adds up to epsilon {local:.0}: \
+             {}",
+            duration(*period),
+            if *local > HIDES_NOTHING {
+                "a habit that shows in many reports is not hidden from them"
+            } else {
+                "even then they cannot be sure"
+            }
+        ),
+        None => {
+            "if both aggregators collude for long, that adds up without limit: a habit that shows \
+                 in many reports is not hidden from them"
+                .to_owned()
+        }
+    };
+    cases.into_iter().filter_map(words).chain([over_time]).collect()
 }
 
 /// What each aggregator adds to each count.
@@ -209,7 +229,8 @@ pub(super) fn for_users(explanation: &Explanation) -> String {
          Two organisations\nadd up the halves of at least {least} devices; only the sums are \
          seen.\n{budget}\nThis never leaves your device:\n{}\n\n\
          Whoever sees the sums can guess a report of yours with odds that are at most {:.2} times \
-         what\nthey were. Even if both organisations broke their word, it would be {:.1} times.\n\n\
+         what\nthey were. Even if both organisations broke their word, it would be {:.1} times.\n\
+         That is for one report; many of them tell more.\n\n\
          You can stop at any time. Then what was not sent is deleted.\n",
         explanation.program,
         explanation.purpose,
