@@ -25,6 +25,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // What never leaves the device cannot name what does.
     ("client/personal", &["program"]),
     ("client/uploader", &["client", "dap", "transport"]),
+    ("client/courier", &["client", "dap", "transport"]),
+    (
+        "simulate",
+        &["client", "collector", "dap", "estimate", "findings", "plan", "privacy", "program"],
+    ),
     ("command_line", &[]),
     ("aggregator", &["dap", "privacy", "program"]),
     // Where roles are put together and run.

@@ -162,6 +162,11 @@ impl Plan {
     }
 }
 
+/// Half the width of a 95 % interval for a rate of one half, as a plan with so many devices has it.
+pub fn half_width(task: &CompiledTask, devices: u64) -> Result<f64, PlanError> {
+    Ok(law(task)?.half_width(devices, Confidence::USUAL))
+}
+
 fn metric(task: &CompiledTask, devices: u64) -> Result<MetricPlan, PlanError> {
     let randomizer = task.randomizer();
     let law = law(task)?;

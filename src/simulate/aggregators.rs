@@ -1,19 +1,24 @@
 //! A leader and a helper within the process: they open, verify and add up what engines send.
+//!
+//! They answer as servers do: a report is taken once, and not before its time or after its batch
+//! is over. Since one device after the other lives through all windows, report IDs are remembered
+//! as long as a device lives: nobody else sends the same.
 
 use crate::{
     dap::{
         codec::{Decode, Encode},
         exchange::{Method, Request, Response},
         extension::UncheckedExtensions,
-        hpke::{HpkeConfigId, HpkeError, HpkeKeypair, Suite, native},
+        hpke::{HpkeCiphertext, HpkeConfigId, HpkeError, HpkeKeypair, Suite, native},
         hpke_config_list::HpkeConfigList,
         ids::{ReportId, TaskId},
         media_type::MediaType,
         role::Role,
-        time::Time,
+        task::VdafConfig,
+        time::{Time, TimePrecision},
         upload::{
-            AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportError, ReportUploadStatus,
-            UploadErrors, UploadRequest, input_share_info, vdaf_context,
+            AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportError, ReportMetadata,
+            ReportUploadStatus, UploadErrors, UploadRequest, input_share_info, vdaf_context,
         },
         vdaf::{
             Vdaf, VerifyKey,
@@ -25,6 +30,7 @@ use crate::{
     },
     privacy::{noise::AggregatorNoise, rng::DeviceRng},
     program::Program,
+    simulate::{population::Counts, truth::Key},
 };
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, HashSet};
@@ -34,6 +40,8 @@ pub struct Aggregators {
     leader: Party,
     helper: Party,
     leader_endpoint: String,
+    window: TimePrecision,
+    grace: u64,
     tasks: Vec<Task>,
 }
 
@@ -46,6 +54,8 @@ struct Party {
 
 struct Task {
     id: TaskId,
+    config: VdafConfig,
+    bins: usize,
     vdaf: Vdaf,
     context: Vec<u8>,
     aad: AadPrefix,
@@ -57,13 +67,12 @@ struct Task {
 #[derive(Default)]
 pub struct Inbox {
     known: HashSet<ReportId>,
-    /// Taken since the last look: task and window.
-    pub(super) taken: Vec<(usize, u64)>,
-    waiting: BTreeMap<(usize, u64), Vec<Report>>,
+    /// Taken from the device that lives.
+    taken: Vec<Key>,
+    waiting: BTreeMap<Key, Vec<Report>>,
     waits: usize,
-    sums: BTreeMap<(usize, u64), Bucket>,
-    /// Reports whose shares or proof do not hold.
-    pub(super) refused: u64,
+    sums: BTreeMap<Key, Bucket>,
+    counts: Counts,
 }
 
 /// One window of a task.
@@ -74,10 +83,20 @@ struct Bucket {
 }
 
 /// A bucket as it is handed on: both sums, and how many reports are in them.
-pub(super) type Sums = BTreeMap<(usize, u64), (Vec<u8>, Vec<u8>, u64)>;
+pub(super) type Sums = BTreeMap<Key, (Vec<u8>, Vec<u8>, u64)>;
 
 /// Reports that are verified at once.
 const BATCH: usize = 256;
+/// Seconds that a device's clock may be ahead.
+const CLOCK_SKEW: u64 = 300;
+
+impl Inbox {
+    /// A device is done: gives what was taken from it, and forgets its report IDs.
+    pub(super) fn device_is_done(&mut self) -> Vec<Key> {
+        self.known.clear();
+        std::mem::take(&mut self.taken)
+    }
+}
 
 impl Aggregators {
     /// Fresh keys for a program's tasks.
@@ -85,6 +104,8 @@ impl Aggregators {
         let task = |task: &crate::program::compile::CompiledTask| {
             Ok(Task {
                 id: task.task_id,
+                config: task.configuration.vdaf,
+                bins: task.encoding().bins() as usize,
                 vdaf: Vdaf::new(&task.configuration.vdaf)?,
                 context: vdaf_context(&task.task_id),
                 aad: InputShareAad::prefix(&task.task_id, &task.configuration),
@@ -96,12 +117,19 @@ impl Aggregators {
             leader: Party::new(Role::Leader)?,
             helper: Party::new(Role::Helper)?,
             leader_endpoint: program.leader().to_string(),
+            window: program.window(),
+            grace: program.grace(),
             tasks: program.tasks().iter().map(task).collect::<anyhow::Result<_>>()?,
         })
     }
 
-    /// Answers a request of an engine.
-    pub fn answer(&self, inbox: &mut Inbox, request: &Request) -> anyhow::Result<Response> {
+    /// Answers a request of an engine that came at `now`, in seconds since the Epoch.
+    pub(super) fn answer(
+        &self,
+        inbox: &mut Inbox,
+        request: &Request,
+        now: u64,
+    ) -> anyhow::Result<Response> {
         if request.method == Method::Get {
             let is_leader = request.url.starts_with(&self.leader_endpoint);
             return Ok(if is_leader { &self.leader } else { &self.helper }.keys.clone());
@@ -111,13 +139,9 @@ impl Aggregators {
         let index = index.with_context(|| format!("{} is no task's", request.url))?;
         let mut errors = UploadErrors::default();
         for report in UploadRequest::from_bytes(&request.body)?.reports {
-            let (id, window) = (report.report_metadata.report_id, report.report_metadata.time.0);
-            if inbox.known.insert(id) {
-                inbox.taken.push((index, window));
-                inbox.waiting.entry((index, window)).or_default().push(report);
-                inbox.waits += 1;
-            } else {
-                errors.status.push(ReportUploadStatus { id, error: ReportError::ReportReplayed });
+            let id = report.report_metadata.report_id;
+            if let Err(error) = self.take(inbox, index, report, now) {
+                errors.status.push(ReportUploadStatus { id, error });
             }
         }
         if inbox.waits >= BATCH {
@@ -131,55 +155,67 @@ impl Aggregators {
         })
     }
 
-    /// A device is done: its IDs need not be remembered.
-    pub fn forget_ids(inbox: &mut Inbox) {
-        inbox.known.clear();
-        inbox.taken.clear();
+    fn take(
+        &self,
+        inbox: &mut Inbox,
+        task: usize,
+        report: Report,
+        now: u64,
+    ) -> Result<(), ReportError> {
+        let ReportMetadata { report_id, time, .. } = report.report_metadata;
+        if inbox.known.contains(&report_id) {
+            inbox.counts.replayed += 1;
+            return Err(ReportError::ReportReplayed);
+        }
+        if self.window.start_of(time) > now + CLOCK_SKEW {
+            return Err(ReportError::ReportTooEarly);
+        }
+        if now > self.window.start_of(Time(time.0.saturating_add(1))).saturating_add(self.grace) {
+            inbox.counts.late += 1;
+            return Err(ReportError::BatchCollected);
+        }
+        inbox.known.insert(report_id);
+        inbox.taken.push((task, time.0));
+        inbox.put((task, time.0), report);
+        Ok(())
     }
 
-    /// A report without noise, as somebody makes it who does not run the engine; with a proof that
-    /// holds, or a share that was tampered with.
-    pub fn deliver_foreign(
+    /// A report without noise of one bin, as somebody makes it who does not run the engine: with a
+    /// proof that holds, or of more votes than one.
+    pub(super) fn deliver_foreign(
         &self,
         inbox: &mut Inbox,
         task: usize,
         window: u64,
-        measurement: &Measurement,
+        bin: usize,
         forged: bool,
     ) -> anyhow::Result<()> {
         let known = &self.tasks[task];
         let report_id = ReportId::random()?;
-        let sharded = known.vdaf.shard(&known.context, measurement, &report_id)?;
-        let report_metadata = crate::dap::upload::ReportMetadata {
+        let sharded = known.vdaf.shard(&known.context, &known.vote(bin), &report_id)?;
+        let report_metadata = ReportMetadata {
             report_id,
             time: Time(window),
             public_extensions: UncheckedExtensions::default(),
         };
         let mut aad = Vec::new();
         known.aad.with(&report_metadata, &sharded.public_share, &mut aad);
-        let seal = |party: &Party, share: &[u8]| -> anyhow::Result<_> {
-            let payload = share.to_vec().try_into()?;
-            let private_extensions = UncheckedExtensions::default();
-            let plaintext = PlaintextInputShare { private_extensions, payload }.to_bytes();
-            Ok(native::seal(&party.keypair.config, &party.info, &aad, &plaintext)?)
-        };
         let mut leader_share = sharded.leader_input_share.to_vec();
-        if forged && let Some(byte) = leader_share.first_mut() {
-            *byte ^= 1;
+        if forged {
+            stuff(&mut leader_share, bin)?;
         }
         let report = Report {
-            leader_encrypted_input_share: seal(&self.leader, &leader_share)?,
-            helper_encrypted_input_share: seal(&self.helper, &sharded.helper_input_share)?,
+            leader_encrypted_input_share: self.leader.seal(&leader_share, &aad)?,
+            helper_encrypted_input_share: self.helper.seal(&sharded.helper_input_share, &aad)?,
             report_metadata,
             public_share: sharded.public_share.try_into()?,
         };
-        inbox.waiting.entry((task, window)).or_default().push(report);
-        inbox.waits += 1;
+        inbox.put((task, window), report);
         Ok(())
     }
 
     /// Verifies all that waits, on both sides, and adds it up.
-    pub fn verify(&self, inbox: &mut Inbox) -> anyhow::Result<()> {
+    fn verify(&self, inbox: &mut Inbox) -> anyhow::Result<()> {
         inbox.waits = 0;
         for (key, reports) in std::mem::take(&mut inbox.waiting) {
             let task = &self.tasks[key.0];
@@ -191,20 +227,23 @@ impl Aggregators {
                 Some((*report, leader.as_ref().ok()?, helper.as_ref().ok()?))
             });
             let whole: Vec<_> = whole.collect();
-            inbox.refused += (reports.len() - whole.len()) as u64;
+            inbox.counts.refused += (reports.len() - whole.len()) as u64;
             let bucket = inbox.sums.entry(key).or_insert_with(|| Bucket::new(&task.vdaf));
-            inbox.refused += bucket.verify(task, &whole)?;
+            let refused = bucket.verify(task, &whole)?;
+            inbox.counts.refused += refused;
+            inbox.counts.accepted += whole.len() as u64 - refused;
         }
         Ok(())
     }
 
     /// All sums of a worker.
-    pub(super) fn finish(&self, mut inbox: Inbox) -> anyhow::Result<(Sums, u64)> {
+    pub(super) fn finish(&self, mut inbox: Inbox, counts: &mut Counts) -> anyhow::Result<Sums> {
         self.verify(&mut inbox)?;
+        counts.add(inbox.counts);
         let sums = inbox.sums.into_iter().map(|(key, bucket)| {
             (key, (bucket.leader.finish(), bucket.helper.finish(), bucket.reports))
         });
-        Ok((sums.collect(), inbox.refused))
+        Ok(sums.collect())
     }
 
     /// Adds the sums of another worker.
@@ -239,7 +278,50 @@ impl Aggregators {
     }
 }
 
+impl Inbox {
+    fn put(&mut self, key: Key, report: Report) {
+        self.waiting.entry(key).or_default().push(report);
+        self.waits += 1;
+    }
+}
+
+impl Task {
+    /// One vote for a bin, as the task's VDAF takes it.
+    fn vote(&self, bin: usize) -> Measurement {
+        let is_it = |other: usize| other == bin;
+        match self.config {
+            VdafConfig::Prio3MultihotCountVec { .. } => {
+                Measurement::Bits((0..self.bins).map(is_it).collect())
+            }
+            VdafConfig::Prio3SumVec { .. } => {
+                Measurement::Vector((0..self.bins).map(|other| is_it(other).into()).collect())
+            }
+            _ => Measurement::Bin(bin),
+        }
+    }
+}
+
+/// Adds a thousand votes for a bin to a leader's share, which begins with an element for each bin.
+fn stuff(share: &mut [u8], bin: usize) -> anyhow::Result<()> {
+    const ELEMENT: usize = size_of::<u128>();
+    const VOTES: u128 = 1000;
+    let place = bin * ELEMENT..(bin + 1) * ELEMENT;
+    let element = share.get_mut(place).context("a share has an element for each bin")?;
+    let value = u128::from_le_bytes(element.try_into()?);
+    // Away from the field's prime, which is a little less than 2^128: it stays an element.
+    let stuffed = if value > u128::MAX / 2 { value - VOTES } else { value + VOTES };
+    element.copy_from_slice(&stuffed.to_le_bytes());
+    Ok(())
+}
+
 impl Party {
+    fn seal(&self, share: &[u8], aad: &[u8]) -> anyhow::Result<HpkeCiphertext> {
+        let payload = share.to_vec().try_into()?;
+        let private_extensions = UncheckedExtensions::default();
+        let plaintext = PlaintextInputShare { private_extensions, payload }.to_bytes();
+        Ok(native::seal(&self.keypair.config, &self.info, aad, &plaintext)?)
+    }
+
     fn new(role: Role) -> anyhow::Result<Self> {
         let keypair = native::generate(HpkeConfigId(1), Suite::DEFAULT)?;
         let list = HpkeConfigList::new(vec![keypair.config.clone()])?;

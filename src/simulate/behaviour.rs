@@ -1,65 +1,231 @@
-//! What one simulated user says and does.
+//! What one simulated user thinks, says and does, drawn from a seed.
+//!
+//! Each device has a generator of its own, by the seed and its number, which nothing but
+//! behaviour draws from: what engines, servers and mishaps do leaves it as it is.
 
-use super::scenario::{Habit, Scenario, Segment};
+use super::scenario::{Asked, Lie, Scenario};
 use crate::program::{
     answer::{Given, Outcome, Thumb},
     compile::CompiledTask,
+    dimension::{Dimension, Visibility},
     metric::MetricKind,
 };
-use rand::{RngExt, rngs::ChaCha8Rng};
-use std::collections::BTreeSet;
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Someone.
-#[derive(Clone, Debug)]
+/// What a generator is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    Behaviour = 0,
+    Mishaps = 1,
+}
+
+/// The generator of a device for a purpose.
+pub(super) fn generator(seed: u64, device: u64, purpose: Purpose) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(device * 2 + purpose as u64);
+    rng
+}
+
+/// Someone with a device.
+#[derive(Debug)]
 pub struct Person<'a> {
-    /// What kind of person.
-    pub segment: &'a Segment,
-    /// How often a response satisfies them.
-    pub satisfied: f64,
+    /// Values of public dimensions.
+    pub assigned: Vec<(String, String)>,
+    /// Values of private dimensions, but for those that devices choose.
+    pub values: BTreeMap<String, String>,
+    /// Whether they take part.
+    pub consents: bool,
+    /// Whether they lie.
+    pub honesty: Honesty<'a>,
+    scenario: &'a Scenario,
+    /// How often a response satisfies them, before shifts.
+    satisfied: f64,
+    presence: Presence,
+    rng: ChaCha8Rng,
+}
+
+/// How honest a device is.
+#[derive(Clone, Copy, Debug)]
+pub enum Honesty<'a> {
+    /// Its user says what they think.
+    Honest,
+    /// Its user says the same in each window.
+    Answers(&'a Lie),
+    /// It sends one vote without noise.
+    Bare(&'a Lie),
+    /// It sends what no proof holds for.
+    Forged(&'a Lie),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    NotYet,
+    Here,
+    Gone,
+}
+
+/// The app was opened in a window.
+#[derive(Clone, Debug, Default)]
+pub struct Visit {
+    /// When, from 0, the first moment, to 1, the last that is early enough.
+    pub moment: f64,
+    /// The responses of the model that were seen.
+    pub responses: Vec<Seen>,
+}
+
+/// A response of the model, as a user saw it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// What its user thinks of it, by metric: said or not. Metrics that devices work out are not
+    /// among them.
+    pub thoughts: BTreeMap<usize, Thought>,
+}
+
+/// What a user thinks of a response.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thought {
+    /// What they would say.
+    pub given: Given,
+    /// What they do about it.
+    pub voice: Voice,
+}
+
+/// What a user does about a thought.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Voice {
+    /// Keeps it to themselves.
+    Silent,
+    /// Says it; perhaps after something else, perhaps only to take it back.
+    Said {
+        /// What they said before, if they changed their mind.
+        first: Option<Given>,
+        /// Whether they take it back.
+        withdrawn: bool,
+    },
 }
 
 impl<'a> Person<'a> {
-    /// Draws someone who has these values of public dimensions.
-    pub fn draw(
-        scenario: &'a Scenario,
-        assigned: &[(String, String)],
-        rng: &mut ChaCha8Rng,
-    ) -> Self {
-        let weights: Vec<_> = scenario.segments.iter().map(|segment| segment.share).collect();
-        let segment = &scenario.segments[pick(&weights, rng)];
-        let effect = assigned
-            .iter()
-            .filter_map(|(name, value)| scenario.effects.get(&format!("{name}={value}")));
-        let base = segment.satisfied.unwrap_or(scenario.satisfied);
-        Self { segment, satisfied: (base + effect.sum::<f64>()).clamp(0.0, 1.0) }
+    /// Draws the user of a device.
+    pub fn draw(scenario: &'a Scenario, dimensions: &[&Dimension], seed: u64, device: u64) -> Self {
+        let mut rng = generator(seed, device, Purpose::Behaviour);
+        let consents = rng.random::<f64>() < scenario.consent;
+        let honesty = Honesty::draw(scenario, &mut rng);
+        let assign = |(dimension, weights): &(Dimension, Vec<f64>)| {
+            let value = dimension.values[pick(weights, &mut rng)].clone();
+            (dimension.name.clone(), value)
+        };
+        let assigned: Vec<_> = scenario.arms.iter().map(assign).collect();
+        let shares: Vec<_> = scenario.segments.iter().map(|segment| segment.share).collect();
+        let segment = &scenario.segments[pick(&shares, &mut rng)];
+        let mut values = segment.values.clone();
+        for dimension in dimensions.iter().filter(|d| d.visibility == Visibility::Private) {
+            let value = &dimension.values[rng.random_range(0..dimension.values.len())];
+            values.entry(dimension.name.clone()).or_insert_with(|| value.clone());
+        }
+        let has = |(name, value, _): &&(String, String, f64)| {
+            assigned.iter().any(|(other, assigned)| other == name && assigned == value)
+        };
+        let effect: f64 = scenario.effects.iter().filter(has).map(|(.., by)| by).sum();
+        let satisfied = segment.satisfied.unwrap_or(scenario.satisfied) + effect;
+        let is_here = rng.random::<f64>() < scenario.present;
+        let presence = if is_here { Presence::Here } else { Presence::NotYet };
+        Self { assigned, values, consents, honesty, scenario, satisfied, presence, rng }
+    }
+
+    /// Draws what happens in the next window, the first of which is 0; nothing if the app is not
+    /// opened. In the last one nobody says anything: it is there for what is still to be sent.
+    pub fn next_window(
+        &mut self,
+        window: u64,
+        is_last: bool,
+        tasks: &[CompiledTask],
+    ) -> Option<Visit> {
+        let scenario = self.scenario;
+        let moves = self.rng.random::<f64>();
+        self.presence = match self.presence {
+            Presence::NotYet if window > 0 && moves < scenario.join => Presence::Here,
+            Presence::Here if window > 0 && moves < scenario.leave => Presence::Gone,
+            same => same,
+        };
+        let is_offline = self.rng.random::<f64>() < scenario.offline;
+        let moment = self.rng.random::<f64>();
+        if is_offline || self.presence != Presence::Here {
+            return None;
+        }
+        let responses = if is_last { 0 } else { scenario.responses };
+        let shift: f64 =
+            scenario.shifts.iter().filter(|(from, _)| *from <= window).map(|(_, by)| by).sum();
+        let satisfied = (self.satisfied + shift).clamp(0.0, 1.0);
+        let responses = (0..responses).map(|_| self.see(satisfied, tasks)).collect();
+        Some(Visit { moment, responses })
+    }
+
+    /// Whether the user left, so that nothing more happens.
+    pub fn is_gone(&self) -> bool {
+        self.presence == Presence::Gone
+    }
+
+    fn see(&mut self, satisfied: f64, tasks: &[CompiledTask]) -> Seen {
+        let is_satisfied = self.rng.random::<f64>() < satisfied;
+        let mut seen = Seen::default();
+        for (index, asked) in self.scenario.metrics.iter().enumerate() {
+            if !asked.is_derived
+                && let Some(thought) = self.think(asked, &tasks[asked.tasks[0]], is_satisfied)
+            {
+                seen.thoughts.insert(index, thought);
+            }
+        }
+        seen
+    }
+
+    fn think(&mut self, asked: &Asked, task: &CompiledTask, is_satisfied: bool) -> Option<Thought> {
+        let saying = &asked.sayings[usize::from(is_satisfied)];
+        let rng = &mut self.rng;
+        if let MetricKind::Signals(names) = &asked.metric.kind {
+            let seen = names.iter().zip(&saying.weights).filter(|(_, p)| chance(**p, rng));
+            let seen: BTreeSet<_> = seen.map(|(name, _)| name.clone()).collect();
+            let withdrawn = chance(self.scenario.withdrawn, rng);
+            // An app records what happens, and not that nothing did.
+            let is_silent = seen.is_empty();
+            let voice =
+                if is_silent { Voice::Silent } else { Voice::Said { first: None, withdrawn } };
+            return Some(Thought { given: Given::Signals(seen), voice });
+        }
+        let outcome = pick(&saying.weights, rng);
+        let speaks = chance(saying.rates[outcome], rng);
+        let other = pick(&asked.sayings[usize::from(!is_satisfied)].weights, rng);
+        let opponent = rng.random_range(0..u32::MAX) as usize;
+        let changed = chance(self.scenario.changed, rng);
+        let withdrawn = chance(self.scenario.withdrawn, rng);
+        let first = changed.then(|| given(task, other, opponent)).flatten();
+        let voice = if speaks { Voice::Said { first, withdrawn } } else { Voice::Silent };
+        Some(Thought { given: given(task, outcome, opponent)?, voice })
     }
 }
 
-/// What is said to a task about one response; nothing, mostly.
-pub fn say(
-    task: &CompiledTask,
-    habit: &Habit,
-    satisfied: bool,
-    rng: &mut ChaCha8Rng,
-) -> Option<Given> {
-    let saying = if satisfied { &habit.satisfied } else { &habit.unsatisfied };
-    let outcomes = task.encoding().outcomes();
-    let usual = usual(&task.metric.kind, &outcomes, satisfied);
-    let weight = |(label, usual): (&String, &f64)| {
-        if saying.says.is_empty() { *usual } else { saying.says.get(label).copied().unwrap_or(0.0) }
-    };
-    let weights: Vec<_> = outcomes.iter().zip(&usual).map(weight).collect();
-    if let MetricKind::Signals(names) = &task.metric.kind {
-        let seen = names.iter().zip(&weights).filter(|(_, p)| rng.random::<f64>() < **p);
-        let seen: BTreeSet<_> = seen.map(|(name, _)| name.clone()).collect();
-        return (!seen.is_empty()).then_some(Given::Signals(seen));
+impl<'a> Honesty<'a> {
+    fn draw(scenario: &'a Scenario, rng: &mut ChaCha8Rng) -> Self {
+        let drawn = rng.random::<f64>();
+        let dishonest = &scenario.dishonest;
+        let Some(lie) = &dishonest.lie else { return Self::Honest };
+        let (answer, bare, forged) = (dishonest.answer, dishonest.bare, dishonest.forged);
+        match drawn {
+            drawn if drawn < answer => Self::Answers(lie),
+            drawn if drawn < answer + bare => Self::Bare(lie),
+            drawn if drawn < answer + bare + forged => Self::Forged(lie),
+            _ => Self::Honest,
+        }
     }
-    let answers = rng.random::<f64>() < saying.rate && weights.iter().any(|weight| *weight > 0.0);
-    answers.then(|| given(task, pick(&weights, rng), rng)).flatten()
+
+    /// Whether its user says what they think.
+    pub fn is_honest(self) -> bool {
+        matches!(self, Self::Honest)
+    }
 }
 
-/// What satisfied people say if the scenario does not: mostly the better half of what there is to
-/// say, or the other half if they are not; of signals the first ones.
+/// What people say if the scenario does not: satisfied ones mostly the better half of what there is
+/// to say, the others mostly the other half; of signals the first ones.
 #[expect(clippy::cast_precision_loss, reason = "a handful of outcomes")]
 pub fn usual(kind: &MetricKind, outcomes: &[String], satisfied: bool) -> Vec<f64> {
     let count = outcomes.len();
@@ -73,8 +239,9 @@ pub fn usual(kind: &MetricKind, outcomes: &[String], satisfied: bool) -> Vec<f64
     (0..count).map(|index| if count == 1 { 0.5 } else { sharpened(index) }).collect()
 }
 
-/// An answer that is this outcome.
-fn given(task: &CompiledTask, outcome: usize, rng: &mut ChaCha8Rng) -> Option<Given> {
+/// An answer that is this outcome; nothing if nobody gives it. Where a comparison says of one
+/// candidate only, `opponent` chooses the other.
+pub fn given(task: &CompiledTask, outcome: usize, opponent: usize) -> Option<Given> {
     Some(match &task.metric.kind {
         MetricKind::Thumbs => Given::Thumbs(if outcome == 0 { Thumb::Up } else { Thumb::Down }),
         MetricKind::Rating(levels) => Given::Rating(levels.get(outcome)?.clone()),
@@ -82,7 +249,7 @@ fn given(task: &CompiledTask, outcome: usize, rng: &mut ChaCha8Rng) -> Option<Gi
             let aspect = aspects.get(outcome / levels.len())?.clone();
             Given::Ratings([(aspect, levels[outcome % levels.len()].clone())].into())
         }
-        MetricKind::Preference(names) => preference(task, names, outcome, rng)?,
+        MetricKind::Preference(names) => preference(task, names, outcome, opponent)?,
         MetricKind::Count(bounds) => Given::Count(*bounds.get(outcome)?),
         MetricKind::Score { buckets, .. } => Given::Score(*buckets.get(outcome)?),
         MetricKind::Triage { categories, .. } => Given::Triage(categories.get(outcome)?.clone()),
@@ -90,7 +257,8 @@ fn given(task: &CompiledTask, outcome: usize, rng: &mut ChaCha8Rng) -> Option<Gi
             category: categories.get(outcome / severities.len())?.clone(),
             severity: severities[outcome % severities.len()].clone(),
         },
-        MetricKind::Signals(_) | MetricKind::Joint(_) => return None,
+        MetricKind::Signals(names) => Given::Signals([names.get(outcome)?.clone()].into()),
+        MetricKind::Joint(_) => return None,
     })
 }
 
@@ -98,7 +266,7 @@ fn preference(
     task: &CompiledTask,
     names: &[String],
     outcome: usize,
-    rng: &mut ChaCha8Rng,
+    opponent: usize,
 ) -> Option<Given> {
     if let Some((_, compared)) = task.encoding().pairs() {
         let pair = compared.get(outcome)?;
@@ -107,13 +275,18 @@ fn preference(
     }
     // By candidates: this one won, lost or tied, against any other.
     let one = outcome / 3;
-    let other = (one + rng.random_range(1..names.len())) % names.len();
+    let other = (one + 1 + opponent % (names.len() - 1)) % names.len();
     let outcome = [Outcome::Left, Outcome::Right, Outcome::Tie][outcome % 3];
-    Some(Given::Preference { left: names[one].clone(), right: names[other].clone(), outcome })
+    let (left, right) = (names.get(one)?.clone(), names[other].clone());
+    Some(Given::Preference { left, right, outcome })
+}
+
+fn chance(probability: f64, rng: &mut ChaCha8Rng) -> bool {
+    rng.random::<f64>() < probability
 }
 
 /// An index, by weight; the last if all weights are 0.
-pub(super) fn pick(weights: &[f64], rng: &mut ChaCha8Rng) -> usize {
+fn pick(weights: &[f64], rng: &mut ChaCha8Rng) -> usize {
     let mut left = rng.random::<f64>() * weights.iter().sum::<f64>();
     for (index, weight) in weights.iter().enumerate() {
         if left < *weight {

@@ -1,24 +1,30 @@
 //! Simulations: many device engines with invented users, the real encoding, and figures beside the
 //! truth.
 //!
-//! A [`scenario`] says how people behave; [`behaviour`] draws what one of them says and does, from a
-//! seed; [`population`] runs one engine for each through all its windows, on all cores, and drops
-//! it; [`aggregators`] are a leader and a helper within the process, which open, verify and add up
-//! every report; [`report`] lays what a collector would see beside what was so.
+//! A [`scenario`] says how people behave; [`behaviour`] draws what one of them thinks, says and
+//! does, from a seed; [`population`] runs one device after the other on all cores, each `device`
+//! through all its windows in time of its own, and drops it, so that memory does not grow with
+//! them; [`aggregators`] are a leader and a helper within the process, which open, verify and add
+//! up every report; [`truth`] keeps what was so; [`report`] lays what a collector sees beside it.
 //!
 //! The users are repeatable, the noise is not: engines draw it from the operating system, as on any
-//! device, and nothing can give them a seed.
+//! device, and nothing can give them a seed. What everybody thought is the same for a seed on any
+//! machine. What was contributed is too, unless requests get lost or apps are killed: when an engine
+//! sends depends on a jitter of its own, and so does then whether a report comes in time.
 
 pub mod aggregators;
 pub mod behaviour;
+mod device;
 pub mod population;
 pub mod report;
 pub mod scenario;
+pub mod truth;
 
 pub use report::Outcome;
 
-use crate::program::Program;
+use crate::program::{Program, format_moment};
 use aggregators::Aggregators;
+use anyhow::ensure;
 use scenario::Scenario;
 use std::sync::Arc;
 
@@ -42,8 +48,31 @@ pub fn run(
     options: Options,
     progress: &(dyn Fn(u64) + Sync),
 ) -> anyhow::Result<Outcome> {
-    population::check(options)?;
+    check(&program, options)?;
     let aggregators = Aggregators::new(&program)?;
     let results = population::run(&program, scenario, options, &aggregators, progress)?;
-    report::outcome(&program, options, &aggregators, results)
+    report::outcome(&program, options, &aggregators, &results)
 }
+
+/// Refuses what cannot be simulated, before any work is done.
+fn check(program: &Program, options: Options) -> anyhow::Result<()> {
+    let Options { devices, windows, start, .. } = options;
+    ensure!(devices > 0 && windows > 0, "a simulation has at least one device and one window");
+    if let Some(interval) = program.interval() {
+        let unit = program.window();
+        let first = unit.time_at(start).0;
+        let [from, to] = [interval.start(), interval.end()];
+        ensure!(
+            from.0 <= first && first.saturating_add(windows) <= to.0,
+            "the program asks from {} to {}, and {windows} windows from {} are not all in it; use \
+             --start and --windows",
+            format_moment(unit.start_of(from)),
+            format_moment(unit.start_of(to)),
+            format_moment(start),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

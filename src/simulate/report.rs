@@ -1,40 +1,55 @@
 //! What a collector would see, beside what was so.
 
+mod accuracy;
+mod words;
+
+pub use accuracy::{Accuracy, least_held};
+
 use super::{
     Options,
     aggregators::Aggregators,
-    population::{Results, Truth},
+    population::{Counts, Results},
+    truth::{Tally, Truth},
 };
 use crate::{
     collector::release::Release,
     dap::time::{Interval, Time},
-    findings::{Batch, Findings},
-    program::{Program, format_moment},
+    estimate::{confidence::Confidence, figure::ratio, interval::Scope},
+    findings::{Batch, Findings, measure::Measure},
+    plan,
+    program::{Program, compile::CompiledTask, format_moment},
 };
 use serde::Serialize;
-use std::fmt;
 
 /// What came of a simulation.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// Devices, and how many of their users took part.
+    /// The program's name.
+    pub program: String,
+    /// Devices.
     pub devices: u64,
-    /// Those whose users took part.
-    pub took_part: u64,
+    /// Windows.
+    pub windows: u64,
     /// Where behaviour was drawn from.
     pub seed: u64,
-    /// Reports that verification refused.
-    pub refused: u64,
-    /// Reports of devices that do not run the engine: without noise, under a proof that holds.
-    pub bare: u64,
-    /// The same with a share that was tampered with.
-    pub forged: u64,
+    /// The start of the first window.
+    pub start: String,
+    /// How often what happened.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Each released window of each task.
     pub releases: Vec<ReleaseBesideTruth>,
-    /// Windows that were too small to be released: task, window, reports.
-    pub too_small: Vec<(String, String, u64)>,
-    /// All figures together.
+    /// Windows that were too small to be released.
+    pub too_small: Vec<TooSmall>,
+    /// The figures of each task together.
+    pub tasks: Vec<TaskAccuracy>,
+    /// All figures together, if there are any.
     pub accuracy: Option<Accuracy>,
+    /// How many of the intervals must hold the truth, lest they be wrong; nothing if that is not
+    /// judged, because there are no figures or because dishonest devices moved them.
+    pub least_held: Option<usize>,
+    /// What is wrong, if anything is.
+    pub problems: Vec<String>,
     /// What the releases say.
     pub findings: Findings,
 }
@@ -48,177 +63,216 @@ pub struct ReleaseBesideTruth {
     pub window: String,
     /// Reports in it.
     pub reports: u64,
+    /// Honest devices among those who sent them.
+    pub honest: u64,
+    /// Devices whose users thought something, said or not.
+    pub everybody: u64,
+    /// What the truth and the intervals are about: these devices or, where a device could have
+    /// reported either of several answers, a population.
+    pub scope: Scope,
     /// Each bin.
     pub bins: Vec<Figure>,
+    /// The metric's main measure, if it has one and there are enough answers.
+    pub measure: Option<MeasureBesideTruth>,
+    /// Half of the width that `plan` predicts for an interval, for a rate of one half.
+    pub planned_half_width: f64,
 }
 
-/// A bin of a release beside the truth.
+/// A bin of a release beside the truth: shares of devices.
 #[derive(Debug, Serialize)]
 pub struct Figure {
     /// The bin.
     pub label: String,
-    /// The share of those whose reports were taken and who run the engine; absent where only
-    /// engines know.
+    /// Of honest devices whose reports were taken, what they had to report.
     pub truth: Option<f64>,
-    /// The estimated share.
+    /// Of everybody who opened the app, what they thought; nothing where only devices know.
+    pub everybody: Option<f64>,
+    /// The estimate.
     pub estimate: f64,
-    /// The lower end of its 95 % interval, for people like these.
+    /// The lower end of its 95 % interval.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// Whether the interval holds the truth.
+    pub holds: Option<bool>,
+}
+
+/// The main measure of a window, among those who answered.
+#[derive(Debug, Serialize)]
+pub struct MeasureBesideTruth {
+    /// What it is.
+    pub name: String,
+    /// Of what devices had to report.
+    pub truth: Option<f64>,
+    /// Of what everybody thought: apart from the truth because of those who are silent.
+    pub everybody: Option<f64>,
+    /// The estimate.
+    pub estimate: f64,
+    /// The lower end of its 95 % interval, for the population.
     pub low: f64,
     /// The upper end.
     pub high: f64,
 }
 
-/// How close the figures come.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Accuracy {
-    /// Figures with a known truth.
-    pub figures: usize,
-    /// The share of intervals that hold the truth; 0.95 is meant.
-    pub coverage: f64,
-    /// The root of the mean squared error of shares.
-    pub rms_error: f64,
-    /// The half of an interval's width, on average.
-    pub half_width: f64,
+/// A window that was not released.
+#[derive(Debug, Serialize)]
+pub struct TooSmall {
+    /// The task.
+    pub task: String,
+    /// The start of the window.
+    pub window: String,
+    /// Reports in it.
+    pub reports: u64,
 }
 
-/// Fewer figures say nothing about coverage.
-const ENOUGH_FIGURES: usize = 100;
-/// Intervals that hold the truth less often than this are not 95 % intervals.
-const LEAST_COVERAGE: f64 = 0.9;
-
-impl Outcome {
-    /// Whether intervals hold the truth clearly less often than they say. Dishonest devices make
-    /// them, and then nothing is judged; nor is it with fewer than 100 figures.
-    pub fn misses(&self) -> bool {
-        self.bare + self.forged == 0
-            && self.accuracy.is_some_and(|accuracy| {
-                accuracy.figures >= ENOUGH_FIGURES && accuracy.coverage < LEAST_COVERAGE
-            })
-    }
+/// How close the figures of a task come.
+#[derive(Debug, Serialize)]
+pub struct TaskAccuracy {
+    /// The task.
+    pub task: String,
+    /// Its figures.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
 }
 
 pub(super) fn outcome(
     program: &Program,
     options: Options,
     aggregators: &Aggregators,
-    results: Results,
+    results: &Results,
 ) -> anyhow::Result<Outcome> {
     let (mut releases, mut too_small, mut batches) = (Vec::new(), Vec::new(), Vec::new());
-    for ((index, window), sums) in &results.sums {
+    let nothing = Truth::default();
+    for (key @ (index, window), sums) in &results.sums {
         let task = &program.tasks()[*index];
         let start = program.window().start_of(Time(*window));
         if sums.2 < program.min_batch_size() {
-            too_small.push((task.name.clone(), format_moment(start), sums.2));
+            let (task, window) = (task.name.clone(), format_moment(start));
+            too_small.push(TooSmall { task, window, reports: sums.2 });
             continue;
         }
         let aggregate = aggregators.release(*index, sums)?;
-        let interval = Interval::new(Time(*window), 1)?;
-        let release = Release::new(task, &aggregate, sums.2, interval)?;
-        let truth = results.truths.get(&(*index, *window));
-        releases.push(beside(&release, truth, start));
+        let release = Release::new(task, &aggregate, sums.2, Interval::new(Time(*window), 1)?)?;
+        releases.push(beside(task, &release, results.truths.get(key).unwrap_or(&nothing))?);
         let end = release.period.1;
         batches.push(Batch { task, counts: release.counts, start, end });
     }
+    let accuracy = Accuracy::of(releases.iter());
+    let judged = accuracy.filter(|_| results.counts.bare + results.counts.lies == 0);
+    let least_held = judged.map(|accuracy| least_held(accuracy.figures));
     Ok(Outcome {
+        program: program.name().to_owned(),
         devices: options.devices,
-        took_part: results.took_part,
+        windows: options.windows,
         seed: options.seed,
-        refused: results.refused,
-        bare: results.bare,
-        forged: results.forged,
-        accuracy: accuracy(&releases),
+        start: format_moment(options.start),
+        counts: results.counts,
+        tasks: of_tasks(program, &releases),
+        problems: problems(results.counts, accuracy, least_held),
         releases,
         too_small,
+        accuracy,
+        least_held,
         findings: Findings::of(batches)?,
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "devices are far fewer than 2^53")]
-fn beside(release: &Release, truth: Option<&Truth>, start: u64) -> ReleaseBesideTruth {
-    let known = truth.filter(|truth| truth.bins.len() == release.bins.len() && truth.devices > 0);
-    let bins = release.bins.iter().enumerate().map(|(index, figure)| Figure {
-        label: figure.label.clone(),
-        truth: known.map(|truth| truth.bins[index] / truth.devices as f64),
-        estimate: figure.estimate.rate,
-        low: figure.estimate.rate_low,
-        high: figure.estimate.rate_high,
-    });
-    ReleaseBesideTruth {
-        task: release.name.clone(),
-        window: format_moment(start),
-        reports: release.reports,
-        bins: bins.collect(),
+fn problems(counts: Counts, accuracy: Option<Accuracy>, least: Option<usize>) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let (Some(accuracy), Some(least)) = (accuracy, least)
+        && accuracy.held < least
+    {
+        let Accuracy { figures, held, .. } = accuracy;
+        problems.push(format!(
+            "{held} of {figures} intervals hold the truth, and fewer than {least} do so once in a \
+             million times if they are 95 % intervals"
+        ));
     }
+    if counts.refused != counts.forged {
+        problems.push(format!(
+            "verification refused {} reports, and {} were forged",
+            counts.refused, counts.forged
+        ));
+    }
+    problems
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures are far fewer than 2^53")]
-fn accuracy(releases: &[ReleaseBesideTruth]) -> Option<Accuracy> {
-    let figures = releases.iter().flat_map(|release| &release.bins);
-    let known: Vec<_> = figures.filter_map(|figure| Some((figure, figure.truth?))).collect();
-    let mean = |of: &dyn Fn(&Figure, f64) -> f64| {
-        known.iter().map(|(figure, truth)| of(figure, *truth)).sum::<f64>() / known.len() as f64
+fn of_tasks(program: &Program, releases: &[ReleaseBesideTruth]) -> Vec<TaskAccuracy> {
+    let of = |task: &CompiledTask| {
+        let theirs = releases.iter().filter(|release| release.task == task.name);
+        Some(TaskAccuracy { task: task.name.clone(), accuracy: Accuracy::of(theirs)? })
     };
-    // A truth that is a whole number of devices may lie on the very end.
-    let holds = |figure: &Figure, truth: f64| {
-        f64::from(u8::from(figure.low - 1e-9 <= truth && truth <= figure.high + 1e-9))
+    program.tasks().iter().filter_map(of).collect()
+}
+
+fn beside(
+    task: &CompiledTask,
+    release: &Release,
+    truth: &Truth,
+) -> anyhow::Result<ReleaseBesideTruth> {
+    let Truth { contributed, everybody } = truth;
+    let is_whole = contributed.divided == 0 && contributed.devices == release.reports;
+    let scope = if is_whole { Scope::Cohort } else { Scope::Population };
+    let (known, thought) = (contributed.shares(), everybody.shares());
+    let share = |shares: &Option<Vec<f64>>, index: usize| shares.as_ref()?.get(index).copied();
+    #[expect(clippy::cast_precision_loss, reason = "devices are far fewer than 2^53")]
+    let reports = release.reports as f64;
+    let figure = |(index, figure): (usize, &crate::collector::release::Figure)| {
+        let estimate = &figure.estimate;
+        let (low, high) = match scope {
+            Scope::Cohort => (estimate.low / reports, estimate.high / reports),
+            Scope::Population => (estimate.rate_low, estimate.rate_high),
+        };
+        let truth = share(&known, index);
+        Figure {
+            label: figure.label.clone(),
+            truth,
+            everybody: share(&thought, index),
+            estimate: estimate.rate,
+            low,
+            high,
+            holds: truth.map(|truth| (low - SLACK..=high + SLACK).contains(&truth)),
+        }
     };
-    (!known.is_empty()).then(|| Accuracy {
-        figures: known.len(),
-        coverage: mean(&holds),
-        rms_error: mean(&|figure, truth| (figure.estimate - truth).powi(2)).sqrt(),
-        half_width: mean(&|figure, _| (figure.high - figure.low) / 2.0),
+    Ok(ReleaseBesideTruth {
+        task: release.name.clone(),
+        window: format_moment(release.period.0),
+        reports: release.reports,
+        honest: contributed.devices,
+        everybody: everybody.devices,
+        scope,
+        bins: release.bins.iter().enumerate().map(figure).collect(),
+        measure: measure(task, release, truth),
+        planned_half_width: plan::half_width(task, release.reports)?,
     })
 }
 
-/// More releases than this are not shown bin by bin.
-const MOST_SHOWN: usize = 8;
+/// A truth that is a whole number of devices may lie on the very end of an interval.
+const SLACK: f64 = 1e-9;
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { devices, took_part, refused, bare, forged, .. } = self;
-        writeln!(f, "{devices} devices, {took_part} of them take part (seed {})", self.seed)?;
-        if bare + forged + refused > 0 {
-            writeln!(
-                f,
-                "{bare} reports without noise, {forged} forged; verification refused {refused}"
-            )?;
-        }
-        for release in self.releases.iter().take(MOST_SHOWN) {
-            release.fmt(f)?;
-        }
-        if self.releases.len() > MOST_SHOWN {
-            let more = self.releases.len() - MOST_SHOWN;
-            writeln!(f, "\nand {more} more releases; --json has them all")?;
-        }
-        for (task, window, reports) in &self.too_small {
-            writeln!(f, "{task} from {window}: {reports} reports are too few to be released")?;
-        }
-        if let Some(Accuracy { figures, coverage, rms_error, half_width }) = self.accuracy {
-            writeln!(
-                f,
-                "\n{figures} figures: {:.1} % of the 95 % intervals hold the truth; off by {:.2} pp \
-                 (root mean square), ± {:.2} pp stated\n",
-                100.0 * coverage,
-                100.0 * rms_error,
-                100.0 * half_width
-            )?;
-        }
-        self.findings.fmt(f)
-    }
-}
-
-impl fmt::Display for ReleaseBesideTruth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { task, window, reports, .. } = self;
-        writeln!(f, "\n{task} from {window}, {reports} reports")?;
-        let width = self.bins.iter().map(|bin| bin.label.chars().count()).max().unwrap_or(0);
-        writeln!(f, "  {:width$}    truth  estimate  95 % interval", "")?;
-        for Figure { label, truth, estimate, low, high } in &self.bins {
-            let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-            let truth = truth.map_or_else(|| "?".to_owned(), percent);
-            let range = format!("{} – {}", percent(*low), percent(*high));
-            writeln!(f, "  {label:width$}  {truth:>7}  {:>8}  {range}", percent(*estimate))?;
-        }
-        Ok(())
-    }
+/// The main measure of a release; nothing if there are too few answers.
+fn measure(task: &CompiledTask, release: &Release, truth: &Truth) -> Option<MeasureBesideTruth> {
+    let measure = Measure::of(&task.metric)?;
+    let (numerator, denominator) =
+        (measure.numerator(task.encoding(), None), measure.denominator(task.encoding(), None));
+    let (scope, confidence) = (Scope::Population, Confidence::USUAL);
+    let figure = ratio(&release.counts, &numerator, &denominator, scope, confidence).ok()?;
+    let (low, high) = measure.range();
+    let figure = figure.clamp(low, high);
+    let dot = |shares: &[f64], weights: &[f64]| -> f64 {
+        shares.iter().zip(weights).map(|(share, weight)| share * weight).sum()
+    };
+    let of = |tally: &Tally| {
+        let shares = tally.shares()?;
+        let answers = dot(&shares, &denominator);
+        (answers > 0.0).then(|| dot(&shares, &numerator) / answers)
+    };
+    Some(MeasureBesideTruth {
+        name: measure.name.clone(),
+        truth: of(&truth.contributed),
+        everybody: of(&truth.everybody),
+        estimate: figure.value,
+        low: figure.interval.low,
+        high: figure.interval.high,
+    })
 }

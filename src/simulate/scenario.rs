@@ -1,10 +1,23 @@
 //! How simulated people behave: one TOML file, checked against the program.
+//!
+//! Everything may be left out. What cannot be meant is refused at its line: an unknown key, a
+//! probability above 1, a dimension, a value, a metric or an answer that the program does not have.
 
+mod dishonest;
+mod example;
+mod file;
+
+pub use dishonest::{Dishonest, Lie};
+pub use example::example;
+
+use super::behaviour::usual;
 use crate::program::{
     Program,
+    compile::CompiledTask,
+    dimension::{Dimension, Visibility},
     metric::{Metric, MetricKind},
 };
-use serde::Deserialize;
+use file::{At, File, SayingTable, SegmentTable, Source};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -18,18 +31,23 @@ pub struct ScenarioError {
 
 /// How people behave. Probabilities are from 0 to 1, of one device in one window unless it says
 /// otherwise.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug)]
 pub struct Scenario {
     /// The share of devices whose users agree to take part.
     pub consent: f64,
+    /// The share of devices that are there in the first window.
+    pub present: f64,
+    /// That a user who is not there yet joins.
+    pub join: f64,
+    /// That a user leaves for good.
+    pub leave: f64,
     /// That the app is not opened.
     pub offline: f64,
-    /// That the user leaves for good.
-    pub leave: f64,
-    /// That the app is killed while it records, each time it does.
+    /// That the app is killed while it is open.
     pub crash: f64,
-    /// That the answer to an upload is lost.
+    /// That a request is lost, of each.
+    pub lost_request: f64,
+    /// That the answer to an upload is lost, of each.
     pub lost_answer: f64,
     /// That an answer is given otherwise first, and then changed.
     pub changed: f64,
@@ -39,190 +57,294 @@ pub struct Scenario {
     pub responses: u32,
     /// How often a response satisfies, unless a segment says otherwise.
     pub satisfied: f64,
-    /// Kinds of people; one kind unless it says otherwise.
+    /// Kinds of people, at least one.
     pub segments: Vec<Segment>,
-    /// What a value of a public dimension adds to the rate of satisfaction: `"arm=candidate" = 0.05`.
-    pub effects: BTreeMap<String, f64>,
-    /// What people say to each metric.
-    pub metrics: BTreeMap<String, Habit>,
-    /// Devices that do not run our engine.
+    /// Each public dimension with the share of each of its values.
+    pub arms: Vec<(Dimension, Vec<f64>)>,
+    /// What a value of a public dimension adds to satisfaction: dimension, value, difference.
+    pub effects: Vec<(String, String, f64)>,
+    /// What is added to satisfaction from a window on: its number, from 0, and the difference.
+    pub shifts: Vec<(u64, f64)>,
+    /// What people say, metric by metric, in the program's order.
+    pub metrics: Vec<Asked>,
+    /// Devices that lie.
     pub dishonest: Dishonest,
 }
 
 /// A kind of people.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Segment {
     /// Their share, beside the others'.
     pub share: f64,
-    /// Their values of private dimensions.
-    #[serde(default)]
+    /// Their values of private dimensions; of the others each is as likely.
     pub values: BTreeMap<String, String>,
     /// How often a response satisfies them.
     pub satisfied: Option<f64>,
 }
 
-/// What people say to a metric.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Habit {
-    /// Of a satisfying response.
-    pub satisfied: Saying,
-    /// Of one that is not.
-    pub unsatisfied: Saying,
+/// A metric, and what people say to it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The metric.
+    pub metric: Metric,
+    /// Its tasks, by their index in the program.
+    pub tasks: Vec<usize>,
+    /// Whether the device works it out from other metrics, so that nobody says anything to it.
+    pub is_derived: bool,
+    /// Of a response that does not satisfy, and of one that does.
+    pub sayings: [Saying; 2],
 }
 
 /// What people say in one state of mind.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug)]
 pub struct Saying {
-    /// That they say anything, for each response. Signals have no such rate: each is observed or not.
-    pub rate: f64,
-    /// The weight of each outcome, by its label; of signals the probability of each.
-    pub says: BTreeMap<String, f64>,
+    /// The weight of each outcome; of signals the probability of each.
+    pub weights: Vec<f64>,
+    /// How often each outcome is said by those who think it. Signals are always observed.
+    pub rates: Vec<f64>,
 }
 
-/// Devices that do not run our engine.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Dishonest {
-    /// The share of devices that report one bin of a task without noise, under a proof that holds.
-    pub bare: f64,
-    /// The share of devices that report what no proof can hold for.
-    pub forged: f64,
-    /// The metric.
-    pub metric: String,
-    /// The bin, by its label.
-    pub bin: String,
-}
-
-/// The most responses of a window: what an engine remembers of each metric.
+/// The most responses of a window: fewer than an engine remembers of each metric, with some room
+/// for those that are carried on.
 pub const MOST_RESPONSES: u32 = 12;
-
-impl Default for Scenario {
-    fn default() -> Self {
-        Self {
-            consent: 1.0,
-            offline: 0.0,
-            leave: 0.0,
-            crash: 0.0,
-            lost_answer: 0.0,
-            changed: 0.0,
-            withdrawn: 0.0,
-            responses: 1,
-            satisfied: 0.7,
-            segments: Vec::new(),
-            effects: BTreeMap::new(),
-            metrics: BTreeMap::new(),
-            dishonest: Dishonest::default(),
-        }
-    }
-}
-
-impl Default for Saying {
-    fn default() -> Self {
-        Self { rate: 0.3, says: BTreeMap::new() }
-    }
-}
+/// How often people say what they think, unless the scenario says it.
+const USUAL_RATE: f64 = 0.3;
+/// How often a response satisfies, unless the scenario says it.
+const USUALLY_SATISFIED: f64 = 0.7;
 
 impl Scenario {
     /// Parses a scenario and checks it against a program; `name` is what errors call it.
     pub fn parse(name: &str, text: &str, program: &Program) -> Result<Self, ScenarioError> {
-        let mut scenario: Self = toml::from_str(text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
-            let line = before.matches('\n').count() + 1;
-            let reason = error.message().to_owned();
-            ScenarioError { place: format!("{name}:{line}"), reason }
-        })?;
-        let wrong = |reason: String| ScenarioError { place: name.to_owned(), reason };
-        scenario.check_numbers().map_err(wrong)?;
-        scenario.check_names(program).map_err(wrong)?;
-        if scenario.segments.is_empty() {
-            let values = private_defaults(program);
-            scenario.segments.push(Segment { share: 1.0, values, satisfied: None });
-        }
-        for metric in metrics(program) {
-            scenario.metrics.entry(metric.name.clone()).or_default();
-        }
-        Ok(scenario)
-    }
-
-    fn check_numbers(&self) -> Result<(), String> {
-        let habits = self.metrics.iter().flat_map(|(name, habit)| {
-            [(name, habit.satisfied.rate), (name, habit.unsatisfied.rate)]
-        });
-        let named = [
-            ("consent", self.consent),
-            ("offline", self.offline),
-            ("leave", self.leave),
-            ("crash", self.crash),
-            ("lost_answer", self.lost_answer),
-            ("changed", self.changed),
-            ("withdrawn", self.withdrawn),
-            ("satisfied", self.satisfied),
-            ("dishonest.bare", self.dishonest.bare),
-            ("dishonest.forged", self.dishonest.forged),
-        ];
-        let segments = self.segments.iter().filter_map(|s| Some(("segment", s.satisfied?)));
-        let all = named.into_iter().chain(segments).map(|(name, p)| (name.to_owned(), p));
-        for (name, p) in all.chain(habits.map(|(name, p)| (format!("{name}.rate"), p))) {
-            if !(0.0..=1.0).contains(&p) {
-                return Err(format!("{name} = {p} must be from 0 to 1"));
-            }
-        }
-        if !(1..=MOST_RESPONSES).contains(&self.responses) {
-            return Err(format!("responses = {} must be 1 to {MOST_RESPONSES}", self.responses));
-        }
-        let weights = self.metrics.values().flat_map(|h| [&h.satisfied.says, &h.unsatisfied.says]);
-        let shares = self.segments.iter().map(|segment| segment.share);
-        let mut all = weights.flat_map(BTreeMap::values).copied().chain(shares);
-        if let Some(weight) = all.find(|weight| !(weight.is_finite() && *weight >= 0.0)) {
-            return Err(format!("{weight} is no weight; weights are 0 or more"));
-        }
-        if !self.segments.is_empty() && self.segments.iter().all(|s| s.share == 0.0) {
-            return Err("nobody is in any segment; give one a share above 0".to_owned());
-        }
-        Ok(())
-    }
-
-    fn check_names(&self, program: &Program) -> Result<(), String> {
-        for (name, habit) in &self.metrics {
-            let task = program.tasks().iter().find(|task| task.metric.name == *name);
-            let task = task.ok_or_else(|| format!("the program has no metric {name:?}"))?;
-            let outcomes = task.encoding().outcomes();
-            for label in habit.satisfied.says.keys().chain(habit.unsatisfied.says.keys()) {
-                if !outcomes.contains(label) {
-                    let known = outcomes.join(", ");
-                    return Err(format!("{name} has no outcome {label:?}; it has: {known}"));
-                }
-            }
-        }
-        for segment in &self.segments {
-            let mut values = private_defaults(program);
-            for (name, value) in &segment.values {
-                if values.insert(name.clone(), value.clone()).is_none() {
-                    return Err(format!("the program has no private dimension {name:?}"));
-                }
-            }
-        }
-        let Dishonest { bare, forged, metric, bin } = &self.dishonest;
-        if *bare > 0.0 || *forged > 0.0 {
-            let task = program.tasks().iter().find(|task| task.metric.name == *metric);
-            let task = task.ok_or_else(|| format!("dishonest.metric: no metric {metric:?}"))?;
-            if !task.labels().contains(bin) {
-                let known = task.labels().join(", ");
-                return Err(format!("dishonest.bin: {metric} has no bin {bin:?}; it has: {known}"));
-            }
-        }
-        Ok(())
+        let source = Source { name, text };
+        let file = File::parse(source)?;
+        let probability =
+            |value: &Option<At<f64>>, usual| source.probability(value.as_ref(), usual);
+        let metrics = asked(source, &file, program)?;
+        Ok(Self {
+            consent: probability(&file.consent, 1.0)?,
+            present: probability(&file.present, 1.0)?,
+            join: probability(&file.join, 0.0)?,
+            leave: probability(&file.leave, 0.0)?,
+            offline: probability(&file.offline, 0.0)?,
+            crash: probability(&file.crash, 0.0)?,
+            lost_request: probability(&file.lost_request, 0.0)?,
+            lost_answer: probability(&file.lost_answer, 0.0)?,
+            changed: probability(&file.changed, 0.0)?,
+            withdrawn: probability(&file.withdrawn, 0.0)?,
+            responses: responses(source, file.responses.as_ref())?,
+            satisfied: probability(&file.satisfied, USUALLY_SATISFIED)?,
+            segments: segments(source, &file.segments, program)?,
+            arms: arms(source, &file, program)?,
+            effects: effects(source, &file, program)?,
+            shifts: shifts(source, &file)?,
+            dishonest: Dishonest::parse(source, &file.dishonest, program, &metrics)?,
+            metrics,
+        })
     }
 }
 
-/// The first value of each private dimension.
-fn private_defaults(program: &Program) -> BTreeMap<String, String> {
-    let dimensions = program.tasks().iter().flat_map(|task| &task.metric.dimensions);
-    let private = dimensions.filter(|d| !d.is_public() && d.chosen(&[0; 32]).is_none());
-    private.map(|dimension| (dimension.name.clone(), dimension.values[0].clone())).collect()
+fn responses(source: Source<'_>, value: Option<&At<u32>>) -> Result<u32, ScenarioError> {
+    let Some(value) = value else { return Ok(1) };
+    let found = *value.get_ref();
+    if (1..=MOST_RESPONSES).contains(&found) {
+        return Ok(found);
+    }
+    Err(source.error(value, format!("must be 1 to {MOST_RESPONSES}, and is {found}")))
+}
+
+fn segments(
+    source: Source<'_>,
+    tables: &[SegmentTable],
+    program: &Program,
+) -> Result<Vec<Segment>, ScenarioError> {
+    let parse = |table: &SegmentTable| {
+        let satisfied = table.satisfied.as_ref();
+        let satisfied = satisfied.map(|value| source.probability(Some(value), 0.0)).transpose()?;
+        let mut values = BTreeMap::new();
+        for (name, value) in &table.values {
+            let dimension = dimension(source, name, program, &Visibility::Private)?;
+            known_value(source, &dimension, value)?;
+            values.insert(dimension.name, value.get_ref().clone());
+        }
+        Ok(Segment { share: source.weight(&table.share)?, values, satisfied })
+    };
+    let segments = tables.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    match tables.first() {
+        None => Ok(vec![Segment { share: 1.0, values: BTreeMap::new(), satisfied: None }]),
+        Some(first) if segments.iter().all(|segment| segment.share == 0.0) => {
+            Err(source.error(&first.share, "nobody is in any segment; give one a share above 0"))
+        }
+        Some(_) => Ok(segments),
+    }
+}
+
+/// Each public dimension with the shares of its values: even ones unless the file says otherwise.
+fn arms(
+    source: Source<'_>,
+    file: &File,
+    program: &Program,
+) -> Result<Vec<(Dimension, Vec<f64>)>, ScenarioError> {
+    let mut arms: Vec<_> = dimensions(program)
+        .filter(|dimension| dimension.is_public())
+        .map(|dimension| (dimension.clone(), vec![1.0; dimension.values.len()]))
+        .collect();
+    for (name, shares) in &file.arms {
+        let known = dimension(source, name, program, &Visibility::Public)?;
+        let mut weights = vec![0.0; known.values.len()];
+        for (value, share) in shares {
+            let index = known_value(source, &known, value)?;
+            weights[index] = source.weight(share)?;
+        }
+        if weights.iter().all(|weight| *weight == 0.0) {
+            return Err(source.error(name, "no value has a share above 0; give one"));
+        }
+        for (dimension, known_weights) in &mut arms {
+            if dimension.name == known.name {
+                known_weights.clone_from(&weights);
+            }
+        }
+    }
+    Ok(arms)
+}
+
+fn effects(
+    source: Source<'_>,
+    file: &File,
+    program: &Program,
+) -> Result<Vec<(String, String, f64)>, ScenarioError> {
+    let mut effects = Vec::new();
+    for (name, values) in &file.effects {
+        let dimension = dimension(source, name, program, &Visibility::Public)?;
+        for (value, difference) in values {
+            known_value(source, &dimension, value)?;
+            let difference = source.difference(difference)?;
+            effects.push((dimension.name.clone(), value.get_ref().clone(), difference));
+        }
+    }
+    Ok(effects)
+}
+
+fn shifts(source: Source<'_>, file: &File) -> Result<Vec<(u64, f64)>, ScenarioError> {
+    let shifts = file.shifts.iter();
+    shifts.map(|shift| Ok((shift.from, source.difference(&shift.satisfied)?))).collect()
+}
+
+/// What people say to each metric of the program.
+fn asked(source: Source<'_>, file: &File, program: &Program) -> Result<Vec<Asked>, ScenarioError> {
+    let metrics = metrics(program);
+    for name in file.metrics.keys() {
+        if metrics.iter().all(|metric| metric.name != *name.get_ref()) {
+            let known: Vec<_> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+            let known = known.join(", ");
+            let reason = format!("the program has no metric {:?}; it has: {known}", name.get_ref());
+            return Err(source.error(name, reason));
+        }
+    }
+    let parse = |metric: &&Metric| {
+        let tasks = program.tasks().iter().enumerate();
+        let tasks: Vec<_> = tasks.filter(|(_, task)| task.metric.name == metric.name).collect();
+        let found = file.metrics.iter().find(|(name, _)| *name.get_ref() == metric.name);
+        let is_derived = is_derived(metric);
+        if let Some((name, _)) = found.filter(|_| is_derived) {
+            let reason = "the device works this metric out; say what people say to the others";
+            return Err(source.error(name, reason));
+        }
+        let task = tasks[0].1;
+        let table = found.map(|(_, table)| table);
+        let saying = |is_satisfied, table: Option<&SayingTable>| {
+            saying(source, task, is_satisfied, table.unwrap_or(&SayingTable::default()))
+        };
+        let sayings = [
+            saying(false, table.map(|table| &table.unsatisfied))?,
+            saying(true, table.map(|table| &table.satisfied))?,
+        ];
+        let tasks = tasks.into_iter().map(|(index, _)| index).collect();
+        Ok(Asked { metric: (*metric).clone(), tasks, is_derived, sayings })
+    };
+    metrics.iter().map(parse).collect()
+}
+
+fn saying(
+    source: Source<'_>,
+    task: &CompiledTask,
+    is_satisfied: bool,
+    table: &SayingTable,
+) -> Result<Saying, ScenarioError> {
+    let outcomes = task.encoding().outcomes();
+    let index_of = |label: &At<String>| {
+        let index = outcomes.iter().position(|outcome| outcome == label.get_ref());
+        index.ok_or_else(|| {
+            let (metric, known) = (&task.metric.name, outcomes.join(", "));
+            let reason = format!("{metric} has no outcome {:?}; it has: {known}", label.get_ref());
+            source.error(label, reason)
+        })
+    };
+    let mut weights = usual(&task.metric.kind, &outcomes, is_satisfied);
+    if let Some(says) = &table.says {
+        weights.fill(0.0);
+        for (label, weight) in says.get_ref() {
+            weights[index_of(label)?] = if matches!(task.metric.kind, MetricKind::Signals(_)) {
+                source.probability(Some(weight), 0.0)?
+            } else {
+                source.weight(weight)?
+            };
+        }
+        let is_signals = matches!(task.metric.kind, MetricKind::Signals(_));
+        if !is_signals && weights.iter().all(|weight| *weight == 0.0) {
+            return Err(source.error(says, "no outcome has a weight above 0; give one"));
+        }
+    }
+    let rate = source.probability(table.rate.as_ref(), USUAL_RATE)?;
+    let mut rates = vec![rate; outcomes.len()];
+    for (label, rate) in &table.rates {
+        rates[index_of(label)?] = source.probability(Some(rate), 0.0)?;
+    }
+    Ok(Saying { weights, rates })
+}
+
+/// The dimension of a name, if the program has it and it is of that kind.
+fn dimension(
+    source: Source<'_>,
+    name: &At<String>,
+    program: &Program,
+    visibility: &Visibility,
+) -> Result<Dimension, ScenarioError> {
+    let fits = |dimension: &&Dimension| dimension.visibility == *visibility;
+    let found = dimensions(program).filter(fits).find(|known| known.name == *name.get_ref());
+    found.cloned().ok_or_else(|| {
+        let kind = if *visibility == Visibility::Public { "public" } else { "private" };
+        let known = dimensions(program).filter(fits).map(|known| known.name.as_str());
+        let known: Vec<_> = known.collect();
+        let there_is = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let reason = format!(
+            "no metric of the program has the {kind} dimension {:?}; there is: {there_is}",
+            name.get_ref()
+        );
+        source.error(name, reason)
+    })
+}
+
+fn known_value(
+    source: Source<'_>,
+    dimension: &Dimension,
+    value: &At<String>,
+) -> Result<usize, ScenarioError> {
+    let found = dimension.values.iter().position(|known| known == value.get_ref());
+    found.ok_or_else(|| {
+        let (name, known) = (&dimension.name, dimension.values.join(", "));
+        source.error(value, format!("{:?} is no value of {name}: {known}", value.get_ref()))
+    })
+}
+
+/// Each dimension that a metric of the program is broken down by, once.
+pub(super) fn dimensions(program: &Program) -> impl Iterator<Item = &Dimension> {
+    let mut known: Vec<&Dimension> = Vec::new();
+    for dimension in program.tasks().iter().flat_map(|task| &task.metric.dimensions) {
+        if known.iter().all(|other| other.name != dimension.name) {
+            known.push(dimension);
+        }
+    }
+    known.into_iter()
 }
 
 /// Each metric of a program once.
@@ -236,34 +358,10 @@ pub(super) fn metrics(program: &Program) -> Vec<&Metric> {
     metrics
 }
 
-/// A scenario for a program to begin with: commented, with every metric's outcomes.
-pub fn example(program: &Program) -> String {
-    let mut text = include_str!("example.toml").to_owned();
-    for metric in metrics(program) {
-        let asked = !matches!(
-            metric.kind,
-            MetricKind::Joint(_) | MetricKind::Score { source: Some(_), .. }
-        );
-        let Some(task) = program.tasks().iter().find(|t| t.metric.name == metric.name && asked)
-        else {
-            text.push_str(&format!("\n# {} is worked out by the device.\n", metric.name));
-            continue;
-        };
-        let outcomes = task.encoding().outcomes();
-        let good = super::behaviour::usual(&metric.kind, &outcomes, true);
-        let bad = super::behaviour::usual(&metric.kind, &outcomes, false);
-        let says = |weights: &[f64]| {
-            let pairs = outcomes.iter().zip(weights);
-            let pairs: Vec<_> = pairs.map(|(label, w)| format!("{label:?} = {w:.2}")).collect();
-            format!("{{ {} }}", pairs.join(", "))
-        };
-        let name = &metric.name;
-        text.push_str(&format!(
-            "\n[metrics.{name}.satisfied]\nrate = 0.2\nsays = {}\n[metrics.{name}.unsatisfied]\n\
-             rate = 0.4\nsays = {}\n",
-            says(&good),
-            says(&bad)
-        ));
-    }
-    text
+/// Whether the device works a metric out from what was said to others.
+fn is_derived(metric: &Metric) -> bool {
+    matches!(metric.kind, MetricKind::Joint(_) | MetricKind::Score { source: Some(_), .. })
 }
+
+#[cfg(test)]
+mod tests;

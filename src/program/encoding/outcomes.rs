@@ -44,24 +44,28 @@ pub(super) enum Outcomes {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Side {
     outcomes: Outcomes,
-    /// The one signal that counts.
-    signal: Option<String>,
+    /// The one signal that counts, and all that its metric has.
+    signal: Option<(String, Vec<String>)>,
 }
 
 impl Side {
     fn of(part: &Part) -> Self {
-        let outcomes = match &part.signal {
-            Some(signal) => Outcomes::Signals(vec![signal.clone()]),
-            None => Outcomes::of(&part.kind),
-        };
-        Self { outcomes, signal: part.signal.clone() }
+        match (&part.signal, &part.kind) {
+            (Some(signal), MetricKind::Signals(all)) => Self {
+                outcomes: Outcomes::Signals(vec![signal.clone()]),
+                signal: Some((signal.clone(), all.clone())),
+            },
+            (_, kind) => Self { outcomes: Outcomes::of(kind), signal: None },
+        }
     }
 
     /// 0 for nothing, or one more than the outcome.
     fn encode(&self, given: Option<&Given>) -> Result<usize, EncodingError> {
         match (given, &self.signal) {
             (None, _) => Ok(0),
-            (Some(Given::Signals(observed)), Some(signal)) => {
+            (Some(Given::Signals(observed)), Some((signal, all))) => {
+                // A name that is not there would otherwise pass for "not observed".
+                observed.iter().try_for_each(|name| position(all, name).map(drop))?;
                 Ok(usize::from(observed.contains(signal)))
             }
             (Some(given), _) => match self.outcomes.encode(given)? {

@@ -2,6 +2,7 @@ use super::*;
 use crate::program::{
     answer::{Given, Thumb},
     dimension::Visibility,
+    joint::Part,
     metric::MetricKind,
 };
 
@@ -172,4 +173,93 @@ fn counts_and_scores_fall_into_their_buckets() {
         ["below 0", "0 to below 0.5", "0 to below 0.5", "0.5 or more"]
     );
     assert_eq!(score(f64::NAN), Err(EncodingError::NotANumber));
+}
+
+#[test]
+fn a_finding_is_a_category_and_how_grave() {
+    let kind = MetricKind::Finding {
+        categories: words(&["bias", "leak"]),
+        severities: words(&["mild", "serious", "grave"]),
+    };
+    let encoding = Encoding::of(&metric(kind, &[]));
+    assert_eq!((encoding.name(), encoding.bins()), ("findings", 7));
+    let found = |category: &str, severity: &str| {
+        let (category, severity) = (category.to_owned(), severity.to_owned());
+        Answer::given(Given::Finding { category, severity })
+    };
+    for unknown in [found("spam", "mild"), found("bias", "deadly"), found("mild", "bias")] {
+        assert!(matches!(encoding.encode(&unknown), Err(EncodingError::Unknown { .. })));
+    }
+    let category_only = Answer::given(Given::Triage("bias".into()));
+    assert_eq!(encoding.encode(&category_only), Err(EncodingError::Kind));
+    assert_eq!(label(&encoding, &found("leak", "mild")), "leak: mild");
+    assert_eq!(label(&encoding, &found("bias", "grave")), "bias: grave");
+}
+
+/// A rating of three levels with one signal of several.
+fn joint(segments: &[(&str, &[&str])]) -> Encoding {
+    let part = |metric: &str, signal: Option<&str>, kind| Part {
+        metric: metric.to_owned(),
+        signal: signal.map(str::to_owned),
+        kind,
+        question: "?".to_owned(),
+    };
+    let rating = part("quality", None, MetricKind::Rating(words(&["bad", "fine", "good"])));
+    let signals = MetricKind::Signals(words(&["edited", "copied"]));
+    let sides = [rating, part("did", Some("copied"), signals)];
+    Encoding::of(&metric(MetricKind::Joint(sides.map(Box::new)), segments))
+}
+
+fn both(level: Option<&str>, observed: Option<&[&str]>) -> Answer {
+    let first = level.map(|level| Box::new(Given::Rating(level.to_owned())));
+    let second = observed.map(|names| Box::new(Given::Signals(words(names).into_iter().collect())));
+    Answer::given(Given::Joint { first, second })
+}
+
+#[test]
+fn a_joint_takes_what_its_parts_take_and_nothing_else() {
+    let encoding = joint(&[]);
+    let unknown = encoding.encode(&both(Some("great"), None));
+    assert!(matches!(unknown, Err(EncodingError::Unknown { .. })));
+    let misspelt = encoding.encode(&both(None, Some(&["copid"])));
+    assert!(matches!(misspelt, Err(EncodingError::Unknown { .. })));
+    let alone = Answer::given(Given::Rating("good".into()));
+    assert_eq!(encoding.encode(&alone), Err(EncodingError::Kind));
+    let thumb = || Some(Box::new(Given::Thumbs(Thumb::Up)));
+    let inner = Given::Joint { first: thumb(), second: None };
+    for (first, second) in [(thumb(), None), (None, thumb()), (Some(Box::new(inner)), None)] {
+        let wrong = Answer::given(Given::Joint { first, second });
+        assert_eq!(encoding.encode(&wrong), Err(EncodingError::Kind), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_joint_says_each_pair_and_silence_of_both_is_no_answer() {
+    let encoding = joint(&[]);
+    assert_eq!((encoding.name(), encoding.bins()), ("joint", 8));
+    let copied: Option<&[&str]> = Some(&["copied"]);
+    for (answer, said) in [
+        (both(None, None), NO_ANSWER),
+        (both(None, Some(&[])), NO_ANSWER),
+        (both(None, Some(&["edited"])), NO_ANSWER),
+        (both(None, copied), "nothing · copied"),
+        (both(Some("bad"), None), "bad · nothing"),
+        (both(Some("bad"), Some(&["edited"])), "bad · nothing"),
+        (both(Some("good"), copied), "good · copied"),
+        (both(Some("good"), Some(&["edited", "copied"])), "good · copied"),
+    ] {
+        assert_eq!(label(&encoding, &answer), said, "{answer:?}");
+    }
+}
+
+#[test]
+fn silence_of_both_sides_says_nothing_about_the_user_either() {
+    let encoding = joint(&[("who", &["new", "old"])]);
+    assert_eq!(encoding.bins(), 15);
+    for who in ["new", "old"] {
+        let silent = both(None, Some(&[])).with_segment("who", who);
+        assert_eq!(label(&encoding, &silent), NO_ANSWER);
+    }
+    let spoke = both(Some("fine"), None).with_segment("who", "old");
+    assert_eq!(label(&encoding, &spoke), "old · fine · nothing");
 }

@@ -1,0 +1,124 @@
+//! A simulation's outcome for people.
+
+use super::{Accuracy, Figure, MeasureBesideTruth, Outcome, ReleaseBesideTruth, TooSmall};
+use crate::{collector::present::columns, estimate::interval::Scope};
+use std::fmt;
+
+/// More releases, and more windows that are too small, are not shown one by one.
+const MOST_SHOWN: usize = 8;
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.events(f)?;
+        for release in self.releases.iter().take(MOST_SHOWN) {
+            release.fmt(f)?;
+        }
+        more(f, self.releases.len(), "releases")?;
+        for TooSmall { task, window, reports } in self.too_small.iter().take(MOST_SHOWN) {
+            writeln!(f, "{task} from {window}: {reports} reports are too few to be released")?;
+        }
+        more(f, self.too_small.len(), "windows that are too small")?;
+        self.accuracies(f)?;
+        writeln!(f)?;
+        self.findings.fmt(f)?;
+        self.problems.iter().try_for_each(|problem| writeln!(f, "wrong: {problem}"))
+    }
+}
+
+impl Outcome {
+    fn events(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (counts, windows) = (&self.counts, self.windows);
+        writeln!(
+            f,
+            "{} devices, {} of them take part, {windows} windows from {}, seed {}",
+            self.devices, counts.took_part, self.start, self.seed
+        )?;
+        writeln!(f, "{} reports aggregated, {} requests", counts.accepted, counts.requests)?;
+        if counts.lost + counts.crashes + counts.replayed + counts.late > 0 {
+            writeln!(
+                f,
+                "{} requests or answers got lost, {} apps were killed; {} reports came again and \
+                 {} late, and were not counted",
+                counts.lost, counts.crashes, counts.replayed, counts.late
+            )?;
+        }
+        if counts.lies + counts.bare + counts.forged + counts.refused > 0 {
+            writeln!(
+                f,
+                "dishonest reports: {} through the engine, {} without noise, {} forged; \
+                 verification refused {}",
+                counts.lies, counts.bare, counts.forged, counts.refused
+            )?;
+        }
+        Ok(())
+    }
+
+    fn accuracies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(all) = self.accuracy else { return Ok(()) };
+        let row = |name: &str, accuracy: Accuracy| {
+            let points = |share: f64| format!("{:.2} pp", 100.0 * share);
+            let Accuracy { figures, held, rms_error, stated_error, planned_error, .. } = accuracy;
+            let (error, stated) = (points(rms_error), points(stated_error));
+            let planned = points(planned_error);
+            format!("{name}\t{held} of {figures}\t{error}\t{stated}\t{planned}")
+        };
+        let mut rows = vec!["all windows\tintervals hold\terror\tstated\tplanned".to_owned()];
+        rows.extend(self.tasks.iter().map(|task| row(&task.task, task.accuracy)));
+        rows.push(row("all", all));
+        write!(f, "\n{}", columns(&rows))?;
+        let coverage = 100.0 * all.coverage;
+        write!(f, "{coverage:.1} % of the 95 % intervals hold the truth")?;
+        match self.least_held {
+            Some(least) => writeln!(f, "; fewer than {least} would be wrong"),
+            None => writeln!(f, "; with dishonest devices among them, that is not judged"),
+        }
+    }
+}
+
+impl fmt::Display for ReleaseBesideTruth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { task, window, reports, .. } = self;
+        let about = match self.scope {
+            Scope::Cohort => "of these devices",
+            Scope::Population => "of people like these",
+        };
+        writeln!(f, "\n{task} from {window}, {reports} reports")?;
+        let mut rows = vec![format!("\teverybody\ttruth\testimate\t95 % interval {about}\t")];
+        for Figure { label, truth, everybody, estimate, low, high, holds } in &self.bins {
+            let [everybody, truth] = [everybody, truth].map(|share| known(*share, percent));
+            let mark = if *holds == Some(false) { "outside" } else { "" };
+            let (estimate, low, high) = (percent(*estimate), percent(*low), percent(*high));
+            rows.push(format!("{label}\t{everybody}\t{truth}\t{estimate}\t{low} – {high}\t{mark}"));
+        }
+        write!(f, "{}", columns(&rows))?;
+        self.measure.iter().try_for_each(|measure| measure.fmt(f))
+    }
+}
+
+impl fmt::Display for MeasureBesideTruth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, truth, everybody, estimate, low, high } = self;
+        let number = |value: f64| format!("{value:.3}");
+        let [everybody, truth] = [everybody, truth].map(|value| known(*value, number));
+        writeln!(
+            f,
+            "  {name}: {everybody} of what everybody thought, {truth} of what was said, estimated \
+             {estimate:.3} ({low:.3} – {high:.3})"
+        )
+    }
+}
+
+fn more(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result {
+    if count > MOST_SHOWN {
+        writeln!(f, "\nand {} more {what}; --json has them all", count - MOST_SHOWN)?;
+    }
+    Ok(())
+}
+
+fn known(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "?".to_owned(), show)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
