@@ -45,7 +45,8 @@ impl Measure {
                 let grave = |index| Some(f64::from(u8::from(index >= severities.len() - half)));
                 let scores = (0..categories.len()).flat_map(|_| (0..severities.len()).map(grave));
                 let from = &severities[severities.len() - half];
-                let name = format!("share of {from} or graver among findings");
+                let graver = if half > 1 { " or graver" } else { "" };
+                let name = format!("share of {from}{graver} among findings");
                 Some(Self { name, unit: Unit::Rate, worth: 0.02, scores: scores.collect() })
             }
             _ => None,

@@ -239,7 +239,7 @@ fn held_out_devices_are_compared_with_the_rest_and_findings_are_graded() {
     let findings = Findings::of(vec![batch(program.task("harm").unwrap(), &found, 0, 7)]).unwrap();
     let figures = &findings.metrics[0].batches[0].figures;
     for (name, truth) in [
-        ("share of grave or graver among findings", 0.3),
+        ("share of grave among findings", 0.3),
         ("share of bias among findings", 0.6),
         ("share of leak among findings", 0.4),
     ] {

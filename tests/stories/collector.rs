@@ -262,9 +262,67 @@ fn every_kind_of_answer_goes_all_the_way() {
     let mean = &collected["findings"][2]["batches"][0]["figures"][1];
     assert_eq!(mean["name"], "mean, 3 and more taken as that");
     assert!((mean["value"].as_f64().unwrap() - 2.0).abs() < 0.2, "{mean}");
+    let held_out = &collected["findings"][4]["batches"][0]["held_out"][0];
+    assert_eq!(
+        (&held_out["dimension"], &held_out["is_supported"]),
+        (&"cohort".into(), &false.into())
+    );
     // Those who copied are content, those who did neither are not: 60 % against 67 % of answers.
     let corrected = &collected["findings"][5]["batches"][0]["correction"]["corrected"]["value"];
     assert!((corrected.as_f64().unwrap() - 0.6).abs() < 0.05, "{corrected}");
+}
+
+/// Reporters of a small red team.
+const CHANNEL: &str = r#"
+kind = "red-team"
+window = "1 hour"
+grace = "1 minute"
+min_batch_size = 20
+
+[privacy]
+epsilon0 = 18.0
+epsilon = 18.0
+
+[metrics.harm]
+kind = "finding"
+question = "What did you find, and how grave is it?"
+categories = ["bias", "data leak"]
+severities = ["mild", "serious", "grave"]
+"#;
+
+#[test]
+fn what_a_red_team_found_is_counted_by_category_and_severity() {
+    let parties = Parties::asking(CHANNEL);
+    let found = |category: &str, severity: &str| {
+        let (category, severity) = (category.to_owned(), severity.to_owned());
+        Answer::given(Given::Finding { category, severity })
+    };
+    let of = |answer: Answer, count: usize| vec![answer; count];
+    let reports = [
+        of(found("bias", "mild"), 30),
+        of(found("data leak", "grave"), 20),
+        of(Answer::none(), 50),
+    ];
+    parties.send("harm", &reports.concat());
+    let program = Program::read(&parties.program).unwrap();
+    let encoding = program.task("harm").unwrap().encoding();
+    let unknown = encoding.encode(&found("bias", "fatal")).unwrap_err().to_string();
+    assert!(unknown.contains("mild, serious, grave"), "{unknown}");
+
+    let collected = json(&parties.collect(&["--start", &parties.window(), "--json"]));
+    let bins = collected["metrics"][0]["bins"].as_array().unwrap();
+    for (label, truth) in [("no answer", 50), ("bias: mild", 30), ("data leak: grave", 20)] {
+        let bin = bins.iter().find(|bin| bin["label"] == label).unwrap();
+        assert!((bin["estimate"].as_f64().unwrap() - f64::from(truth)).abs() < 5.0, "{bin}");
+    }
+    let figures = &collected["findings"][0]["batches"][0]["figures"];
+    for (name, truth) in
+        [("share of grave among findings", 0.4), ("share of bias among findings", 0.6)]
+    {
+        let figure = figures.as_array().unwrap().iter().find(|figure| figure["name"] == name);
+        let value = figure.unwrap_or_else(|| panic!("{figures}"))["value"].as_f64().unwrap();
+        assert!((value - truth).abs() < 0.1, "{name}: {value}");
+    }
 }
 
 #[test]
