@@ -21,6 +21,7 @@
 //! | `leader`, `helper` | the servers' roles |
 //! | `sqlite` | their embedded storage |
 //! | `collector` | collecting and presenting |
+//! | `schema` | the JSON Schema of program files |
 //! | `full` (default) | all of it, the binaries and the demo |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
