@@ -87,7 +87,7 @@ fn record(criterion: &mut Criterion) {
             });
         });
     };
-    bench("in memory", Box::new(MemoryStorage::default()));
+    bench("in memory", Box::<MemoryStorage>::default());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("state");
     bench("in a file", Box::new(FileStorage::open(&file).unwrap()));

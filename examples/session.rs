@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let candidates = vec![candidate("a1", 0.95), candidate("a2", 0.45), candidate("a3", 0.3)];
     match engine.decide(&Moment { candidates }, start + 60)? {
         Decision::Ask(ask) => {
-            println!("asks about {}, informativeness {:.2}", ask.response, ask.informativeness)
+            println!("asks about {}, informativeness {:.2}", ask.response, ask.informativeness);
         }
         decision @ Decision::NotNow(_) => println!("asks nothing: {decision}"),
     }

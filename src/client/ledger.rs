@@ -275,6 +275,7 @@ mod tests {
         Release { mechanism, noise: None, honest: 100 }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as it is passed")]
     fn allowance(from: u64, windows: u64) -> Option<Allowance> {
         Some(Allowance { from, windows, local: f64::INFINITY })
     }

@@ -202,6 +202,7 @@ const MARK: usize = 8;
 const NONCE: usize = 24;
 
 /// A fixed limit, so that a length in a damaged blob reserves nothing.
+#[expect(clippy::cast_possible_truncation, reason = "4 MB")]
 fn format() -> impl bincode::config::Config {
     bincode::config::standard().with_limit::<{ MOST_BYTES as usize }>()
 }

@@ -43,15 +43,15 @@ pub struct Options {
 
 /// Runs a simulation; `progress` is told of each device that is done, from any thread.
 pub fn run(
-    program: Arc<Program>,
+    program: &Arc<Program>,
     scenario: &Scenario,
     options: Options,
     progress: &(dyn Fn(u64) + Sync),
 ) -> anyhow::Result<Outcome> {
-    check(&program, options)?;
-    let aggregators = Aggregators::new(&program)?;
-    let results = population::run(&program, scenario, options, &aggregators, progress)?;
-    report::outcome(&program, options, &aggregators, &results)
+    check(program, options)?;
+    let aggregators = Aggregators::new(program)?;
+    let results = population::run(program, scenario, options, &aggregators, progress)?;
+    report::outcome(program, options, &aggregators, &results)
 }
 
 /// Refuses what cannot be simulated, before any work is done.

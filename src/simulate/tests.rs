@@ -99,7 +99,7 @@ static KINDS: LazyLock<Arc<Program>> = LazyLock::new(|| {
 fn simulated(program: &Arc<Program>, scenario: &str, devices: u64, windows: u64) -> Outcome {
     let scenario = Scenario::parse("scenario.toml", scenario, program).unwrap();
     let options = Options { devices, windows, seed: 7, start: START };
-    run(Arc::clone(program), &scenario, options, &|_| ()).unwrap()
+    run(program, &scenario, options, &|_| ()).unwrap()
 }
 
 fn truths(outcome: &Outcome) -> Vec<(Option<f64>, Option<f64>)> {
@@ -152,7 +152,7 @@ fn a_seed_gives_the_same_truth_and_another_one_another() {
     let parsed = Scenario::parse("scenario.toml", scenario, &THUMBS).unwrap();
     let with = |seed| {
         let options = Options { devices: 700, windows: 2, seed, start: START };
-        run(Arc::clone(&THUMBS), &parsed, options, &|_| ()).unwrap()
+        run(&THUMBS, &parsed, options, &|_| ()).unwrap()
     };
     let (one, same, other) = (with(1), with(1), with(2));
     assert!(one.releases.len() > 4, "{one}");
@@ -307,7 +307,7 @@ fn what_is_too_small_is_not_released_and_what_is_not_asked_not_simulated() {
     let limited = Arc::new(limited.unwrap());
     let scenario = Scenario::parse("scenario.toml", "", &limited).unwrap();
     let options = Options { devices: 10, windows: 2, seed: 1, start: START };
-    let refused = run(limited, &scenario, options, &|_| ()).unwrap_err().to_string();
+    let refused = run(&limited, &scenario, options, &|_| ()).unwrap_err().to_string();
     assert!(refused.contains("2027-01-05T00:00:00Z") && refused.contains("--windows"), "{refused}");
 }
 
@@ -318,14 +318,15 @@ fn the_example_of_any_program_is_a_scenario() {
         let scenario = Scenario::parse("example.toml", &text, program).unwrap();
         assert_eq!(scenario.responses, 2);
         // What is only shown can be meant, too.
-        let all: String = text
+        let all: Vec<_> = text
             .lines()
             .map(|line| {
                 let bare = line.strip_prefix("# ").unwrap_or(line);
                 let is_shown = bare.starts_with('[') || bare.contains(" = ");
-                format!("{}\n", if is_shown { bare } else { "" })
+                if is_shown { bare } else { "" }
             })
             .collect();
+        let all = all.join("\n");
         let scenario = Scenario::parse("example.toml", &all, program);
         let scenario = scenario.unwrap_or_else(|error| panic!("{error}\n{all}"));
         assert!(scenario.dishonest.lie.is_some(), "{text}");

@@ -93,8 +93,9 @@ impl Ballot {
                 Ok(Encoded::One(bin)) => ballot.bins[bin.index()] += each,
                 Ok(Encoded::OneOf(some)) => {
                     ballot.is_divided |= some.len() > 1;
-                    some.iter()
-                        .for_each(|bin| ballot.bins[bin.index()] += each / some.len() as u64);
+                    for bin in &some {
+                        ballot.bins[bin.index()] += each / some.len() as u64;
+                    }
                 }
                 Ok(Encoded::Bits(bits)) => {
                     let set = ballot.bins.iter_mut().zip(bits).filter(|(_, bit)| *bit);

@@ -49,13 +49,13 @@ question = "What was done with it?"
 signals = ["copied", "edited"]
 "#;
 
-const DEVICES: usize = 40;
+const DEVICES: u32 = 40;
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn open(program: &Arc<Program>, folder: &Path, device: usize) -> (Engine<FileStorage>, Found) {
+fn open(program: &Arc<Program>, folder: &Path, device: u32) -> (Engine<FileStorage>, Found) {
     let storage = FileStorage::open(folder.join(format!("device-{device}"))).unwrap();
     Engine::open(Arc::clone(program), storage, Options::default(), now()).unwrap()
 }
@@ -79,7 +79,7 @@ fn engines_deliver_each_window_once_through_restarts_and_outages() {
     let courier = Courier::new(Duration::from_secs(10)).unwrap();
 
     // All in one window: wait for one to begin.
-    let window = poll("the beginning of a window", || (now() % 3 == 0).then(|| now() / 3));
+    let window = poll("the beginning of a window", || now().is_multiple_of(3).then(|| now() / 3));
     for device in 0..DEVICES {
         let (mut engine, found) = open(&program, folder, device);
         assert_eq!(found, Found::Nothing);
@@ -122,17 +122,19 @@ fn engines_deliver_each_window_once_through_restarts_and_outages() {
         assert_eq!(collected["metrics"][metric]["reports"], DEVICES);
     }
     let helpful = &collected["metrics"][0]["bins"];
-    let near = |label: &str, devices: f64| {
+    let near = |label: &str, devices: u32| {
+        let devices = f64::from(devices);
         let bin = helpful.as_array().unwrap().iter().find(|bin| bin["label"] == label);
         let estimate = bin.unwrap()["estimate"].as_f64().unwrap();
         assert!((estimate - devices).abs() < 1.5, "{label}: {estimate}, not {devices}");
     };
     let quiet = DEVICES / 10;
-    near("no answer", quiet as f64);
+    near("no answer", quiet);
     // Devices 4, 8, 12, … changed to down, unless they are quiet.
-    let down = (0..DEVICES).filter(|device| device % 4 == 0 && device % 10 != 0).count();
-    near("down", down as f64);
-    near("up", (DEVICES - quiet - down) as f64);
+    let changed = |device: &u32| device.is_multiple_of(4) && !device.is_multiple_of(10);
+    let down = (0..DEVICES).filter(changed).map(|_| 1).sum();
+    near("down", down);
+    near("up", DEVICES - quiet - down);
 
     // The budget of the day is spent, and the history says so.
     let history = open(&program, folder, 1).0.history(now()).unwrap();

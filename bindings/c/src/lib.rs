@@ -130,7 +130,8 @@ pub unsafe extern "C" fn sv_open(
             let bytes = Zeroizing::new(unsafe { *key.cast::<[u8; 32]>() });
             StateKey::new(*bytes)
         });
-        let program = Program::parse("program", program).map_err(Failure::program)?;
+        let program =
+            Program::parse("program", program).map_err(|error| Failure::program(&error))?;
         let storage: Box<dyn Storage + Send> = match path {
             Some(path) => Box::new(FileStorage::open(path)?),
             None => Box::new(MemoryStorage::default()),
@@ -150,8 +151,8 @@ pub unsafe extern "C" fn sv_open(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_close(engine: *mut SvEngine) {
     if !engine.is_null() {
-        // SAFETY: the caller gives back what `sv_open` gave out, once.
         let _ = guarded(|| {
+            // SAFETY: the caller gives back what `sv_open` gave out, once.
             drop(unsafe { Box::from_raw(engine) });
             Ok(())
         });
@@ -165,9 +166,9 @@ pub unsafe extern "C" fn sv_consent(engine: *const SvEngine, given: bool, now: u
     unsafe {
         with(engine, |engine| {
             if given {
-                engine.give_consent(now)?
+                engine.give_consent(now)?;
             } else {
-                engine.withdraw_consent(now)?
+                engine.withdraw_consent(now)?;
             }
             Ok(())
         })
@@ -201,7 +202,8 @@ pub unsafe extern "C" fn sv_record(
     // SAFETY: the caller passes an engine, a string and a place to write to, or null.
     unsafe {
         with(engine, |engine| {
-            let event: Event = serde_json::from_str(required(event)?).map_err(Failure::event)?;
+            let event: Event =
+                serde_json::from_str(required(event)?).map_err(|error| Failure::event(&error))?;
             let recorded = match engine.record(event, now)? {
                 Recorded::Kept => SvKept::Done,
                 Recorded::Drawn => SvKept::Drawn,
@@ -359,7 +361,7 @@ pub unsafe extern "C" fn sv_history(
     unsafe {
         with(engine, |engine| {
             let history = engine.history(now)?;
-            give(text, if json { to_json(&history)? } else { history.to_string() })
+            give(text, &if json { to_json(&history)? } else { history.to_string() })
         })
     }
 }
@@ -369,7 +371,7 @@ pub unsafe extern "C" fn sv_history(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_explain(engine: *const SvEngine, text: *mut *mut c_char) -> SvStatus {
     // SAFETY: the caller passes an engine and a place to write to, or null.
-    unsafe { with(engine, |engine| give(text, engine.explain())) }
+    unsafe { with(engine, |engine| give(text, &engine.explain())) }
 }
 
 /// Whether to ask the user now about a response, and why, in words. `moment` is JSON:
@@ -388,13 +390,13 @@ pub unsafe extern "C" fn sv_decide(
     unsafe {
         with(engine, |engine| {
             let candidate: Candidate =
-                serde_json::from_str(required(moment)?).map_err(Failure::event)?;
+                serde_json::from_str(required(moment)?).map_err(|error| Failure::event(&error))?;
             if why.is_null() {
                 return Err(Failure::argument("there is no place for the reason"));
             }
             let decision = engine.decide(&candidate.into(), now)?;
             write(ask, matches!(decision, Decision::Ask(_)));
-            give(why, decision.to_string())
+            give(why, &decision.to_string())
         })
     }
 }
@@ -421,13 +423,11 @@ pub unsafe extern "C" fn sv_triage(
                 None => event,
             };
             let sorted = engine.triage(metric, comment, None, about, now)?;
-            match sorted {
-                Some(sorted) => give(category, sorted.category),
-                None => {
-                    write(category, ptr::null_mut());
-                    Ok(())
-                }
+            if let Some(sorted) = sorted {
+                return give(category, &sorted.category);
             }
+            write(category, ptr::null_mut());
+            Ok(())
         })
     }
 }

@@ -53,14 +53,14 @@ impl Failure {
         Self { status: SvStatus::Argument, words: words.to_owned() }
     }
 
-    pub(crate) fn event(error: serde_json::Error) -> Self {
+    pub(crate) fn event(error: &serde_json::Error) -> Self {
         // The position and the key, never what was given.
         let words =
             format!("the event is not one: line {} column {}", error.line(), error.column());
         Self { status: SvStatus::Argument, words }
     }
 
-    pub(crate) fn program(error: ProgramError) -> Self {
+    pub(crate) fn program(error: &ProgramError) -> Self {
         Self { status: SvStatus::Program, words: error.to_string() }
     }
 

@@ -33,7 +33,7 @@ pub(crate) unsafe fn bytes<'a>(bytes: *const u8, len: usize) -> Result<&'a [u8],
 }
 
 /// Gives a string out, to be given back to [`sv_string_free`].
-pub(crate) unsafe fn give(place: *mut *mut c_char, text: String) -> Result<(), Failure> {
+pub(crate) unsafe fn give(place: *mut *mut c_char, text: &str) -> Result<(), Failure> {
     if place.is_null() {
         return Err(Failure::argument("there is no place for the text"));
     }

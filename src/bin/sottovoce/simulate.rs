@@ -71,8 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
     let style = "devices {bar:40} {pos}/{len} ({per_sec}, {eta} left)";
     let progress = ProgressBar::new(devices).with_style(ProgressStyle::with_template(style)?);
-    let outcome =
-        simulate::run(Arc::clone(&program), &scenario, options, &|done| progress.inc(done))?;
+    let outcome = simulate::run(&program, &scenario, options, &|done| progress.inc(done))?;
     progress.finish_and_clear();
     if let Some(mut json) = json {
         writeln!(json, "{}", serde_json::to_string_pretty(&outcome)?)?;

@@ -243,7 +243,7 @@ impl<S: Storage> Engine<S> {
             }
         }
         self.store_changed(|step| {
-            for entry in step.state.outbox.entries.iter_mut() {
+            for entry in &mut step.state.outbox.entries {
                 if sent.iter().any(|sent| is(entry, sent.id)) {
                     entry.in_doubt = true;
                     entry.attempts = entry.attempts.saturating_add(1);
@@ -280,10 +280,14 @@ impl<S: Storage> Engine<S> {
                 }
             }
             Answer::No(asked) => {
-                sent.iter().for_each(|sent| step.put_off(sent, false, *asked, now))
+                for sent in sent {
+                    step.put_off(sent, false, *asked, now);
+                }
             }
             Answer::Unknown(asked) => {
-                sent.iter().for_each(|sent| step.put_off(sent, true, *asked, now));
+                for sent in sent {
+                    step.put_off(sent, true, *asked, now);
+                }
             }
         })
     }

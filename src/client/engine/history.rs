@@ -9,7 +9,7 @@ use crate::{
     dap::time::Time,
     privacy::{
         budget::{Budget, Limits},
-        units::{Delta, Guarantee},
+        units::{Delta, Epsilon, Guarantee},
     },
     program::{Program, format_moment},
 };
@@ -129,7 +129,7 @@ impl<S: Storage> Engine<S> {
             windows: budget.map(|budget| budget.windows()),
             windows_left: budget.map(|budget| budget.windows().saturating_sub(used)),
             spent_local: ledger.local_since(allowance.from),
-            limit_local: limits.local.map(|local| local.get()),
+            limit_local: limits.local.map(Epsilon::get),
             spent_central: self.composed_since(allowance.from, delta),
             limit_central: limits.central.map(|(epsilon, _)| epsilon.get()),
             delta: delta.get(),
@@ -145,7 +145,7 @@ impl<S: Storage> Engine<S> {
         });
         let mut budget = Budget::with_spent(Limits::default(), charged.collect());
         let sum = self.state.ledger.local_since(from);
-        budget.spent_central(delta).map_or(sum, |epsilon| epsilon.get())
+        budget.spent_central(delta).map_or(sum, Epsilon::get)
     }
 }
 
@@ -161,7 +161,7 @@ impl fmt::Display for History {
         match self.consent {
             Consent::NotAsked => writeln!(f, "You have not been asked to take part.")?,
             Consent::Given { since } => {
-                writeln!(f, "You take part since {}.", format_moment(since))?
+                writeln!(f, "You take part since {}.", format_moment(since))?;
             }
             Consent::Withdrawn { since } => {
                 writeln!(f, "You do not take part, since {}.", format_moment(since))?;

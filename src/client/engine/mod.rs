@@ -188,6 +188,7 @@ impl<S: Storage> Engine<S> {
 
     /// Records what a user said or did. It is durable when this returns; after an error it is not
     /// recorded, and all that was before is as it was.
+    #[expect(clippy::needless_pass_by_value, reason = "an event is recorded once")]
     pub fn record(&mut self, event: Event, now: u64) -> Result<Recorded, EngineError> {
         self.consented()?;
         error::check_interval(&self.program, now)?;

@@ -5,7 +5,7 @@
 use super::{
     super::{
         event::Event,
-        pending::Item,
+        pending::{Item, Pending},
         personal::{
             asking::{Decision, Moment},
             baseline::satisfied,
@@ -94,7 +94,7 @@ impl<S: Storage> Engine<S> {
         let metric = &tasks_of(&self.program, metric)?[0].metric;
         let MetricKind::Score { source: Some(source), .. } = &metric.kind else { return Ok(None) };
         let mark = self.state.place(response).response;
-        let items = self.state.pending.get(&source.of).map(|pending| pending.items());
+        let items = self.state.pending.get(&source.of).map(Pending::items);
         let item = items.unwrap_or_default().iter().find(|item| item.response == mark);
         let observed = item.map(observed).unwrap_or_default();
         let baseline = &self.state.personal.baseline;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     dap::time::Time,
-    privacy::guarantee::Release,
+    privacy::{guarantee::Release, units::Epsilon},
     program::{
         Program,
         answer::{Answer, Given},
@@ -230,7 +230,7 @@ pub(super) fn period_of(program: &Program, moment: u64) -> Allowance {
         Some(budget) => Allowance {
             from,
             windows: budget.windows(),
-            local: budget.limits().local.map_or(f64::INFINITY, |local| local.get()),
+            local: budget.limits().local.map_or(f64::INFINITY, Epsilon::get),
         },
     }
 }
@@ -264,9 +264,9 @@ pub(super) fn adopted(mut state: State, program: &Program, now: u64) -> State {
     let is_ours = |entry: &Entry| {
         known(&entry.task) && program.task(&entry.task).is_some_and(|t| t.task_id == entry.task_id)
     };
-    let (kept, dropped) = state.outbox.entries.into_iter().partition(is_ours);
+    let (kept, dropped): (Vec<_>, Vec<_>) = state.outbox.entries.into_iter().partition(is_ours);
     state.outbox.entries = kept;
-    for entry in Vec::<Entry>::from(dropped) {
+    for entry in dropped {
         let fate = if entry.in_doubt { Fate::Unknown } else { Fate::Expired };
         state.ledger.settle(&entry.metric, entry.window(), fate);
     }

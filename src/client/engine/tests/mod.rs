@@ -499,11 +499,12 @@ fn a_full_disk_refuses_the_event_and_keeps_what_was_there() {
 
 #[test]
 fn a_year_of_ten_metrics_is_small() {
-    let metrics: String = (0..9)
+    let metrics: Vec<_> = (0..9)
         .map(|n| {
             format!("[metrics.m{n}]\nkind = \"thumbs\"\nquestion = \"Did it help, number {n}?\"\n")
         })
         .collect();
+    let metrics = metrics.concat();
     let text = format!(
         "name = \"ten\"\nleader = \"https://l.example/\"\nhelper = \"https://h.example/\"\n\
          collector = \"AQAgAAEAAQAgBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\"\n\

@@ -71,7 +71,7 @@ fn nothing_is_decided_or_learnt_before_consent() {
     let storage = MemoryStorage::default();
     let program = program_with(PERSONAL);
     let (mut engine, _) = Engine::open(program, storage, Options::default(), NOW).unwrap();
-    let nothing = Default::default();
+    let nothing = BTreeMap::new();
     for refused in [
         engine.decide(&unsure("r1"), NOW).map(drop),
         engine.preferred(&nothing, &nothing, Outcome::Tie, NOW),
