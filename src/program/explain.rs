@@ -235,7 +235,7 @@ fn never_leaves(program: &Program) -> Vec<String> {
         "when within its window something was said: a report arrives at a random moment after it"
     };
     let mut kept = vec![
-        "the text of prompts and responses, and the app's names for them".to_owned(),
+        "the text of prompts and responses, and the app's names for them (what the app sends to its own model is the app's affair)".to_owned(),
         "the answer as it was given: only a randomized one is sent, in two halves".to_owned(),
         when.to_owned(),
         "when the user was asked and why, what they lean to, and their habits".to_owned(),
