@@ -23,7 +23,7 @@ use sottovoce::{
         engine::{Arrived, Engine, Found, Options, Outgoing, Recorded, Step, Withdrawn},
         event::Event,
         personal::asking::{Candidate, Decision},
-        storage::{FileStorage, MemoryStorage, Storage},
+        storage::{MemoryStorage, Storage},
     },
     dap::exchange::{Method, Response},
     program::Program,
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn sv_open(
         let program =
             Program::parse("program", program).map_err(|error| Failure::program(&error))?;
         let storage: Box<dyn Storage + Send> = match path {
-            Some(path) => Box::new(FileStorage::open(path)?),
+            Some(path) => open_file(path)?,
             None => Box::new(MemoryStorage::default()),
         };
         let options = Options { key, adopt };
@@ -490,6 +490,16 @@ impl SvResponse {
             ..Response::default()
         })
     }
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn open_file(path: &str) -> Result<Box<dyn Storage + Send>, Failure> {
+    Ok(Box::new(sottovoce::client::storage::FileStorage::open(path)?))
+}
+
+#[cfg(target_family = "wasm")]
+fn open_file(_: &str) -> Result<Box<dyn Storage + Send>, Failure> {
+    Err(Failure::argument("there are no files here; pass no path"))
 }
 
 fn found_of(found: &Found) -> SvFound {
