@@ -172,7 +172,8 @@ impl Ledger {
         let cost = |account: &Account| {
             account.release.mechanism.local_epsilon().get() * account.charged_since(from) as f64
         };
-        self.accounts.iter().map(cost).sum()
+        // A sum of nothing is -0.
+        self.accounts.iter().map(cost).sum::<f64>() + 0.0
     }
 
     fn of(&self, metric: &str) -> impl Iterator<Item = &Account> {
@@ -315,6 +316,11 @@ mod tests {
         ledger.charge("quality", &release(4.0), 27_000, allowance(27_000, 1)).unwrap();
         let over = ledger.charge("quality", &release(4.0), 20, allowance(20, 1)).unwrap_err();
         assert_eq!(over, NotCharged::OverBudget);
+    }
+
+    #[test]
+    fn nothing_spent_is_nothing_and_not_less() {
+        assert!(Ledger::default().local_since(0).is_sign_positive());
     }
 
     #[test]
