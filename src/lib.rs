@@ -41,6 +41,10 @@ pub mod estimate;
 pub mod findings;
 #[cfg(feature = "full")]
 pub mod keygen;
+#[cfg(feature = "full")]
+pub mod load;
+#[cfg(feature = "full")]
+pub mod local_servers;
 pub mod plan;
 pub mod privacy;
 pub mod program;

@@ -94,7 +94,8 @@ impl Drawn {
         Time(self.time)
     }
 
-    fn measurement(&self) -> Measurement {
+    /// What is sharded. Randomized already, so whoever sees it learns what ε₀ allows.
+    pub fn measurement(&self) -> Measurement {
         match &self.noisy {
             Noisy::Bin(randomized) => Measurement::Bin(randomized.bin().index()),
             Noisy::Bits(randomized) => Measurement::Bits(randomized.bits().to_vec()),
@@ -170,6 +171,15 @@ impl Reporter {
         rng: &mut DeviceRng,
     ) -> Result<Prepared, ReportError> {
         let drawn = self.draw(answer, self.precision.time_at(now), rng)?;
+        self.prepare_drawn(drawn, configs)
+    }
+
+    /// Seals what was drawn, and keeps the draw beside it: [`seal`](Self::seal).
+    pub fn prepare_drawn(
+        &self,
+        drawn: Drawn,
+        configs: &HpkeConfigs,
+    ) -> Result<Prepared, ReportError> {
         let report = self.seal(&drawn, configs)?;
         Ok(Prepared { drawn, report })
     }

@@ -1,14 +1,13 @@
 //! The whole way on one machine: real feedback, two real servers, released figures.
 //!
-//! [`data`] is the feedback, [`servers`] starts a leader and a helper as processes of their own,
-//! [`devices`] sends one report for each judgement through the client library. Then the collector
+//! [`data`] is the feedback, [`local_servers`](crate::local_servers) starts a leader and a helper
+//! as processes of their own, [`devices`] sends one report for each judgement through the client library. Then the collector
 //! collects, and [`report`] sets its figures beside the truth, which only a demonstration knows.
 
 pub mod data;
 mod devices;
 mod program;
 pub mod report;
-mod servers;
 
 use crate::{
     aggregator::serve::stop_signal,
@@ -18,11 +17,11 @@ use crate::{
     },
     dap::collect::Query,
     keygen::Secrets,
+    local_servers::{Servers, Setup, free_ports},
     program::Program,
 };
 use anyhow::Context;
 use report::{Metric, Outcome};
-use servers::Servers;
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -58,13 +57,18 @@ async fn demonstrate(options: &Options) -> anyhow::Result<Outcome> {
     let program_path = folder.path().join("program.toml");
     let secrets = Secrets::generate()?;
     secrets.write(folder.path())?;
-    let ports = servers::free_ports()?;
+    let ports = free_ports()?;
     let smallest = metrics.iter().map(|metric| metric.answers.len()).min().unwrap_or(0);
     let text = program::text(ports, &secrets.collector_hpke_config(), smallest);
     std::fs::write(&program_path, &text)?;
     let program = Program::parse("program.toml", &text)?;
 
-    let servers = Servers::start(folder.path(), ports).await?;
+    let servers = Servers::start(&Setup {
+        folder: folder.path(),
+        ports,
+        databases: ["leader.sqlite", "helper.sqlite"].map(str::to_owned),
+    })
+    .await?;
     // The devices answered in the hour that closed last, so that it can be collected now.
     let window = window::choose(program.window(), program.grace(), None, 1, unix_now()?)?;
     let answered = program.window().start_of(window.start());

@@ -1,11 +1,12 @@
 //! The figures beside the truth.
 
-use super::{devices::Sent, servers::Usage};
+use super::devices::Sent;
 use crate::{
     collector::{
         present::{columns, privacy},
         release::Release,
     },
+    local_servers::Usage,
     privacy::units::Guarantee,
 };
 use serde::Serialize;
@@ -21,7 +22,7 @@ pub struct Outcome {
     pub sent: Sent,
     /// What the servers took.
     #[serde(skip)]
-    pub usage: Usage,
+    pub usage: [Usage; 2],
     /// How long all of it took.
     #[serde(skip)]
     pub elapsed: Duration,
@@ -123,8 +124,8 @@ impl Outcome {
             self.sent.bytes as f64 / 1e6,
             self.elapsed.as_secs_f64(),
         );
-        let [leader, helper] = self.usage.cpu.map(|cpu| cpu.as_secs_f64() * 1e3 / reports);
-        let [leader_peak, helper_peak] = self.usage.memory.map(|kilobytes| kilobytes as f64 / 1e3);
+        let [leader, helper] = self.usage.map(|usage| usage.cpu.as_secs_f64() * 1e3 / reports);
+        let [leader_peak, helper_peak] = self.usage.map(|usage| usage.memory as f64 / 1e3);
         if leader > 0.0 {
             let _ = write!(
                 line,

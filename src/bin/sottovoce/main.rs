@@ -6,6 +6,7 @@ mod demo;
 mod guarantee;
 mod init;
 mod keygen;
+mod load;
 mod plan;
 mod schema;
 mod simulate;
@@ -36,6 +37,7 @@ enum Command {
     Analyse(analyse::Arguments),
     Guarantee(guarantee::Arguments),
     Keygen(keygen::Arguments),
+    Load(load::Arguments),
     Schema(schema::Arguments),
     /// Be the demo's leader.
     #[command(hide = true, subcommand)]
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Analyse(arguments) => analyse::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

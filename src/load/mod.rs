@@ -1,0 +1,233 @@
+//! A load of honest reports on both servers, and what it costs them.
+//!
+//! [`devices`] makes and sends reports through the client library, as fast as the servers take
+//! them; the collector collects and its sums must be exactly what was sent. [`floor`] measures, in
+//! the same run, what the cryptography alone costs. [`disk`] asks the databases how full they are
+//! and [`report`] puts it together. Everything is on this machine and bounded in count and time.
+
+mod devices;
+mod disk;
+mod floor;
+pub mod report;
+
+use crate::{
+    client::{report::Reporter, uploader::Uploader},
+    collector::{
+        command::{Collector, read_secrets},
+        window,
+    },
+    dap::{
+        collect::Query,
+        time::{Interval, Time},
+    },
+    keygen::Secrets,
+    local_servers::{Servers, Setup, free_ports},
+    program::{Program, compile::CompiledTask},
+    transport::http::HttpClient,
+};
+use anyhow::{Context, ensure};
+use devices::{Devices, Plan, Sent};
+use report::{Disk, Latency, Measured, Memory, Parties, milliseconds};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Reports to send.
+    pub reports: u64,
+    /// Reports of one upload request.
+    pub per_upload: u64,
+    /// Upload requests under way at once.
+    pub connections: usize,
+    /// Stop sending after this long.
+    pub at_most: Duration,
+}
+
+/// Runs the load on servers of its own.
+pub fn run(options: Options) -> anyhow::Result<Measured> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(load(options))
+}
+
+async fn load(options: Options) -> anyhow::Result<Measured> {
+    let folder = tempfile::Builder::new().prefix("sottovoce-load-").tempdir()?;
+    let secrets = Secrets::generate()?;
+    secrets.write(folder.path())?;
+    let ports = free_ports()?;
+    let text = program_text(ports, &secrets.collector_hpke_config());
+    std::fs::write(folder.path().join("program.toml"), &text)?;
+    let program = Program::parse("program.toml", &text)?;
+    let task = program.task("answer_quality").context("the load's program lacks its metric")?;
+    let databases = ["leader.sqlite", "helper.sqlite"].map(str::to_owned);
+    let setup = Setup { folder: folder.path(), ports, databases };
+    let servers = Servers::start(&setup).await?;
+    let run = Run { options, folder: folder.path(), program: &program, task, servers };
+    run.measure().await
+}
+
+struct Run<'a> {
+    options: Options,
+    folder: &'a Path,
+    program: &'a Program,
+    task: &'a CompiledTask,
+    servers: Servers,
+}
+
+impl Run<'_> {
+    async fn measure(self) -> anyhow::Result<Measured> {
+        let devices = self.devices().await?;
+        // Two windows that are over: one to look at while its reports wait, one to measure.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+        let windows = window::choose(self.program.window(), self.program.grace(), None, 2, now)?;
+        let before = self.waiting_bytes(&devices, windows.start()).await?;
+
+        let (disk, usage, started) = (self.disk()?, self.servers.usage(), Instant::now());
+        let sent = devices.send(self.plan(Time(windows.start().0 + 1))).await?;
+        self.collect(Time(windows.start().0 + 1), &sent).await?;
+        let elapsed = started.elapsed();
+        let used = self.servers.usage();
+        let grown = self.disk()?;
+
+        let per_report = |now: u64, then: u64| ratio(now.saturating_sub(then), sent.reports);
+        let disk = Disk {
+            before,
+            leader: per_report(grown[0], disk[0]),
+            helper: per_report(grown[1], disk[1]),
+        };
+        let request = self.request_cost().await?;
+        let memory = self.servers.stop().await?.map(|usage| ratio(usage.memory, 1000));
+        let floor = floor::measure(self.task.configuration.vdaf.clone())?
+            + request.div_f64(ratio(self.options.per_upload, 1));
+        let cpu = |index: usize| {
+            milliseconds(used[index].cpu.saturating_sub(usage[index].cpu)) / ratio(sent.reports, 1)
+        };
+        let (leader, helper) = (cpu(0), cpu(1));
+        let total = leader + helper;
+        Ok(Measured {
+            reports: sent.reports,
+            seconds: elapsed.as_secs_f64(),
+            reports_per_second: ratio(sent.reports, 1) / elapsed.as_secs_f64(),
+            cpu_ms_per_report: Parties { leader, helper, database: 0.0, total },
+            floor_ms_per_report: milliseconds(floor),
+            times_floor: total / milliseconds(floor),
+            peak_rss_mb: Memory { leader: memory[0], helper: memory[1] },
+            disk_bytes_per_report: disk,
+            latency_ms: Latency::of(&sent),
+            reports_per_upload: self.options.per_upload,
+            storage: "sqlite",
+        })
+    }
+
+    async fn devices(&self) -> anyhow::Result<Devices> {
+        let http = HttpClient::new(Duration::from_secs(60))?;
+        let (leader, helper) = (self.program.leader().clone(), self.program.helper().clone());
+        let uploader = Arc::new(Uploader::new(http, leader, helper, 5));
+        Ok(Devices {
+            configs: uploader.hpke_configs(0).await?,
+            uploader,
+            reporter: Arc::new(Reporter::new(self.task)?),
+            levels: LEVELS.into(),
+        })
+    }
+
+    fn plan(&self, window: Time) -> Plan {
+        let Options { reports, per_upload, connections, at_most } = self.options;
+        Plan { reports, per_upload, connections, until: Instant::now() + at_most, window }
+    }
+
+    /// What a waiting report takes of the leader's disk: sends some while the helper stands still.
+    async fn waiting_bytes(&self, devices: &Devices, window: Time) -> anyhow::Result<f64> {
+        let helper = self.servers.helper_id().context("the helper has ended")?;
+        let before = self.disk()?[0];
+        signal(helper, "STOP").await?;
+        let plan = Plan { reports: self.options.reports.min(SAMPLE), ..self.plan(window) };
+        let sent = devices.send(plan).await;
+        let after = self.disk();
+        signal(helper, "CONT").await?;
+        let (sent, after) = (sent?, after?[0]);
+        self.collect(window, &sent).await?;
+        Ok(ratio(after.saturating_sub(before), sent.reports))
+    }
+
+    /// Collects a window and holds the sums against what was sent.
+    async fn collect(&self, window: Time, sent: &Sent) -> anyhow::Result<()> {
+        let secrets = read_secrets(&self.folder.join("collector.secrets.toml"))?;
+        let collector = Collector::new(self.program, secrets, self.options.at_most)?;
+        let interval = Interval::new(window, 1)?;
+        let batch = collector.collect(self.task, Query::TimeInterval(interval.into())).await?;
+        let release = &batch.release;
+        let reported: Vec<_> = release.bins.iter().map(|bin| bin.reported).collect();
+        let sums: Vec<_> =
+            sent.sums.iter().map(|sum| i64::try_from(*sum)).collect::<Result<_, _>>()?;
+        ensure!(
+            release.reports == sent.reports && reported == sums,
+            "collected {} reports {reported:?}, and sent {} reports {sums:?}",
+            release.reports,
+            sent.reports
+        );
+        Ok(())
+    }
+
+    fn disk(&self) -> anyhow::Result<[u64; 2]> {
+        let [leader, helper] = ["leader.sqlite", "helper.sqlite"].map(|n| self.folder.join(n));
+        Ok([disk::sqlite(&leader)?, disk::sqlite(&helper)?])
+    }
+
+    /// What one HTTP request costs the leader that asks nothing of it.
+    async fn request_cost(&self) -> anyhow::Result<Duration> {
+        let client = reqwest::Client::new();
+        let url = format!("{}healthz", self.program.leader());
+        let before = self.servers.usage()[0].cpu;
+        for _ in 0..REQUESTS {
+            client.get(&url).send().await?.error_for_status()?.bytes().await?;
+        }
+        Ok((self.servers.usage()[0].cpu.saturating_sub(before)) / REQUESTS)
+    }
+}
+
+/// Stops a process of ours, or lets it go on.
+async fn signal(process: u32, signal: &str) -> anyhow::Result<()> {
+    let mut kill = tokio::process::Command::new("kill");
+    let status = kill.args(["-s", signal, &process.to_string()]).status().await?;
+    ensure!(status.success(), "kill -s {signal} {process}: {status}");
+    Ok(())
+}
+
+/// Reports that are looked at while they wait.
+const SAMPLE: u64 = 5000;
+const REQUESTS: u32 = 4000;
+const LEVELS: [&str; 4] = ["Bad", "Could be better", "Good", "Excellent"];
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn ratio(of: u64, to: u64) -> f64 {
+    of as f64 / to.max(1) as f64
+}
+
+/// One metric of four answers: with *no answer* a Prio3Histogram of five.
+fn program_text([leader, helper]: [u16; 2], collector: &str) -> String {
+    format!(
+        r#"name = "load"
+leader = "http://127.0.0.1:{leader}/"
+helper = "http://127.0.0.1:{helper}/"
+collector = "{collector}"
+window = "1 hour"
+grace = "0 seconds"
+min_batch_size = 100
+
+[privacy]
+epsilon0 = 4.0
+epsilon = 4.0
+delta = 1e-6
+
+[metrics.answer_quality]
+kind = "rating"
+question = "How good is this answer?"
+levels = {LEVELS:?}
+randomizer = "krr"
+"#
+    )
+}

@@ -1,0 +1,122 @@
+//! What a load says: costs per report, beside what a report cannot cost less than.
+
+use super::devices::Sent;
+use serde::Serialize;
+use std::{fmt, time::Duration};
+
+/// All that was measured, as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Measured {
+    /// Reports sent, aggregated and collected.
+    pub reports: u64,
+    /// From the first report made to the collected result.
+    pub seconds: f64,
+    /// Of the whole way, the load generator included.
+    pub reports_per_second: f64,
+    /// CPU time of each process, in milliseconds.
+    pub cpu_ms_per_report: Parties,
+    /// Two HPKE opens and two verifications; with few reports in a request, the request's part
+    /// too. In milliseconds of CPU.
+    pub floor_ms_per_report: f64,
+    /// `cpu_ms_per_report.total` over the floor.
+    pub times_floor: f64,
+    /// Peak memory, in megabytes.
+    pub peak_rss_mb: Memory,
+    /// Bytes of the databases in use.
+    pub disk_bytes_per_report: Disk,
+    /// How long the upload requests took.
+    pub latency_ms: Latency,
+    /// Reports of one upload request.
+    pub reports_per_upload: u64,
+    /// `sqlite` or `postgres`.
+    pub storage: &'static str,
+}
+
+/// CPU time, party by party.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Parties {
+    /// The leader.
+    pub leader: f64,
+    /// The helper.
+    pub helper: f64,
+    /// The database server; 0 for an embedded database, whose work is the servers'.
+    pub database: f64,
+    /// All of them.
+    pub total: f64,
+}
+
+/// Peak memory of the servers.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Memory {
+    /// The leader.
+    pub leader: f64,
+    /// The helper.
+    pub helper: f64,
+}
+
+/// Disk use.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Disk {
+    /// The leader's, for a report that waits.
+    pub before: f64,
+    /// The leader's, for one that is aggregated and collected.
+    pub leader: f64,
+    /// The helper's, likewise.
+    pub helper: f64,
+}
+
+/// Quantiles of the upload requests' times, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Latency {
+    /// Half of them took less.
+    pub p50: f64,
+    /// One in a hundred took more.
+    pub p99: f64,
+}
+
+impl Latency {
+    pub(super) fn of(sent: &Sent) -> Self {
+        let mut sorted = sent.latencies.clone();
+        sorted.sort_unstable();
+        let at = |percent: usize| {
+            let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+            milliseconds(sorted.get(index).copied().unwrap_or_default())
+        };
+        Self { p50: at(50), p99: at(99) }
+    }
+}
+
+pub(super) fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parties { leader, helper, database, total } = self.cpu_ms_per_report;
+        writeln!(
+            f,
+            "{} reports, {} a request, on {}: {:.1} s, {:.0} reports a second, devices included",
+            self.reports,
+            self.reports_per_upload,
+            self.storage,
+            self.seconds,
+            self.reports_per_second
+        )?;
+        writeln!(
+            f,
+            "CPU a report: {total:.4} ms (leader {leader:.4}, helper {helper:.4}, database \
+             {database:.4}), {:.2} times the floor of {:.4} ms",
+            self.times_floor, self.floor_ms_per_report
+        )?;
+        let Latency { p50, p99 } = self.latency_ms;
+        writeln!(f, "upload requests: half within {p50:.1} ms, 99 % within {p99:.1} ms")?;
+        let Memory { leader, helper } = self.peak_rss_mb;
+        writeln!(f, "memory at the peak: leader {leader:.1} MB, helper {helper:.1} MB")?;
+        let Disk { before, leader, helper } = self.disk_bytes_per_report;
+        write!(
+            f,
+            "disk a report: {before:.0} bytes while it waits, then {leader:.1} at the leader and \
+             {helper:.1} at the helper"
+        )
+    }
+}

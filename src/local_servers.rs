@@ -1,0 +1,165 @@
+//! A leader and a helper as processes of their own, on loopback: for the demonstration and for
+//! measurements.
+//!
+//! Each is this very program, told to serve, with its own configuration, keys and database.
+
+use anyhow::{Context, bail};
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+use tokio::process::{Child, Command};
+
+/// What two servers are started with.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// Where the program (`program.toml`) and the secrets are, and databases and logs will be.
+    pub folder: &'a Path,
+    /// Ports of the leader and of the helper.
+    pub ports: [u16; 2],
+    /// Databases of the leader and of the helper, as their configurations name them.
+    pub databases: [String; 2],
+}
+
+/// Both servers; killed when dropped.
+#[derive(Debug)]
+pub struct Servers {
+    leader: Server,
+    helper: Server,
+}
+
+#[derive(Debug)]
+struct Server {
+    role: &'static str,
+    process: Child,
+    log: PathBuf,
+    address: String,
+}
+
+/// What a process took of the machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// CPU time.
+    pub cpu: Duration,
+    /// Peak memory, in kilobytes.
+    pub memory: u64,
+}
+
+/// Two ports that nobody listens on.
+pub fn free_ports() -> anyhow::Result<[u16; 2]> {
+    let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok([one.local_addr()?.port(), other.local_addr()?.port()])
+}
+
+impl Servers {
+    /// Starts both and waits until they serve.
+    pub async fn start(setup: &Setup<'_>) -> anyhow::Result<Self> {
+        let [leader, helper] = setup.ports;
+        let [leader_database, helper_database] = &setup.databases;
+        let mut servers = Self {
+            leader: Server::spawn("leader", setup.folder, leader, leader_database)?,
+            helper: Server::spawn("helper", setup.folder, helper, helper_database)?,
+        };
+        servers.leader.wait_until_ready().await?;
+        servers.helper.wait_until_ready().await?;
+        Ok(servers)
+    }
+
+    /// What the leader and the helper took so far.
+    pub fn usage(&self) -> [Usage; 2] {
+        [&self.leader, &self.helper].map(|server| Usage::of(server.process.id().unwrap_or(0)))
+    }
+
+    /// Process ID of the helper, for whoever wants it to pause.
+    pub fn helper_id(&self) -> Option<u32> {
+        self.helper.process.id()
+    }
+
+    /// Stops both; says what they took.
+    pub async fn stop(mut self) -> anyhow::Result<[Usage; 2]> {
+        let usage = self.usage();
+        for server in [&mut self.leader, &mut self.helper] {
+            server.process.kill().await.with_context(|| format!("stopping the {}", server.role))?;
+        }
+        Ok(usage)
+    }
+}
+
+impl Server {
+    fn spawn(role: &'static str, folder: &Path, port: u16, database: &str) -> anyhow::Result<Self> {
+        let config = folder.join(format!("{role}.toml"));
+        let address = format!("127.0.0.1:{port}");
+        let text = format!(
+            "listen = \"{address}\"\n\
+             database = \"{database}\"\n\
+             database_key = \"{role}.key\"\n\
+             secrets = \"{role}.secrets.toml\"\n\
+             programs = [\"program.toml\"]\n"
+        );
+        std::fs::write(&config, text)?;
+        let log = folder.join(format!("{role}.log"));
+        let output = File::create(&log)?;
+        let process = Command::new(std::env::current_exe()?)
+            .args([role, "serve", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting the {role}"))?;
+        Ok(Self { role, process, log, address })
+    }
+
+    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let client = reqwest::Client::new();
+        let url = format!("http://{}/healthz", self.address);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.try_wait()? {
+                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+                bail!("the {} ended at once ({status}):\n{log}", self.role);
+            }
+            if client.get(&url).send().await.is_ok_and(|response| response.status().is_success()) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("the {} is not ready after 30 seconds", self.role)
+    }
+}
+
+impl Usage {
+    /// What a process took so far; nothing where the system has no `/proc`.
+    pub fn of(process: u32) -> Self {
+        let status = read(process, "status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|text| text.split_whitespace().next()?.parse().ok());
+        Self { cpu: cpu(process, 2), memory: peak.unwrap_or(0) }
+    }
+
+    /// CPU time of a process, of its children, and of those that its children waited for.
+    pub fn of_family(process: u32) -> Duration {
+        let children = read(process, &format!("task/{process}/children"));
+        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+        // Fields 14 to 17: its own time, and that of children that ended.
+        children.map(|child| cpu(child, 4)).sum::<Duration>() + cpu(process, 4)
+    }
+}
+
+/// The first `fields` of: user time, system time, and the same of ended children.
+fn cpu(process: u32, fields: usize) -> Duration {
+    // After the name in parentheses: state is field 3, user and system time are 14 and 15, in
+    // hundredths of a second on every Linux.
+    let stat = read(process, "stat");
+    let all = stat.rsplit(')').next().unwrap_or("").split_whitespace();
+    let ticks: u64 = all.skip(11).take(fields).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+fn read(process: u32, file: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default()
+}
