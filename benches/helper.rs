@@ -9,9 +9,11 @@ use rayon::prelude::*;
 use sottovoce::{
     aggregator::{
         clock,
+        config::limits::{HpkeKeys, Retention},
         helper::Helper,
         keyring::Keyring,
-        store::{Datastore, sealed::DatabaseKey, sqlite::SqliteStore},
+        metrics::Metrics,
+        store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
         task::{HelperTask, LeaderTask, StoredTask, Task},
         tasks::Tasks,
     },
@@ -57,17 +59,21 @@ fn task(role: Role) -> Task {
 fn helper(folder: &std::path::Path) -> (Helper, HelperTask) {
     let store: Arc<dyn Datastore> =
         Arc::new(SqliteStore::open(folder.join("helper.sqlite"), "helper").unwrap());
-    let key = DatabaseKey::random().unwrap();
+    let key = DatabaseKeys::random().unwrap();
     let token = BearerToken::random().unwrap().hash();
     let task = HelperTask { task: task(Role::Helper), leader_token: token };
     Tasks::new(Arc::clone(&store), key.clone()).add(&task).unwrap();
-    let keyring = Keyring::load(store.as_ref(), &key).unwrap();
-    (Helper::new(store, key, keyring), task)
+    let schedule = HpkeKeys::default();
+    let keyring = Keyring::load(store.as_ref(), &key, &schedule, clock::now()).unwrap();
+    let keyring = Arc::new(keyring);
+    let metrics = Arc::new(Metrics::new());
+    (Helper::new(store, key, keyring, metrics, Retention::default()), task)
 }
 
 /// A fresh job of [`REPORTS`] reports, as a leader sends it.
 fn job(helper: &Helper, leader: &LeaderTask) -> AggregationJobInitReq {
-    let config = helper.keyring().config_list().iter().next().unwrap();
+    let keys = helper.keyring().keys();
+    let config = keys.config_list().iter().next().unwrap();
     let task = &leader.task;
     let init = |_| {
         let report_id = ReportId::random().unwrap();
@@ -111,6 +117,7 @@ fn job(helper: &Helper, leader: &LeaderTask) -> AggregationJobInitReq {
 
 /// One HPKE open and one verification of each report, and nothing else.
 fn primitives(helper: &Helper, task: &Task, job: &AggregationJobInitReq) {
+    let keys = helper.keyring().keys();
     job.verify_inits.par_chunks(16).for_each(|inits| {
         let mut aad = Vec::new();
         for init in inits {
@@ -118,7 +125,7 @@ fn primitives(helper: &Helper, task: &Task, job: &AggregationJobInitReq) {
             let public_share = share.public_share.as_bytes();
             task.aad.with(&share.report_metadata, public_share, &mut aad);
             let sealed = &share.encrypted_input_share;
-            let opener = helper.keyring().opener(sealed.config_id).unwrap();
+            let opener = keys.opener(sealed.config_id).unwrap();
             let plaintext = opener.open(sealed, &task.input_share_info, &aad).unwrap();
             let plaintext = PlaintextInputShare::from_bytes(&plaintext).unwrap();
             let report = OpenReport {

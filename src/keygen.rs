@@ -10,7 +10,7 @@
 //! The aggregators' own HPKE keys are not among them: each server makes and keeps its own.
 
 use crate::{
-    aggregator::config::VerifyKeySeed,
+    aggregator::config::secrets::VerifyKeySeed,
     command_line::write_secret,
     dap::{
         bearer_token::BearerToken,

@@ -4,7 +4,7 @@
 //! A refusal tells the sender what was wrong with the request. A fault is ours: it is logged in
 //! full, and the sender learns only that there was one.
 
-use super::{clock, store::Timestamp};
+use super::{clock, serve::Client, store::Timestamp};
 use crate::dap::{
     bearer_token::TokenHash,
     codec::DecodeError,
@@ -14,7 +14,6 @@ use crate::dap::{
     problem::{ProblemDocument, ProblemType},
 };
 use axum::{
-    body::{Body, Bytes},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
@@ -32,6 +31,8 @@ pub enum Failure {
     Refused(Box<ProblemDocument>),
     /// The request does not prove that its sender may do this.
     Unauthorized,
+    /// The connection does not prove that it is the peer's.
+    Uncertified,
     /// There is no such resource.
     NotFound,
     /// The body is longer than this server takes.
@@ -41,6 +42,10 @@ pub enum Failure {
     },
     /// Too much to do: the sender may come back.
     Busy,
+    /// The sender asks too often, and may come back after this long.
+    TooMany(Duration),
+    /// The body did not come in time.
+    TooSlow,
     /// We are at fault: logged, and not told.
     Fault(String),
 }
@@ -93,6 +98,10 @@ impl IntoResponse for Failure {
                 response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
                 response
             }
+            Self::Uncertified => plain(
+                StatusCode::FORBIDDEN,
+                "this needs a connection with the other aggregator's certificate",
+            ),
             Self::NotFound => plain(StatusCode::NOT_FOUND, "there is no such resource here"),
             Self::TooLarge { limit } => plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -102,6 +111,20 @@ impl IntoResponse for Failure {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "there is too much to do just now; try again later",
             )),
+            Self::TooMany(wait) => {
+                let mut response = plain(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "one address may not ask so often here; come back later",
+                );
+                // Rounded up: who comes back as told gets in.
+                let wait = seconds(wait + Duration::from_millis(999));
+                response.headers_mut().insert(RETRY_AFTER, wait);
+                response
+            }
+            Self::TooSlow => plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not arrive in the time that a request may take",
+            ),
             Self::Fault(error) => {
                 tracing::error!(error, "a request failed");
                 retry_later(plain(
@@ -134,25 +157,6 @@ fn seconds(duration: Duration) -> HeaderValue {
     HeaderValue::from(duration.as_secs().max(1))
 }
 
-/// Reads a body of at most `limit` bytes, whatever length was declared.
-pub async fn read_body(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    match axum::body::to_bytes(body, limit).await {
-        Ok(bytes) => Ok(bytes),
-        Err(error) => {
-            let too_large = std::error::Error::source(&error)
-                .is_some_and(|source| source.to_string().contains("length limit"));
-            if too_large {
-                return Err(Failure::TooLarge { limit });
-            }
-            Err(Failure::problem(
-                ProblemType::InvalidMessage,
-                None,
-                "the body ended before its declared length",
-            ))
-        }
-    }
-}
-
 /// Checks that the request's body claims to be the message that is expected.
 pub fn expect_media_type(
     headers: &HeaderMap,
@@ -169,6 +173,15 @@ pub fn expect_media_type(
 pub fn authenticate(headers: &HeaderMap, token: &TokenHash) -> Result<(), Failure> {
     let header = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     if token.admits(header) { Ok(()) } else { Err(Failure::Unauthorized) }
+}
+
+/// Checks, where mutual TLS is asked for, that the peer showed its certificate.
+pub fn certified(required: bool, client: Option<&Client>) -> Result<(), Failure> {
+    if !required || client.is_some_and(|client| client.certified) {
+        Ok(())
+    } else {
+        Err(Failure::Uncertified)
+    }
 }
 
 /// Reads an identifier from a URL.

@@ -1,10 +1,15 @@
 //! The HPKE key pairs that clients seal to, kept sealed in the database.
+//!
+//! A key is *pending* while replicas learn of it, *active* while it is offered to clients, and
+//! *expired* once another took its place: it still opens what clients sealed before, until nothing
+//! can need it. The state follows from when each key was made, so that all replicas agree on it
+//! without telling one another.
 
 use super::{
-    clock,
+    config::limits::HpkeKeys,
     store::{
-        Datastore, KeyRecord, StoreError,
-        sealed::{DatabaseKey, Place, SealedError},
+        Datastore, KeyRecord, StoreError, Timestamp,
+        sealed::{DatabaseKeys, Place, SealedError},
     },
 };
 use crate::dap::{
@@ -15,13 +20,31 @@ use crate::dap::{
     },
     hpke_config_list::HpkeConfigList,
 };
+use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
 
-/// Our key pairs, ready to open what was sealed to them.
+/// Our key pairs, as they are now.
 #[derive(Debug)]
 pub struct Keyring {
+    keys: RwLock<Arc<Keys>>,
+}
+
+/// Key pairs, ready to open what was sealed to them.
+#[derive(Debug)]
+pub struct Keys {
     list: HpkeConfigList,
     openers: Vec<(HpkeConfigId, Opener)>,
+}
+
+/// Where a key is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// Opens reports, but is not offered yet; until then.
+    Pending(Timestamp),
+    /// Offered to clients.
+    Active,
+    /// Opens reports, and is offered no more; since then.
+    Expired(Timestamp),
 }
 
 /// Keys that could not be loaded or made.
@@ -54,40 +77,61 @@ pub enum KeyringError {
     /// The keys do not make a list to publish.
     #[error("the stored HPKE keys cannot be published: {0}")]
     List(DecodeError),
+    /// There are as many keys as there are IDs.
+    #[error(
+        "all 256 key IDs are taken; wait until old keys are destroyed, or shorten hpke.keep_days"
+    )]
+    NoFreeId,
 }
 
 impl Keyring {
     /// Loads the keys of a database; makes a first one if there is none.
-    pub fn load(store: &dyn Datastore, key: &DatabaseKey) -> Result<Self, KeyringError> {
-        let mut stored = store.keys()?;
-        if stored.is_empty() {
-            let id = HpkeConfigId(rand::random());
-            let keypair = native::generate(id, Suite::DEFAULT)?;
-            let sealed = key
-                .seal(place(&[id.0]), keypair.secret_bytes())
-                .map_err(|source| KeyringError::Sealed { id: id.0, source })?;
-            store.put_key(&KeyRecord {
-                id: id.0,
-                added: clock::now(),
-                public: keypair.config.to_bytes().into(),
-                sealed: sealed.into(),
-            })?;
-            stored = store.keys()?;
+    pub fn load(
+        store: &dyn Datastore,
+        database_keys: &DatabaseKeys,
+        schedule: &HpkeKeys,
+        now: Timestamp,
+    ) -> Result<Self, KeyringError> {
+        if store.keys()?.is_empty() {
+            make(store, database_keys, now)?;
         }
-        let keypairs: Vec<_> =
-            stored.iter().map(|stored| open(stored, key)).collect::<Result<_, _>>()?;
-        Self::new(&keypairs)
+        let keys = read(store, database_keys, schedule, now)?;
+        Ok(Self { keys: RwLock::new(Arc::new(keys)) })
     }
 
-    fn new(keypairs: &[HpkeKeypair]) -> Result<Self, KeyringError> {
-        let configs = keypairs.iter().map(|keypair| keypair.config.clone()).collect();
-        let opener = |keypair: &HpkeKeypair| Ok((keypair.config.id, Opener::new(keypair)?));
-        Ok(Self {
-            list: HpkeConfigList::new(configs).map_err(KeyringError::List)?,
-            openers: keypairs.iter().map(opener).collect::<Result<_, HpkeError>>()?,
-        })
+    /// The keys as they are now. Whoever opens many reports keeps what this returns meanwhile.
+    pub fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Makes a new key if one is due, destroys those that nobody needs any more, and takes over
+    /// what other replicas did. `needed_since` is when the oldest report arrived that waits to be
+    /// opened.
+    pub fn turn(
+        &self,
+        store: &dyn Datastore,
+        database_keys: &DatabaseKeys,
+        schedule: &HpkeKeys,
+        now: Timestamp,
+        needed_since: Option<Timestamp>,
+    ) -> Result<(), KeyringError> {
+        if is_due(&store.keys()?, schedule, now) {
+            let id = make(store, database_keys, now)?;
+            tracing::info!(id, "a new HPKE key waits to be offered");
+        }
+        for (key, state) in states(store.keys()?, schedule, now) {
+            if is_over(state, schedule, now, needed_since) {
+                store.delete_key(key.id)?;
+                tracing::info!(id = key.id, "an HPKE key has expired and is destroyed");
+            }
+        }
+        let keys = Arc::new(read(store, database_keys, schedule, now)?);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+}
+
+impl Keys {
     /// What clients are told, in decreasing order of preference (§4.4.1).
     pub fn config_list(&self) -> &HpkeConfigList {
         &self.list
@@ -99,17 +143,150 @@ impl Keyring {
     }
 }
 
+/// Makes a key under a free ID. It is pending from `added` on.
+pub fn make(
+    store: &dyn Datastore,
+    database_keys: &DatabaseKeys,
+    added: Timestamp,
+) -> Result<u8, KeyringError> {
+    let taken: Vec<u8> = store.keys()?.iter().map(|key| key.id).collect();
+    let start: u8 = rand::random();
+    let mut free = (0..=u8::MAX).map(|step| start.wrapping_add(step));
+    let id = free.find(|id| !taken.contains(id)).ok_or(KeyringError::NoFreeId)?;
+    let keypair = native::generate(HpkeConfigId(id), Suite::DEFAULT)?;
+    let sealed = database_keys
+        .seal(place(&[id]), keypair.secret_bytes())
+        .map_err(|source| KeyringError::Sealed { id, source })?;
+    let public = keypair.config.to_bytes().into();
+    store.put_key(&KeyRecord { id, added, public, sealed: sealed.into() })?;
+    Ok(id)
+}
+
+/// Each key with its state, oldest first.
+pub fn states(
+    mut keys: Vec<KeyRecord>,
+    schedule: &HpkeKeys,
+    now: Timestamp,
+) -> Vec<(KeyRecord, KeyState)> {
+    keys.sort_by_key(|key| (key.added, key.id));
+    // The first of all has nothing to wait for: without it nobody could report.
+    let offered: Vec<_> = keys
+        .iter()
+        .enumerate()
+        .map(|(at, key)| if at == 0 { key.added } else { key.added.after(schedule.pending) })
+        .collect();
+    let state = |at: usize| match offered.get(at + 1) {
+        _ if at > 0 && offered[at] > now => KeyState::Pending(offered[at]),
+        Some(&next) if next <= now => KeyState::Expired(next),
+        _ => KeyState::Active,
+    };
+    let states: Vec<_> = (0..keys.len()).map(state).collect();
+    keys.into_iter().zip(states).collect()
+}
+
 /// Where a private key is sealed for.
-fn place(id: &[u8]) -> Place<'_> {
+pub fn place(id: &[u8]) -> Place<'_> {
     Place { table: "hpke key", row: id }
 }
 
-fn open(stored: &KeyRecord, key: &DatabaseKey) -> Result<HpkeKeypair, KeyringError> {
+fn is_due(keys: &[KeyRecord], schedule: &HpkeKeys, now: Timestamp) -> bool {
+    let newest = keys.iter().map(|key| key.added).max();
+    !schedule.rotate_after.is_zero()
+        && newest.is_some_and(|newest| newest.after(schedule.rotate_after) <= now)
+}
+
+fn is_over(
+    state: KeyState,
+    schedule: &HpkeKeys,
+    now: Timestamp,
+    needed_since: Option<Timestamp>,
+) -> bool {
+    let KeyState::Expired(since) = state else { return false };
+    let over = since.after(schedule.keep);
+    over <= now && needed_since.is_none_or(|needed| over < needed)
+}
+
+fn read(
+    store: &dyn Datastore,
+    database_keys: &DatabaseKeys,
+    schedule: &HpkeKeys,
+    now: Timestamp,
+) -> Result<Keys, KeyringError> {
+    let states = states(store.keys()?, schedule, now);
+    let mut openers = Vec::with_capacity(states.len());
+    let mut offered = Vec::new();
+    for (record, state) in states {
+        let keypair = open(&record, database_keys)?;
+        openers.push((keypair.config.id, Opener::new(&keypair)?));
+        if state == KeyState::Active {
+            offered.push(keypair.config.clone());
+        }
+    }
+    Ok(Keys { list: HpkeConfigList::new(offered).map_err(KeyringError::List)?, openers })
+}
+
+fn open(stored: &KeyRecord, database_keys: &DatabaseKeys) -> Result<HpkeKeypair, KeyringError> {
     let id = stored.id;
-    let private_key = key
+    let private_key = database_keys
         .open(place(&[id]), &stored.sealed)
         .map_err(|source| KeyringError::Sealed { id, source })?;
     let config = HpkeConfig::from_bytes(&stored.public)
         .map_err(|source| KeyringError::Stored { id, source })?;
     Ok(HpkeKeypair::new(config, private_key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregator::store::sqlite::SqliteStore;
+    use std::time::Duration;
+
+    const HOUR: u64 = 3_600_000;
+    const SCHEDULE: HpkeKeys = HpkeKeys {
+        rotate_after: Duration::from_secs(10 * 3600),
+        pending: Duration::from_secs(3600),
+        keep: Duration::from_secs(5 * 3600),
+    };
+
+    fn at(hours: u64) -> Timestamp {
+        Timestamp(hours * HOUR)
+    }
+
+    fn offered(keyring: &Keyring) -> Vec<u8> {
+        keyring.keys().config_list().iter().map(|config| config.id.0).collect()
+    }
+
+    #[test]
+    fn a_key_is_pending_then_active_then_expired_then_gone() {
+        let store = SqliteStore::in_memory().unwrap();
+        let keys = DatabaseKeys::random().unwrap();
+        let keyring = Keyring::load(&store, &keys, &SCHEDULE, at(100)).unwrap();
+        let turn = |hours, needed| {
+            keyring.turn(&store, &keys, &SCHEDULE, at(hours), needed).unwrap();
+            (offered(&keyring), store.keys().unwrap().len())
+        };
+        let first = offered(&keyring);
+        assert_eq!(turn(109, None), (first.clone(), 1));
+        // Made, loaded and able to open, but not offered yet.
+        assert_eq!(turn(110, None), (first.clone(), 2));
+        let second = store.keys().unwrap()[1].id;
+        assert!(keyring.keys().opener(HpkeConfigId(second)).is_some());
+        assert_eq!(turn(111, None), (vec![second], 2));
+        assert!(keyring.keys().opener(HpkeConfigId(first[0])).is_some());
+        assert_eq!(turn(115, None), (vec![second], 2));
+        // A report that arrived while the old key opened still waits.
+        assert_eq!(turn(116, Some(at(112))), (vec![second], 2));
+        assert_eq!(turn(117, Some(at(117))), (vec![second], 1));
+        assert!(keyring.keys().opener(HpkeConfigId(first[0])).is_none());
+    }
+
+    #[test]
+    fn the_only_key_is_never_destroyed() {
+        let store = SqliteStore::in_memory().unwrap();
+        let keys = DatabaseKeys::random().unwrap();
+        let never = HpkeKeys { rotate_after: Duration::ZERO, ..SCHEDULE };
+        let keyring = Keyring::load(&store, &keys, &never, at(0)).unwrap();
+        keyring.turn(&store, &keys, &never, at(1_000_000), None).unwrap();
+        assert_eq!(offered(&keyring).len(), 1);
+    }
 }

@@ -20,6 +20,7 @@ pub mod http;
 pub mod keyring;
 #[cfg(feature = "leader")]
 pub mod leader;
+pub mod metrics;
 pub mod open;
 pub mod parallel;
 pub mod serve;

@@ -1,6 +1,6 @@
 //! Opening and checking one report share (§4.5.3.3, §4.5.3.4): the same at both aggregators.
 
-use super::{clock, keyring::Keyring, store::Timestamp, task::Task};
+use super::{clock, keyring::Keys, store::Timestamp, task::Task};
 use crate::dap::{
     codec::Decode,
     hpke::HpkeCiphertext,
@@ -17,13 +17,13 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// `aad` is a buffer that is used again from report to report.
 pub fn open_share(
     task: &Task,
-    keyring: &Keyring,
+    keys: &Keys,
     metadata: &ReportMetadata,
     public_share: &[u8],
     sealed: &HpkeCiphertext,
     aad: &mut Vec<u8>,
 ) -> Result<PlaintextInputShare, ReportError> {
-    let opener = keyring.opener(sealed.config_id).ok_or(ReportError::HpkeDecryptError)?;
+    let opener = keys.opener(sealed.config_id).ok_or(ReportError::HpkeDecryptError)?;
     task.aad.with(metadata, public_share, aad);
     let plaintext = opener
         .open(sealed, &task.input_share_info, aad)
@@ -34,9 +34,27 @@ pub fn open_share(
     Ok(share)
 }
 
-/// Checks a report's time against the clock and the task's interval.
-pub fn check_time(task: &Task, time: Time, now: Timestamp) -> Result<(), ReportError> {
+/// The first time of reports that are not older than `oldest`, which is zero for any age.
+pub fn horizon(task: &Task, now: Timestamp, oldest: Duration) -> Time {
+    if oldest.is_zero() {
+        return Time(0);
+    }
+    let seconds = clock::seconds(now).saturating_sub(oldest.as_secs());
+    task.configuration.time_precision.time_at(seconds)
+}
+
+/// Checks a report's time against the clock, the task's interval, and what we still remember: the
+/// IDs of reports older than `oldest` may be forgotten (§4.5.3.3).
+pub fn check_time(
+    task: &Task,
+    time: Time,
+    now: Timestamp,
+    oldest: Duration,
+) -> Result<(), ReportError> {
     let configuration = &task.configuration;
+    if time < horizon(task, now, oldest) {
+        return Err(ReportError::ReportDropped);
+    }
     let latest = clock::seconds(now).saturating_add(CLOCK_SKEW.as_secs());
     if time > configuration.time_precision.time_at(latest) {
         return Err(ReportError::ReportTooEarly);

@@ -3,7 +3,7 @@
 
 use super::store::{
     BatchingMode, TaskRecord,
-    sealed::{DatabaseKey, Place, SealedError},
+    sealed::{DatabaseKeys, Place, SealedError},
 };
 use crate::{
     dap::{
@@ -16,7 +16,10 @@ use crate::{
         upload::{AadPrefix, InputShareAad, input_share_info, vdaf_context},
         vdaf::{UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, verify::Verification},
     },
-    privacy::noise::{AggregatorNoise, Thousandths},
+    privacy::{
+        noise::{AggregatorNoise, Thousandths},
+        units::{Delta, Epsilon, TrustModel},
+    },
 };
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -33,6 +36,10 @@ pub struct Task {
     pub collector_hpke_config: HpkeConfig,
     /// What we add to our share of each batch.
     pub noise: Option<AggregatorNoise>,
+    /// What the program calls it; empty for a plain DAP task.
+    pub name: String,
+    /// What the program claims of one batch; nothing for a plain DAP task.
+    pub claims: Vec<Claim>,
     /// The VDAF of the configuration.
     pub vdaf: Vdaf,
     verify_key: VerifyKey,
@@ -43,6 +50,17 @@ pub struct Task {
     pub input_share_info: Vec<u8>,
     /// The path of this task at our endpoint, with a slash at its end.
     path: String,
+}
+
+/// What a program claims that a report in one batch costs its device.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Claim {
+    /// Who must be honest.
+    pub trust: TrustModel,
+    /// The privacy loss.
+    pub epsilon: Epsilon,
+    /// The probability that it is more.
+    pub delta: Delta,
 }
 
 /// A task at the leader.
@@ -139,6 +157,8 @@ impl Task {
         }
         Ok(Self {
             id,
+            name: String::new(),
+            claims: Vec::new(),
             vdaf,
             verify_key,
             vdaf_context: vdaf_context(&id),
@@ -149,6 +169,14 @@ impl Task {
             collector_hpke_config,
             noise,
         })
+    }
+
+    /// The same task with what its program says of it.
+    #[must_use]
+    pub fn described(mut self, name: &str, claims: Vec<Claim>) -> Self {
+        name.clone_into(&mut self.name);
+        self.claims = claims;
+        self
     }
 
     /// What the VDAF verifies with.
@@ -176,11 +204,13 @@ impl Task {
         }
     }
 
-    fn record(&self, key: &DatabaseKey, secrets: &[u8]) -> Result<TaskRecord, TaskError> {
+    fn record(&self, key: &DatabaseKeys, secrets: &[u8]) -> Result<TaskRecord, TaskError> {
         let mut public = vec![RECORD_VERSION];
         encode_vector(&mut public, U16, |out| self.configuration.encode(out));
         self.collector_hpke_config.encode(&mut public);
         encode_noise(self.noise, &mut public);
+        encode_vector(&mut public, U16, |out| out.extend_from_slice(self.name.as_bytes()));
+        encode_vector(&mut public, U16, |out| encode_claims(&self.claims, out));
         let mut plaintext = Zeroizing::new(self.verify_key.secret_bytes().to_vec());
         plaintext.extend_from_slice(secrets);
         let sealed = key
@@ -198,11 +228,11 @@ impl Task {
     fn from_record(
         role: Role,
         record: &TaskRecord,
-        key: &DatabaseKey,
+        key: &DatabaseKeys,
     ) -> Result<(Self, Zeroizing<Vec<u8>>), TaskError> {
         let task = record.id;
         let stored = |source| TaskError::Stored { task, source };
-        let (configuration, collector, noise) = decode_public(&record.public).map_err(stored)?;
+        let public = decode_public(&record.public).map_err(stored)?;
         let secrets = key
             .open(place(&record.id), &record.sealed)
             .map_err(|source| TaskError::Secrets { task, source })?;
@@ -210,7 +240,9 @@ impl Task {
         let verify_key = reader.array::<VERIFY_KEY_SIZE>("verify key").map_err(stored)?;
         let rest = Zeroizing::new(reader.rest().to_vec());
         let verify_key = VerifyKey::new(verify_key);
-        Ok((Self::new(role, task, configuration, collector, noise, verify_key)?, rest))
+        let Public { configuration, collector, noise, name, claims } = public;
+        let task = Self::new(role, task, configuration, collector, noise, verify_key)?;
+        Ok((task.described(&name, claims), rest))
     }
 }
 
@@ -229,11 +261,18 @@ fn endpoint_path(role: Role, configuration: &TaskConfiguration) -> String {
 const RECORD_VERSION: u8 = 1;
 
 /// Where a task's secrets are sealed for.
-fn place(task: &TaskId) -> Place<'_> {
+pub fn place(task: &TaskId) -> Place<'_> {
     Place { table: "task", row: task.as_bytes() }
 }
 
-type Public = (TaskConfiguration, HpkeConfig, Option<AggregatorNoise>);
+/// What of a stored task may be read by anyone.
+struct Public {
+    configuration: TaskConfiguration,
+    collector: HpkeConfig,
+    noise: Option<AggregatorNoise>,
+    name: String,
+    claims: Vec<Claim>,
+}
 
 fn decode_public(public: &[u8]) -> Result<Public, DecodeError> {
     let mut reader = Reader::new(public);
@@ -245,8 +284,43 @@ fn decode_public(public: &[u8]) -> Result<Public, DecodeError> {
     let configuration = TaskConfiguration::from_bytes(reader.vector("configuration", 1, U16)?)?;
     let collector = HpkeConfig::decode(&mut reader)?;
     let noise = decode_noise(&mut reader)?;
+    let field = "name of the stored task";
+    let name = String::from_utf8(reader.vector(field, 0, U16)?.to_vec())
+        .map_err(|_| DecodeError::Invalid { field, reason: "is not UTF-8" })?;
+    let claims = decode_claims(reader.vector("claims of the stored task", 0, U16)?)?;
     reader.finish()?;
-    Ok((configuration, collector, noise))
+    Ok(Public { configuration, collector, noise, name, claims })
+}
+
+fn encode_claims(claims: &[Claim], out: &mut Vec<u8>) {
+    for claim in claims {
+        let trust: u8 = match claim.trust {
+            TrustModel::Oc => 0,
+            TrustModel::Oaoc => 1,
+            TrustModel::Oamc => 2,
+        };
+        trust.encode(out);
+        claim.epsilon.get().to_bits().encode(out);
+        claim.delta.get().to_bits().encode(out);
+    }
+}
+
+fn decode_claims(bytes: &[u8]) -> Result<Vec<Claim>, DecodeError> {
+    let field = "claims of the stored task";
+    let number = |_| DecodeError::Invalid { field, reason: "is out of range" };
+    let (mut reader, mut claims) = (Reader::new(bytes), Vec::new());
+    while !reader.is_empty() {
+        let trust = match reader.u8(field)? {
+            0 => TrustModel::Oc,
+            1 => TrustModel::Oaoc,
+            2 => TrustModel::Oamc,
+            value => return Err(DecodeError::Unknown { field, value: value.into() }),
+        };
+        let epsilon = Epsilon::new(f64::from_bits(reader.u64(field)?)).map_err(number)?;
+        let delta = Delta::new(f64::from_bits(reader.u64(field)?)).map_err(number)?;
+        claims.push(Claim { trust, epsilon, delta });
+    }
+    Ok(claims)
 }
 
 fn encode_noise(noise: Option<AggregatorNoise>, out: &mut Vec<u8>) {
@@ -285,13 +359,13 @@ pub trait StoredTask: Sized + Send + Sync + 'static {
     const ROLE: &'static str;
 
     /// For the database.
-    fn to_record(&self, key: &DatabaseKey) -> Result<TaskRecord, TaskError>;
+    fn to_record(&self, key: &DatabaseKeys) -> Result<TaskRecord, TaskError>;
 
     /// Whether two records seal the same secrets.
     fn same_secrets(
         one: &TaskRecord,
         other: &TaskRecord,
-        key: &DatabaseKey,
+        key: &DatabaseKeys,
     ) -> Result<bool, TaskError> {
         let open = |record: &TaskRecord| {
             let task = record.id;
@@ -302,7 +376,7 @@ pub trait StoredTask: Sized + Send + Sync + 'static {
     }
 
     /// From the database.
-    fn from_record(record: &TaskRecord, key: &DatabaseKey) -> Result<Self, TaskError>;
+    fn from_record(record: &TaskRecord, key: &DatabaseKeys) -> Result<Self, TaskError>;
 
     /// What both aggregators hold.
     fn task(&self) -> &Task;
@@ -311,13 +385,13 @@ pub trait StoredTask: Sized + Send + Sync + 'static {
 impl StoredTask for LeaderTask {
     const ROLE: &'static str = "leader";
 
-    fn to_record(&self, key: &DatabaseKey) -> Result<TaskRecord, TaskError> {
+    fn to_record(&self, key: &DatabaseKeys) -> Result<TaskRecord, TaskError> {
         let mut secrets = Zeroizing::new(self.collector_token.as_bytes().to_vec());
         secrets.extend_from_slice(self.helper_token.secret().as_bytes());
         self.task.record(key, &secrets)
     }
 
-    fn from_record(record: &TaskRecord, key: &DatabaseKey) -> Result<Self, TaskError> {
+    fn from_record(record: &TaskRecord, key: &DatabaseKeys) -> Result<Self, TaskError> {
         let (task, secrets) = Task::from_record(Role::Leader, record, key)?;
         let mut reader = Reader::new(&secrets);
         let collector_token = reader.array("collector token");
@@ -340,11 +414,11 @@ impl StoredTask for LeaderTask {
 impl StoredTask for HelperTask {
     const ROLE: &'static str = "helper";
 
-    fn to_record(&self, key: &DatabaseKey) -> Result<TaskRecord, TaskError> {
+    fn to_record(&self, key: &DatabaseKeys) -> Result<TaskRecord, TaskError> {
         self.task.record(key, self.leader_token.as_bytes())
     }
 
-    fn from_record(record: &TaskRecord, key: &DatabaseKey) -> Result<Self, TaskError> {
+    fn from_record(record: &TaskRecord, key: &DatabaseKeys) -> Result<Self, TaskError> {
         let (task, secrets) = Task::from_record(Role::Helper, record, key)?;
         let mut reader = Reader::new(&secrets);
         let token = reader.array("leader token").and_then(|token| reader.finish().map(|()| token));

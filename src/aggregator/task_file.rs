@@ -4,8 +4,11 @@
 //! the same draft can be the other side.
 
 use super::{
-    config::{ConfigError, HelperSecrets, LeaderSecrets, VerifyKeySeed, read_text},
-    task::{HelperTask, LeaderTask, Task, TaskError},
+    config::{
+        ConfigError, read_text,
+        secrets::{HelperSecrets, LeaderSecrets, VerifyKeySeed},
+    },
+    task::{Claim, HelperTask, LeaderTask, Task, TaskError},
 };
 use crate::{
     dap::{
@@ -53,7 +56,14 @@ pub trait FromFile: Sized {
             .iter()
             .map(|compiled| {
                 let seed = Self::seed(secrets);
+                let claims = compiled.guarantees().iter().map(|guarantee| Claim {
+                    trust: guarantee.trust,
+                    epsilon: guarantee.epsilon,
+                    delta: guarantee.delta,
+                });
                 let agreed = Agreed {
+                    name: compiled.name.clone(),
+                    claims: claims.collect(),
                     id: compiled.task_id,
                     configuration: compiled.configuration.clone(),
                     collector_hpke_config: program.collector().clone(),
@@ -77,6 +87,8 @@ pub trait FromFile: Sized {
 
 /// What both aggregators agree on.
 pub struct Agreed {
+    name: String,
+    claims: Vec<Claim>,
     id: TaskId,
     configuration: TaskConfiguration,
     collector_hpke_config: HpkeConfig,
@@ -86,8 +98,10 @@ pub struct Agreed {
 
 impl Agreed {
     fn task(self, role: Role) -> Result<Task, TaskError> {
-        let Self { id, configuration, collector_hpke_config, noise, verify_key } = self;
-        Task::new(role, id, configuration, collector_hpke_config, noise, verify_key)
+        let Self { name, claims, id, configuration, collector_hpke_config, noise, verify_key } =
+            self;
+        let task = Task::new(role, id, configuration, collector_hpke_config, noise, verify_key)?;
+        Ok(task.described(&name, claims))
     }
 }
 
@@ -201,6 +215,8 @@ impl TaskFile {
         let verify_key = <[u8; VERIFY_KEY_SIZE]>::try_from(verify_key.as_slice())
             .map_err(|_| invalid(key, format!("must be {VERIFY_KEY_SIZE} bytes")))?;
         Ok(Agreed {
+            name: String::new(),
+            claims: Vec::new(),
             id: self.task_id,
             configuration,
             collector_hpke_config,

@@ -4,7 +4,7 @@
 //! because what is not at hand is looked up. Tasks never change, so nothing is ever stale.
 
 use super::{
-    store::{Datastore, Put, StoreError, sealed::DatabaseKey},
+    store::{Datastore, Put, StoreError, sealed::DatabaseKeys},
     task::{StoredTask, TaskError},
 };
 use crate::dap::ids::TaskId;
@@ -17,7 +17,7 @@ use thiserror::Error;
 /// Finds tasks by their IDs. Blocking: call it where blocking is fine.
 pub struct Tasks<T> {
     store: Arc<dyn Datastore>,
-    key: DatabaseKey,
+    key: DatabaseKeys,
     at_hand: RwLock<HashMap<TaskId, Arc<T>>>,
 }
 
@@ -40,7 +40,7 @@ pub enum TasksError {
 
 impl<T: StoredTask> Tasks<T> {
     /// The tasks of a database whose secrets are sealed under `key`.
-    pub fn new(store: Arc<dyn Datastore>, key: DatabaseKey) -> Self {
+    pub fn new(store: Arc<dyn Datastore>, key: DatabaseKeys) -> Self {
         Self { store, key, at_hand: RwLock::default() }
     }
 

@@ -10,7 +10,7 @@ mod program;
 pub mod report;
 
 use crate::{
-    aggregator::serve::stop_signal,
+    aggregator::serve::signals::stop_signal,
     collector::{
         command::{Collector, read_secrets},
         window,

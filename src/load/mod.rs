@@ -100,7 +100,7 @@ impl Run<'_> {
         };
         let request = self.request_cost().await?;
         let memory = self.servers.stop().await?.map(|usage| ratio(usage.memory, 1000));
-        let floor = floor::measure(self.task.configuration.vdaf.clone())?
+        let floor = floor::measure(self.task.configuration.vdaf)?
             + request.div_f64(ratio(self.options.per_upload, 1));
         let cpu = |index: usize| {
             milliseconds(used[index].cpu.saturating_sub(usage[index].cpu)) / ratio(sent.reports, 1)

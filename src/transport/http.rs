@@ -10,6 +10,7 @@ use reqwest::header::{
 };
 use std::time::Duration;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// An exchange that did not come to its end.
 #[derive(Debug, Error)]
@@ -68,10 +69,32 @@ pub struct HttpClient {
 #[error("the HTTP client cannot be set up: {0}")]
 pub struct SetupError(#[from] reqwest::Error);
 
+/// What a client shows and trusts beyond the usual.
+#[derive(Default)]
+pub struct Identity {
+    /// Certificates of authorities, in PEM, to trust besides those of the system.
+    pub authority: Option<Vec<u8>>,
+    /// A certificate with its private key, in PEM, to show to a server that asks.
+    pub certificate_and_key: Option<Zeroizing<Vec<u8>>>,
+}
+
 impl HttpClient {
     /// A client that gives up on a request after `timeout`.
     pub fn new(timeout: Duration) -> Result<Self, SetupError> {
-        let client = reqwest::Client::builder()
+        Self::with_identity(timeout, Identity::default())
+    }
+
+    /// Likewise, with an identity of its own.
+    pub fn with_identity(timeout: Duration, identity: Identity) -> Result<Self, SetupError> {
+        let mut builder = reqwest::Client::builder();
+        if let Some(authority) = identity.authority {
+            let authorities = reqwest::Certificate::from_pem_bundle(&authority)?;
+            builder = builder.tls_certs_merge(authorities);
+        }
+        if let Some(pem) = identity.certificate_and_key {
+            builder = builder.identity(reqwest::Identity::from_pem(&pem)?);
+        }
+        let client = builder
             .user_agent(concat!("sottovoce/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(timeout.min(CONNECT_TIMEOUT))
             .timeout(timeout)

@@ -9,6 +9,8 @@ use crate::{
     aggregator::{
         batch::{Buckets, Placement},
         http::Failure,
+        keyring::Keys,
+        metrics::Stage,
         open::{check_time, open_share},
         parallel,
         store::{BucketKey, HelperJob, HelperOutcome, Timestamp},
@@ -29,7 +31,11 @@ use crate::{
     },
 };
 use sha2::{Digest, Sha256};
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Takes on a job, or finds it again: gives its ID and the encoded response.
 pub(super) fn create(
@@ -53,6 +59,7 @@ pub(super) fn create(
         let (outcomes, buckets, parts) =
             verify(helper, &task.task, placement, &request, &refused, now);
         let accepted = accepted(&request, &outcomes);
+        let rejected: Vec<_> = outcomes.iter().filter_map(|o| o.as_ref().err().copied()).collect();
         let response = respond(&request, outcomes);
         let shards = buckets.into_shards(&task.task.vdaf, &parts).map_err(Failure::fault)?;
         let commit = HelperJob {
@@ -64,7 +71,11 @@ pub(super) fn create(
             response: &response,
         };
         match helper.store.commit_helper_job(now, &commit).map_err(Failure::fault)? {
-            HelperOutcome::Committed(_) => return Ok((job, response)),
+            HelperOutcome::Committed(_) => {
+                helper.metrics.aggregated(&id, accepted.len());
+                helper.metrics.rejected(&id, Stage::Aggregation, rejected);
+                return Ok((job, response));
+            }
             HelperOutcome::AlreadyDone(stored) => {
                 return Ok((job, stored.response.into_bytes()));
             }
@@ -173,8 +184,9 @@ fn verify(
     let numbers: Vec<usize> =
         inits.iter().map(|init| buckets.number(init.report_share.report_metadata.time)).collect();
     let sums = buckets.buckets();
+    let shares = Shares { keys: helper.keyring.keys(), oldest: helper.retention.reports, now };
     let parts = parallel::map_parts(inits, |range, inits| {
-        verify_part(helper, task, inits, &numbers[range], sums, refused, now)
+        verify_part(&shares, task, inits, &numbers[range], sums, refused)
     });
     let (outcomes, sums): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
@@ -187,18 +199,24 @@ fn verify(
     (outcomes, buckets, sums)
 }
 
+/// What report shares of a job are opened with.
+struct Shares {
+    keys: Arc<Keys>,
+    oldest: Duration,
+    now: Timestamp,
+}
+
 fn verify_part(
-    helper: &Helper,
+    shares: &Shares,
     task: &Task,
     inits: &[VerifyInit],
     numbers: &[usize],
     sums: usize,
     refused: &HashMap<ReportId, ReportError>,
-    now: Timestamp,
 ) -> (Vec<Outcome>, Sums) {
     let mut aad = Vec::new();
     let opened: Vec<Result<PlaintextInputShare, ReportError>> =
-        inits.iter().map(|init| open(helper, task, init, refused, now, &mut aad)).collect();
+        inits.iter().map(|init| open(shares, task, init, refused, &mut aad)).collect();
     let mut reports = Vec::with_capacity(inits.len());
     for ((init, opened), number) in inits.iter().zip(&opened).zip(numbers) {
         if let Ok(share) = opened {
@@ -223,11 +241,10 @@ fn verify_part(
 }
 
 fn open(
-    helper: &Helper,
+    shares: &Shares,
     task: &Task,
     init: &VerifyInit,
     refused: &HashMap<ReportId, ReportError>,
-    now: Timestamp,
     aad: &mut Vec<u8>,
 ) -> Result<PlaintextInputShare, ReportError> {
     let share = &init.report_share;
@@ -235,9 +252,9 @@ fn open(
     if let Some(error) = refused.get(&metadata.report_id) {
         return Err(*error);
     }
-    check_time(task, metadata.time, now)?;
+    check_time(task, metadata.time, shares.now, shares.oldest)?;
     let sealed = &share.encrypted_input_share;
-    open_share(task, &helper.keyring, metadata, share.public_share.as_bytes(), sealed, aad)
+    open_share(task, &shares.keys, metadata, share.public_share.as_bytes(), sealed, aad)
 }
 
 /// The reports whose output shares were added up.

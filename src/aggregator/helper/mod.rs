@@ -8,9 +8,11 @@ mod routes;
 mod share;
 
 use super::{
+    config::limits::Retention,
     http::Failure,
     keyring::Keyring,
-    store::{Datastore, Timestamp, sealed::DatabaseKey},
+    metrics::Metrics,
+    store::{Datastore, Timestamp, sealed::DatabaseKeys},
     task::HelperTask,
     tasks::Tasks,
 };
@@ -23,13 +25,21 @@ pub use routes::router;
 pub struct Helper {
     store: Arc<dyn Datastore>,
     tasks: Tasks<HelperTask>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
+    metrics: Arc<Metrics>,
+    retention: Retention,
 }
 
 impl Helper {
     /// A helper over a database.
-    pub fn new(store: Arc<dyn Datastore>, key: DatabaseKey, keyring: Keyring) -> Self {
-        Self { tasks: Tasks::new(Arc::clone(&store), key), store, keyring }
+    pub fn new(
+        store: Arc<dyn Datastore>,
+        key: DatabaseKeys,
+        keyring: Arc<Keyring>,
+        metrics: Arc<Metrics>,
+        retention: Retention,
+    ) -> Self {
+        Self { tasks: Tasks::new(Arc::clone(&store), key), store, keyring, metrics, retention }
     }
 
     /// What reports of this helper's tasks are sealed to.

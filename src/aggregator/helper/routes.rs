@@ -3,11 +3,11 @@
 use super::{Helper, aggregate, share};
 use crate::{
     aggregator::{
-        config::Limits,
         http::{
             Failure, authenticate, blocking, expect_media_type, hpke_config_list, located, message,
-            parse_id, parse_task_id, read_body,
+            parse_id, parse_task_id,
         },
+        serve::{Client, edge::Edge},
         task::HelperTask,
     },
     dap::{
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Path, RawQuery, Request, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -28,41 +28,46 @@ use axum::{
 use std::sync::Arc;
 
 /// The helper behind its routes.
-pub fn router(helper: Arc<Helper>, limits: Limits) -> Router {
-    let state = Served { helper, limits };
+pub fn router(helper: Arc<Helper>, edge: Edge) -> Router {
     let jobs = "/tasks/{task_id}/aggregation_jobs";
     let shares = "/tasks/{task_id}/aggregate_shares";
-    Router::new()
-        .route("/hpke_config", get(hpke_config))
+    let devices = Router::new().route("/hpke_config", get(hpke_config));
+    edge.for_devices(devices)
         .route(jobs, post(create_job))
         .route(&format!("{jobs}/{{id}}"), get(poll_job).post(continue_job).delete(delete_job))
         .route(shares, post(create_share))
         .route(&format!("{shares}/{{id}}"), get(poll_share).delete(delete_share))
-        .with_state(state)
+        .with_state(Served { helper, edge })
 }
+
+/// Who is at the other end, if the server knows.
+type Knocking = Option<Extension<Client>>;
 
 #[derive(Clone)]
 struct Served {
     helper: Arc<Helper>,
-    limits: Limits,
+    edge: Edge,
 }
 
 async fn hpke_config(State(served): State<Served>) -> Response {
-    hpke_config_list(served.helper.keyring.config_list(), served.limits.hpke_config_lifetime)
+    let keys = served.helper.keyring.keys();
+    hpke_config_list(keys.config_list(), served.edge.limits.hpke_config_lifetime)
 }
 
 async fn create_job(
     State(served): State<Served>,
+    client: Knocking,
     Path(task_id): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let task = served.leaders_task(&task_id, request.headers()).await?;
+    let task = served.leaders_task(&task_id, request.headers(), client).await?;
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::AggregationJobInitReq, &id)?;
-    let body = read_body(request.into_body(), served.limits.aggregation_job_bytes).await?;
+    let limit = served.edge.limits.aggregation_job_bytes;
+    let body = served.edge.intake.read(request.into_body(), limit).await?;
     let helper = Arc::clone(&served.helper);
     let (location, response) = blocking(move |now| {
-        let (job, response) = helper.aggregate(&task, &body, now)?;
+        let (job, response) = helper.aggregate(&task, &body.bytes, now)?;
         Ok((task.task.resource_path("aggregation_jobs", job), response))
     })
     .await?;
@@ -71,11 +76,12 @@ async fn create_job(
 
 async fn poll_job(
     State(served): State<Served>,
+    client: Knocking,
     Path((task_id, job)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let task = served.leaders_task(&task_id, &headers).await?;
+    let task = served.leaders_task(&task_id, &headers, client).await?;
     let job: AggregationJobId = parse_id(&job)?;
     if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
         return Err(step_mismatch(&task.task.id));
@@ -88,17 +94,19 @@ async fn poll_job(
 /// All VDAFs here verify in one round, so that there is nothing to continue.
 async fn continue_job(
     State(served): State<Served>,
+    client: Knocking,
     Path((task_id, job)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let task = served.leaders_task(&task_id, request.headers()).await?;
+    let task = served.leaders_task(&task_id, request.headers(), client).await?;
     let id = task.task.id;
     let job: AggregationJobId = parse_id(&job)?;
     expect_media_type(request.headers(), MediaType::AggregationJobContinueReq, &id)?;
-    let body = read_body(request.into_body(), served.limits.aggregation_job_bytes).await?;
+    let limit = served.edge.limits.aggregation_job_bytes;
+    let body = served.edge.intake.read(request.into_body(), limit).await?;
     let helper = Arc::clone(&served.helper);
     blocking(move |_| aggregate::poll(&helper, &task, job)).await?;
-    let continuation = AggregationJobContinueReq::from_bytes(&body)
+    let continuation = AggregationJobContinueReq::from_bytes(&body.bytes)
         .map_err(|error| Failure::malformed(&id, &error))?;
     if continuation.step == 0 {
         return Err(Failure::problem(
@@ -112,10 +120,11 @@ async fn continue_job(
 
 async fn delete_job(
     State(served): State<Served>,
+    client: Knocking,
     Path((task_id, job)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let task = served.leaders_task(&task_id, &headers).await?;
+    let task = served.leaders_task(&task_id, &headers, client).await?;
     let job: AggregationJobId = parse_id(&job)?;
     let helper = Arc::clone(&served.helper);
     blocking(move |_| aggregate::delete(&helper, &task, job)).await?;
@@ -124,16 +133,18 @@ async fn delete_job(
 
 async fn create_share(
     State(served): State<Served>,
+    client: Knocking,
     Path(task_id): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let task = served.leaders_task(&task_id, request.headers()).await?;
+    let task = served.leaders_task(&task_id, request.headers(), client).await?;
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::AggregateShareReq, &id)?;
-    let body = read_body(request.into_body(), served.limits.request_bytes).await?;
+    let limit = served.edge.limits.request_bytes;
+    let body = served.edge.intake.read(request.into_body(), limit).await?;
     let helper = Arc::clone(&served.helper);
     let (location, response) = blocking(move |now| {
-        let (share, response) = share::create(&helper, &task, &body, now)?;
+        let (share, response) = share::create(&helper, &task, &body.bytes, now)?;
         Ok((task.task.resource_path("aggregate_shares", share), response))
     })
     .await?;
@@ -142,10 +153,11 @@ async fn create_share(
 
 async fn poll_share(
     State(served): State<Served>,
+    client: Knocking,
     Path((task_id, share)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let task = served.leaders_task(&task_id, &headers).await?;
+    let task = served.leaders_task(&task_id, &headers, client).await?;
     let share: AggregateShareId = parse_id(&share)?;
     let helper = Arc::clone(&served.helper);
     let response = blocking(move |_| share::poll(&helper, &task, share)).await?;
@@ -154,10 +166,11 @@ async fn poll_share(
 
 async fn delete_share(
     State(served): State<Served>,
+    client: Knocking,
     Path((task_id, share)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let task = served.leaders_task(&task_id, &headers).await?;
+    let task = served.leaders_task(&task_id, &headers, client).await?;
     let share: AggregateShareId = parse_id(&share)?;
     let helper = Arc::clone(&served.helper);
     blocking(move |_| share::delete(&helper, &task, share)).await?;
@@ -178,7 +191,9 @@ impl Served {
         &self,
         task_id: &str,
         headers: &HeaderMap,
+        client: Knocking,
     ) -> Result<Arc<HelperTask>, Failure> {
+        self.edge.check_peer(client.as_deref())?;
         let id = parse_task_id(task_id)?;
         let task = match self.helper.tasks.at_hand(&id) {
             Some(task) => task,

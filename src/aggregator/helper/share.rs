@@ -46,6 +46,9 @@ pub(super) fn create(
     let closing =
         Closing { task: &task.id, id: id.into(), request: body, range: &range, then: Then::Finish };
     let closed = helper.store.close_batch(now, &closing, &mut decide).map_err(Failure::fault)?;
+    if matches!(closed, Closed::Kept(_)) {
+        helper.metrics.released(task);
+    }
     match closed {
         Closed::Kept(share) | Closed::Over(CollectionState::Finished(share)) => {
             Ok((id, share.into_bytes()))

@@ -11,6 +11,8 @@ use crate::{
     aggregator::{
         batch::{Buckets, Placement},
         clock,
+        keyring::Keys,
+        metrics::{JobOutcome, Stage},
         open::open_share,
         parallel,
         store::{Again, LeaderCommit, LeasedJob, StoreError, UploadBatch},
@@ -30,18 +32,22 @@ use crate::{
     },
     transport::{http::TransportError, retry::Backoff},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
 /// Does a leased job to its end, or gives it back.
 pub(super) async fn aggregate(leader: &Arc<Leader>, job: LeasedJob) {
     let (task, attempt) = (job.task, job.attempt);
-    let (id, lease) = (job.job, job.lease);
+    let (id, lease, started) = (job.job, job.lease, Instant::now());
     let error = match try_aggregate(leader, job).await {
-        Ok(()) => return,
+        Ok(()) => return leader.metrics.job(JobOutcome::Done, started.elapsed()),
         Err(error) => error,
     };
+    leader.metrics.job(JobOutcome::PutOff, started.elapsed());
     let wait = Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, attempt);
     tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
     let leader = Arc::clone(leader);
@@ -141,29 +147,23 @@ fn start(leader: &Leader, job: LeasedJob) -> Result<Started, JobError> {
         tracing::error!(task = %job.task, count, "stored reports do not decode and are left out");
     }
     let reports: Vec<Report> = reports.into_iter().flatten().collect();
+    let keys = leader.keyring.keys();
     let mut parts =
-        parallel::map_parts(&reports, |_, reports| start_part(leader, &task.task, reports));
+        parallel::map_parts(&reports, |_, reports| start_part(&keys, &task.task, reports));
     let inits: Vec<VerifyInit> =
         parts.iter_mut().flat_map(|part| std::mem::take(&mut part.inits)).collect();
     let request = (!inits.is_empty()).then(|| encode_request(job.batch, inits));
     Ok(Started { task, job, reports, parts, request })
 }
 
-fn start_part(leader: &Leader, task: &Task, reports: &[Report]) -> Part {
+fn start_part(keys: &Keys, task: &Task, reports: &[Report]) -> Part {
     let mut aad = Vec::new();
     let opened: Vec<Result<PlaintextInputShare, ReportError>> = reports
         .iter()
         .map(|report| {
             let public_share = report.public_share.as_bytes();
             let sealed = &report.leader_encrypted_input_share;
-            open_share(
-                task,
-                &leader.keyring,
-                &report.report_metadata,
-                public_share,
-                sealed,
-                &mut aad,
-            )
+            open_share(task, keys, &report.report_metadata, public_share, sealed, &mut aad)
         })
         .collect();
     let open_reports: Vec<OpenReport<'_>> = reports
@@ -287,6 +287,11 @@ fn finish(
     let again = (!early.is_empty()).then_some(Again { reports: &early, from });
     let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again };
     leader.store.commit_leader_job(&commit)?;
+    let verified = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+    leader.metrics.aggregated(&job.task, verified);
+    let refused = verdicts.iter().filter_map(|verdict| verdict.err());
+    let refused = refused.filter(|error| *error != ReportError::ReportTooEarly);
+    leader.metrics.rejected(&job.task, Stage::Aggregation, refused);
     Ok(())
 }
 

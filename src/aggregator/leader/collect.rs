@@ -191,7 +191,11 @@ async fn advance_one(
     };
     let leader = Arc::clone(leader);
     spawn_blocking(move || {
-        leader.store.finish_collection(&collection.task, collection.id, &outcome)
+        let ended = leader.store.finish_collection(&collection.task, collection.id, &outcome)?;
+        if matches!(ended, CollectionState::Finished(_)) {
+            leader.metrics.released(&task.task);
+        }
+        Ok::<_, StoreError>(())
     })
     .await??;
     Ok(())

@@ -12,8 +12,10 @@ mod schedule;
 mod upload;
 
 use super::{
+    config::limits::Retention,
     keyring::Keyring,
-    store::{Datastore, sealed::DatabaseKey},
+    metrics::Metrics,
+    store::{Datastore, sealed::DatabaseKeys},
     task::LeaderTask,
     tasks::Tasks,
 };
@@ -23,13 +25,15 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub use routes::router;
-pub use schedule::{Policy, run};
+pub use schedule::run;
 
 /// What a running leader holds.
 pub struct Leader {
     store: Arc<dyn Datastore>,
     tasks: Tasks<LeaderTask>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
+    metrics: Arc<Metrics>,
+    retention: Retention,
     commits: GroupCommit,
     http: HttpClient,
     /// There may be reports to aggregate.
@@ -42,8 +46,10 @@ impl Leader {
     /// A leader over a database, which reaches the helper through `http`.
     pub fn new(
         store: Arc<dyn Datastore>,
-        key: DatabaseKey,
-        keyring: Keyring,
+        key: DatabaseKeys,
+        keyring: Arc<Keyring>,
+        metrics: Arc<Metrics>,
+        retention: Retention,
         http: HttpClient,
     ) -> Self {
         Self {
@@ -51,6 +57,8 @@ impl Leader {
             commits: GroupCommit::start(Arc::clone(&store)),
             store,
             keyring,
+            metrics,
+            retention,
             http,
             reports: Notify::new(),
             collections: Notify::new(),

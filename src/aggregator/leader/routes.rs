@@ -8,11 +8,11 @@ use super::{
 use crate::{
     aggregator::{
         clock,
-        config::Limits,
         http::{
             Failure, authenticate, blocking, expect_media_type, hpke_config_list, located, message,
-            parse_id, parse_task_id, pending, read_body,
+            parse_id, parse_task_id, pending,
         },
+        serve::edge::Edge,
         task::LeaderTask,
     },
     dap::{
@@ -32,24 +32,26 @@ use axum::{
 use std::{sync::Arc, time::Duration};
 
 /// The leader behind its routes.
-pub fn router(leader: Arc<Leader>, limits: Limits) -> Router {
+pub fn router(leader: Arc<Leader>, edge: Edge) -> Router {
     let jobs = "/tasks/{task_id}/collection_jobs";
-    Router::new()
+    let devices = Router::new()
         .route("/hpke_config", get(hpke_config))
-        .route("/tasks/{task_id}/reports", post(upload_reports))
+        .route("/tasks/{task_id}/reports", post(upload_reports));
+    edge.for_devices(devices)
         .route(jobs, post(create_collection))
         .route(&format!("{jobs}/{{id}}"), get(poll_collection).delete(delete_collection))
-        .with_state(Served { leader, limits })
+        .with_state(Served { leader, edge })
 }
 
 #[derive(Clone)]
 struct Served {
     leader: Arc<Leader>,
-    limits: Limits,
+    edge: Edge,
 }
 
 async fn hpke_config(State(served): State<Served>) -> Response {
-    hpke_config_list(served.leader.keyring.config_list(), served.limits.hpke_config_lifetime)
+    let keys = served.leader.keyring.keys();
+    hpke_config_list(keys.config_list(), served.edge.limits.hpke_config_lifetime)
 }
 
 async fn upload_reports(
@@ -60,9 +62,13 @@ async fn upload_reports(
     let task = served.task(&task_id).await?;
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::UploadReq, &id)?;
-    let body = read_body(request.into_body(), served.limits.upload_bytes).await?;
-    let request = UploadRequest::from_bytes(&body).map_err(|e| Failure::malformed(&id, &e))?;
-    drop(body);
+    let limit = served.edge.limits.upload_bytes;
+    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let request =
+        UploadRequest::from_bytes(&body.bytes).map_err(|e| Failure::malformed(&id, &e))?;
+    // The bytes go; the room stays taken, for the reports themselves.
+    let _room = body.room;
+    drop(body.bytes);
     let errors = upload(&served.leader, &task, request, clock::now()).await?;
     if errors.status.is_empty() {
         return Ok(().into_response());
@@ -77,10 +83,11 @@ async fn create_collection(
 ) -> Result<Response, Failure> {
     let task = served.collectors_task(&task_id, request.headers()).await?;
     expect_media_type(request.headers(), MediaType::CollectionJobReq, &task.task.id)?;
-    let body = read_body(request.into_body(), served.limits.request_bytes).await?;
+    let limit = served.edge.limits.request_bytes;
+    let body = served.edge.intake.read(request.into_body(), limit).await?;
     let leader = Arc::clone(&served.leader);
     let (location, progress) = blocking(move |now| {
-        let (job, progress) = collect::create(&leader, &task, &body, now)?;
+        let (job, progress) = collect::create(&leader, &task, &body.bytes, now)?;
         Ok((task.task.resource_path("collection_jobs", job), progress))
     })
     .await?;

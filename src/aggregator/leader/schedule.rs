@@ -6,6 +6,7 @@
 use super::{Leader, aggregate, collect};
 use crate::aggregator::{
     clock,
+    config::limits::Aggregation,
     store::{LeasePolicy, LeasedJob},
 };
 use std::{sync::Arc, time::Duration};
@@ -15,39 +16,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How aggregation is cut into jobs.
-#[derive(Clone, Copy, Debug)]
-pub struct Policy {
-    /// Reports of one job, about.
-    pub job_reports: u64,
-    /// Bytes of one job's reports, about.
-    pub job_bytes: u64,
-    /// How long a few reports wait for more before they become a job.
-    pub linger: Duration,
-    /// Jobs at the same time.
-    pub jobs: usize,
-    /// How long a job belongs to the process that took it.
-    pub lease: Duration,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            job_reports: 512,
-            job_bytes: 8 << 20,
-            linger: Duration::from_millis(500),
-            jobs: 2,
-            lease: Duration::from_secs(120),
-        }
-    }
-}
-
 /// Works until `stop` says so; then finishes what was begun.
-pub async fn run(leader: Arc<Leader>, policy: Policy, stop: watch::Receiver<bool>) {
+pub async fn run(leader: Arc<Leader>, policy: Aggregation, stop: watch::Receiver<bool>) {
     tokio::join!(aggregation(&leader, policy, stop.clone()), collection(&leader, policy, stop));
 }
 
-async fn aggregation(leader: &Arc<Leader>, policy: Policy, mut stop: watch::Receiver<bool>) {
+async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch::Receiver<bool>) {
     let mut jobs = JoinSet::new();
     while !*stop.borrow() {
         let free = policy.jobs - jobs.len();
@@ -69,7 +43,7 @@ async fn aggregation(leader: &Arc<Leader>, policy: Policy, mut stop: watch::Rece
     while jobs.join_next().await.is_some() {}
 }
 
-async fn collection(leader: &Arc<Leader>, policy: Policy, mut stop: watch::Receiver<bool>) {
+async fn collection(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         collect::advance(leader).await;
         tokio::select! {
@@ -90,7 +64,7 @@ async fn idle(sign: &Notify, linger: Duration) {
 const LOOK_ANYWAY: Duration = Duration::from_millis(250);
 const GATHER: Duration = Duration::from_millis(20);
 
-async fn lease(leader: &Arc<Leader>, policy: Policy, limit: usize) -> Vec<LeasedJob> {
+async fn lease(leader: &Arc<Leader>, policy: Aggregation, limit: usize) -> Vec<LeasedJob> {
     if limit == 0 {
         return Vec::new();
     }

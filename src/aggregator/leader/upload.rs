@@ -5,6 +5,8 @@ use super::{Leader, group_commit::CommitError};
 use crate::{
     aggregator::{
         http::Failure,
+        keyring::Keys,
+        metrics::Stage,
         open::check_time,
         store::{Refusal, Timestamp, UploadBatch},
         task::{LeaderTask, Task},
@@ -14,6 +16,7 @@ use crate::{
         upload::{Report, ReportError, ReportUploadStatus, UploadErrors, UploadRequest},
     },
 };
+use std::time::Duration;
 
 /// Checks and stores the reports of one request; gives those that failed, in their order.
 pub(super) async fn upload(
@@ -24,8 +27,11 @@ pub(super) async fn upload(
 ) -> Result<UploadErrors, Failure> {
     let task = &task.task;
     let reports = request.reports;
-    let mut verdicts: Vec<Result<(), ReportError>> =
-        reports.iter().map(|report| check(leader, task, report, now)).collect();
+    let keys = leader.keyring.keys();
+    let mut verdicts: Vec<Result<(), ReportError>> = reports
+        .iter()
+        .map(|report| check(&keys, task, report, now, leader.retention.reports))
+        .collect();
     refuse_unsupported(task, &reports, &verdicts)?;
 
     let batch = pack(task, &reports, &mut verdicts);
@@ -45,6 +51,10 @@ pub(super) async fn upload(
             None => return Err(Failure::fault("the store did not answer for every report")),
         };
     }
+    let accepted = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+    leader.metrics.accepted(&task.id, accepted);
+    let refused = verdicts.iter().filter_map(|verdict| verdict.err());
+    leader.metrics.rejected(&task.id, Stage::Upload, refused);
     let failed = reports.iter().zip(verdicts).filter_map(|(report, verdict)| {
         let id = report.report_metadata.report_id;
         verdict.err().map(|error| ReportUploadStatus { id, error })
@@ -53,12 +63,18 @@ pub(super) async fn upload(
 }
 
 /// What can be checked of a report without opening it.
-fn check(leader: &Leader, task: &Task, report: &Report, now: Timestamp) -> Result<(), ReportError> {
+fn check(
+    keys: &Keys,
+    task: &Task,
+    report: &Report,
+    now: Timestamp,
+    oldest: Duration,
+) -> Result<(), ReportError> {
     let metadata = &report.report_metadata;
-    if leader.keyring.opener(report.leader_encrypted_input_share.config_id).is_none() {
+    if keys.opener(report.leader_encrypted_input_share.config_id).is_none() {
         return Err(ReportError::OutdatedConfig);
     }
-    check_time(task, metadata.time, now).map_err(|error| match error {
+    check_time(task, metadata.time, now, oldest).map_err(|error| match error {
         // The draft's name for a time outside the task's interval at upload.
         ReportError::TaskNotStarted | ReportError::TaskExpired => ReportError::ReportDropped,
         other => other,

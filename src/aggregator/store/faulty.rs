@@ -5,10 +5,10 @@
 //! right if it recovers from both, at each verb it uses.
 
 use super::{
-    Acceptance, Closed, Closing, CollectionId, CollectionState, Counts, Datastore, Decide,
-    HelperJob, HelperOutcome, JobId, KeyRecord, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    NewCollection, Outcome, PendingCollection, Put, Started, StoreError, StoredJob, TaskRecord,
-    Timestamp, UploadBatch,
+    Acceptance, BatchSummary, Closed, Closing, CollectionId, CollectionState, CollectionSummary,
+    Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome, JobId, KeyRecord,
+    LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, NewCollection, Outcome, PendingCollection,
+    Put, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
 use crate::dap::ids::{AggregationJobId, BatchId, TaskId};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +38,13 @@ pub enum Verb {
     Collection,
     DeleteCollection,
     Counts,
+    Batches,
+    Collections,
+    DeleteKey,
+    ReplaceSealed,
+    Forget,
+    GiveBack,
+    Ping,
 }
 
 /// On which side of the commit a verb fails.
@@ -238,6 +245,39 @@ impl Datastore for FaultyStore {
 
     fn counts(&self, task: &TaskId) -> Result<Counts, StoreError> {
         self.run(Verb::Counts, || self.inner.counts(task))
+    }
+
+    fn batches(&self, task: &TaskId) -> Result<Vec<BatchSummary>, StoreError> {
+        self.run(Verb::Batches, || self.inner.batches(task))
+    }
+
+    fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {
+        self.run(Verb::Collections, || self.inner.collections(task))
+    }
+
+    fn delete_key(&self, id: u8) -> Result<(), StoreError> {
+        self.run(Verb::DeleteKey, || self.inner.delete_key(id))
+    }
+
+    fn replace_sealed(
+        &self,
+        secret: Secret<'_>,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<bool, StoreError> {
+        self.run(Verb::ReplaceSealed, || self.inner.replace_sealed(secret, from, to))
+    }
+
+    fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError> {
+        self.run(Verb::Forget, || self.inner.forget(expiry))
+    }
+
+    fn give_back(&self) -> Result<(), StoreError> {
+        self.run(Verb::GiveBack, || self.inner.give_back())
+    }
+
+    fn ping(&self) -> Result<(), StoreError> {
+        self.run(Verb::Ping, || self.inner.ping())
     }
 }
 

@@ -29,6 +29,7 @@ pub mod sqlite;
 #[cfg(test)]
 mod suite;
 mod task;
+mod upkeep;
 
 pub use blob::Blob;
 pub use bucket::{BucketKey, BucketRange, BucketShard};
@@ -42,6 +43,7 @@ pub use job::{
 };
 pub use segment::{Segment, UploadBatch};
 pub use task::{BatchingMode, Counts, KeyRecord, Put, TaskRecord, Timestamp};
+pub use upkeep::{BatchSummary, CollectionSummary, Expiry, Forgotten, Secret, Stage};
 
 use crate::dap::ids::{AggregationJobId, BatchId, NoRandomness, TaskId};
 use thiserror::Error;
@@ -217,6 +219,33 @@ pub trait Datastore: Send + Sync {
 
     /// Figures about a task.
     fn counts(&self, task: &TaskId) -> Result<Counts, StoreError>;
+
+    /// The batches of a task that hold verified reports and were not collected, in their order.
+    fn batches(&self, task: &TaskId) -> Result<Vec<BatchSummary>, StoreError>;
+
+    /// The collections of a task, oldest first.
+    fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError>;
+
+    /// Forgets an HPKE key pair: what was sealed to it can be opened no more. Idempotent.
+    fn delete_key(&self, id: u8) -> Result<(), StoreError>;
+
+    /// Replaces a sealed secret that is still `from`; says whether it was.
+    fn replace_sealed(
+        &self,
+        secret: Secret<'_>,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<bool, StoreError>;
+
+    /// Forgets a bounded part of what may be forgotten. Never that a batch was collected. Reports
+    /// whose IDs may be forgotten are replays from then on, whatever the caller's clock says.
+    fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError>;
+
+    /// Gives room that is free back to the file system, if the backend does that by itself.
+    fn give_back(&self) -> Result<(), StoreError>;
+
+    /// Proves that the database answers.
+    fn ping(&self) -> Result<(), StoreError>;
 }
 
 /// Proof that a store call has committed. Only the store makes one, so an upload or a job can

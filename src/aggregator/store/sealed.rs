@@ -2,7 +2,8 @@
 //!
 //! A sealed blob is `version (1) || key ID (4) || nonce (12) || ciphertext and tag`. It is bound
 //! to the place it was sealed for: copied to another row it does not open. The key ID tells a
-//! wrong key from damage, and lets several keys live side by side while one replaces another.
+//! wrong key from damage, and lets several keys live side by side while one replaces another:
+//! [`DatabaseKeys`] seals under the first and opens under any.
 
 use crate::dap::ids::NoRandomness;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -16,6 +17,13 @@ use zeroize::Zeroizing;
 /// The key to all secrets in a database. It shows itself nowhere and is wiped when dropped.
 #[derive(Clone)]
 pub struct DatabaseKey(Zeroizing<[u8; 32]>);
+
+/// The key that secrets are sealed under now, and older ones that still open some.
+#[derive(Clone)]
+pub struct DatabaseKeys {
+    current: DatabaseKey,
+    older: Vec<DatabaseKey>,
+}
 
 /// What a secret belongs to; part of what is authenticated.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +43,15 @@ pub struct KeyId([u8; 4]);
 pub enum SealedError {
     /// The text is no key.
     #[error(
-        "the database key must be 32 bytes in URL-safe Base 64 without padding (43 characters), and is {len} characters; generate a new one or correct it"
+        "a database key must be 32 bytes in URL-safe Base 64 without padding (43 characters), and is {len} characters; generate a new one or correct it"
     )]
     NotAKey {
         /// Characters found.
         len: usize,
     },
+    /// The text holds no key at all.
+    #[error("there is no database key; give one, or several, one on each line, the newest first")]
+    NoKey,
     /// No random bytes.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -168,6 +179,55 @@ impl DatabaseKey {
     }
 }
 
+impl DatabaseKeys {
+    /// One fresh key.
+    pub fn random() -> Result<Self, NoRandomness> {
+        Ok(Self { current: DatabaseKey::random()?, older: Vec::new() })
+    }
+
+    /// The key that secrets are sealed under.
+    pub fn current(&self) -> &DatabaseKey {
+        &self.current
+    }
+
+    /// Encrypts a secret for its place, under the current key.
+    pub fn seal(&self, place: Place<'_>, secret: &[u8]) -> Result<Vec<u8>, SealedError> {
+        self.current.seal(place, secret)
+    }
+
+    /// Decrypts the secret of a place, by the key that it was sealed under.
+    pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealedError> {
+        let opened = self.current.open(place, sealed);
+        let Err(SealedError::WrongKey { found, .. }) = &opened else { return opened };
+        match self.older.iter().find(|key| key.id() == *found) {
+            Some(key) => key.open(place, sealed),
+            None => opened,
+        }
+    }
+
+    /// The secret sealed under the current key; `None` if it is already.
+    pub fn reseal(&self, place: Place<'_>, sealed: &[u8]) -> Result<Option<Vec<u8>>, SealedError> {
+        match self.current.open(place, sealed) {
+            Ok(_) => Ok(None),
+            Err(SealedError::WrongKey { .. }) => {
+                Ok(Some(self.current.seal(place, &self.open(place, sealed)?)?))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Several keys, the newest first, apart from one another by commas or white space.
+impl FromStr for DatabaseKeys {
+    type Err = SealedError;
+
+    fn from_str(text: &str) -> Result<Self, SealedError> {
+        let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|w| !w.is_empty());
+        let mut keys = words.map(str::parse).collect::<Result<Vec<_>, _>>()?.into_iter();
+        Ok(Self { current: keys.next().ok_or(SealedError::NoKey)?, older: keys.collect() })
+    }
+}
+
 impl FromStr for DatabaseKey {
     type Err = SealedError;
 
@@ -231,6 +291,20 @@ mod tests {
             assert!(key().open(HERE, &changed).is_err(), "byte {at}");
             assert!(key().open(HERE, &sealed[..at]).is_err(), "cut to {at}");
         }
+    }
+
+    #[test]
+    fn what_an_older_key_sealed_is_opened_and_sealed_anew() {
+        let older = DatabaseKey::new([8; 32]);
+        let text = format!("{}\n{}\n", *key().to_text(), *older.to_text());
+        let keys: DatabaseKeys = text.parse().unwrap();
+        let sealed = older.seal(HERE, b"secret").unwrap();
+        assert_eq!(keys.open(HERE, &sealed).unwrap().as_slice(), b"secret");
+        let anew = keys.reseal(HERE, &sealed).unwrap().unwrap();
+        assert_eq!(key().open(HERE, &anew).unwrap().as_slice(), b"secret");
+        assert_eq!(keys.reseal(HERE, &anew), Ok(None));
+        let only: DatabaseKeys = key().to_text().parse().unwrap();
+        assert!(matches!(only.reseal(HERE, &sealed), Err(SealedError::WrongKey { .. })));
     }
 
     #[test]

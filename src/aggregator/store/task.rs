@@ -5,7 +5,7 @@ use crate::dap::ids::TaskId;
 use std::time::Duration;
 
 /// A moment, in milliseconds since the Epoch. The caller's clock: the store has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
@@ -78,6 +78,8 @@ pub struct Counts {
     pub stuck_reports: u64,
     /// Reports accepted, then dropped because their batch was closed while they waited.
     pub dropped_reports: u64,
+    /// When the oldest report arrived that waits or is in a job.
+    pub oldest: Option<Timestamp>,
     /// Verified reports in buckets whose shards are still kept.
     pub verified_reports: u64,
     /// Buckets whose shards are still kept.

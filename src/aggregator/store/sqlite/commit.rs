@@ -1,6 +1,6 @@
 //! The ends of jobs: the leader's three, and the helper's one.
 
-use super::{is_collected, stored, task_row, upload::wait_again};
+use super::{is_collected, stored, task_row, upload::wait_again, window};
 use crate::aggregator::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken,
     MAX_ABANDONED, StoreError, StoredJob, Timestamp, bucket::time_key, sqlite::tasks::blob,
@@ -87,7 +87,7 @@ pub(super) fn insert_helper_job(
     now: Timestamp,
     job: &HelperJob<'_>,
 ) -> Result<Option<HelperOutcome>, StoreError> {
-    let task = task_row(tx, job.task)?.key;
+    let super::TaskRow { key: task, horizon, .. } = task_row(tx, job.task)?;
     if let Some(done) = replay_job(tx, task, job.id)? {
         return Ok(Some(HelperOutcome::AlreadyDone(done)));
     }
@@ -95,10 +95,11 @@ pub(super) fn insert_helper_job(
     let mut replayed = Vec::new();
     // In the order of the table, so that neighbours share a page.
     let mut sorted = job.reports.to_vec();
-    sorted.sort_unstable();
+    sorted.sort_unstable_by_key(|(id, time)| (window(*time), *id));
     let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO aggregated VALUES (?1, ?2, ?3)")?;
     for (id, time) in sorted {
-        if insert.execute((task, id.as_bytes(), stored(time.0)))? == 0 {
+        let forgotten = window(time) < horizon;
+        if forgotten || insert.execute((task, window(time), id.as_bytes()))? == 0 {
             replayed.push(id);
         }
     }

@@ -9,15 +9,17 @@ mod commit;
 mod lease;
 mod schema;
 mod tasks;
+mod upkeep;
 mod upload;
 
 pub use schema::OpenError;
 
 use super::{
-    Acceptance, BatchingMode, Closed, Closing, CollectionId, CollectionState, Counts, Datastore,
-    Decide, Durable, HelperJob, HelperOutcome, JobId, KeyRecord, LeaderCommit, LeasePolicy,
-    LeaseToken, LeasedJob, NewCollection, Outcome, PendingCollection, Put, Started, StoreError,
-    StoredJob, TaskRecord, Timestamp, UploadBatch,
+    Acceptance, BatchSummary, BatchingMode, Closed, Closing, CollectionId, CollectionState,
+    CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
+    HelperOutcome, JobId, KeyRecord, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
+    NewCollection, Outcome, PendingCollection, Put, Secret, Started, StoreError, StoredJob,
+    TaskRecord, Timestamp, UploadBatch,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -143,13 +145,16 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 struct TaskRow {
     key: i64,
     mode: BatchingMode,
+    /// The first window whose report IDs are all still known.
+    horizon: i64,
 }
 
 /// Finds a task that must be there.
 fn task_row(tx: &Transaction<'_>, id: &TaskId) -> Result<TaskRow, StoreError> {
-    let mut statement = tx.prepare_cached("SELECT key, target FROM tasks WHERE id = ?1")?;
+    let mut statement =
+        tx.prepare_cached("SELECT key, target, horizon FROM tasks WHERE id = ?1")?;
     let row = statement.query_row([id.as_bytes()], |row| {
-        Ok(TaskRow { key: row.get(0)?, mode: mode(row.get(1)?) })
+        Ok(TaskRow { key: row.get(0)?, mode: mode(row.get(1)?), horizon: row.get(2)? })
     });
     row.optional()?.ok_or(StoreError::UnknownTask(*id))
 }
@@ -182,6 +187,17 @@ fn stored(number: u64) -> i64 {
 fn from_stored(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
+
+/// The span of times whose report IDs lie together, and are forgotten together.
+///
+/// A report is the same report only if its time is too (the draft's replay rule allows it: the
+/// time is authenticated with the ID), so that IDs of one span need not be looked for in others.
+fn window(time: Time) -> i64 {
+    stored(time.0 >> WINDOW_BITS)
+}
+
+/// 64 times: about two days of hours, two months of days.
+const WINDOW_BITS: u32 = 6;
 
 fn time_from_stored(bytes: [u8; 8]) -> Time {
     Time(u64::from_be_bytes(bytes))
@@ -346,11 +362,56 @@ impl Datastore for SqliteStore {
     fn counts(&self, task: &TaskId) -> Result<Counts, StoreError> {
         self.read(|tx| tasks::counts(tx, task))
     }
+
+    fn batches(&self, task: &TaskId) -> Result<Vec<BatchSummary>, StoreError> {
+        self.read(|tx| upkeep::batches(tx, task))
+    }
+
+    fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {
+        self.read(|tx| upkeep::collections(tx, task))
+    }
+
+    fn delete_key(&self, id: u8) -> Result<(), StoreError> {
+        self.change(|tx| upkeep::delete_key(tx, id))
+    }
+
+    fn replace_sealed(
+        &self,
+        secret: Secret<'_>,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<bool, StoreError> {
+        Ok(self.write(|tx| upkeep::replace_sealed(tx, secret, from, to))?.0)
+    }
+
+    fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError> {
+        Ok(self.write(|tx| upkeep::forget(tx, expiry))?.0)
+    }
+
+    /// Cuts free pages off the end of the file, a few at a time, and empties the log.
+    fn give_back(&self) -> Result<(), StoreError> {
+        let connection = lock(&self.writer);
+        let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        if free > SPARE_PAGES {
+            let mut statement = connection.prepare("PRAGMA incremental_vacuum(2000)")?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+            drop(rows);
+            connection.pragma_update(None, "wal_checkpoint", "TRUNCATE")?;
+        }
+        Ok(())
+    }
+
+    fn ping(&self) -> Result<(), StoreError> {
+        self.read(|tx| Ok(tx.query_row("SELECT 1", [], |_| Ok(()))?))
+    }
 }
 
 /// Page caches, in KiB: 10 MiB of a server that is to stay below 60 MB.
 const WRITER_CACHE: i64 = 8 << 10;
 const READER_CACHE: i64 = 2 << 10;
+/// Free pages that are kept for use rather than given back: 16 MiB.
+const SPARE_PAGES: i64 = 4096;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages in the log (16 MiB) before it is copied back: each time the disk must be waited for.

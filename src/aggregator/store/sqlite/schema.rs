@@ -70,7 +70,8 @@ pub(super) fn prepare(
 ) -> Result<(), OpenError> {
     let sqlite = |cause| classify(path, cause);
     check(connection, path)?;
-    // Cannot change inside a transaction; the file is ours or empty by now.
+    // Neither can change inside a transaction; the file is ours or empty by now.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sqlite)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
     let tx =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;

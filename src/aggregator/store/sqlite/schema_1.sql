@@ -13,6 +13,7 @@ CREATE TABLE tasks (
     id      BLOB NOT NULL UNIQUE,
     target  INTEGER,                        -- leader-selected: reports in a full batch
     dropped INTEGER NOT NULL DEFAULT 0,     -- reports whose batch closed while they waited
+    horizon INTEGER NOT NULL DEFAULT 0,     -- IDs of windows before may be forgotten: all replays
     public  BLOB NOT NULL,
     sealed  BLOB NOT NULL
 ) STRICT;
@@ -25,20 +26,21 @@ CREATE TABLE hpke_keys (
 ) STRICT;
 
 -- Report IDs that count as replays: at the leader since they were uploaded, at the helper since
--- they were aggregated. One row per report for the task's life, so nothing but what is needed:
--- the time is for letting go of old ones. No foreign key: a look-up per report for nothing.
+-- they were aggregated. One row per report for as long as it may come again, so nothing but what is
+-- needed. A window is a span of the reports' times: its IDs lie together and are forgotten together.
+-- No foreign key: a look-up per report for nothing.
 CREATE TABLE uploaded (
-    task INTEGER NOT NULL,
-    id   BLOB NOT NULL,
-    time INTEGER NOT NULL,
-    PRIMARY KEY (task, id)
+    task   INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    id     BLOB NOT NULL,
+    PRIMARY KEY (task, window, id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE aggregated (
-    task INTEGER NOT NULL,
-    id   BLOB NOT NULL,
-    time INTEGER NOT NULL,
-    PRIMARY KEY (task, id)
+    task   INTEGER NOT NULL,
+    window INTEGER NOT NULL,
+    id     BLOB NOT NULL,
+    PRIMARY KEY (task, window, id)
 ) STRICT, WITHOUT ROWID;
 
 -- The leader's jobs that have not ended.
@@ -138,3 +140,4 @@ CREATE TABLE helper_jobs (
     response BLOB NOT NULL,
     UNIQUE (task, id)
 ) STRICT;
+CREATE INDEX helper_jobs_by_age ON helper_jobs (added);

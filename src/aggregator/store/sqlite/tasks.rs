@@ -75,6 +75,7 @@ pub(super) fn counts(tx: &Transaction<'_>, task: &TaskId) -> Result<Counts, Stor
         )?,
         in_flight_reports: count("SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = ?1")?,
         in_flight_jobs: count("SELECT count(*) FROM jobs WHERE task = ?1")?,
+        oldest: super::upkeep::oldest(tx, key)?,
         stuck_reports: count(
             "SELECT coalesce(sum(reports), 0) FROM segments WHERE task = ?1 AND stuck = 1",
         )?,

@@ -1,6 +1,6 @@
 //! Uploads of the leader, many in one transaction.
 
-use super::{TaskRow, is_collected, stored, task_row};
+use super::{TaskRow, is_collected, stored, task_row, window};
 use crate::aggregator::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
@@ -46,18 +46,21 @@ fn rule(
     // In the order of the table, so that neighbours share a page. The sort is stable: of two
     // with one ID, the first in the call is the first here.
     let mut sorted = places.to_vec();
-    sorted.sort_by_key(|place| *entry(*place).id.as_bytes());
+    sorted.sort_by_key(|place| (window(entry(*place).time), *entry(*place).id.as_bytes()));
     let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO uploaded VALUES (?1, ?2, ?3)")?;
-    let mut known = tx.prepare_cached("SELECT 1 FROM uploaded WHERE task = ?1 AND id = ?2")?;
+    let known = "SELECT 1 FROM uploaded WHERE task = ?1 AND window = ?2 AND id = ?3";
+    let mut known = tx.prepare_cached(known)?;
     for place in sorted {
         let report = entry(place);
         let id = report.id.as_bytes();
-        rulings[place.0][place.1] = if collected.contains(&report.time) {
+        rulings[place.0][place.1] = if window(report.time) < task.horizon {
+            Err(Refusal::Replayed)
+        } else if collected.contains(&report.time) {
             // A retry of an accepted upload is told the same as before its batch was collected.
-            let replayed = known.exists((task.key, id))?;
+            let replayed = known.exists((task.key, window(report.time), id))?;
             Err(if replayed { Refusal::Replayed } else { Refusal::BatchCollected })
         } else {
-            let inserted = insert.execute((task.key, id, stored(report.time.0)))?;
+            let inserted = insert.execute((task.key, window(report.time), id))?;
             if inserted == 1 { Ok(()) } else { Err(Refusal::Replayed) }
         };
     }

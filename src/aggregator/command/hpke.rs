@@ -1,0 +1,107 @@
+//! `hpke`: the keys that devices seal to.
+
+use super::{ConfigArgs, opened::Opened};
+use crate::{
+    aggregator::{
+        clock,
+        keyring::{KeyState, make, states},
+        store::Timestamp,
+        task::StoredTask,
+        task_file::FromFile,
+    },
+    command_line,
+};
+use anyhow::{bail, ensure};
+use clap::{Args, Subcommand};
+
+/// What can be done with HPKE keys. A running server takes it over within seconds.
+#[derive(Debug, Subcommand)]
+pub enum HpkeCommand {
+    /// List the keys, oldest first.
+    List(ConfigArgs),
+    /// Make a new key, which takes over once all replicas have it.
+    Rotate(RotateArgs),
+    /// Destroy a key that leaked: reports sealed to it are lost.
+    Destroy(DestroyArgs),
+}
+
+/// How to rotate.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Offer the new key at once: for a single server, or when the old key leaked.
+    #[arg(long)]
+    at_once: bool,
+}
+
+/// What to destroy.
+#[derive(Debug, Args)]
+pub struct DestroyArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The key's ID.
+    id: u8,
+}
+
+pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Result<()> {
+    match command {
+        HpkeCommand::List(args) => list(&Opened::<T>::open(&args.config)?),
+        HpkeCommand::Rotate(args) => {
+            let opened = Opened::<T>::open(&args.config.config)?;
+            let pending = opened.config.hpke.pending;
+            let milliseconds = u64::try_from(pending.as_millis()).unwrap_or(u64::MAX);
+            let now = clock::now();
+            // As if it had been pending for its time already.
+            let added =
+                if args.at_once { Timestamp(now.0.saturating_sub(milliseconds)) } else { now };
+            let id = make(opened.store.as_ref(), &opened.keys, added)?;
+            command_line::print(format_args!("HPKE key {id} is made"))?;
+            list(&opened)
+        }
+        HpkeCommand::Destroy(args) => {
+            let opened = Opened::<T>::open(&args.config.config)?;
+            destroy(&opened, args.id)?;
+            list(&opened)
+        }
+    }
+}
+
+fn destroy<T>(opened: &Opened<T>, id: u8) -> anyhow::Result<()> {
+    let states = states(opened.store.keys()?, &opened.config.hpke, clock::now());
+    let Some((_, state)) = states.iter().find(|(key, _)| key.id == id) else {
+        bail!("there is no HPKE key {id}");
+    };
+    let others = states.iter().any(|(key, state)| key.id != id && *state == KeyState::Active);
+    ensure!(
+        *state != KeyState::Active || others,
+        "HPKE key {id} is the only one on offer; run `hpke rotate --at-once` first"
+    );
+    Ok(opened.store.delete_key(id)?)
+}
+
+fn list<T>(opened: &Opened<T>) -> anyhow::Result<()> {
+    for (key, state) in states(opened.store.keys()?, &opened.config.hpke, clock::now()) {
+        let made = moment(key.added);
+        match state {
+            KeyState::Pending(until) => command_line::print(format_args!(
+                "{}  pending until {}, made {made}",
+                key.id,
+                moment(until)
+            ))?,
+            KeyState::Active => {
+                command_line::print(format_args!("{}  active, made {made}", key.id))?;
+            }
+            KeyState::Expired(since) => command_line::print(format_args!(
+                "{}  expired since {}, made {made}",
+                key.id,
+                moment(since)
+            ))?,
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn moment(moment: Timestamp) -> String {
+    crate::program::format_moment(clock::seconds(moment))
+}

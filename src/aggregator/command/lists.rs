@@ -1,0 +1,271 @@
+//! What is in the database, for people and (with `--json`) for machines.
+
+use super::{ConfigArgs, hpke::moment, opened::Opened};
+use crate::{
+    aggregator::{
+        clock,
+        store::{BatchSummary, BucketKey, CollectionSummary},
+        task::{StoredTask, Task},
+        task_file::FromFile,
+    },
+    command_line,
+    dap::{ids::BatchId, task::BatchMode, time::Time},
+};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+/// What can be asked about batches.
+#[derive(Debug, Subcommand)]
+pub enum BatchesCommand {
+    /// List batches that hold verified reports and are not collected.
+    List(ListArgs),
+}
+
+/// What can be asked about reports.
+#[derive(Debug, Subcommand)]
+pub enum ReportsCommand {
+    /// How many reports wait, are on their way, or are stuck, and since when.
+    Status(ListArgs),
+}
+
+/// What can be asked about collections.
+#[derive(Debug, Subcommand)]
+pub enum CollectionsCommand {
+    /// List collections, oldest first.
+    List(ListArgs),
+}
+
+/// What to list.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Only this task, by its ID or by its name in the program.
+    #[arg(long)]
+    task: Option<String>,
+    /// Print JSON for machines, one object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Result<()> {
+    for task in Opened::<T>::open(&config.config)?.tasks.all()? {
+        let task = task.task();
+        let configuration = &task.configuration;
+        command_line::print(format_args!(
+            "{}  {}  {}  {}  at least {} reports, windows of {} s",
+            task.id,
+            name(task),
+            configuration.vdaf.name(),
+            match configuration.batch_mode {
+                BatchMode::TimeInterval => "time-interval",
+                BatchMode::LeaderSelected => "leader-selected",
+            },
+            configuration.min_batch_size,
+            configuration.time_precision.seconds(),
+        ))?;
+    }
+    Ok(())
+}
+
+/// Prints something about each of the tasks that are asked for.
+fn each<T, R>(
+    args: &ListArgs,
+    mut about: impl FnMut(&Opened<T>, &Task) -> anyhow::Result<Vec<R>>,
+    line: impl Fn(&R) -> String,
+) -> anyhow::Result<()>
+where
+    T: StoredTask + FromFile,
+    R: Serialize,
+{
+    let opened = Opened::<T>::open(&args.config.config)?;
+    let mut known = Vec::new();
+    let mut shown = false;
+    for task in opened.tasks.all()? {
+        let task = task.task();
+        known.push(format!("{} ({})", task.id, name(task)));
+        let wanted = |text: &String| *text == task.id.to_string() || *text == task.name;
+        if !args.task.as_ref().is_none_or(wanted) {
+            continue;
+        }
+        shown = true;
+        for row in about(&opened, task)? {
+            let text = if args.json { serde_json::to_string(&row)? } else { line(&row) };
+            command_line::print(text)?;
+        }
+    }
+    if let (Some(task), false) = (&args.task, shown) {
+        anyhow::bail!("there is no task {task:?}; there are: {}", known.join(", "));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct BatchRow {
+    task: String,
+    name: String,
+    batch: String,
+    reports: u64,
+    min_batch_size: u64,
+    checksum: String,
+}
+
+pub(super) fn batches<T: StoredTask + FromFile>(command: &BatchesCommand) -> anyhow::Result<()> {
+    let BatchesCommand::List(args) = command;
+    let row = |task: &Task, batch: BatchSummary| BatchRow {
+        task: task.id.to_string(),
+        name: name(task),
+        batch: bucket(task, &batch.key),
+        reports: batch.reports,
+        min_batch_size: task.configuration.min_batch_size,
+        checksum: hex(&batch.checksum),
+    };
+    each::<T, _>(
+        args,
+        |opened, task| {
+            let batches = opened.store.batches(&task.id)?;
+            Ok(batches.into_iter().map(|batch| row(task, batch)).collect())
+        },
+        |row| {
+            let enough = if row.reports >= row.min_batch_size { "enough" } else { "too few" };
+            format!(
+                "{}  {}  {} of at least {} reports ({enough})  {}",
+                row.name,
+                row.batch,
+                row.reports,
+                row.min_batch_size,
+                &row.checksum[..16]
+            )
+        },
+    )
+}
+
+#[derive(Serialize)]
+struct ReportsRow {
+    task: String,
+    name: String,
+    waiting: u64,
+    in_flight: u64,
+    in_flight_jobs: u64,
+    stuck: u64,
+    dropped: u64,
+    verified_not_collected: u64,
+    oldest_seconds: Option<u64>,
+}
+
+pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> anyhow::Result<()> {
+    let ReportsCommand::Status(args) = command;
+    each::<T, _>(
+        args,
+        |opened, task| {
+            let counts = opened.store.counts(&task.id)?;
+            let now = clock::seconds(clock::now());
+            let age = |oldest| now.saturating_sub(clock::seconds(oldest));
+            Ok(vec![ReportsRow {
+                task: task.id.to_string(),
+                name: name(task),
+                waiting: counts.waiting_reports,
+                in_flight: counts.in_flight_reports,
+                in_flight_jobs: counts.in_flight_jobs,
+                stuck: counts.stuck_reports,
+                dropped: counts.dropped_reports,
+                verified_not_collected: counts.verified_reports,
+                oldest_seconds: counts.oldest.map(age),
+            }])
+        },
+        |row| {
+            let oldest =
+                row.oldest_seconds.map_or(String::new(), |age| format!(", the oldest for {age} s"));
+            format!(
+                "{}  {} wait, {} on their way in {} jobs{oldest}; {} verified and not collected; \
+                 {} stuck, {} dropped",
+                row.name,
+                row.waiting,
+                row.in_flight,
+                row.in_flight_jobs,
+                row.verified_not_collected,
+                row.stuck,
+                row.dropped
+            )
+        },
+    )
+}
+
+#[derive(Serialize)]
+struct CollectionRow {
+    task: String,
+    name: String,
+    id: String,
+    stage: String,
+    from: Option<String>,
+    to: Option<String>,
+    attempts: u32,
+    closed_at: Option<String>,
+}
+
+pub(super) fn collections<T: StoredTask + FromFile>(
+    command: &CollectionsCommand,
+) -> anyhow::Result<()> {
+    let CollectionsCommand::List(args) = command;
+    let row = |task: &Task, found: CollectionSummary| {
+        let (from, to) = found.range.unzip();
+        let by_time = task.configuration.batch_mode == BatchMode::TimeInterval;
+        CollectionRow {
+            task: task.id.to_string(),
+            name: name(task),
+            id: base64(found.id.as_bytes()),
+            stage: found.stage.to_string(),
+            from: from.map(|key| bucket(task, &key)),
+            to: to.filter(|_| by_time).map(|key| bucket(task, &key)),
+            attempts: found.attempts,
+            closed_at: found.closed_at.map(moment),
+        }
+    };
+    each::<T, _>(
+        args,
+        |opened, task| {
+            let found = opened.store.collections(&task.id)?;
+            Ok(found.into_iter().map(|collection| row(task, collection)).collect())
+        },
+        |row| {
+            let to = row.to.as_ref().map_or(String::new(), |to| format!(" – {to}"));
+            format!(
+                "{}  {}  {:8}  {}{to}  {} attempts{}",
+                row.name,
+                row.id,
+                row.stage,
+                row.from.as_deref().unwrap_or("the next batch"),
+                row.attempts,
+                row.closed_at.as_ref().map_or(String::new(), |at| format!(", closed {at}")),
+            )
+        },
+    )
+}
+
+fn name(task: &Task) -> String {
+    if task.name.is_empty() { "(unnamed)".to_owned() } else { task.name.clone() }
+}
+
+/// A bucket as people know it: the start of its window, or the batch's ID.
+fn bucket(task: &Task, key: &BucketKey) -> String {
+    let bytes = key.as_bytes();
+    if let Ok(time) = <[u8; 8]>::try_from(bytes) {
+        let start = task.configuration.time_precision.start_of(Time(u64::from_be_bytes(time)));
+        return crate::program::format_moment(start);
+    }
+    <[u8; 32]>::try_from(bytes).map_or_else(|_| hex(bytes), |id| BatchId::new(id).to_string())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(bytes)
+}

@@ -1,0 +1,171 @@
+//! The command line of both servers: the same words, each for its own role.
+//!
+//! [`opened`] is a configuration with its database, [`serving`] runs a server, [`upkeep`] what it does
+//! now and then; the others are one command each.
+
+mod database;
+mod hpke;
+mod init;
+mod lists;
+mod opened;
+mod serving;
+mod upkeep;
+
+use super::{
+    config::Config,
+    serve::{edge::Edge, logs},
+    store::Put,
+    task::StoredTask,
+    task_file::FromFile,
+};
+use clap::{Args, Subcommand};
+use opened::Opened;
+use serving::Parts;
+use std::{path::PathBuf, sync::Arc};
+
+/// What a server can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until told to stop (Ctrl-C or SIGTERM).
+    Serve {
+        /// Where the server's configuration is.
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Check the configuration and every file that it names, and do not serve.
+        #[arg(long)]
+        check_config: bool,
+    },
+    /// Write a commented configuration to begin with.
+    Init(init::InitArgs),
+    /// Manage the tasks in the database, whether the server is running or not.
+    #[command(subcommand)]
+    Tasks(TasksCommand),
+    /// Batches that hold reports and are not collected.
+    #[command(subcommand)]
+    Batches(lists::BatchesCommand),
+    /// Reports on their way.
+    #[command(subcommand)]
+    Reports(lists::ReportsCommand),
+    /// Collections: what was asked for and what became of it.
+    #[command(subcommand)]
+    Collections(lists::CollectionsCommand),
+    /// The keys that devices seal to.
+    #[command(subcommand)]
+    Hpke(hpke::HpkeCommand),
+    /// The database itself: its schema, and the key that its secrets are sealed under.
+    #[command(subcommand)]
+    Database(database::DatabaseCommand),
+}
+
+/// What can be done with tasks.
+#[derive(Debug, Subcommand)]
+pub enum TasksCommand {
+    /// Take on the tasks of a program (.toml) or of a plain DAP task file (.json).
+    Add {
+        /// Where the server's configuration is.
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The program or task file.
+        file: PathBuf,
+    },
+    /// List the tasks, one line each.
+    List(ConfigArgs),
+}
+
+/// Where the server's configuration is.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The server's configuration file.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Runs the leader's command.
+#[cfg(feature = "leader")]
+pub fn leader(command: Command) -> anyhow::Result<()> {
+    use super::{
+        leader::{self, Leader},
+        task::LeaderTask,
+    };
+    let Some(opened) = other_than_serve::<LeaderTask>(command)? else { return Ok(()) };
+    opened.serve(async |parts: Parts, stop| {
+        let http = serving::helper_client(&parts.config.peer)?;
+        let (config, retention) = (parts.config, parts.config.retention);
+        let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
+        let leader = Leader::new(parts.store, parts.keys, keyring, metrics, retention, http);
+        let leader = Arc::new(leader);
+        let router = leader::router(Arc::clone(&leader), Edge::new(config));
+        let work = tokio::spawn(leader::run(leader, config.aggregation, stop));
+        Ok((router, Some(work)))
+    })
+}
+
+/// Runs the helper's command.
+#[cfg(feature = "helper")]
+pub fn helper(command: Command) -> anyhow::Result<()> {
+    use super::{
+        helper::{self, Helper},
+        task::HelperTask,
+    };
+    let Some(opened) = other_than_serve::<HelperTask>(command)? else { return Ok(()) };
+    opened.serve(async |parts: Parts, _| {
+        let (config, retention) = (parts.config, parts.config.retention);
+        let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
+        let helper = Helper::new(parts.store, parts.keys, keyring, metrics, retention);
+        Ok((helper::router(Arc::new(helper), Edge::new(config)), None))
+    })
+}
+
+/// Runs a command, but opens only what is to be served.
+fn other_than_serve<T>(command: Command) -> anyhow::Result<Option<Opened<T>>>
+where
+    T: StoredTask + FromFile,
+{
+    match command {
+        Command::Serve { config, check_config: false } => {
+            let opened = Opened::<T>::open(&config.config)?;
+            opened.take_on()?;
+            return Ok(Some(opened));
+        }
+        Command::Serve { config, check_config: true } => check::<T>(&config)?,
+        Command::Init(args) => init::run(T::ROLE, &args)?,
+        Command::Tasks(command) => tasks::<T>(command)?,
+        Command::Batches(command) => lists::batches::<T>(&command)?,
+        Command::Reports(command) => lists::reports::<T>(&command)?,
+        Command::Collections(command) => lists::collections::<T>(&command)?,
+        Command::Hpke(command) => hpke::run::<T>(&command)?,
+        Command::Database(command) => database::run::<T>(&command)?,
+    }
+    Ok(None)
+}
+
+/// Reads all that serving would read, and changes nothing.
+fn check<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
+    let config = Config::read(&args.config)?;
+    logs::check(&config.log)?;
+    config.tls.as_ref().map(super::serve::tls::Certificates::load).transpose()?;
+    if T::ROLE == "leader" {
+        serving::helper_client(&config.peer)?;
+    }
+    opened::check_files::<T>(&config)?;
+    crate::command_line::print(format_args!("{} is in order", args.config.display()))
+}
+
+fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> {
+    match command {
+        TasksCommand::Add { config, file } => {
+            let opened = Opened::<T>::open(&config.config)?;
+            let is_task = file.extension().is_some_and(|extension| extension == "json");
+            if is_task { opened.add_task_file(&file) } else { opened.add_program(&file) }
+        }
+        TasksCommand::List(config) => lists::tasks::<T>(&config),
+    }
+}
+
+/// Says whether a task is new.
+fn told(id: crate::dap::ids::TaskId, put: Put) {
+    match put {
+        Put::Added => eprintln!("task {id} is added"),
+        Put::AlreadyThere => eprintln!("task {id} is there already"),
+    }
+}

@@ -1,0 +1,138 @@
+//! A configuration with its database.
+
+use super::told;
+use crate::{
+    aggregator::{
+        config::{Config, database::Database, read},
+        store::{
+            Datastore,
+            sealed::{DatabaseKey, DatabaseKeys},
+            sqlite::SqliteStore,
+        },
+        task::StoredTask,
+        task_file::FromFile,
+        tasks::Tasks,
+    },
+    program::Program,
+};
+use anyhow::Context;
+use std::{path::Path, sync::Arc};
+use zeroize::Zeroizing;
+
+/// What a command works on.
+pub(super) struct Opened<T> {
+    pub(super) config: Config,
+    pub(super) store: Arc<dyn Datastore>,
+    /// The embedded database, which belongs to one server alone.
+    pub(super) embedded: Option<Arc<SqliteStore>>,
+    pub(super) keys: DatabaseKeys,
+    pub(super) tasks: Tasks<T>,
+}
+
+impl<T: StoredTask + FromFile> Opened<T> {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let config = Config::read(path)?;
+        let keys = database_keys(&config)?;
+        let (store, embedded) = open_store(&config, T::ROLE)?;
+        let tasks = Tasks::new(Arc::clone(&store), keys.clone());
+        Ok(Self { config, store, embedded, keys, tasks })
+    }
+
+    /// Adds the tasks that the configuration names.
+    pub(super) fn take_on(&self) -> anyhow::Result<()> {
+        self.config.programs.iter().try_for_each(|program| self.add_program(program))?;
+        self.config.tasks.iter().try_for_each(|task| self.add_task_file(task))
+    }
+
+    pub(super) fn add_program(&self, path: &Path) -> anyhow::Result<()> {
+        let program = Program::read(path)?;
+        let secrets = read::<T::Secrets>(&self.config.secrets)?;
+        for task in T::from_program(&program, &secrets)? {
+            self.add(&task)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_task_file(&self, path: &Path) -> anyhow::Result<()> {
+        self.add(&T::from_task_file(path)?)
+    }
+
+    fn add(&self, task: &T) -> anyhow::Result<()> {
+        told(task.task().id, self.tasks.add(task)?);
+        Ok(())
+    }
+}
+
+/// Checks the files that a configuration names, without a database.
+pub(super) fn check_files<T: StoredTask + FromFile>(config: &Config) -> anyhow::Result<()> {
+    let secrets = read::<T::Secrets>(&config.secrets)?;
+    for path in &config.programs {
+        T::from_program(&Program::read(path)?, &secrets)?;
+    }
+    for path in &config.tasks {
+        T::from_task_file(path)?;
+    }
+    if given_keys()?.is_none() && config.database_key.exists() {
+        read_keys(&config.database_key)?;
+    }
+    Ok(())
+}
+
+type Opening = (Arc<dyn Datastore>, Option<Arc<SqliteStore>>);
+
+fn open_store(config: &Config, role: &str) -> anyhow::Result<Opening> {
+    match &config.database {
+        Database::Sqlite(path) => {
+            let store = Arc::new(SqliteStore::open(path, role)?);
+            Ok((Arc::clone(&store) as Arc<dyn Datastore>, Some(store)))
+        }
+        Database::Postgres(_) => {
+            anyhow::bail!("this program was built without PostgreSQL; name an SQLite file")
+        }
+    }
+}
+
+/// Holds the keys themselves, in place of the file.
+const KEYS_VARIABLE: &str = "SOTTOVOCE_DATABASE_KEYS";
+
+/// The keys that secrets are sealed under: the environment's, the file's, or a new one for a
+/// database that is to be made, for its owner's eyes only.
+fn database_keys(config: &Config) -> anyhow::Result<DatabaseKeys> {
+    if let Some(keys) = given_keys()? {
+        return Ok(keys);
+    }
+    let path = &config.database_key;
+    if path.exists() {
+        return read_keys(path);
+    }
+    match &config.database {
+        Database::Sqlite(database) => anyhow::ensure!(
+            !database.exists(),
+            "{} is there, but not its key {}; put the key back, or move the database away to \
+             begin anew",
+            database.display(),
+            path.display()
+        ),
+        Database::Postgres(_) => anyhow::bail!(
+            "there is no database key {}; replicas share one, so it is not made by itself: make \
+             it with `database new-key`, or set {KEYS_VARIABLE}",
+            path.display()
+        ),
+    }
+    let key = DatabaseKey::random()?;
+    crate::command_line::write_secret(path, &format!("{}\n", *key.to_text()))?;
+    Ok(key.to_text().parse()?)
+}
+
+fn given_keys() -> anyhow::Result<Option<DatabaseKeys>> {
+    let Some(text) = std::env::var(KEYS_VARIABLE).ok().map(Zeroizing::new) else {
+        return Ok(None);
+    };
+    Ok(Some(text.parse().context(KEYS_VARIABLE)?))
+}
+
+fn read_keys(path: &Path) -> anyhow::Result<DatabaseKeys> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
+    text.parse().with_context(|| path.display().to_string())
+}

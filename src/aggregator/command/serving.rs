@@ -1,0 +1,164 @@
+//! A server from start to end.
+
+use super::{opened::Opened, upkeep};
+use crate::{
+    aggregator::{
+        clock,
+        config::{Config, Peer},
+        keyring::Keyring,
+        metrics::Metrics,
+        serve::{
+            admin::{self, Admin},
+            listen, logs, public, serve,
+            signals::stop_signal,
+            tls::Certificates,
+        },
+        store::{Datastore, sealed::DatabaseKeys},
+        task::StoredTask,
+        task_file::FromFile,
+    },
+    transport::http::{HttpClient, Identity},
+};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
+
+/// What a role is made of.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) store: Arc<dyn Datastore>,
+    pub(super) keys: DatabaseKeys,
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// A role's routes, and its work besides answering.
+pub(super) type Role = (Router, Option<JoinHandle<()>>);
+
+impl<T: StoredTask + FromFile> Opened<T> {
+    /// Serves with what the role makes of the database, until told to stop.
+    pub(super) fn serve<'a, F>(
+        &'a self,
+        role: impl FnOnce(Parts<'a>, watch::Receiver<bool>) -> F,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = anyhow::Result<Role>>,
+    {
+        let log = logs::start(&self.config.log, self.config.log_format)?;
+        let certificates = self.config.tls.as_ref().map(Certificates::load).transpose()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        // Before the runtime: a database client may not be used on a thread that drives it.
+        let keyring = self.keyring()?;
+        runtime.block_on(self.run(role, log, certificates.map(Arc::new), Arc::new(keyring)))
+    }
+
+    fn keyring(&self) -> anyhow::Result<Keyring> {
+        Ok(Keyring::load(self.store.as_ref(), &self.keys, &self.config.hpke, clock::now())?)
+    }
+
+    async fn run<'a, F>(
+        &'a self,
+        role: impl FnOnce(Parts<'a>, watch::Receiver<bool>) -> F,
+        log: logs::LogLevel,
+        certificates: Option<Arc<Certificates>>,
+        keyring: Arc<Keyring>,
+    ) -> anyhow::Result<()>
+    where
+        F: Future<Output = anyhow::Result<Role>>,
+    {
+        let (config, name) = (&self.config, T::ROLE);
+        let stop = stop_signal()?;
+        let listener = listen(config.listen).await?;
+        if let Some(embedded) = self.embedded.clone() {
+            // Only now that the port is ours: whoever had the leases is gone.
+            spawn_blocking(move || embedded.end_leases()).await??;
+        }
+        let metrics = Arc::new(Metrics::new());
+        let admin = Admin { store: Arc::clone(&self.store), metrics: Arc::clone(&metrics), log };
+        let admin = self.open_admin(admin, stop.clone()).await?;
+        let parts = Parts {
+            config,
+            store: Arc::clone(&self.store),
+            keys: self.keys.clone(),
+            keyring: Arc::clone(&keyring),
+            metrics: Arc::clone(&metrics),
+        };
+        let upkeep = tokio::spawn(upkeep::run::<T>(
+            upkeep::Upkeep {
+                store: Arc::clone(&self.store),
+                keys: self.keys.clone(),
+                keyring,
+                metrics: Arc::clone(&metrics),
+                hpke: config.hpke,
+                retention: config.retention,
+            },
+            stop.clone(),
+        ));
+        let renewal = certificates
+            .clone()
+            .map(|certificates| tokio::spawn(async move { certificates.keep_fresh().await }));
+        let (router, work) = role(parts, stop.clone()).await?;
+
+        let address = listener.local_addr()?;
+        let scheme = if certificates.is_some() { "https" } else { "http" };
+        // For people and for whoever started us on port 0.
+        crate::command_line::print(format_args!("{name} listens on {scheme}://{address}"))?;
+        tracing::info!(%address, role = name, version = env!("CARGO_PKG_VERSION"), "listening");
+        let router = public(&config.path, router).layer(from_fn_with_state(metrics, count));
+        serve(listener, router, certificates, &config.limits, stop).await;
+        if let Some(work) = work {
+            work.await?;
+        }
+        upkeep.await?;
+        renewal.iter().chain(&admin).for_each(JoinHandle::abort);
+        tracing::info!(role = name, "stopped");
+        Ok(())
+    }
+
+    async fn open_admin(
+        &self,
+        admin: Admin,
+        stop: watch::Receiver<bool>,
+    ) -> anyhow::Result<Option<JoinHandle<()>>> {
+        let Some(door) = &self.config.admin else { return Ok(None) };
+        let listener = listen(door.listen).await?;
+        let address = listener.local_addr()?;
+        crate::command_line::print(format_args!("{} is looked into on http://{address}", T::ROLE))?;
+        let (router, limits) = (admin::router(admin), self.config.limits.clone());
+        Ok(Some(tokio::spawn(async move { serve(listener, router, None, &limits, stop).await })))
+    }
+}
+
+/// Counts requests that are answered with an error.
+async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        metrics.refused(status.as_u16());
+    }
+    response
+}
+
+/// How the leader reaches the helper.
+pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
+    let read = |path: &std::path::PathBuf| {
+        use anyhow::Context;
+        std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+    };
+    let identity = Identity {
+        authority: peer.ca.as_ref().map(read).transpose()?,
+        certificate_and_key: peer.identity.as_ref().map(read).transpose()?.map(Into::into),
+    };
+    Ok(HttpClient::with_identity(HELPER_TIMEOUT, identity)?)
+}
+
+/// Longer than a helper takes for the largest job, shorter than a lease.
+const HELPER_TIMEOUT: Duration = Duration::from_secs(30);

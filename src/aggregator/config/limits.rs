@@ -1,0 +1,135 @@
+//! Bounds on what a server takes from others, and on what it does at once.
+
+use super::{milliseconds, seconds};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Bounds on what a server takes from others.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of an upload.
+    pub upload_bytes: usize,
+    /// Bytes of an aggregation job's request.
+    pub aggregation_job_bytes: usize,
+    /// Bytes of any other request.
+    pub request_bytes: usize,
+    /// How long clients keep our HPKE configurations.
+    #[serde(rename = "hpke_config_seconds", deserialize_with = "seconds")]
+    pub hpke_config_lifetime: Duration,
+    /// Connections open at once. Further ones wait to be taken.
+    pub connections: usize,
+    /// How long a client may take for a request's head, and then for its body.
+    #[serde(rename = "request_seconds", deserialize_with = "seconds")]
+    pub request_time: Duration,
+    /// Uploads that wait for the database at once, in bytes; more are told to come again.
+    pub waiting_bytes: usize,
+    /// Requests of one client address in a second, on average; 0 for any number.
+    pub requests_per_second: u32,
+    /// Requests that one client address may make at once, after a pause.
+    pub request_burst: u32,
+    /// The header in which a proxy of ours names the client's address; that of the connection
+    /// counts otherwise. Only for a server that nobody reaches but through that proxy.
+    pub client_address_header: Option<String>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            upload_bytes: 8 << 20,
+            aggregation_job_bytes: 64 << 20,
+            request_bytes: 1 << 20,
+            hpke_config_lifetime: Duration::from_secs(86_400),
+            connections: 1024,
+            request_time: Duration::from_secs(30),
+            waiting_bytes: 32 << 20,
+            requests_per_second: 0,
+            request_burst: 100,
+            client_address_header: None,
+        }
+    }
+}
+
+/// How the leader cuts aggregation into jobs.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Aggregation {
+    /// Reports of one job, about.
+    pub job_reports: u64,
+    /// Bytes of one job's reports, about.
+    pub job_bytes: u64,
+    /// How long a few reports wait for more before they become a job.
+    #[serde(rename = "linger_milliseconds", deserialize_with = "milliseconds")]
+    pub linger: Duration,
+    /// Jobs at the same time.
+    pub jobs: usize,
+    /// How long a job belongs to the process that took it.
+    #[serde(rename = "lease_seconds", deserialize_with = "seconds")]
+    pub lease: Duration,
+}
+
+impl Default for Aggregation {
+    fn default() -> Self {
+        Self {
+            job_reports: 512,
+            job_bytes: 8 << 20,
+            linger: Duration::from_millis(500),
+            jobs: 2,
+            lease: Duration::from_secs(120),
+        }
+    }
+}
+
+/// When HPKE keys come and go.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HpkeKeys {
+    /// How long a key is offered to clients before the next one takes its place; 0 for ever.
+    #[serde(rename = "rotate_days", deserialize_with = "days")]
+    pub rotate_after: Duration,
+    /// How long a new key waits before it is offered, so that all replicas have it by then.
+    #[serde(rename = "pending_minutes", deserialize_with = "minutes")]
+    pub pending: Duration,
+    /// How long a key still opens reports after it was last offered; then it is destroyed.
+    #[serde(rename = "keep_days", deserialize_with = "days")]
+    pub keep: Duration,
+}
+
+impl Default for HpkeKeys {
+    fn default() -> Self {
+        Self {
+            rotate_after: Duration::from_secs(90 * DAY),
+            pending: Duration::from_secs(600),
+            keep: Duration::from_secs(30 * DAY),
+        }
+    }
+}
+
+/// How long what is over is kept.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Reports older than this are refused (`report_dropped`), so that the IDs of reports before
+    /// may be forgotten; 0 for never.
+    #[serde(rename = "report_days", deserialize_with = "days")]
+    pub reports: Duration,
+    /// How long the answer to a collection, and to an aggregation job, can be asked for again.
+    #[serde(rename = "response_days", deserialize_with = "days")]
+    pub responses: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { reports: Duration::ZERO, responses: Duration::from_secs(30 * DAY) }
+    }
+}
+
+const DAY: u64 = 86_400;
+
+fn days<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(|days| Duration::from_secs(days.saturating_mul(DAY)))
+}
+
+fn minutes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(|minutes| Duration::from_secs(minutes.saturating_mul(60)))
+}

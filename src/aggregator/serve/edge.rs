@@ -1,0 +1,66 @@
+//! What both roles' routes have around them: bounds, and who may knock.
+
+use super::{
+    Client,
+    intake::Intake,
+    throttle::{Throttle, throttle},
+};
+use crate::aggregator::{
+    config::{Config, limits::Limits},
+    http::{Failure, certified},
+};
+use axum::{
+    Router,
+    http::{HeaderValue, Method, header::CONTENT_TYPE},
+    middleware::from_fn_with_state,
+};
+use std::{sync::Arc, time::Duration};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// The edge of a role, as configured.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// Bounds on each body.
+    pub limits: Limits,
+    /// Reads bodies.
+    pub intake: Intake,
+    throttle: Arc<Throttle>,
+    origins: Vec<String>,
+    mutual_tls: bool,
+}
+
+impl Edge {
+    /// What the configuration says.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            limits: config.limits.clone(),
+            intake: Intake::new(&config.limits),
+            throttle: Arc::new(Throttle::new(&config.limits)),
+            origins: config.cors.origins.clone(),
+            mutual_tls: config.tls.as_ref().is_some_and(|tls| tls.peer_ca.is_some()),
+        }
+    }
+
+    /// Around what anybody may ask for: each client gets its share, and web pages of the
+    /// configured origins may ask too.
+    pub fn for_devices<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>) -> Router<S> {
+        let routes = routes.route_layer(from_fn_with_state(Arc::clone(&self.throttle), throttle));
+        if self.origins.is_empty() { routes } else { routes.layer(self.cors()) }
+    }
+
+    fn cors(&self) -> CorsLayer {
+        let any = self.origins.iter().any(|origin| origin == "*");
+        let origins = self.origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok());
+        let allowed = if any { AllowOrigin::any() } else { AllowOrigin::list(origins) };
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers([CONTENT_TYPE])
+            .max_age(Duration::from_secs(86_400))
+    }
+
+    /// Checks that the peer showed its certificate, where the configuration asks for one.
+    pub fn check_peer(&self, client: Option<&Client>) -> Result<(), Failure> {
+        certified(self.mutual_tls, client)
+    }
+}

@@ -1,0 +1,152 @@
+//! HTTPS by rustls, with certificates that are read again when they are renewed.
+
+use crate::aggregator::config::Tls;
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::aws_lc_rs::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+/// HTTPS that cannot be set up.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// A file cannot be read, or is no PEM of the right kind.
+    #[error("{path}: {reason}; it must be PEM with {what}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was expected in it.
+        what: &'static str,
+        /// What is wrong; never a part of a key.
+        reason: String,
+    },
+    /// Certificate and key do not go together, or are of no use.
+    #[error("{certificate} and {key} cannot be used together: {reason}")]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What rustls says.
+        reason: String,
+    },
+}
+
+/// The certificates in use.
+pub struct Certificates {
+    files: Tls,
+    current: RwLock<(Arc<ServerConfig>, Option<SystemTime>)>,
+}
+
+/// How often renewed files are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+
+impl Certificates {
+    /// Reads the files.
+    pub fn load(files: &Tls) -> Result<Self, TlsError> {
+        let current = RwLock::new((configuration(files)?, changed(files)));
+        Ok(Self { files: files.clone(), current })
+    }
+
+    /// The server's half of a handshake.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0);
+        TlsAcceptor::from(current).accept(stream).await
+    }
+
+    /// Takes renewed files into use, now and then, for ever. Files that do not fit together, as
+    /// between two writes, are left alone until they do.
+    pub async fn keep_fresh(&self) {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let seen = self.current.read().unwrap_or_else(PoisonError::into_inner).1;
+        let found = changed(&self.files);
+        if found == seen {
+            return;
+        }
+        match configuration(&self.files) {
+            Ok(renewed) => {
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = (renewed, found);
+                tracing::info!("renewed certificates are in use");
+            }
+            Err(error) => tracing::warn!(%error, "the old certificates stay in use"),
+        }
+    }
+}
+
+/// When any of the files was last written.
+fn changed(files: &Tls) -> Option<SystemTime> {
+    let paths = [&files.certificate, &files.key].into_iter().chain(&files.peer_ca);
+    paths.filter_map(|path| fs::metadata(path).and_then(|data| data.modified()).ok()).max()
+}
+
+fn configuration(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = certificates(&files.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| TlsError::File {
+        path: files.key.clone(),
+        what: "a private key",
+        reason: error.to_string(),
+    })?;
+    let pair = |reason: String| TlsError::Pair {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+        reason,
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| pair(error.to_string()))?;
+    let builder = match &files.peer_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => builder.with_client_cert_verifier(verifier(path)?),
+    };
+    let mut configuration =
+        builder.with_single_cert(chain, key).map_err(|error| pair(error.to_string()))?;
+    configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(configuration))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |reason: String| TlsError::File {
+        path: path.to_owned(),
+        what: "one or more certificates",
+        reason,
+    };
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
+    let found: Vec<_> =
+        found.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
+    if found.is_empty() { Err(wrong("there is none".to_owned())) } else { Ok(found) }
+}
+
+/// Checks a certificate if one is shown; whether one must be is decided request by request, for
+/// devices that fetch keys have none.
+fn verifier(path: &Path) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+    let wrong = |reason: String| TlsError::File {
+        path: path.to_owned(),
+        what: "certificates of authorities",
+        reason,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| wrong(error.to_string()))
+}

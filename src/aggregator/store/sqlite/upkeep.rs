@@ -1,0 +1,148 @@
+//! What operators see and what is forgotten in time.
+
+use super::{from_stored, stored, task_row};
+use crate::aggregator::store::{
+    BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, Secret, Stage,
+    StoreError, Timestamp,
+};
+use crate::dap::ids::TaskId;
+use rusqlite::{OptionalExtension, Transaction};
+
+pub(super) fn batches(
+    tx: &Transaction<'_>,
+    task: &TaskId,
+) -> Result<Vec<BatchSummary>, StoreError> {
+    let task = task_row(tx, task)?.key;
+    let mut statement = tx.prepare_cached(
+        "SELECT bucket, reports, checksum FROM shards WHERE task = ?1 AND NOT EXISTS (
+             SELECT 1 FROM collected c WHERE c.task = ?1 AND c.low <= bucket AND bucket < c.high)
+         ORDER BY bucket",
+    )?;
+    let rows = statement.query_map([task], |row| {
+        let key = BucketKey::from_stored(row.get(0)?);
+        Ok(BatchSummary { key, reports: from_stored(row.get(1)?), checksum: row.get(2)? })
+    })?;
+    let mut batches = Vec::<BatchSummary>::new();
+    for shard in rows {
+        let shard = shard?;
+        match batches.last_mut().filter(|batch| batch.key == shard.key) {
+            Some(batch) => batch.add(&shard),
+            None => batches.push(shard),
+        }
+    }
+    Ok(batches)
+}
+
+pub(super) fn collections(
+    tx: &Transaction<'_>,
+    task: &TaskId,
+) -> Result<Vec<CollectionSummary>, StoreError> {
+    let task = task_row(tx, task)?.key;
+    let mut statement = tx.prepare_cached(
+        "SELECT c.id, c.state, coalesce(d.low, c.low), coalesce(d.high, c.high), c.attempt,
+                d.closed_at
+         FROM collections c LEFT JOIN collected d ON d.task = c.task AND d.collection = c.id
+         WHERE c.task = ?1 ORDER BY c.key",
+    )?;
+    let rows = statement.query_map([task], |row| {
+        let key = |bytes: Option<Vec<u8>>| bytes.map(BucketKey::from_stored);
+        Ok(CollectionSummary {
+            id: CollectionId(row.get(0)?),
+            stage: stage(row.get(1)?)?,
+            range: key(row.get(2)?).zip(key(row.get(3)?)),
+            attempts: row.get(4)?,
+            closed_at: row.get::<_, Option<i64>>(5)?.map(|at| Timestamp(from_stored(at))),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn stage(code: i64) -> rusqlite::Result<Stage> {
+    Ok(match code {
+        0 => Stage::Pending,
+        1 => Stage::Closed,
+        2 => Stage::Finished,
+        3 => Stage::Failed,
+        4 => Stage::Deleted,
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(1, other)),
+    })
+}
+
+pub(super) fn delete_key(tx: &Transaction<'_>, id: u8) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM hpke_keys WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+pub(super) fn replace_sealed(
+    tx: &Transaction<'_>,
+    secret: Secret<'_>,
+    from: &[u8],
+    to: &[u8],
+) -> Result<bool, StoreError> {
+    let changed = match secret {
+        Secret::Task(id) => tx.execute(
+            "UPDATE tasks SET sealed = ?3 WHERE id = ?1 AND sealed = ?2",
+            (id.as_bytes(), from, to),
+        )?,
+        Secret::HpkeKey(id) => tx.execute(
+            "UPDATE hpke_keys SET sealed = ?3 WHERE id = ?1 AND sealed = ?2",
+            (id, from, to),
+        )?,
+    };
+    Ok(changed == 1)
+}
+
+pub(super) fn forget(tx: &Transaction<'_>, expiry: &Expiry) -> Result<Forgotten, StoreError> {
+    let mut forgotten = Forgotten::default();
+    for (task, time) in &expiry.reports {
+        let task = task_row(tx, task)?.key;
+        // Remembered first: a clock that is put back must not make a replay of a new report.
+        let horizon = "UPDATE tasks SET horizon = max(horizon, ?2) WHERE key = ?1";
+        tx.prepare_cached(horizon)?.execute((task, super::window(*time)))?;
+        for table in ["uploaded", "aggregated"] {
+            forgotten.reports += forget_ids(tx, table, task, *time)?;
+        }
+    }
+    forgotten.responses = forget_responses(tx, expiry.responses)?;
+    forgotten.more = forgotten.reports >= AT_ONCE || forgotten.responses >= AT_ONCE;
+    Ok(forgotten)
+}
+
+/// Whole windows only, the oldest first.
+fn forget_ids(
+    tx: &Transaction<'_>,
+    table: &str,
+    task: i64,
+    before: crate::dap::time::Time,
+) -> Result<u64, StoreError> {
+    let sql = format!(
+        "DELETE FROM {table} WHERE (task, window, id) IN (
+             SELECT task, window, id FROM {table} WHERE task = ?1 AND window < ?2 LIMIT ?3)"
+    );
+    let window = super::window(before);
+    Ok(tx.prepare_cached(&sql)?.execute((task, window, stored(AT_ONCE)))? as u64)
+}
+
+fn forget_responses(tx: &Transaction<'_>, before: Timestamp) -> Result<u64, StoreError> {
+    let jobs = "DELETE FROM helper_jobs WHERE key IN (
+                    SELECT key FROM helper_jobs WHERE added < ?1 LIMIT ?2)";
+    let limit = (stored(before.0), stored(AT_ONCE));
+    let jobs = tx.prepare_cached(jobs)?.execute(limit)?;
+    // A collection that is over: its blobs go, as if its collector had deleted it. That its batch
+    // was collected stays.
+    let collections = "UPDATE collections SET state = 4, request = x'', blob = x'' WHERE key IN (
+             SELECT c.key FROM collections c JOIN collected d
+             ON d.task = c.task AND d.collection = c.id
+             WHERE c.state IN (2, 3) AND d.closed_at < ?1 LIMIT ?2)";
+    let collections = tx.prepare_cached(collections)?.execute(limit)?;
+    Ok((jobs + collections) as u64)
+}
+
+pub(super) fn oldest(tx: &Transaction<'_>, task: i64) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT min(arrived) FROM segments WHERE task = ?1 AND stuck = 0";
+    let found = tx.prepare_cached(sql)?.query_row([task], |row| row.get::<_, Option<i64>>(0));
+    Ok(found.optional()?.flatten().map(|arrived| Timestamp(from_stored(arrived))))
+}
+
+/// Rows of one kind that one call forgets: a fraction of a second.
+const AT_ONCE: u64 = 20_000;

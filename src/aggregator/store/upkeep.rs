@@ -1,0 +1,97 @@
+//! What operators see and what is forgotten in time.
+
+use super::{BucketKey, CollectionId, Timestamp};
+use crate::dap::{ids::TaskId, time::Time};
+use std::fmt;
+
+/// A secret in the database, sealed by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret<'a> {
+    /// That of a task.
+    Task(&'a TaskId),
+    /// An HPKE private key, by its ID.
+    HpkeKey(u8),
+}
+
+/// What may be forgotten.
+#[derive(Clone, Debug, Default)]
+pub struct Expiry {
+    /// For each task: report IDs of earlier times. The caller refuses such reports from then on.
+    pub reports: Vec<(TaskId, Time)>,
+    /// Answers to collections that ended, and to a helper's jobs that were added, before.
+    pub responses: Timestamp,
+}
+
+/// What was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Report IDs.
+    pub reports: u64,
+    /// Answers.
+    pub responses: u64,
+    /// Whether a bound was reached, so that another call would find more.
+    pub more: bool,
+}
+
+/// A bucket, or a leader-selected batch, as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchSummary {
+    /// Its key: a time, or a batch ID.
+    pub key: BucketKey,
+    /// Verified reports in it.
+    pub reports: u64,
+    /// XOR of the SHA-256 of their IDs.
+    pub checksum: [u8; 32],
+}
+
+impl BatchSummary {
+    /// Counts in what another job added to the same batch.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.reports += other.reports;
+        for (sum, byte) in self.checksum.iter_mut().zip(other.checksum) {
+            *sum ^= byte;
+        }
+    }
+}
+
+/// A collection as operators see it: what happened, without what was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionSummary {
+    /// Its ID.
+    pub id: CollectionId,
+    /// How far it is.
+    pub stage: Stage,
+    /// The batch, if it is known: first bucket, and the one after the last.
+    pub range: Option<(BucketKey, BucketKey)>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When the batch was closed.
+    pub closed_at: Option<Timestamp>,
+}
+
+/// How far a collection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Waits for its batch.
+    Pending,
+    /// The batch is closed, the peer is asked.
+    Closed,
+    /// Answered.
+    Finished,
+    /// Refused.
+    Failed,
+    /// Forgotten by whoever asked, or in time.
+    Deleted,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pending => "pending",
+            Self::Closed => "closed",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Deleted => "deleted",
+        })
+    }
+}
