@@ -203,6 +203,12 @@ pub fn message(media_type: MediaType, body: Vec<u8>) -> Response {
     (StatusCode::OK, [(CONTENT_TYPE, media_type)], body).into_response()
 }
 
+/// Something of ours, not the draft's.
+pub fn json(body: &impl serde::Serialize) -> Result<Response, Failure> {
+    let body = serde_json::to_vec(body).map_err(Failure::fault)?;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+}
+
 /// "Not yet": an empty body, to be asked for again (§3.1).
 pub fn pending(retry_after: Duration) -> Response {
     (StatusCode::OK, [(RETRY_AFTER, seconds(retry_after))]).into_response()

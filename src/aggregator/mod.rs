@@ -8,6 +8,7 @@
 //!
 //! [`leader`] and [`helper`] know all of this and never each other.
 
+pub mod agreement;
 pub mod batch;
 pub mod clock;
 pub mod collection;

@@ -358,6 +358,12 @@ pub trait StoredTask: Sized + Send + Sync + 'static {
     /// Whose task it is, in a word; a database is one role's only.
     const ROLE: &'static str;
 
+    /// Whose task it is.
+    fn role() -> Role;
+
+    /// What is shown to the other aggregator, if it asks for something.
+    fn peer_token(&self) -> Option<&BearerToken>;
+
     /// For the database.
     fn to_record(&self, key: &DatabaseKeys) -> Result<TaskRecord, TaskError>;
 
@@ -384,6 +390,14 @@ pub trait StoredTask: Sized + Send + Sync + 'static {
 
 impl StoredTask for LeaderTask {
     const ROLE: &'static str = "leader";
+
+    fn role() -> Role {
+        Role::Leader
+    }
+
+    fn peer_token(&self) -> Option<&BearerToken> {
+        Some(&self.helper_token)
+    }
 
     fn to_record(&self, key: &DatabaseKeys) -> Result<TaskRecord, TaskError> {
         let mut secrets = Zeroizing::new(self.collector_token.as_bytes().to_vec());
@@ -413,6 +427,14 @@ impl StoredTask for LeaderTask {
 
 impl StoredTask for HelperTask {
     const ROLE: &'static str = "helper";
+
+    fn role() -> Role {
+        Role::Helper
+    }
+
+    fn peer_token(&self) -> Option<&BearerToken> {
+        None
+    }
 
     fn to_record(&self, key: &DatabaseKeys) -> Result<TaskRecord, TaskError> {
         self.task.record(key, self.leader_token.as_bytes())

@@ -26,6 +26,8 @@ pub enum BatchesCommand {
 pub enum ReportsCommand {
     /// How many reports wait, are on their way, or are stuck, and since when.
     Status(ListArgs),
+    /// Try stuck reports again, after what the helper had against them was put right.
+    RetryStuck(ListArgs),
 }
 
 /// What can be asked about collections.
@@ -154,7 +156,16 @@ struct ReportsRow {
 }
 
 pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> anyhow::Result<()> {
-    let ReportsCommand::Status(args) = command;
+    let args = match command {
+        ReportsCommand::Status(args) => args,
+        ReportsCommand::RetryStuck(args) => {
+            return each::<T, _>(
+                args,
+                |opened, task| Ok(vec![(name(task), opened.store.retry_stuck(&task.id)?)]),
+                |(name, reports)| format!("{name}  {reports} reports wait again"),
+            );
+        }
+    };
     each::<T, _>(
         args,
         |opened, task| {
@@ -242,7 +253,7 @@ pub(super) fn collections<T: StoredTask + FromFile>(
     )
 }
 
-fn name(task: &Task) -> String {
+pub(super) fn name(task: &Task) -> String {
     if task.name.is_empty() { "(unnamed)".to_owned() } else { task.name.clone() }
 }
 

@@ -4,6 +4,7 @@
 //! now and then; the others are one command each.
 
 mod database;
+mod doctor;
 mod hpke;
 mod init;
 mod lists;
@@ -49,6 +50,9 @@ pub enum Command {
     /// Collections: what was asked for and what became of it.
     #[command(subcommand)]
     Collections(lists::CollectionsCommand),
+    /// Ask the other aggregator whether it holds the same as we do: draft, clock, tasks, verify
+    /// keys, HPKE keys, token. Both servers must be running.
+    Doctor(ConfigArgs),
     /// The keys that devices seal to.
     #[command(subcommand)]
     Hpke(hpke::HpkeCommand),
@@ -133,6 +137,7 @@ where
         Command::Batches(command) => lists::batches::<T>(&command)?,
         Command::Reports(command) => lists::reports::<T>(&command)?,
         Command::Collections(command) => lists::collections::<T>(&command)?,
+        Command::Doctor(config) => doctor::run::<T>(&config)?,
         Command::Hpke(command) => hpke::run::<T>(&command)?,
         Command::Database(command) => database::run::<T>(&command)?,
     }

@@ -3,9 +3,10 @@
 use super::{Helper, aggregate, share};
 use crate::{
     aggregator::{
+        agreement,
         http::{
-            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located, message,
-            parse_id, parse_task_id,
+            Failure, authenticate, blocking, expect_media_type, hpke_config_list, json, located,
+            message, parse_id, parse_task_id,
         },
         serve::{Client, edge::Edge},
         task::HelperTask,
@@ -16,6 +17,7 @@ use crate::{
         ids::{AggregateShareId, AggregationJobId, TaskId},
         media_type::MediaType,
         problem::ProblemType,
+        role::Role,
     },
 };
 use axum::{
@@ -31,7 +33,9 @@ use std::sync::Arc;
 pub fn router(helper: Arc<Helper>, edge: Edge) -> Router {
     let jobs = "/tasks/{task_id}/aggregation_jobs";
     let shares = "/tasks/{task_id}/aggregate_shares";
-    let devices = Router::new().route("/hpke_config", get(hpke_config));
+    let devices = Router::new()
+        .route("/hpke_config", get(hpke_config))
+        .route("/tasks/{task_id}/agreement", post(agree));
     edge.for_devices(devices)
         .route(jobs, post(create_job))
         .route(&format!("{jobs}/{{id}}"), get(poll_job).post(continue_job).delete(delete_job))
@@ -47,6 +51,21 @@ type Knocking = Option<Extension<Client>>;
 struct Served {
     helper: Arc<Helper>,
     edge: Edge,
+}
+
+/// Ours, not the draft's: whether the other aggregator holds the same task.
+async fn agree(
+    State(served): State<Served>,
+    Path(task_id): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let task = served.task(&task_id).await?;
+    let limit = served.edge.limits.request_bytes.min(agreement::LONGEST);
+    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let keys = served.helper.keyring.keys();
+    let answered =
+        blocking(move |now| agreement::answer(&task.task, Role::Helper, &keys, &body.bytes, now));
+    json(&answered.await?)
 }
 
 async fn hpke_config(State(served): State<Served>) -> Response {
@@ -194,16 +213,18 @@ impl Served {
         client: Knocking,
     ) -> Result<Arc<HelperTask>, Failure> {
         self.edge.check_peer(client.as_deref())?;
-        let id = parse_task_id(task_id)?;
-        let task = match self.helper.tasks.at_hand(&id) {
-            Some(task) => task,
-            None => {
-                let helper = Arc::clone(&self.helper);
-                let found = blocking(move |_| helper.tasks.find(&id).map_err(Failure::fault));
-                found.await?.ok_or_else(|| Failure::unknown_task(&id))?
-            }
-        };
+        let task = self.task(task_id).await?;
         authenticate(headers, &task.leader_token)?;
         Ok(task)
+    }
+
+    async fn task(&self, task_id: &str) -> Result<Arc<HelperTask>, Failure> {
+        let id = parse_task_id(task_id)?;
+        if let Some(task) = self.helper.tasks.at_hand(&id) {
+            return Ok(task);
+        }
+        let helper = Arc::clone(&self.helper);
+        let found = blocking(move |_| helper.tasks.find(&id).map_err(Failure::fault)).await?;
+        found.ok_or_else(|| Failure::unknown_task(&id))
     }
 }

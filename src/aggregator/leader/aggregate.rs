@@ -27,6 +27,7 @@ use crate::{
         exchange::{Create, Created, Delete, ExchangeError, Poll, Polled},
         extension::UncheckedExtensions,
         ids::BatchId,
+        problem::ProblemType,
         upload::{PlaintextInputShare, Report, ReportError},
         vdaf::verify::{LeaderBatch, OpenReport, Sums, VerifyError},
     },
@@ -47,11 +48,20 @@ pub(super) async fn aggregate(leader: &Arc<Leader>, job: LeasedJob) {
         Ok(()) => return leader.metrics.job(JobOutcome::Done, started.elapsed()),
         Err(error) => error,
     };
-    leader.metrics.job(JobOutcome::PutOff, started.elapsed());
+    let for_good = error.is_for_good() && attempt >= PATIENT_ATTEMPTS;
+    let outcome = if for_good { JobOutcome::Abandoned } else { JobOutcome::PutOff };
+    leader.metrics.job(outcome, started.elapsed());
     let wait = Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, attempt);
-    tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
+    if for_good {
+        tracing::error!(%task, %error, attempt, "an aggregation job is given up; see `reports status`");
+    } else {
+        tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
+    }
     let leader = Arc::clone(leader);
     let released = spawn_blocking(move || {
+        if for_good {
+            return leader.store.abandon_job(id, lease);
+        }
         let retry_at = clock::now().after(wait);
         leader.store.release_job(id, lease, retry_at)
     });
@@ -89,6 +99,33 @@ enum JobError {
     TooLong(#[from] crate::dap::codec::LengthError),
     #[error("work on the job stopped: {0}")]
     Stopped(#[from] tokio::task::JoinError),
+}
+
+/// Attempts before a refusal is believed to be for good: its cause may be an operator's change that
+/// is being put right.
+const PATIENT_ATTEMPTS: u32 = 8;
+
+impl JobError {
+    /// Whether the helper has looked at the request itself and will never commit it. Refusals of
+    /// who we are, or of how much we ask for, are not of that kind.
+    fn is_for_good(&self) -> bool {
+        let Self::Helper(TransportError::Exchange {
+            source: ExchangeError::Problem { problem, .. },
+            ..
+        }) = self
+        else {
+            return false;
+        };
+        matches!(
+            problem.kind(),
+            Some(
+                ProblemType::InvalidMessage
+                    | ProblemType::UnsupportedExtension
+                    | ProblemType::InvalidExtension
+                    | ProblemType::InvalidAggregationParameter
+            )
+        )
+    }
 }
 
 async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobError> {

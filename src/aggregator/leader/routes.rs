@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     aggregator::{
-        clock,
+        agreement, clock,
         http::{
-            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located, message,
-            parse_id, parse_task_id, pending,
+            Failure, authenticate, blocking, expect_media_type, hpke_config_list, json, located,
+            message, parse_id, parse_task_id, pending,
         },
         serve::edge::Edge,
         task::LeaderTask,
@@ -19,6 +19,7 @@ use crate::{
         codec::{Decode, Encode},
         ids::CollectionJobId,
         media_type::MediaType,
+        role::Role,
         upload::UploadRequest,
     },
 };
@@ -36,6 +37,7 @@ pub fn router(leader: Arc<Leader>, edge: Edge) -> Router {
     let jobs = "/tasks/{task_id}/collection_jobs";
     let devices = Router::new()
         .route("/hpke_config", get(hpke_config))
+        .route("/tasks/{task_id}/agreement", post(agree))
         .route("/tasks/{task_id}/reports", post(upload_reports));
     edge.for_devices(devices)
         .route(jobs, post(create_collection))
@@ -47,6 +49,21 @@ pub fn router(leader: Arc<Leader>, edge: Edge) -> Router {
 struct Served {
     leader: Arc<Leader>,
     edge: Edge,
+}
+
+/// Ours, not the draft's: whether the other aggregator holds the same task.
+async fn agree(
+    State(served): State<Served>,
+    Path(task_id): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let task = served.task(&task_id).await?;
+    let limit = served.edge.limits.request_bytes.min(agreement::LONGEST);
+    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let keys = served.leader.keyring.keys();
+    let answered =
+        blocking(move |now| agreement::answer(&task.task, Role::Leader, &keys, &body.bytes, now));
+    json(&answered.await?)
 }
 
 async fn hpke_config(State(served): State<Served>) -> Response {

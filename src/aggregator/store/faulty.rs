@@ -42,6 +42,7 @@ pub enum Verb {
     Collections,
     DeleteKey,
     ReplaceSealed,
+    RetryStuck,
     Forget,
     GiveBack,
     Ping,
@@ -266,6 +267,10 @@ impl Datastore for FaultyStore {
         to: &[u8],
     ) -> Result<bool, StoreError> {
         self.run(Verb::ReplaceSealed, || self.inner.replace_sealed(secret, from, to))
+    }
+
+    fn retry_stuck(&self, task: &TaskId) -> Result<u64, StoreError> {
+        self.run(Verb::RetryStuck, || self.inner.retry_stuck(task))
     }
 
     fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError> {

@@ -237,6 +237,9 @@ pub trait Datastore: Send + Sync {
         to: &[u8],
     ) -> Result<bool, StoreError>;
 
+    /// Lets stuck reports wait again, as if their jobs had never been abandoned; gives their number.
+    fn retry_stuck(&self, task: &TaskId) -> Result<u64, StoreError>;
+
     /// Forgets a bounded part of what may be forgotten. Never that a batch was collected. Reports
     /// whose IDs may be forgotten are replays from then on, whatever the caller's clock says.
     fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError>;

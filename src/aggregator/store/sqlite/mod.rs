@@ -384,6 +384,10 @@ impl Datastore for SqliteStore {
         Ok(self.write(|tx| upkeep::replace_sealed(tx, secret, from, to))?.0)
     }
 
+    fn retry_stuck(&self, task: &TaskId) -> Result<u64, StoreError> {
+        Ok(self.write(|tx| upkeep::retry_stuck(tx, task))?.0)
+    }
+
     fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError> {
         Ok(self.write(|tx| upkeep::forget(tx, expiry))?.0)
     }

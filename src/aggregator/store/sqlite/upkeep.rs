@@ -92,6 +92,17 @@ pub(super) fn replace_sealed(
     Ok(changed == 1)
 }
 
+pub(super) fn retry_stuck(tx: &Transaction<'_>, task: &TaskId) -> Result<u64, StoreError> {
+    let task = task_row(tx, task)?.key;
+    let reports = "SELECT coalesce(sum(reports), 0) FROM segments WHERE task = ?1 AND stuck = 1";
+    let reports = tx.query_row(reports, [task], |row| row.get(0))?;
+    tx.execute(
+        "UPDATE segments SET stuck = 0, abandoned = 0 WHERE task = ?1 AND stuck = 1",
+        [task],
+    )?;
+    Ok(from_stored(reports))
+}
+
 pub(super) fn forget(tx: &Transaction<'_>, expiry: &Expiry) -> Result<Forgotten, StoreError> {
     let mut forgotten = Forgotten::default();
     for (task, time) in &expiry.reports {

@@ -165,6 +165,8 @@ pub(crate) fn reports_of_an_abandoned_job_travel_alone_and_are_stuck_in_the_end(
     assert_eq!(lease(&*store, seconds_later(100)), []);
     let counts = bench.open().counts(&task).unwrap();
     assert_eq!((counts.stuck_reports, counts.waiting_reports, counts.verified_reports), (1, 0, 1));
+    assert_eq!(store.retry_stuck(&task), Ok(1));
+    assert_eq!(numbers(&lease(&*store, seconds_later(100))[0]), [1]);
 }
 
 pub(crate) fn tasks_take_turns(bench: &dyn Bench) {

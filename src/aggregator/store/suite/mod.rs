@@ -7,6 +7,7 @@ pub(super) mod collections;
 pub(super) mod helper;
 pub(super) mod leader;
 pub(super) mod tasks;
+pub(super) mod upkeep;
 pub(super) mod upload;
 
 use super::{
@@ -82,6 +83,13 @@ macro_rules! conformance {
             pending_and_closed_collections_are_found_after_a_restart,
             a_helpers_batch_is_finished_when_it_is_closed,
             a_leader_selected_batch_is_closed_once;
+        upkeep:
+            forgotten_reports_are_replays_even_if_the_clock_is_put_back,
+            a_helper_forgets_reports_too,
+            old_answers_are_forgotten_and_what_they_closed_is_not,
+            lists_show_what_is_there,
+            a_sealed_secret_is_replaced_only_if_it_is_still_the_same,
+            a_deleted_key_is_gone_and_its_id_free;
     } };
 }
 pub(super) use conformance;

@@ -1,0 +1,332 @@
+//! Whether both aggregators hold the same task: asked before any real report, by either side.
+//!
+//! Not the draft's: a resource of ours beside a task's own. Both sides prove to each other that they
+//! hold the verify key, by an HMAC under a key derived from it. The asker seals a word to the
+//! answerer's HPKE key as a device would, and the answerer proves that it could open it. What is told
+//! beyond that is digests of what the parties agreed on, and the time.
+
+use super::{http::Failure, keyring::Keys, store::Timestamp, task::Task};
+use crate::dap::{
+    VERSION,
+    codec::{Decode, Encode},
+    hpke::{HpkeCiphertext, HpkeConfig, HpkeError, native},
+    problem::ProblemType,
+    role::Role,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rand::{TryRng, rngs::SysRng};
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// A question to the other aggregator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Who asks: `leader` or `helper`.
+    asker: String,
+    /// The word, sealed to the answerer: an encoded `HpkeCiphertext`.
+    sealed: String,
+    /// That the asker holds the verify key.
+    proof: String,
+}
+
+/// What the answerer holds of the task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The draft that it speaks.
+    pub draft: String,
+    /// Its program's version.
+    pub software: String,
+    /// Its clock, in milliseconds since the Epoch.
+    pub milliseconds: u64,
+    /// SHA-256 of the encoded `TaskConfiguration`.
+    pub configuration: String,
+    /// SHA-256 of the collector's encoded HPKE configuration.
+    pub collector: String,
+    /// The noise that it adds, in words.
+    pub noise: String,
+    /// That it holds the verify key and could open the word.
+    proof: String,
+}
+
+/// The word that was asked with, to check the answer by.
+pub struct Word([u8; 32]);
+
+/// What is wrong with an answer.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Disagreement {
+    /// The proof is not one.
+    #[error("its answer does not prove that it holds our verify key and its own HPKE key")]
+    Proof,
+    /// Another draft.
+    #[error("it speaks {theirs}, and we speak {ours}; install versions that fit")]
+    Draft {
+        /// The other's.
+        theirs: String,
+        /// Ours.
+        ours: String,
+    },
+    /// The clocks differ.
+    #[error("its clock is {seconds} s {direction} ours; let both follow network time")]
+    Clock {
+        /// By how much.
+        seconds: u64,
+        /// Whether it is before or behind.
+        direction: &'static str,
+    },
+    /// Something that was agreed on.
+    #[error("its {what} is not ours; add the task again from one and the same program")]
+    Value {
+        /// What.
+        what: &'static str,
+    },
+}
+
+/// How far clocks may be apart before it is said: reports of a closing window are at stake.
+pub const CLOCKS_APART: u64 = 30;
+
+impl Question {
+    /// Asks the other aggregator, by the HPKE configuration that it publishes.
+    pub fn new(task: &Task, asker: Role, answerer: &HpkeConfig) -> Result<(Self, Word), HpkeError> {
+        let mut word = Word([0; 32]);
+        SysRng.try_fill_bytes(&mut word.0).map_err(|_| HpkeError::Seal)?;
+        let sealed = native::seal(answerer, INFO, task.id.as_bytes(), &word.0)?.to_bytes();
+        let proof = prove(task, "question", &[name(asker).as_bytes(), &sealed]);
+        let (sealed, proof) = (URL_SAFE_NO_PAD.encode(sealed), URL_SAFE_NO_PAD.encode(proof));
+        Ok((Self { asker: name(asker).to_owned(), sealed, proof }, word))
+    }
+}
+
+/// Answers as `role`.
+pub fn answer(
+    task: &Task,
+    role: Role,
+    keys: &Keys,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Answer, Failure> {
+    let refuse =
+        |detail: &str| Failure::problem(ProblemType::InvalidMessage, Some(&task.id), detail);
+    let question: Question =
+        serde_json::from_slice(body).map_err(|_| refuse("the question cannot be read"))?;
+    let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+    let sealed = bytes(&question.sealed);
+    if question.asker == name(role) {
+        return Err(refuse("an aggregator does not ask itself"));
+    }
+    // First of all: a stranger learns nothing.
+    if !is_proof(task, "question", &[question.asker.as_bytes(), &sealed], &bytes(&question.proof)) {
+        return Err(Failure::Unauthorized);
+    }
+    let sealed = HpkeCiphertext::from_bytes(&sealed)
+        .map_err(|_| refuse("the sealed word does not decode"))?;
+    let word = keys
+        .opener(sealed.config_id)
+        .and_then(|opener| opener.open(&sealed, INFO, task.id.as_bytes()).ok())
+        .ok_or_else(|| refuse("the word was sealed to a key that is not ours"))?;
+    let mut answer = Answer {
+        draft: VERSION.to_owned(),
+        software: env!("CARGO_PKG_VERSION").to_owned(),
+        milliseconds: now.0,
+        configuration: digest(&task.configuration.to_bytes()),
+        collector: digest(&task.collector_hpke_config.to_bytes()),
+        noise: noise(task),
+        proof: String::new(),
+    };
+    answer.proof = URL_SAFE_NO_PAD.encode(answer.prove(task, role, &word));
+    Ok(answer)
+}
+
+impl Answer {
+    /// All that speaks against what `answerer` holds; nothing if both agree.
+    pub fn check(
+        &self,
+        task: &Task,
+        answerer: Role,
+        word: &Word,
+        now: Timestamp,
+    ) -> Vec<Disagreement> {
+        let proof = URL_SAFE_NO_PAD.decode(&self.proof).unwrap_or_default();
+        let parts = self.parts(answerer, &word.0);
+        if !is_proof(task, "answer", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>(), &proof) {
+            return vec![Disagreement::Proof];
+        }
+        let mut found = Vec::new();
+        if self.draft != VERSION {
+            let (theirs, ours) = (self.draft.clone(), VERSION.to_owned());
+            found.push(Disagreement::Draft { theirs, ours });
+        }
+        let seconds = self.milliseconds.abs_diff(now.0) / 1000;
+        if seconds > CLOCKS_APART {
+            let direction = if self.milliseconds > now.0 { "ahead of" } else { "behind" };
+            found.push(Disagreement::Clock { seconds, direction });
+        }
+        for (what, theirs, ours) in [
+            ("task configuration", &self.configuration, digest(&task.configuration.to_bytes())),
+            ("collector's key", &self.collector, digest(&task.collector_hpke_config.to_bytes())),
+            ("noise", &self.noise, noise(task)),
+        ] {
+            if *theirs != ours {
+                found.push(Disagreement::Value { what });
+            }
+        }
+        found
+    }
+
+    fn prove(&self, task: &Task, role: Role, word: &[u8]) -> Vec<u8> {
+        let parts = self.parts(role, word);
+        prove(task, "answer", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    fn parts(&self, role: Role, word: &[u8]) -> Vec<Vec<u8>> {
+        let texts =
+            [&self.draft, &self.software, &self.configuration, &self.collector, &self.noise];
+        let mut parts = vec![name(role).as_bytes().to_vec(), word.to_vec()];
+        parts.push(self.milliseconds.to_be_bytes().to_vec());
+        parts.extend(texts.map(|text| text.as_bytes().to_vec()));
+        parts
+    }
+}
+
+/// Bytes of the longest question.
+pub const LONGEST: usize = 4096;
+
+const INFO: &[u8] = b"sottovoce agreement word";
+
+fn name(role: Role) -> &'static str {
+    match role {
+        Role::Helper => "helper",
+        _ => "leader",
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
+}
+
+fn noise(task: &Task) -> String {
+    task.noise.map_or_else(|| "none".to_owned(), |noise| format!("{noise:?}"))
+}
+
+/// An HMAC under a key of its own purpose, over parts that cannot be shifted into one another.
+fn prove(task: &Task, purpose: &str, parts: &[&[u8]]) -> Vec<u8> {
+    hmac::sign(&key(task), &message(purpose, parts)).as_ref().to_vec()
+}
+
+fn is_proof(task: &Task, purpose: &str, parts: &[&[u8]], proof: &[u8]) -> bool {
+    hmac::verify(&key(task), &message(purpose, parts), proof).is_ok()
+}
+
+fn key(task: &Task) -> hmac::Key {
+    let verify_key = hmac::Key::new(hmac::HMAC_SHA256, task.verification().key.secret_bytes());
+    let label = [b"sottovoce agreement".as_slice(), task.id.as_bytes()].concat();
+    hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&verify_key, &label).as_ref())
+}
+
+fn message(purpose: &str, parts: &[&[u8]]) -> Vec<u8> {
+    let mut message = purpose.as_bytes().to_vec();
+    for part in parts {
+        message.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        message.extend_from_slice(part);
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregator::{
+            config::limits::HpkeKeys,
+            keyring::Keyring,
+            store::{sealed::DatabaseKeys, sqlite::SqliteStore},
+        },
+        dap::{
+            hpke::{HpkeConfigId, Suite},
+            task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+            time::TimePrecision,
+            vdaf::VerifyKey,
+        },
+    };
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    fn task(role: Role, key: u8, batch: u64) -> Task {
+        let configuration = TaskConfiguration {
+            task_info: vec![1].try_into().unwrap(),
+            leader_aggregator_endpoint: Url::new("https://leader.example/").unwrap(),
+            helper_aggregator_endpoint: Url::new("https://helper.example/").unwrap(),
+            time_precision: TimePrecision::from_seconds(3600).unwrap(),
+            min_batch_size: batch,
+            batch_mode: BatchMode::TimeInterval,
+            vdaf: VdafConfig::Prio3Count,
+            task_interval: None,
+        };
+        let id = task_id();
+        let mut collector = native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap().config;
+        collector.public_key = vec![9; 32].try_into().unwrap();
+        Task::new(role, id, configuration, collector, None, VerifyKey::new([key; 32])).unwrap()
+    }
+
+    fn task_id() -> crate::dap::ids::TaskId {
+        crate::dap::ids::TaskId::new([3; 32])
+    }
+
+    fn keyring() -> Keyring {
+        let store = SqliteStore::in_memory().unwrap();
+        let keys = DatabaseKeys::random().unwrap();
+        Keyring::load(&store, &keys, &HpkeKeys::default(), NOW).unwrap()
+    }
+
+    fn ask(leader: &Task, helper: &Task, now: Timestamp) -> Result<Vec<Disagreement>, Failure> {
+        let keys = keyring().keys();
+        let config = keys.config_list().iter().next().unwrap().clone();
+        let (question, word) = Question::new(leader, Role::Leader, &config).unwrap();
+        let body = serde_json::to_vec(&question).unwrap();
+        let answer = answer(helper, Role::Helper, &keys, &body, now)?;
+        Ok(answer.check(leader, Role::Helper, &word, NOW))
+    }
+
+    #[test]
+    fn two_that_hold_the_same_agree() {
+        let found = ask(&task(Role::Leader, 7, 100), &task(Role::Helper, 7, 100), NOW).unwrap();
+        assert_eq!(found, []);
+    }
+
+    #[test]
+    fn another_verify_key_is_told_nothing() {
+        let refused = ask(&task(Role::Leader, 7, 100), &task(Role::Helper, 8, 100), NOW);
+        assert!(matches!(refused, Err(Failure::Unauthorized)));
+    }
+
+    #[test]
+    fn each_difference_is_named() {
+        let late = Timestamp(NOW.0 - 60_000);
+        let found = ask(&task(Role::Leader, 7, 100), &task(Role::Helper, 7, 101), late).unwrap();
+        assert_eq!(
+            found,
+            [
+                Disagreement::Clock { seconds: 60, direction: "behind" },
+                Disagreement::Value { what: "task configuration" },
+            ]
+        );
+    }
+
+    #[test]
+    fn an_answer_changed_on_its_way_or_to_another_question_is_no_proof() {
+        let (leader, helper) = (task(Role::Leader, 7, 100), task(Role::Helper, 7, 100));
+        let keys = keyring().keys();
+        let config = keys.config_list().iter().next().unwrap().clone();
+        let (question, word) = Question::new(&leader, Role::Leader, &config).unwrap();
+        let (_, other) = Question::new(&leader, Role::Leader, &config).unwrap();
+        let body = serde_json::to_vec(&question).unwrap();
+        let mut given = answer(&helper, Role::Helper, &keys, &body, NOW).unwrap();
+        assert_eq!(given.check(&leader, Role::Helper, &other, NOW), [Disagreement::Proof]);
+        assert_eq!(given.check(&leader, Role::Leader, &word, NOW), [Disagreement::Proof]);
+        given.milliseconds += 1;
+        assert_eq!(given.check(&leader, Role::Helper, &word, NOW), [Disagreement::Proof]);
+        // An echo of the question, as from a mirror.
+        assert!(answer(&leader, Role::Leader, &keys, &body, NOW).is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! What operators see and what is forgotten in time.
+
+use super::*;
+use crate::aggregator::store::{
+    Closing, CollectionId, Expiry, HelperJob, HelperOutcome, KeyRecord, Put, Refusal, Secret,
+    Stage, Then,
+};
+use crate::dap::ids::AggregationJobId;
+
+/// A time so much later that its report IDs lie elsewhere.
+const MUCH_LATER: u64 = 1 << 20;
+
+fn key(id: u8) -> KeyRecord {
+    let [public, sealed] = [b"public", b"sealed"].map(|b| Blob::from(&b[..]));
+    KeyRecord { id, added: NOW, public, sealed }
+}
+
+fn helper_job(store: &dyn Datastore, task: &TaskId, id: u8, report: (u64, u64)) -> HelperOutcome {
+    let job = HelperJob {
+        task,
+        id: &AggregationJobId::new([id; 16]),
+        request_digest: &[id; 32],
+        reports: &[(report_id(report.0), Time(report.1))],
+        shards: &[shard(at(report.1), 1)],
+        response: b"response",
+    };
+    store.commit_helper_job(NOW, &job).unwrap()
+}
+
+pub(crate) fn forgotten_reports_are_replays_even_if_the_clock_is_put_back(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    upload_singly(&*store, task, &[(1, 5), (2, MUCH_LATER)]);
+    let expiry = Expiry { reports: vec![(task, Time(MUCH_LATER))], ..Expiry::default() };
+    assert_eq!(store.forget(&expiry).unwrap().reports, 1);
+    assert_eq!(store.forget(&expiry).unwrap().reports, 0);
+    let earlier = Expiry { reports: vec![(task, Time(0))], ..Expiry::default() };
+    store.forget(&earlier).unwrap();
+    drop(store);
+    let store = bench.open();
+    let again = accept(&*store, upload(task, &[(1, 5), (2, MUCH_LATER), (3, 5), (4, MUCH_LATER)]));
+    let refused: Vec<_> = again.into_iter().map(Result::err).collect();
+    let replayed = Some(Refusal::Replayed);
+    assert_eq!(refused, [replayed, replayed, replayed, None]);
+}
+
+pub(crate) fn a_helper_forgets_reports_too(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    assert!(matches!(helper_job(&*store, &task, 1, (1, 5)), HelperOutcome::Committed(_)));
+    let expiry = Expiry { reports: vec![(task, Time(MUCH_LATER))], ..Expiry::default() };
+    assert_eq!(store.forget(&expiry).unwrap().reports, 1);
+    let outcome = helper_job(&*store, &task, 2, (1, 5));
+    let replayed = vec![report_id(1)];
+    assert_eq!(outcome, HelperOutcome::Conflict { replayed, collected: vec![] });
+    assert!(matches!(helper_job(&*store, &task, 3, (2, MUCH_LATER)), HelperOutcome::Committed(_)));
+}
+
+pub(crate) fn old_answers_are_forgotten_and_what_they_closed_is_not(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    assert!(matches!(helper_job(&*store, &task, 1, (1, 12)), HelperOutcome::Committed(_)));
+    let range = range(10, 5);
+    let id = CollectionId([1; 16]);
+    let closing =
+        Closing { task: &task, id, request: b"request", range: &range, then: Then::Finish };
+    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::from(&b"share"[..])));
+    assert!(matches!(closed.unwrap(), crate::aggregator::store::Closed::Kept(_)));
+    let expiry = |responses| Expiry { responses, ..Expiry::default() };
+    assert_eq!(store.forget(&expiry(NOW)).unwrap().responses, 0);
+    assert_eq!(store.forget(&expiry(seconds_later(1))).unwrap().responses, 2);
+    assert!(store.replay_job(&task, &AggregationJobId::new([1; 16])).unwrap().is_none());
+    assert_eq!(store.collections(&task).unwrap()[0].stage, Stage::Deleted);
+    let late = helper_job(&*store, &task, 2, (2, 12));
+    assert_eq!(late, HelperOutcome::Conflict { replayed: vec![], collected: vec![at(12)] });
+}
+
+pub(crate) fn lists_show_what_is_there(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    upload_singly(&*store, task, &[(1, 12), (2, 20), (3, 20)]);
+    assert_eq!(store.counts(&task).unwrap().oldest, Some(NOW));
+    for job in lease(&*store, NOW) {
+        let shards = [shard(at(12), 1), shard(at(20), 1), shard(at(20), 1)];
+        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+        store.commit_leader_job(&commit).unwrap();
+    }
+    assert_eq!(store.counts(&task).unwrap().oldest, None);
+    let batches = store.batches(&task).unwrap();
+    let found: Vec<_> = batches.iter().map(|batch| (batch.key.clone(), batch.reports)).collect();
+    assert_eq!(found, [(at(12), 1), (at(20), 2)]);
+    // Two that are the same cancel out.
+    assert_eq!([batches[0].checksum, batches[1].checksum], [[9; 32], [0; 32]]);
+
+    let range = range(10, 5);
+    let id = CollectionId([1; 16]);
+    let closing =
+        Closing { task: &task, id, request: b"request", range: &range, then: Then::AwaitPeer };
+    let closed = store.close_batch(seconds_later(5), &closing, &mut |_| Some(Blob::default()));
+    assert!(matches!(closed.unwrap(), crate::aggregator::store::Closed::Kept(_)));
+    assert_eq!(store.batches(&task).unwrap().len(), 1);
+    let collections = store.collections(&task).unwrap();
+    assert_eq!(collections.len(), 1);
+    assert_eq!((collections[0].id, collections[0].stage), (id, Stage::Closed));
+    assert_eq!(collections[0].range, Some((at(10), at(15))));
+    assert_eq!(collections[0].closed_at, Some(seconds_later(5)));
+}
+
+pub(crate) fn a_sealed_secret_is_replaced_only_if_it_is_still_the_same(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    assert_eq!(store.put_key(&key(7)).unwrap(), Put::Added);
+    for secret in [Secret::Task(&task), Secret::HpkeKey(7)] {
+        assert!(!store.replace_sealed(secret, b"other", b"anew").unwrap());
+        assert!(store.replace_sealed(secret, b"sealed", b"anew").unwrap());
+        assert!(!store.replace_sealed(secret, b"sealed", b"again").unwrap());
+    }
+    assert!(!store.replace_sealed(Secret::HpkeKey(8), b"sealed", b"anew").unwrap());
+    assert_eq!(&*store.task(&task).unwrap().unwrap().sealed, b"anew");
+    assert_eq!(&*store.keys().unwrap()[0].sealed, b"anew");
+}
+
+pub(crate) fn a_deleted_key_is_gone_and_its_id_free(bench: &dyn Bench) {
+    let store = bench.open();
+    store.ping().unwrap();
+    store.put_key(&key(7)).unwrap();
+    store.delete_key(7).unwrap();
+    store.delete_key(7).unwrap();
+    assert!(store.keys().unwrap().is_empty());
+    assert_eq!(store.put_key(&key(7)).unwrap(), Put::Added);
+    store.give_back().unwrap();
+}
