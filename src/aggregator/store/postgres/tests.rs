@@ -1,0 +1,1 @@
+//! The suite on PostgreSQL, and what is this backend's own.
