@@ -16,11 +16,7 @@ pub(super) struct Head {
 }
 
 /// Groups segments into jobs that are ready to leave.
-pub(super) fn plan(
-    heads: Vec<Head>,
-    now: Timestamp,
-    policy: &LeasePolicy,
-) -> VecDeque<Vec<Head>> {
+pub(super) fn plan(heads: Vec<Head>, now: Timestamp, policy: &LeasePolicy) -> VecDeque<Vec<Head>> {
     let mut jobs = VecDeque::new();
     let mut open = Load::default();
     for head in heads {

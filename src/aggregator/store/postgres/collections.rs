@@ -187,12 +187,7 @@ pub(super) fn close(
 }
 
 /// Whether the batch may still grow by what is in flight or waited at the cut.
-fn is_busy(
-    tx: &mut Tx<'_>,
-    task: TaskRow,
-    range: &BucketRange,
-    cut: i64,
-) -> Result<bool, Failure> {
+fn is_busy(tx: &mut Tx<'_>, task: TaskRow, range: &BucketRange, cut: i64) -> Result<bool, Failure> {
     let (low, high) = (range.low().as_bytes(), range.high().as_bytes());
     let row = match task.mode {
         BatchingMode::TimeInterval => tx.row(

@@ -17,10 +17,7 @@ use crate::dap::{
 use postgres::Row;
 use std::collections::BTreeMap;
 
-pub(super) fn commit_leader_job(
-    tx: &mut Tx<'_>,
-    commit: &LeaderCommit<'_>,
-) -> Result<(), Failure> {
+pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> Result<(), Failure> {
     let task = leased(tx, commit.job, commit.lease)?;
     let collected = ranges::collected_buckets(tx, task, commit.shards)?;
     if !collected.is_empty() {
@@ -52,11 +49,7 @@ pub(super) fn release_job(
     Ok(())
 }
 
-pub(super) fn abandon_job(
-    tx: &mut Tx<'_>,
-    job: JobId,
-    lease: LeaseToken,
-) -> Result<(), Failure> {
+pub(super) fn abandon_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<(), Failure> {
     let task = leased(tx, job, lease)?;
     // Both in one statement: at no time are its reports neither in a job nor waiting.
     tx.execute(
@@ -91,13 +84,7 @@ pub(super) fn insert_helper_job(
     let claimed = tx.execute(
         "INSERT INTO helper_jobs (task, id, added, digest, response) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT DO NOTHING",
-        &[
-            &task,
-            &&job.id.as_bytes()[..],
-            &stored(now.0),
-            &&job.request_digest[..],
-            &job.response,
-        ],
+        &[&task, &&job.id.as_bytes()[..], &stored(now.0), &&job.request_digest[..], &job.response],
     )?;
     if claimed == 0 {
         let sql = "SELECT digest, response FROM helper_jobs WHERE task = $1 AND id = $2";

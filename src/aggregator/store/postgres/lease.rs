@@ -166,10 +166,7 @@ struct Found {
 
 /// The oldest waiting segments of tasks, without those that arrived too late for a pending
 /// collection of their batch: they wait for its end.
-fn waiting_segments(
-    tx: &mut Tx<'_>,
-    tasks: &[i32],
-) -> Result<BTreeMap<i32, Vec<Found>>, Failure> {
+fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<Found>>, Failure> {
     let rows = tx.rows(
         "SELECT t.key, s.key, s.reports, s.bytes, s.arrived, s.abandoned > 0,
             EXISTS (
@@ -205,10 +202,7 @@ fn waiting_segments(
 
 /// Rewrites segments without the reports whose batch was closed while they waited. Leaves out of
 /// `heads` what is too much for this call.
-fn drop_collected(
-    tx: &mut Tx<'_>,
-    heads: &mut BTreeMap<i32, Vec<Found>>,
-) -> Result<(), Failure> {
+fn drop_collected(tx: &mut Tx<'_>, heads: &mut BTreeMap<i32, Vec<Found>>) -> Result<(), Failure> {
     let mut late = Vec::new();
     let mut bytes = 0;
     for (task, found) in &mut *heads {
@@ -225,9 +219,9 @@ fn drop_collected(
         return Ok(());
     }
     let segments = bodies(tx, &late)?;
-    let times = segments.iter().flat_map(|((task, _), segment)| {
-        segment.reports().map(|(time, _)| (*task, time))
-    });
+    let times = segments
+        .iter()
+        .flat_map(|((task, _), segment)| segment.reports().map(|(time, _)| (*task, time)));
     let collected = ranges::collected_times(tx, &times.collect::<BTreeSet<_>>())?;
     let mut kept = BTreeMap::new();
     let mut dropped = BTreeMap::<i32, i64>::new();
@@ -318,9 +312,8 @@ fn load<'a>(
     tx: &mut Tx<'_>,
     chosen: Vec<(&'a Waiting, Vec<Head>)>,
 ) -> Result<Vec<Load<'a>>, Failure> {
-    let names = chosen.iter().flat_map(|(task, heads)| {
-        heads.iter().map(|head| (task.key, head.key))
-    });
+    let names =
+        chosen.iter().flat_map(|(task, heads)| heads.iter().map(|head| (task.key, head.key)));
     let mut bodies = bodies(tx, &names.collect::<Vec<_>>())?;
     let loads = chosen.into_iter().map(|(task, heads)| {
         let segments = heads.iter().map(|head| {
@@ -334,19 +327,15 @@ fn load<'a>(
 }
 
 /// Segments by their task and key.
-fn bodies(
-    tx: &mut Tx<'_>,
-    names: &[(i32, i64)],
-) -> Result<BTreeMap<(i32, i64), Segment>, Failure> {
+fn bodies(tx: &mut Tx<'_>, names: &[(i32, i64)]) -> Result<BTreeMap<(i32, i64), Segment>, Failure> {
     let (tasks, keys): (Vec<_>, Vec<_>) = names.iter().copied().unzip();
     let rows = tx.rows(
         "SELECT s.task, s.key, s.body FROM unnest($1::integer[], $2::bigint[]) AS n (task, key)
          JOIN segments s ON s.task = n.task AND s.key = n.key",
         &[&tasks, &keys],
     )?;
-    let segment = |row: Row| {
-        Ok(((get(&row, 0)?, get(&row, 1)?), Segment::from_stored(get(&row, 2)?)?))
-    };
+    let segment =
+        |row: Row| Ok(((get(&row, 0)?, get(&row, 1)?), Segment::from_stored(get(&row, 2)?)?));
     rows.into_iter().map(segment).collect()
 }
 
@@ -394,10 +383,7 @@ fn assign_batches(tx: &mut Tx<'_>, loads: &mut [Load<'_>]) -> Result<(), Failure
 }
 
 /// The batches of tasks that are not full, oldest first. Notes which have become so.
-fn open_batches(
-    tx: &mut Tx<'_>,
-    tasks: &[i32],
-) -> Result<BTreeMap<i32, Vec<OpenBatch>>, Failure> {
+fn open_batches(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<OpenBatch>>, Failure> {
     // Verified reports only become more while a batch is open, so the note stays true.
     tx.execute(
         "UPDATE batches b SET state = 1 FROM tasks t
@@ -477,10 +463,7 @@ fn span(load: &Load<'_>) -> (u64, Time, Time) {
 }
 
 /// Marks the segments of new jobs as theirs.
-fn take_segments(
-    tx: &mut Tx<'_>,
-    jobs: &[(i64, Load<'_>, LeaseToken)],
-) -> Result<(), Failure> {
+fn take_segments(tx: &mut Tx<'_>, jobs: &[(i64, Load<'_>, LeaseToken)]) -> Result<(), Failure> {
     let (mut tasks, mut segments, mut owners) = (Vec::new(), Vec::new(), Vec::new());
     for (job, load, _) in jobs {
         for (segment, _) in &load.segments {

@@ -50,7 +50,9 @@ pub(super) fn batches(tx: &mut Tx<'_>, id: &TaskId, hold: Hold) -> Result<TaskRo
         Hold::Shared => {
             "SELECT key, target, pg_advisory_xact_lock_shared($2, key) FROM tasks WHERE id = $1"
         }
-        Hold::Alone => "SELECT key, target, pg_advisory_xact_lock($2, key) FROM tasks WHERE id = $1",
+        Hold::Alone => {
+            "SELECT key, target, pg_advisory_xact_lock($2, key) FROM tasks WHERE id = $1"
+        }
     };
     match tx.row(sql, &[&&id.as_bytes()[..], &BATCHES])? {
         Some(row) => task_row(&row),

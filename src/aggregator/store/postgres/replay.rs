@@ -40,10 +40,7 @@ pub(super) fn remember_aggregated(
 }
 
 /// Those of the reports that were uploaded before.
-pub(super) fn known_uploaded(
-    tx: &mut Tx<'_>,
-    reports: &[Name],
-) -> Result<HashSet<Name>, Failure> {
+pub(super) fn known_uploaded(tx: &mut Tx<'_>, reports: &[Name]) -> Result<HashSet<Name>, Failure> {
     if reports.is_empty() {
         return Ok(HashSet::new());
     }

@@ -92,7 +92,9 @@ pub enum OpenError {
         place: String,
     },
     /// The database did not do as it was told.
-    #[error("the database {place} cannot be used ({what}); check that it runs, and the user's password and rights")]
+    #[error(
+        "the database {place} cannot be used ({what}); check that it runs, and the user's password and rights"
+    )]
     Failed {
         /// The database.
         place: String,

@@ -59,7 +59,8 @@ pub(super) fn put_key(tx: &mut Tx<'_>, key: &KeyRecord) -> Result<End<Put>, Fail
 }
 
 pub(super) fn keys(pool: &Pool) -> Result<Vec<KeyRecord>, Failure> {
-    let rows = pool.read("SELECT id, added, public, sealed FROM hpke_keys ORDER BY added, id", &[])?;
+    let rows =
+        pool.read("SELECT id, added, public, sealed FROM hpke_keys ORDER BY added, id", &[])?;
     let key = |row| {
         let id = u8::try_from(get::<i16>(row, 0)?).map_err(|_| Failure::corrupt("an HPKE key ID"));
         Ok(KeyRecord {

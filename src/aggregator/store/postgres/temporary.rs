@@ -118,12 +118,6 @@ impl TemporaryPostgres {
         Ok(self.url(name))
     }
 
-    /// Copies a database that nobody is connected to, and returns the copy's URL.
-    pub fn copy_database(&self, from: &str, name: &str) -> Result<String, TemporaryError> {
-        self.execute(&format!("CREATE DATABASE {} TEMPLATE {}", checked(name)?, checked(from)?))?;
-        Ok(self.url(name))
-    }
-
     /// Deletes a database, whoever is connected to it.
     pub fn drop_database(&self, name: &str) -> Result<(), TemporaryError> {
         self.execute(&format!("DROP DATABASE {} WITH (FORCE)", checked(name)?))

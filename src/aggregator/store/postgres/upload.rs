@@ -1,9 +1,9 @@
 //! Uploads of the leader, many in one transaction.
 
 use super::{
-    Failure, TaskRow, Tx, locks,
+    Failure, TaskRow, Tx, locks, ranges,
     replay::{self, Name},
-    ranges, stored,
+    stored,
 };
 use crate::aggregator::store::{
     BatchingMode, Refusal, Timestamp, UploadBatch,
@@ -65,9 +65,7 @@ fn places(uploads: &[UploadBatch], tasks: &HashMap<TaskId, TaskRow>) -> Vec<Plac
     for (upload, batch) in uploads.iter().enumerate() {
         let task = tasks[batch.task()].key;
         let entries = batch.entries().iter().enumerate();
-        places.extend(
-            entries.map(|(at, e)| Place { task, id: e.id, time: e.time, upload, at }),
-        );
+        places.extend(entries.map(|(at, e)| Place { task, id: e.id, time: e.time, upload, at }));
     }
     places
 }

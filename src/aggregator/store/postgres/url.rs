@@ -143,7 +143,8 @@ fn tls(roots: Option<PathBuf>) -> Result<ClientConfig, OpenError> {
         trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let versions =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let versions = versions.map_err(|cause| OpenError::Tls { cause })?;
     Ok(versions.with_root_certificates(trusted).with_no_client_auth())
 }
