@@ -133,6 +133,9 @@ fn new_jobs(
         (task, plan(heads.into_iter().map(|found| found.head).collect(), now, policy))
     });
     let chosen = take_turns(plans.collect(), room);
+    if chosen.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut loads = load(tx, chosen)?;
     assign_batches(tx, &mut loads)?;
     insert_jobs(tx, now, policy, loads)
@@ -290,10 +293,10 @@ fn rewrite(
 }
 
 /// Tasks take turns, so that a busy one does not hold up the others.
-fn take_turns<'a>(
-    mut plans: Vec<(&'a Waiting, VecDeque<Vec<Head>>)>,
+fn take_turns(
+    mut plans: Vec<(&Waiting, VecDeque<Vec<Head>>)>,
     room: usize,
-) -> Vec<(&'a Waiting, Vec<Head>)> {
+) -> Vec<(&Waiting, Vec<Head>)> {
     let mut chosen = Vec::new();
     while chosen.len() < room && !plans.is_empty() {
         for (task, planned) in &mut plans {
@@ -369,6 +372,9 @@ fn assign_batches(tx: &mut Tx<'_>, loads: &mut [Load<'_>]) -> Result<(), Failure
         let reports = load.segments.iter().map(|(_, segment)| segment.len() as u64);
         batches[at].reports += reports.sum::<u64>();
         load.batch = Some(batches[at].id);
+    }
+    if new.is_empty() {
+        return Ok(());
     }
     tx.execute(
         "INSERT INTO batches (task, id)

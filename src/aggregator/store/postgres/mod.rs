@@ -302,5 +302,6 @@ fn undone() -> StoreError {
     StoreError::Unavailable { what: "the transaction was not committed".to_owned() }
 }
 
-#[cfg(test)]
+// The suite falls back on SQLite where PostgreSQL is not installed.
+#[cfg(all(test, unix, feature = "sqlite"))]
 mod tests;

@@ -13,6 +13,9 @@ pub(super) fn collected_times(
     tx: &mut Tx<'_>,
     times: &BTreeSet<(i32, Time)>,
 ) -> Result<HashSet<(i32, Time)>, Failure> {
+    if times.is_empty() {
+        return Ok(HashSet::new());
+    }
     let tasks: Vec<_> = times.iter().map(|(task, _)| *task).collect();
     let keys: Vec<_> = times.iter().map(|(_, time)| time_key(*time).to_vec()).collect();
     let rows = tx.rows(COLLECTED, &[&tasks, &keys])?;
@@ -26,6 +29,9 @@ pub(super) fn collected_buckets(
     task: i32,
     shards: &[BucketShard],
 ) -> Result<Vec<BucketKey>, Failure> {
+    if shards.is_empty() {
+        return Ok(Vec::new());
+    }
     let tasks = vec![task; shards.len()];
     let keys: Vec<_> = shards.iter().map(|shard| shard.key.as_bytes()).collect();
     let rows = tx.rows(COLLECTED, &[&tasks, &keys])?;

@@ -17,7 +17,6 @@ use std::{
 
 /// A database of one test's own.
 pub(in super::super) struct Database {
-    server: &'static TemporaryPostgres,
     name: String,
     url: String,
     /// Whether another test may have it: it was not tampered with.
@@ -30,7 +29,7 @@ impl Database {
         let server = server()?;
         if let Some(name) = lock(&FREE).pop() {
             let url = server.url(&name);
-            let database = Self { server, name, url, reusable: true };
+            let database = Self { name, url, reusable: true };
             database.tell(EMPTY);
             return Some(database);
         }
@@ -46,7 +45,7 @@ impl Database {
         let server = server()?;
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let url = server.create_database(&name).unwrap();
-        Some(Self { server, name, url, reusable: false })
+        Some(Self { name, url, reusable: false })
     }
 
     /// A database that the test will spoil for others.

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::AtomicBool,
     thread,
+    time::Instant,
 };
 
 /// The numbers of a job's reports.
@@ -193,6 +194,73 @@ fn of_replicas_that_commit_one_helper_job_one_does_and_the_others_find_it() {
     assert_eq!(store.counts(&task).unwrap().verified_reports, 10);
 }
 
+/// Waits until so many verbs wait for a lock.
+fn wait_for_blocked(database: &Database, verbs: i64) {
+    let sql = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+               WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted";
+    let mut client = database.client();
+    let until = Instant::now() + Duration::from_secs(20);
+    while client.query_one(sql, &[]).unwrap().get::<_, i64>(0) < verbs {
+        assert!(Instant::now() < until, "nobody waits");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_batch_is_closed_after_uploads_that_are_under_way() {
+    let Some(database) = Database::new() else { return };
+    let (store, task) = with_task(&database);
+    thread::scope(|scope| {
+        let mut closer = None;
+        let uploaded = store.write(|tx| {
+            super::super::upload::accept_reports(tx, NOW, &[upload(task, &[(1, 5)])])?;
+            let database = &database;
+            closer = Some(scope.spawn(move || close(&database.store(), &task, 5, Then::Finish)));
+            wait_for_blocked(database, 1);
+            Ok(())
+        });
+        assert_eq!(uploaded, Ok(()));
+        assert_eq!(closer.unwrap().join().unwrap(), Closed::Busy);
+    });
+}
+
+/// Or a helper whose leader never pauses could never close a batch.
+#[test]
+fn a_job_that_comes_after_a_batch_is_being_closed_waits_for_it() {
+    let Some(database) = Database::new() else { return };
+    let (store, task) = with_task(&database);
+    let job = HelperJob {
+        task: &task,
+        id: &AggregationJobId::new([7; 16]),
+        request_digest: &[0; 32],
+        reports: &[(ReportId::new([7; 16]), Time(5))],
+        shards: &shards(&[(7, 5)]),
+        response: b"",
+    };
+    let (closed, late) = thread::scope(|scope| {
+        let mut threads = None;
+        let first = store.pool.transact(|tx| {
+            let end = super::super::commit::insert_helper_job(tx, NOW, &job)?;
+            let database = &database;
+            let closer = scope.spawn(move || close(&database.store(), &task, 5, Then::Finish));
+            wait_for_blocked(database, 1);
+            let reports = vec![(99, 5), (98, 6)];
+            let late =
+                move || commit_without_conflicts(&database.store(), &task, 99, reports.clone());
+            let late = scope.spawn(late);
+            wait_for_blocked(database, 2);
+            threads = Some((closer, late));
+            Ok(end)
+        });
+        assert!(matches!(first, Ok((None, Some(_)))));
+        let (closer, late) = threads.unwrap();
+        (closer.join().unwrap(), late.join().unwrap())
+    });
+    let Closed::Kept(blob) = closed else { panic!("{closed:?}") };
+    assert_eq!(counted(&blob).collect::<Vec<_>>(), [7]);
+    assert_eq!(late, [98], "what came too late was committed");
+}
+
 /// Two replicas of a leader take in, aggregate and collect at once.
 #[test]
 fn a_leader_counts_each_report_once_or_says_that_it_was_dropped() {
@@ -246,7 +314,7 @@ fn a_leader_counts_each_report_once_or_says_that_it_was_dropped() {
                 })
                 .collect::<Vec<_>>()
         });
-        let accepted = uploaders.map(|thread| thread.join());
+        let accepted = uploaders.map(thread::ScopedJoinHandle::join);
         let collected = collector.join();
         // Before anything panics here: the scope waits for those who go on until they are told.
         stop.store(true, Ordering::Relaxed);
