@@ -3,10 +3,12 @@
 use super::{ConfigArgs, opened::Opened};
 use crate::{
     aggregator::{
+        config::{Config, database::Database},
         keyring,
         store::{
             Secret,
             sealed::{DatabaseKey, Place},
+            sqlite::SqliteStore,
         },
         task::{self, StoredTask},
         task_file::FromFile,
@@ -22,6 +24,9 @@ pub enum DatabaseCommand {
     /// Print a new key. To rotate: put it before the old one in the key file (a line each) on every
     /// replica, restart them, run `reseal`, then take the old one out.
     NewKey,
+    /// Make the tables of a new database, or bring older ones up to date. SQLite files migrate by
+    /// themselves when a server opens them.
+    Migrate(ConfigArgs),
     /// Seal all secrets under the newest key, and prove that no other is needed any more.
     Reseal(ConfigArgs),
 }
@@ -29,7 +34,28 @@ pub enum DatabaseCommand {
 pub(super) fn run<T: StoredTask + FromFile>(command: &DatabaseCommand) -> anyhow::Result<()> {
     match command {
         DatabaseCommand::NewKey => command_line::print(&*DatabaseKey::random()?.to_text()),
+        DatabaseCommand::Migrate(args) => migrate::<T>(&Config::read(&args.config)?),
         DatabaseCommand::Reseal(args) => reseal(&Opened::<T>::open(&args.config)?),
+    }
+}
+
+fn migrate<T: StoredTask>(config: &Config) -> anyhow::Result<()> {
+    match &config.database {
+        Database::Sqlite(path) => {
+            SqliteStore::open(path, T::ROLE)?;
+            command_line::print(format_args!("{} has the current schema", path.display()))
+        }
+        #[cfg(feature = "postgres")]
+        Database::Postgres(url) => {
+            use crate::aggregator::store::postgres::PostgresStore;
+            let done = PostgresStore::migrate(url, T::ROLE)?;
+            command_line::print(format_args!(
+                "the schema was version {} and is version {}",
+                done.from, done.to
+            ))
+        }
+        #[cfg(not(feature = "postgres"))]
+        Database::Postgres(_) => anyhow::bail!("this program was built without PostgreSQL"),
     }
 }
 

@@ -86,6 +86,13 @@ fn open_store(config: &Config, role: &str) -> anyhow::Result<Opening> {
             let store = Arc::new(SqliteStore::open(path, role)?);
             Ok((Arc::clone(&store) as Arc<dyn Datastore>, Some(store)))
         }
+        #[cfg(feature = "postgres")]
+        Database::Postgres(url) => {
+            use crate::aggregator::store::postgres::PostgresStore;
+            let store = PostgresStore::open(url, role, config.database_connections)?;
+            Ok((Arc::new(store), None))
+        }
+        #[cfg(not(feature = "postgres"))]
         Database::Postgres(_) => {
             anyhow::bail!("this program was built without PostgreSQL; name an SQLite file")
         }

@@ -12,16 +12,22 @@
 //! their buckets; [`close_batch`](Datastore::close_batch) merges the buckets, once. A helper
 //! enters at [`commit_helper_job`](Datastore::commit_helper_job).
 //!
-//! [`sqlite`] is the embedded backend, [`sealed`] encrypts secrets before they come here,
-//! [`faulty`] fails verbs on purpose.
+//! [`sqlite`] is the embedded backend and [`postgres`] the one for many replicas; [`sealed`]
+//! encrypts secrets before they come here, [`faulty`] fails verbs on purpose.
 
-#![cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "backends are features"))]
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "backends are features")
+)]
 
 mod blob;
 mod bucket;
 mod collection;
 pub mod faulty;
 mod job;
+mod plan;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod sealed;
 mod segment;
 #[cfg(feature = "sqlite")]
@@ -43,6 +49,7 @@ pub use job::{
 };
 pub use segment::{Segment, UploadBatch};
 pub use task::{BatchingMode, Counts, KeyRecord, Put, TaskRecord, Timestamp};
+use upkeep::window;
 pub use upkeep::{BatchSummary, CollectionSummary, Expiry, Forgotten, Secret, Stage};
 
 use crate::dap::ids::{AggregationJobId, BatchId, NoRandomness, TaskId};

@@ -3,14 +3,15 @@
 use super::{from_stored, is_collected, mode, stored};
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, StoreError, Timestamp,
-    bucket::time_key, segment,
+    bucket::time_key,
+    plan::{Head, MAX_HEADS, plan},
+    segment,
 };
 use crate::dap::{
     ids::{BatchId, TaskId},
     time::Time,
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
-use std::collections::VecDeque;
 
 pub(super) fn lease_jobs(
     tx: &Transaction<'_>,
@@ -98,18 +99,6 @@ fn waiting_tasks(tx: &Transaction<'_>) -> Result<Vec<Waiting>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A waiting segment without its reports.
-#[derive(Clone, Copy)]
-struct Head {
-    key: i64,
-    reports: u64,
-    bytes: u64,
-    arrived: Timestamp,
-    abandoned: bool,
-    /// A pending collection waits for it.
-    urgent: bool,
-}
-
 /// The oldest waiting segments of a task, without those that arrived too late for a pending
 /// collection of their batch: they wait for its end.
 fn waiting_segments(tx: &Transaction<'_>, task: i64) -> Result<Vec<Head>, StoreError> {
@@ -135,54 +124,6 @@ fn head(row: &Row<'_>) -> rusqlite::Result<Head> {
         abandoned: row.get(4)?,
         urgent: row.get(5)?,
     })
-}
-
-/// Groups segments into jobs that are ready to leave.
-fn plan(heads: Vec<Head>, now: Timestamp, policy: &LeasePolicy) -> VecDeque<Vec<Head>> {
-    let mut jobs = VecDeque::new();
-    let mut open = Load::default();
-    for head in heads {
-        if head.abandoned {
-            // Alone, so that what made its job fail cannot fail others with it.
-            jobs.push_back(vec![head]);
-            continue;
-        }
-        if !open.fits(&head, policy) {
-            jobs.push_back(std::mem::take(&mut open).heads);
-        }
-        open.add(head);
-    }
-    if open.is_ready(now, policy) {
-        jobs.push_back(open.heads);
-    }
-    jobs
-}
-
-/// A job being put together.
-#[derive(Default)]
-struct Load {
-    heads: Vec<Head>,
-    reports: u64,
-    bytes: u64,
-}
-
-impl Load {
-    fn add(&mut self, head: Head) {
-        self.reports += head.reports;
-        self.bytes += head.bytes;
-        self.heads.push(head);
-    }
-
-    fn fits(&self, head: &Head, policy: &LeasePolicy) -> bool {
-        let reports = self.reports + head.reports <= policy.max_reports;
-        self.heads.is_empty() || (reports && self.bytes + head.bytes <= policy.max_bytes)
-    }
-
-    fn is_ready(&self, now: Timestamp, policy: &LeasePolicy) -> bool {
-        let full = self.reports >= policy.max_reports || self.bytes >= policy.max_bytes;
-        let waited = |head: &Head| head.urgent || head.arrived.after(policy.linger) <= now;
-        !self.heads.is_empty() && (full || self.heads.iter().any(waited))
-    }
 }
 
 /// Makes a job of segments; `None` if all their batches have been collected in the meantime.
@@ -302,7 +243,3 @@ fn open_batch(tx: &Transaction<'_>, task: i64, target: u64) -> Result<BatchId, S
         .execute((task, batch.as_bytes()))?;
     Ok(batch)
 }
-
-/// Segments of one task looked at in one call: bounds the work when a backlog of tiny ones built
-/// up while the helper was away.
-const MAX_HEADS: i64 = 4096;

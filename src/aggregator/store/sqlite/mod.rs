@@ -19,7 +19,7 @@ use super::{
     CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
     HelperOutcome, JobId, KeyRecord, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
     NewCollection, Outcome, PendingCollection, Put, Secret, Started, StoreError, StoredJob,
-    TaskRecord, Timestamp, UploadBatch,
+    TaskRecord, Timestamp, UploadBatch, window,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -187,17 +187,6 @@ fn stored(number: u64) -> i64 {
 fn from_stored(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
-
-/// The span of times whose report IDs lie together, and are forgotten together.
-///
-/// A report is the same report only if its time is too (the draft's replay rule allows it: the
-/// time is authenticated with the ID), so that IDs of one span need not be looked for in others.
-fn window(time: Time) -> i64 {
-    stored(time.0 >> WINDOW_BITS)
-}
-
-/// 64 times: about two days of hours, two months of days.
-const WINDOW_BITS: u32 = 6;
 
 fn time_from_stored(bytes: [u8; 8]) -> Time {
     Time(u64::from_be_bytes(bytes))

@@ -1,0 +1,68 @@
+//! Which waiting segments travel together: the same in every backend.
+
+use super::{LeasePolicy, Timestamp};
+use std::collections::VecDeque;
+
+/// A waiting segment without its reports.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    pub(super) key: i64,
+    pub(super) reports: u64,
+    pub(super) bytes: u64,
+    pub(super) arrived: Timestamp,
+    pub(super) abandoned: bool,
+    /// A pending collection waits for it.
+    pub(super) urgent: bool,
+}
+
+/// Groups segments into jobs that are ready to leave.
+pub(super) fn plan(heads: Vec<Head>, now: Timestamp, policy: &LeasePolicy) -> VecDeque<Vec<Head>> {
+    let mut jobs = VecDeque::new();
+    let mut open = Load::default();
+    for head in heads {
+        if head.abandoned {
+            // Alone, so that what made its job fail cannot fail others with it.
+            jobs.push_back(vec![head]);
+            continue;
+        }
+        if !open.fits(&head, policy) {
+            jobs.push_back(std::mem::take(&mut open).heads);
+        }
+        open.add(head);
+    }
+    if open.is_ready(now, policy) {
+        jobs.push_back(open.heads);
+    }
+    jobs
+}
+
+/// A job being put together.
+#[derive(Default)]
+struct Load {
+    heads: Vec<Head>,
+    reports: u64,
+    bytes: u64,
+}
+
+impl Load {
+    fn add(&mut self, head: Head) {
+        self.reports += head.reports;
+        self.bytes += head.bytes;
+        self.heads.push(head);
+    }
+
+    fn fits(&self, head: &Head, policy: &LeasePolicy) -> bool {
+        let reports = self.reports + head.reports <= policy.max_reports;
+        self.heads.is_empty() || (reports && self.bytes + head.bytes <= policy.max_bytes)
+    }
+
+    fn is_ready(&self, now: Timestamp, policy: &LeasePolicy) -> bool {
+        let full = self.reports >= policy.max_reports || self.bytes >= policy.max_bytes;
+        let waited = |head: &Head| head.urgent || head.arrived.after(policy.linger) <= now;
+        !self.heads.is_empty() && (full || self.heads.iter().any(waited))
+    }
+}
+
+/// Segments of one task looked at in one call: bounds the work when a backlog of tiny ones built
+/// up while the helper was away.
+pub(super) const MAX_HEADS: i64 = 4096;

@@ -1,0 +1,165 @@
+//! The ends of jobs: the leader's three, and the helper's one.
+
+use super::{
+    End, Failure, Pool, Tx, blob, bytes, get,
+    locks::{self, Hold},
+    ranges, replay, stored,
+    upload::wait_again,
+};
+use crate::aggregator::store::{
+    BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MAX_ABANDONED,
+    StoreError, StoredJob, Timestamp, bucket::time_key,
+};
+use crate::dap::{
+    ids::{AggregationJobId, ReportId, TaskId},
+    time::Time,
+};
+use postgres::Row;
+
+pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> Result<(), Failure> {
+    let task = leased(tx, commit.job, commit.lease)?;
+    let collected = ranges::collected_buckets(tx, task, commit.shards)?;
+    if !collected.is_empty() {
+        return Err(StoreError::Collected(collected).into());
+    }
+    insert_shards(tx, task, commit.shards)?;
+    tx.execute(
+        "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2)
+         DELETE FROM jobs WHERE task = $1 AND key = $2",
+        &[&task, &commit.job.0],
+    )?;
+    // Whether a batch is full now is left to whoever wants to know: two commits at once would
+    // each see too few.
+    commit.again.map_or(Ok(()), |again| wait_again(tx, task, again.from, again.reports))
+}
+
+pub(super) fn release_job(
+    tx: &mut Tx<'_>,
+    job: JobId,
+    lease: LeaseToken,
+    retry_at: Timestamp,
+) -> Result<(), Failure> {
+    let task = leased(tx, job, lease)?;
+    // A token that nobody holds: whoever gave the job back cannot end it any more.
+    tx.execute(
+        "UPDATE jobs SET lease = $3, leased_until = $4 WHERE task = $1 AND key = $2",
+        &[&task, &job.0, &&LeaseToken::random()?.0[..], &stored(retry_at.0)],
+    )?;
+    Ok(())
+}
+
+pub(super) fn abandon_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<(), Failure> {
+    let task = leased(tx, job, lease)?;
+    // Both in one statement: at no time are its reports neither in a job nor waiting.
+    tx.execute(
+        "WITH ended AS (DELETE FROM jobs WHERE task = $1 AND key = $2)
+         UPDATE segments SET job = NULL, abandoned = abandoned + 1, stuck = abandoned + 1 >= $3
+         WHERE task = $1 AND job = $2",
+        &[&task, &job.0, &i32::try_from(MAX_ABANDONED).unwrap_or(i32::MAX)],
+    )?;
+    Ok(())
+}
+
+/// The task of a job whose current lease this is: the job is the caller's alone, the lock of the
+/// task's batches shared.
+fn leased(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<i32, Failure> {
+    let row = tx.row(
+        "WITH held AS MATERIALIZED (
+             SELECT task FROM jobs WHERE key = $1 AND lease = $2 FOR UPDATE)
+         SELECT task, pg_advisory_xact_lock_shared($3, task) FROM held",
+        &[&job.0, &&lease.0[..], &locks::BATCHES],
+    )?;
+    row.map_or_else(|| Err(StoreError::StaleLease(job).into()), |row| get(&row, 0))
+}
+
+/// Writes all of a helper's job, or says why it cannot stand, to be undone; `None` is success.
+pub(super) fn insert_helper_job(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    job: &HelperJob<'_>,
+) -> Result<End<Option<HelperOutcome>>, Failure> {
+    let task = locks::batches(tx, job.task, Hold::Shared)?.key;
+    // First of all, so that of two that come with one job the second waits here, and finds it.
+    let claimed = tx.execute(
+        "INSERT INTO helper_jobs (task, id, added, digest, response) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT DO NOTHING",
+        &[&task, &&job.id.as_bytes()[..], &stored(now.0), &&job.request_digest[..], &job.response],
+    )?;
+    if claimed == 0 {
+        let sql = "SELECT digest, response FROM helper_jobs WHERE task = $1 AND id = $2";
+        let row = tx.row(sql, &[&task, &&job.id.as_bytes()[..]])?;
+        // Deleted in this very moment: it was never there, then, and may be committed.
+        let row = row.ok_or_else(|| Failure::Lost { what: "a job deleted meanwhile".into() })?;
+        return Ok(End::Undo(Some(HelperOutcome::AlreadyDone(stored_job(&row, 0)?))));
+    }
+    let replayed = remember(tx, task, job.reports)?;
+    let collected = ranges::collected_buckets(tx, task, job.shards)?;
+    if !(replayed.is_empty() && collected.is_empty()) {
+        return Ok(End::Undo(Some(HelperOutcome::Conflict { replayed, collected })));
+    }
+    insert_shards(tx, task, job.shards)?;
+    Ok(End::Keep(None))
+}
+
+/// Remembers the reports and returns those known before, and those given again.
+fn remember(
+    tx: &mut Tx<'_>,
+    task: i32,
+    reports: &[(ReportId, Time)],
+) -> Result<Vec<ReportId>, Failure> {
+    let names = reports.iter().map(|(id, time)| replay::name(task, *id, *time));
+    let mut fresh = replay::remember_aggregated(tx, &names.clone().collect())?;
+    let known = names.filter(|name| !fresh.remove(name));
+    Ok(known.map(|(.., id)| id).collect())
+}
+
+pub(super) fn replay_job(
+    pool: &Pool,
+    task: &TaskId,
+    id: &AggregationJobId,
+) -> Result<Option<StoredJob>, Failure> {
+    let rows = pool.read(
+        "SELECT h.task, h.digest, h.response FROM tasks t
+         LEFT JOIN helper_jobs h ON h.task = t.key AND h.id = $2 WHERE t.id = $1",
+        &[&&task.as_bytes()[..], &&id.as_bytes()[..]],
+    )?;
+    let row = rows.first().ok_or(StoreError::UnknownTask(*task))?;
+    let there = get::<Option<i32>>(row, 0)?.is_some();
+    if there { stored_job(row, 1).map(Some) } else { Ok(None) }
+}
+
+fn stored_job(row: &Row, column: usize) -> Result<StoredJob, Failure> {
+    Ok(StoredJob { request_digest: bytes(row, column)?, response: blob(row, column + 1)? })
+}
+
+pub(super) fn delete_job(
+    tx: &mut Tx<'_>,
+    task: &TaskId,
+    id: &AggregationJobId,
+) -> Result<(), Failure> {
+    let task = locks::batches(tx, task, Hold::Shared)?.key;
+    let sql = "DELETE FROM helper_jobs WHERE task = $1 AND id = $2";
+    tx.execute(sql, &[&task, &&id.as_bytes()[..]])?;
+    Ok(())
+}
+
+fn insert_shards(tx: &mut Tx<'_>, task: i32, shards: &[BucketShard]) -> Result<(), Failure> {
+    if shards.is_empty() {
+        return Ok(());
+    }
+    tx.execute(
+        "INSERT INTO shards (task, bucket, reports, checksum, first, last, share)
+         SELECT $1, * FROM unnest($2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[],
+                                  $6::bytea[], $7::bytea[])",
+        &[
+            &task,
+            &shards.iter().map(|shard| shard.key.as_bytes()).collect::<Vec<_>>(),
+            &shards.iter().map(|shard| stored(shard.reports)).collect::<Vec<_>>(),
+            &shards.iter().map(|shard| &shard.checksum[..]).collect::<Vec<_>>(),
+            &shards.iter().map(|shard| time_key(shard.first).to_vec()).collect::<Vec<_>>(),
+            &shards.iter().map(|shard| time_key(shard.last).to_vec()).collect::<Vec<_>>(),
+            &shards.iter().map(|shard| &*shard.share).collect::<Vec<_>>(),
+        ],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Uploads of the leader, many in one transaction.
+
+use super::{
+    Failure, TaskRow, Tx, locks, ranges,
+    replay::{self, Name},
+    stored,
+};
+use crate::aggregator::store::{
+    BatchingMode, Refusal, Timestamp, UploadBatch,
+    bucket::time_key,
+    segment::{Packed, Packer},
+};
+use crate::dap::{
+    ids::{ReportId, TaskId},
+    time::Time,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+type Ruling = Result<(), Refusal>;
+
+/// A report in the order of the call.
+#[derive(Clone, Copy)]
+struct Place {
+    task: i32,
+    id: ReportId,
+    time: Time,
+    upload: usize,
+    at: usize,
+}
+
+impl Place {
+    fn name(&self) -> Name {
+        replay::name(self.task, self.id, self.time)
+    }
+}
+
+pub(super) fn accept_reports(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    uploads: &[UploadBatch],
+) -> Result<Vec<Vec<Ruling>>, Failure> {
+    let tasks = uploads.iter().map(UploadBatch::task).collect::<BTreeSet<_>>();
+    let tasks = locks::share_uploads(tx, &tasks)?;
+    let places = places(uploads, &tasks);
+    let mut rulings: Vec<_> = uploads.iter().map(|upload| vec![Ok(()); upload.len()]).collect();
+    rule(tx, &tasks, &places, &mut rulings)?;
+    let mut packers = BTreeMap::<i32, Packer>::new();
+    let mut segments = Vec::new();
+    for place in &places {
+        if rulings[place.upload][place.at].is_ok() {
+            let packer = packers.entry(place.task).or_default();
+            let full = packer.add(place.time, uploads[place.upload].packed(place.at));
+            segments.extend(full.map(|full| (place.task, full)));
+        }
+    }
+    for (task, packer) in packers {
+        segments.extend(packer.finish().map(|last| (task, last)));
+    }
+    insert_segments(tx, now, &segments)?;
+    Ok(rulings)
+}
+
+fn places(uploads: &[UploadBatch], tasks: &HashMap<TaskId, TaskRow>) -> Vec<Place> {
+    let mut places = Vec::new();
+    for (upload, batch) in uploads.iter().enumerate() {
+        let task = tasks[batch.task()].key;
+        let entries = batch.entries().iter().enumerate();
+        places.extend(entries.map(|(at, e)| Place { task, id: e.id, time: e.time, upload, at }));
+    }
+    places
+}
+
+/// Decides about all reports and remembers the IDs of those it accepts.
+fn rule(
+    tx: &mut Tx<'_>,
+    tasks: &HashMap<TaskId, TaskRow>,
+    places: &[Place],
+    rulings: &mut [Vec<Ruling>],
+) -> Result<(), Failure> {
+    let collected = collected_times(tx, tasks, places)?;
+    let is_late = |place: &&Place| collected.contains(&(place.task, place.time));
+    // Of two with one ID, the first in the call is the one that may be accepted.
+    let open = places.iter().filter(|place| !is_late(place)).map(Place::name).collect();
+    let late = places.iter().filter(is_late).map(Place::name).collect();
+    let known = replay::known_uploaded(tx, &late)?;
+    let mut fresh = replay::remember_uploaded(tx, &open)?;
+    let mut accepted = HashSet::new();
+    for place in places {
+        let name = place.name();
+        rulings[place.upload][place.at] = if is_late(&place) {
+            // A retry of an accepted upload is told the same as before its batch was collected.
+            let replayed = known.contains(&name) || accepted.contains(&name);
+            Err(if replayed { Refusal::Replayed } else { Refusal::BatchCollected })
+        } else if fresh.remove(&name) {
+            // Looked up for late ones alone, which are rare.
+            if !collected.is_empty() {
+                accepted.insert(name);
+            }
+            Ok(())
+        } else {
+            Err(Refusal::Replayed)
+        };
+    }
+    Ok(())
+}
+
+/// Those of the times whose bucket has been collected. Reports share few times.
+fn collected_times(
+    tx: &mut Tx<'_>,
+    tasks: &HashMap<TaskId, TaskRow>,
+    places: &[Place],
+) -> Result<HashSet<(i32, Time)>, Failure> {
+    let by_time = tasks.values().filter(|task| task.mode == BatchingMode::TimeInterval);
+    let by_time = by_time.map(|task| task.key).collect::<HashSet<_>>();
+    let times = places.iter().filter(|place| by_time.contains(&place.task));
+    let times = times.map(|place| (place.task, place.time)).collect::<BTreeSet<_>>();
+    ranges::collected_times(tx, &times)
+}
+
+/// Packs reports whose IDs are known already into segments that wait from `from` on.
+pub(super) fn wait_again(
+    tx: &mut Tx<'_>,
+    task: i32,
+    from: Timestamp,
+    reports: &UploadBatch,
+) -> Result<(), Failure> {
+    let mut packer = Packer::default();
+    let entries = reports.entries().iter().enumerate();
+    let mut segments =
+        entries.filter_map(|(at, e)| packer.add(e.time, reports.packed(at))).collect::<Vec<_>>();
+    segments.extend(packer.finish());
+    let segments = segments.into_iter().map(|segment| (task, segment)).collect::<Vec<_>>();
+    insert_segments(tx, from, &segments)
+}
+
+/// Keys are given in the order of the rows, so a task's segments stay in the order given here.
+fn insert_segments(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    segments: &[(i32, Packed)],
+) -> Result<(), Failure> {
+    if segments.is_empty() {
+        return Ok(());
+    }
+    let column = |number: fn(&Packed) -> i64| {
+        segments.iter().map(|(_, segment)| number(segment)).collect::<Vec<_>>()
+    };
+    let times = |time: fn(&Packed) -> Time| {
+        segments.iter().map(|(_, segment)| time_key(time(segment)).to_vec()).collect::<Vec<_>>()
+    };
+    tx.execute(
+        "INSERT INTO segments (task, arrived, reports, bytes, first, last, body)
+         SELECT task, $1, reports, bytes, first, last, body
+         FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[],
+                     $7::bytea[])
+              WITH ORDINALITY AS n (task, reports, bytes, first, last, body, place)
+         ORDER BY place",
+        &[
+            &stored(now.0),
+            &segments.iter().map(|(task, _)| *task).collect::<Vec<_>>(),
+            &column(|segment| stored(segment.reports as u64)),
+            &column(|segment| stored(segment.body.len() as u64)),
+            &times(|segment| segment.first),
+            &times(|segment| segment.last),
+            &segments.iter().map(|(_, segment)| &*segment.body).collect::<Vec<_>>(),
+        ],
+    )?;
+    Ok(())
+}
