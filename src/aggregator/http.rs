@@ -15,14 +15,17 @@ use crate::dap::{
 };
 use axum::{
     body::{Body, Bytes},
+    extract::{FromRequestParts, Path},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
             AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
         },
+        request::Parts,
     },
     response::{IntoResponse, Response},
 };
+use serde::de::DeserializeOwned;
 use std::{fmt, time::Duration};
 
 /// Why a request does not get what it asks for.
@@ -34,6 +37,8 @@ pub enum Failure {
     Unauthorized,
     /// There is no such resource.
     NotFound,
+    /// The resource does not know the method.
+    MethodNotAllowed,
     /// The body is longer than this server takes.
     TooLarge {
         /// Bytes that it takes.
@@ -94,6 +99,10 @@ impl IntoResponse for Failure {
                 response
             }
             Self::NotFound => plain(StatusCode::NOT_FOUND, "there is no such resource here"),
+            // What it does know, the router says in `Allow`.
+            Self::MethodNotAllowed => {
+                plain(StatusCode::METHOD_NOT_ALLOWED, "this resource does not know this method")
+            }
             Self::TooLarge { limit } => plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 &format!("a body may have {limit} bytes here; send less at a time"),
@@ -169,6 +178,19 @@ pub fn expect_media_type(
 pub fn authenticate(headers: &HeaderMap, token: &TokenHash) -> Result<(), Failure> {
     let header = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     if token.admits(header) { Ok(()) } else { Err(Failure::Unauthorized) }
+}
+
+/// The variables of a request's path. One that is no text names no resource.
+#[derive(Debug)]
+pub struct InPath<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(variables)| Self(variables)).map_err(|_| Failure::NotFound)
+    }
 }
 
 /// Reads an identifier from a URL.

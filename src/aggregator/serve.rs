@@ -47,7 +47,8 @@ pub async fn serve(
     let router = if path.is_empty() { router } else { Router::new().nest(path, router) };
     let router = router
         .route("/healthz", get(|| async { StatusCode::OK }))
-        .fallback(|| async { Failure::NotFound });
+        .fallback(|| async { Failure::NotFound })
+        .method_not_allowed_fallback(|| async { Failure::MethodNotAllowed });
     let mut stopping = stop.clone();
     let drained = axum::serve(listener, router).with_graceful_shutdown(async move {
         let _ = stopping.wait_for(|stop| *stop).await;

@@ -5,8 +5,8 @@ use crate::{
     aggregator::{
         config::Limits,
         http::{
-            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located, message,
-            parse_id, parse_task_id, read_body,
+            Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, located,
+            message, parse_id, parse_task_id, read_body,
         },
         task::HelperTask,
     },
@@ -20,7 +20,7 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -53,7 +53,7 @@ async fn hpke_config(State(served): State<Served>) -> Response {
 
 async fn create_job(
     State(served): State<Served>,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, request.headers()).await?;
@@ -71,7 +71,7 @@ async fn create_job(
 
 async fn poll_job(
     State(served): State<Served>,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
@@ -88,7 +88,7 @@ async fn poll_job(
 /// All VDAFs here verify in one round, so that there is nothing to continue.
 async fn continue_job(
     State(served): State<Served>,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, request.headers()).await?;
@@ -112,7 +112,7 @@ async fn continue_job(
 
 async fn delete_job(
     State(served): State<Served>,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, &headers).await?;
@@ -124,7 +124,7 @@ async fn delete_job(
 
 async fn create_share(
     State(served): State<Served>,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, request.headers()).await?;
@@ -142,7 +142,7 @@ async fn create_share(
 
 async fn poll_share(
     State(served): State<Served>,
-    Path((task_id, share)): Path<(String, String)>,
+    InPath((task_id, share)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, &headers).await?;
@@ -154,7 +154,7 @@ async fn poll_share(
 
 async fn delete_share(
     State(served): State<Served>,
-    Path((task_id, share)): Path<(String, String)>,
+    InPath((task_id, share)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, &headers).await?;

@@ -10,8 +10,8 @@ use crate::{
         clock,
         config::Limits,
         http::{
-            Failure, authenticate, blocking, expect_media_type, hpke_config_list, located, message,
-            parse_id, parse_task_id, pending, read_body,
+            Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, located,
+            message, parse_id, parse_task_id, pending, read_body,
         },
         task::LeaderTask,
     },
@@ -24,7 +24,7 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -54,7 +54,7 @@ async fn hpke_config(State(served): State<Served>) -> Response {
 
 async fn upload_reports(
     State(served): State<Served>,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
@@ -72,7 +72,7 @@ async fn upload_reports(
 
 async fn create_collection(
     State(served): State<Served>,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.collectors_task(&task_id, request.headers()).await?;
@@ -90,7 +90,7 @@ async fn create_collection(
 
 async fn poll_collection(
     State(served): State<Served>,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.collectors_task(&task_id, &headers).await?;
@@ -101,7 +101,7 @@ async fn poll_collection(
 
 async fn delete_collection(
     State(served): State<Served>,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.collectors_task(&task_id, &headers).await?;
