@@ -77,11 +77,13 @@ async fn poll_job(
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, &headers).await?;
     let job: AggregationJobId = parse_id(&job)?;
-    if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
-        return Err(step_mismatch(&task.task.id));
-    }
+    let id = task.task.id;
     let helper = Arc::clone(&served.helper);
     let response = blocking(move |_| aggregate::poll(&helper, &task, job)).await?;
+    // An unknown job has no step to disagree about.
+    if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
+        return Err(step_mismatch(&id));
+    }
     Ok(message(MediaType::AggregationJobResp, response))
 }
 
