@@ -52,12 +52,12 @@ pub(super) fn create(
             Ok((id, share.into_bytes()))
         }
         Closed::Refused => Err(refusal.unwrap_or(Failure::Busy)),
-        Closed::Overlap => Err(Failure::problem(
+        // The second: the share was given out and deleted, which makes the batch no less collected.
+        Closed::Overlap | Closed::Over(_) => Err(Failure::problem(
             ProblemType::BatchOverlap,
             Some(&task.id),
             "reports of this batch were already collected; a batch is collected only once",
         )),
-        Closed::Over(_) => Err(Failure::NotFound),
         Closed::Busy => Err(Failure::Busy),
     }
 }
