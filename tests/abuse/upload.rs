@@ -274,6 +274,24 @@ const PLOTS: &[Case] = &[
         stage.world.wait_until_aggregated();
         stage.expect(window, &SMALL_BATCH);
     }),
+    ("thousands of reports that are rubbish", |stage| {
+        let mut rubbish = stage.report(stage.task(), stage.window());
+        rubbish.public_share = Vec::new().try_into().unwrap();
+        let sealed = &mut rubbish.leader_encrypted_input_share;
+        sealed.enc = vec![1].try_into().unwrap();
+        sealed.payload = vec![1].try_into().unwrap();
+        rubbish.helper_encrypted_input_share = sealed.clone();
+        let report = |_| {
+            let mut report = rubbish.clone();
+            report.report_metadata.report_id = ReportId::random().unwrap();
+            report
+        };
+        let reports: Vec<_> = (0..5000).map(report).collect();
+        let logged = stage.world.leader.log().len();
+        stage.nothing_aggregated(|| assert_eq!(stage.world.upload(&reports), []));
+        let logged = stage.world.leader.log().len() - logged;
+        assert!(logged < 20_000, "{logged} bytes of log for what cost nothing to send");
+    }),
     ("reports that were made for another task", |stage| {
         let window = stage.window();
         let honest = stage.report(stage.task(), window);
