@@ -1,12 +1,12 @@
 //! HTTP itself (§3): who may ask, by which method, where; and bytes that are hardly HTTP.
 
 use super::{
-    raw::{answers, ask, connect, converse, read_all, request},
+    raw::{ask, connect, converse, read_all, request},
     refusal::{refused, typed, unauthorized, untyped},
     stage::{Case, LONGEST, Stage},
 };
 use crate::support::{
-    http::{Answer, Ask},
+    http::Ask,
     task::{Task, TaskSpec},
 };
 use reqwest::Method;
@@ -145,7 +145,7 @@ const ATTACKS: &[Case] = &[
     }),
     ("an ID with its letters encoded is the same ID", |stage| {
         let id = stage.task().id.to_string();
-        let encoded: String = id.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let encoded = id.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
         let url = stage.task().at_leader("reports").replace(&id, &encoded);
         Ask::post(&url, MediaType::UploadReq, Vec::new()).send().ok();
         let twice = url.replace('%', "%25");
@@ -205,19 +205,22 @@ const ATTACKS: &[Case] = &[
             "x\r\n",
             "\r\n",
             "1 0\r\n",
-            "FFFFFFFFFFFFFFFF\r\nx",
             "fffffffffffffffff\r\nx",
             "00000000000000000000000000000000001\r\nx\r\n0\r\n\r\n",
             &format!("0;{}\r\n\r\n", "x".repeat(100_000)),
             &format!("0\r\n{}\r\n", "x: y\r\n".repeat(20_000)),
         ] {
+            println!("{:?}", &body[..body.len().min(50)]);
             let headers = format!("{UPLOAD}Transfer-Encoding: chunked\r\n");
             let bytes = request(&start, &headers, body.as_bytes());
-            let answers = end_of(stage.world.leader.port, &bytes);
-            for answer in &answers {
-                typed(answer, "invalidMessage");
-            }
+            typed(&ask(stage.world.leader.port, &bytes), "invalidMessage");
         }
+    }),
+    ("a chunk that says it has 18 exabytes", |stage| {
+        let start = format!("POST /tasks/{}/reports", stage.task().id);
+        let headers = format!("{UPLOAD}Transfer-Encoding: chunked\r\n");
+        let body = [b"FFFFFFFFFFFFFFFE\r\n", &vec![0; LONGEST + 1][..]].concat();
+        untyped(&ask(stage.world.leader.port, &request(&start, &headers, &body)), 413);
     }),
     ("a body that says it has 18 exabytes", |stage| {
         let start = format!("POST /tasks/{}/reports", stage.task().id);
@@ -280,8 +283,8 @@ const ATTACKS: &[Case] = &[
                 b"GET http:// HTTP/1.1\r\n\r\n",
                 b"GET :// HTTP/1.1\r\n\r\n",
             ] {
-                let answers = end_of(server.port, bytes);
-                assert!(answers.iter().all(|answer| answer.status == 400), "{bytes:?} {answers:?}");
+                println!("{}", bytes.escape_ascii());
+                assert_eq!(ask(server.port, bytes).status, 400);
             }
         }
     }),
@@ -383,15 +386,6 @@ const ATTACKS: &[Case] = &[
         }
     }),
 ];
-
-/// Sends bytes and then the end; gives what was answered.
-fn end_of(port: u16, bytes: &[u8]) -> Vec<Answer> {
-    let mut stream = connect(port);
-    // The server may have had enough before the end.
-    let _ = stream.write_all(bytes);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
-    answers(&read_all(&mut stream))
-}
 
 /// An ID that no resource has.
 const ID: &str = "BwcHBwcHBwcHBwcHBwcHBw";
