@@ -14,14 +14,17 @@ use crate::dap::{
     problem::{ProblemDocument, ProblemType},
 };
 use axum::{
+    extract::{FromRequestParts, Path},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
             AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
         },
+        request::Parts,
     },
     response::{IntoResponse, Response},
 };
+use serde::de::DeserializeOwned;
 use std::{fmt, time::Duration};
 
 /// Why a request does not get what it asks for.
@@ -35,6 +38,8 @@ pub enum Failure {
     Uncertified,
     /// There is no such resource.
     NotFound,
+    /// The resource does not know the method.
+    MethodNotAllowed,
     /// The body is longer than this server takes.
     TooLarge {
         /// Bytes that it takes.
@@ -103,6 +108,10 @@ impl IntoResponse for Failure {
                 "this needs a connection with the other aggregator's certificate",
             ),
             Self::NotFound => plain(StatusCode::NOT_FOUND, "there is no such resource here"),
+            // What it does know, the router says in `Allow`.
+            Self::MethodNotAllowed => {
+                plain(StatusCode::METHOD_NOT_ALLOWED, "this resource does not know this method")
+            }
             Self::TooLarge { limit } => plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 &format!("a body may have {limit} bytes here; send less at a time"),
@@ -181,6 +190,19 @@ pub fn certified(required: bool, client: Option<&Client>) -> Result<(), Failure>
         Ok(())
     } else {
         Err(Failure::Uncertified)
+    }
+}
+
+/// The variables of a request's path. One that is no text names no resource.
+#[derive(Debug)]
+pub struct InPath<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(variables)| Self(variables)).map_err(|_| Failure::NotFound)
     }
 }
 

@@ -195,6 +195,7 @@ fn reason_phrase(status: u16) -> &'static str {
     match status {
         401 => "Unauthorized",
         404 => "Not Found",
+        405 => "Method Not Allowed",
         413 => "Content Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",

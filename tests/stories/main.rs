@@ -9,13 +9,11 @@
 #![allow(clippy::unwrap_used, reason = "a story that fails panics")]
 #![allow(clippy::unused_self, reason = "what a world's parties do reads best as the world's verbs")]
 
-mod device;
-mod http;
+#[path = "../support/mod.rs"]
+mod support;
+use support::{device, http, leaks, peer, server, task, world};
+
 mod impostor;
-mod peer;
-mod server;
-mod task;
-mod world;
 
 mod collector;
 mod engine;

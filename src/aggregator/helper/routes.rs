@@ -5,8 +5,8 @@ use crate::{
     aggregator::{
         agreement,
         http::{
-            Failure, authenticate, blocking, expect_media_type, hpke_config_list, json, located,
-            message, parse_id, parse_task_id,
+            Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
+            located, message, parse_id, parse_task_id,
         },
         serve::{Client, edge::Edge},
         task::HelperTask,
@@ -22,7 +22,7 @@ use crate::{
 };
 use axum::{
     Extension, Router,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -56,7 +56,7 @@ struct Served {
 /// Ours, not the draft's: whether the other aggregator holds the same task.
 async fn agree(
     State(served): State<Served>,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
@@ -76,7 +76,7 @@ async fn hpke_config(State(served): State<Served>) -> Response {
 async fn create_job(
     State(served): State<Served>,
     client: Knocking,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, request.headers(), client).await?;
@@ -96,17 +96,19 @@ async fn create_job(
 async fn poll_job(
     State(served): State<Served>,
     client: Knocking,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, &headers, client).await?;
     let job: AggregationJobId = parse_id(&job)?;
-    if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
-        return Err(step_mismatch(&task.task.id));
-    }
+    let id = task.task.id;
     let helper = Arc::clone(&served.helper);
     let response = blocking(move |_| aggregate::poll(&helper, &task, job)).await?;
+    // An unknown job has no step to disagree about.
+    if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
+        return Err(step_mismatch(&id));
+    }
     Ok(message(MediaType::AggregationJobResp, response))
 }
 
@@ -114,7 +116,7 @@ async fn poll_job(
 async fn continue_job(
     State(served): State<Served>,
     client: Knocking,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, request.headers(), client).await?;
@@ -140,7 +142,7 @@ async fn continue_job(
 async fn delete_job(
     State(served): State<Served>,
     client: Knocking,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, &headers, client).await?;
@@ -153,7 +155,7 @@ async fn delete_job(
 async fn create_share(
     State(served): State<Served>,
     client: Knocking,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, request.headers(), client).await?;
@@ -173,7 +175,7 @@ async fn create_share(
 async fn poll_share(
     State(served): State<Served>,
     client: Knocking,
-    Path((task_id, share)): Path<(String, String)>,
+    InPath((task_id, share)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, &headers, client).await?;
@@ -186,7 +188,7 @@ async fn poll_share(
 async fn delete_share(
     State(served): State<Served>,
     client: Knocking,
-    Path((task_id, share)): Path<(String, String)>,
+    InPath((task_id, share)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.leaders_task(&task_id, &headers, client).await?;

@@ -35,6 +35,7 @@ pub(super) fn create(
     }
     let request =
         AggregateShareReq::from_bytes(body).map_err(|e| Failure::malformed(&task.id, &e))?;
+    check_parameter(task, &request)?;
     check_request(task, &request.collection_job_req)?;
     let range = batch(task, &request)?;
 
@@ -54,12 +55,12 @@ pub(super) fn create(
             Ok((id, share.into_bytes()))
         }
         Closed::Refused => Err(refusal.unwrap_or(Failure::Busy)),
-        Closed::Overlap => Err(Failure::problem(
+        // The second: the share was given out and deleted, which makes the batch no less collected.
+        Closed::Overlap | Closed::Over(_) => Err(Failure::problem(
             ProblemType::BatchOverlap,
             Some(&task.id),
             "reports of this batch were already collected; a batch is collected only once",
         )),
-        Closed::Over(_) => Err(Failure::NotFound),
         Closed::Busy => Err(Failure::Busy),
     }
 }
@@ -87,6 +88,16 @@ fn stored(helper: &Helper, task: &Task, id: AggregateShareId) -> Result<Option<V
         Some(CollectionState::Finished(share)) => Ok(Some(share.into_bytes())),
         _ => Ok(None),
     }
+}
+
+/// Checks that the aggregation parameter is the one that the batch was aggregated with: what is an
+/// invalid parameter from the collector is an invalid message from the leader (§4.6.4).
+fn check_parameter(task: &Task, request: &AggregateShareReq) -> Result<(), Failure> {
+    if request.collection_job_req.agg_param.as_bytes().is_empty() {
+        return Ok(());
+    }
+    let detail = "all reports of this task are aggregated with the empty parameter";
+    Err(Failure::problem(ProblemType::InvalidMessage, Some(&task.id), detail))
 }
 
 /// The batch that the leader selected, if it is one that the collector asked for (§5.1.2, §5.2.3).

@@ -34,6 +34,7 @@ use crate::{
     transport::{http::TransportError, retry::Backoff},
 };
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -305,7 +306,7 @@ fn finish(
         reports.iter().map(|report| buckets.number(report.report_metadata.time)).collect();
     let (verdicts, sums) = finish_parts(&task.task, parts, &answers, &numbers, buckets.buckets());
 
-    let mut early = UploadBatch::new(job.task);
+    let (mut early, mut refused) = (UploadBatch::new(job.task), HashMap::new());
     for ((report, verdict), number) in reports.iter().zip(&verdicts).zip(numbers) {
         let metadata = &report.report_metadata;
         match verdict {
@@ -314,10 +315,12 @@ fn finish(
             Err(ReportError::ReportTooEarly) => {
                 early.push(metadata.report_id, metadata.time, &report.to_bytes())?;
             }
-            Err(error) => {
-                tracing::info!(task = %job.task, ?error, "a report is refused");
-            }
+            Err(error) => *refused.entry(*error).or_insert(0_u64) += 1,
         }
+    }
+    // By the job, not by the report: whoever uploads rubbish shall not fill the log with it.
+    for (error, count) in refused {
+        tracing::info!(task = %job.task, ?error, count, "reports are refused");
     }
     let shards = buckets.into_shards(&task.task.vdaf, &sums)?;
     let from = clock::now().after(EARLY);

@@ -9,8 +9,8 @@ use crate::{
     aggregator::{
         agreement, clock,
         http::{
-            Failure, authenticate, blocking, expect_media_type, hpke_config_list, json, located,
-            message, parse_id, parse_task_id, pending,
+            Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
+            located, message, parse_id, parse_task_id, pending,
         },
         serve::edge::Edge,
         task::LeaderTask,
@@ -25,7 +25,7 @@ use crate::{
 };
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -54,7 +54,7 @@ struct Served {
 /// Ours, not the draft's: whether the other aggregator holds the same task.
 async fn agree(
     State(served): State<Served>,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
@@ -73,7 +73,7 @@ async fn hpke_config(State(served): State<Served>) -> Response {
 
 async fn upload_reports(
     State(served): State<Served>,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
@@ -95,7 +95,7 @@ async fn upload_reports(
 
 async fn create_collection(
     State(served): State<Served>,
-    Path(task_id): Path<String>,
+    InPath(task_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Failure> {
     let task = served.collectors_task(&task_id, request.headers()).await?;
@@ -114,7 +114,7 @@ async fn create_collection(
 
 async fn poll_collection(
     State(served): State<Served>,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.collectors_task(&task_id, &headers).await?;
@@ -125,7 +125,7 @@ async fn poll_collection(
 
 async fn delete_collection(
     State(served): State<Served>,
-    Path((task_id, job)): Path<(String, String)>,
+    InPath((task_id, job)): InPath<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let task = served.collectors_task(&task_id, &headers).await?;

@@ -79,6 +79,7 @@ pub fn public(path: &str, router: Router) -> Router {
     router
         .route("/healthz", get(|| async { StatusCode::OK }))
         .fallback(|| async { Failure::NotFound })
+        .method_not_allowed_fallback(|| async { Failure::MethodNotAllowed })
 }
 
 /// Serves `router` until `stop`, then lets open requests end, for a while.

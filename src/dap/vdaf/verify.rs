@@ -18,11 +18,11 @@ use thiserror::Error;
 /// Why a report has no output share.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum VerifyError {
-    /// A share or message is not one of this VDAF (`invalid_message`).
-    #[error("a share or a verification message does not decode")]
+    /// A share is not one of this VDAF (`invalid_message`).
+    #[error("a share does not decode")]
     Malformed,
-    /// The proof does not hold (`vdaf_verify_error`).
-    #[error("the measurement is not valid")]
+    /// The proof does not hold, or the peer's message is none (`vdaf_verify_error`).
+    #[error("the measurement or the peer's message about it is not valid")]
     Invalid,
 }
 
@@ -163,7 +163,7 @@ fn finish<V: Instance>(
     state: V::VerifyState,
     message: &[u8],
 ) -> Result<V::OutputShare, VerifyError> {
-    let message = PingPongMessage::get_decoded(message).map_err(|_| VerifyError::Malformed)?;
+    let message = PingPongMessage::get_decoded(message).map_err(|_| VerifyError::Invalid)?;
     let next = vdaf
         .leader_continued(context, &(), state, &message)
         .and_then(|continuation| continuation.evaluate(context, vdaf))
@@ -203,7 +203,8 @@ fn answer<V: Instance>(
     report: &OpenReport<'_>,
     inbound: &[u8],
 ) -> Result<(V::OutputShare, Vec<u8>), VerifyError> {
-    let inbound = PingPongMessage::get_decoded(inbound).map_err(|_| VerifyError::Malformed)?;
+    // Part of `ping_pong_helper_init`, so its failure is the report's rejection (DAP §4.5.3.2).
+    let inbound = PingPongMessage::get_decoded(inbound).map_err(|_| VerifyError::Invalid)?;
     let (public_share, input_share) = decode_shares(vdaf, HELPER, report)?;
     let next = vdaf
         .helper_initialized(

@@ -92,7 +92,7 @@ impl Ask {
 /// A whole response.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    url: String,
+    pub(crate) url: String,
     pub(crate) status: u16,
     pub(crate) headers: header::HeaderMap,
     pub(crate) body: Vec<u8>,

@@ -78,6 +78,11 @@ impl Server {
         poll("the server's end", || child.try_wait().unwrap())
     }
 
+    /// The process that is running.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.lock().unwrap().as_ref().expect("a running server").id()
+    }
+
     /// All that was ever logged and printed.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

@@ -1,0 +1,114 @@
+//! What wears servers out: senders that take their time, each of whom costs a connection, and
+//! reports that cost others their aggregation.
+
+use super::{
+    raw::{connect, read_all},
+    stage::{LONGEST, SMALL_BATCH, Stage},
+};
+use crate::support::{device::request, http::Ask, task::TaskSpec};
+use sottovoce::dap::media_type::MediaType;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+/// No honest request takes this long.
+const TOO_LONG: Duration = Duration::from_secs(55);
+
+#[test]
+#[ignore = "the servers have no timeouts yet"]
+fn headers_that_never_end_are_cut_off() {
+    let stage = Stage::new(vec![TaskSpec::default()]);
+    for server in [&stage.world.leader, &stage.world.helper] {
+        expect_end(server.port, b"POST /healthz HTTP/1.1\r\nHost: x\r\n", b"x: y\r\n");
+    }
+    stage.end();
+}
+
+#[test]
+#[ignore = "the servers have no timeouts yet"]
+fn a_body_that_drips_is_cut_off() {
+    let stage = Stage::new(vec![TaskSpec::default()]);
+    let head = format!(
+        "POST /tasks/{}/reports HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\
+         Content-Type: application/ppm-dap;message=upload-req\r\n\r\n",
+        stage.task().id
+    );
+    expect_end(stage.world.leader.port, head.as_bytes(), b"x");
+    stage.end();
+}
+
+#[test]
+#[ignore = "the servers have no timeouts yet"]
+fn a_connection_that_says_nothing_is_cut_off() {
+    let stage = Stage::new(vec![TaskSpec::default()]);
+    for server in [&stage.world.leader, &stage.world.helper] {
+        let mut stream = connect(server.port);
+        stream.set_read_timeout(Some(TOO_LONG)).unwrap();
+        read_all(&mut stream);
+    }
+    stage.end();
+}
+
+#[test]
+#[ignore = "the servers do not bound what bodies hold together"]
+fn bodies_that_stop_before_their_end_do_not_pile_up() {
+    let stage = Stage::new(vec![TaskSpec::default()]);
+    let head = format!(
+        "POST /tasks/{}/reports HTTP/1.1\r\nHost: x\r\nContent-Length: {LONGEST}\r\n\
+         Content-Type: application/ppm-dap;message=upload-req\r\n\r\n",
+        stage.task().id
+    );
+    let body = vec![0; LONGEST - 1];
+    // Each within its own limit; a hundred are far beyond what a server should keep for strangers.
+    let stopped = |_| {
+        let mut stream = connect(stage.world.leader.port);
+        stream.write_all(head.as_bytes()).unwrap();
+        // A server that has had enough hangs up.
+        let _ = stream.write_all(&body);
+        stream
+    };
+    let open: Vec<_> = (0..100).map(stopped).collect();
+    stage.end();
+    drop(open);
+}
+
+#[test]
+#[ignore = "a job that is too long for the helper is put off for ever, and its batches with it"]
+fn reports_that_are_too_long_for_the_helper_stop_no_others() {
+    let stage = Stage::new(vec![TaskSpec::default()]);
+    let window = stage.window();
+    // The leader takes each, and cannot see that the helper's share is none.
+    for _ in 0..2 {
+        let mut report = stage.report(stage.task(), window);
+        let payload = vec![7; 700_000];
+        report.helper_encrypted_input_share.payload = payload.try_into().unwrap();
+        let url = stage.task().at_leader("reports");
+        Ask::post(&url, MediaType::UploadReq, request(&[report])).send().ok();
+    }
+    stage.small_batch(window);
+    stage.expect(window, &SMALL_BATCH);
+    stage.end();
+}
+
+/// Sends a beginning, then a drop each second, until the server ends it.
+fn expect_end(port: u16, beginning: &[u8], drop: &[u8]) {
+    let mut stream: TcpStream = connect(port);
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.write_all(beginning).unwrap();
+    let started = Instant::now();
+    let mut some = [0; 1000];
+    loop {
+        match stream.read(&mut some) {
+            Ok(0) => return,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
+            // Something said, or nothing for a second.
+            Ok(_) | Err(_) => {}
+        }
+        if stream.write_all(drop).is_err() {
+            return;
+        }
+        assert!(started.elapsed() < TOO_LONG, "still listening after {TOO_LONG:?}");
+    }
+}
