@@ -2,13 +2,13 @@
 //!
 //! [`devices`] makes and sends reports through the client library, as fast as the servers take
 //! them; the collector collects and its sums must be exactly what was sent. [`floor`] measures, in
-//! the same run, what the cryptography alone costs. [`disk`] asks the databases how full they are
-//! and [`report`] puts it together. Everything is on this machine and bounded in count and time.
+//! the same run, what the cryptography alone costs. [`storage`] starts the databases and asks
+//! how full they are, and [`report`] puts it together. Everything is on this machine and bounded in count and time.
 
 mod devices;
-mod disk;
 mod floor;
 pub mod report;
+mod storage;
 
 use crate::{
     client::{report::Reporter, uploader::Uploader},
@@ -33,6 +33,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use storage::Storage;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,8 @@ pub struct Options {
     pub connections: usize,
     /// Stop sending after this long.
     pub at_most: Duration,
+    /// Keep it in PostgreSQL, on a server that is started for it.
+    pub postgres: bool,
 }
 
 /// Runs the load on servers of its own.
@@ -62,10 +65,14 @@ async fn load(options: Options) -> anyhow::Result<Measured> {
     std::fs::write(folder.path().join("program.toml"), &text)?;
     let program = Program::parse("program.toml", &text)?;
     let task = program.task("answer_quality").context("the load's program lacks its metric")?;
-    let databases = ["leader.sqlite", "helper.sqlite"].map(str::to_owned);
-    let setup = Setup { folder: folder.path(), ports, databases };
+    let storage = if options.postgres {
+        tokio::task::block_in_place(|| Storage::postgres(folder.path()))?
+    } else {
+        Storage::sqlite(folder.path())
+    };
+    let setup = Setup { folder: folder.path(), ports, databases: storage.names() };
     let servers = Servers::start(&setup).await?;
-    let run = Run { options, folder: folder.path(), program: &program, task, servers };
+    let run = Run { options, folder: folder.path(), program: &program, task, servers, storage };
     run.measure().await
 }
 
@@ -75,6 +82,7 @@ struct Run<'a> {
     program: &'a Program,
     task: &'a CompiledTask,
     servers: Servers,
+    storage: Storage,
 }
 
 impl Run<'_> {
@@ -85,12 +93,14 @@ impl Run<'_> {
         let windows = window::choose(self.program.window(), self.program.grace(), None, 2, now)?;
         let before = self.waiting_bytes(&devices, windows.start()).await?;
 
-        let (disk, usage, started) = (self.disk()?, self.servers.usage(), Instant::now());
+        let (disk, usage) = (self.storage.bytes()?, self.servers.usage());
+        let (database, started) = (self.storage.cpu(), Instant::now());
         let sent = devices.send(self.plan(Time(windows.start().0 + 1))).await?;
         self.collect(Time(windows.start().0 + 1), &sent).await?;
         let elapsed = started.elapsed();
         let used = self.servers.usage();
-        let grown = self.disk()?;
+        let database = self.storage.cpu().saturating_sub(database);
+        let grown = self.storage.bytes()?;
 
         let per_report = |now: u64, then: u64| ratio(now.saturating_sub(then), sent.reports);
         let disk = Disk {
@@ -99,6 +109,7 @@ impl Run<'_> {
             helper: per_report(grown[1], disk[1]),
         };
         let request = self.request_cost().await?;
+        let storage = self.storage.kind();
         let memory = self.servers.stop().await?.map(|usage| ratio(usage.memory, 1000));
         let floor = floor::measure(self.task.configuration.vdaf)?
             + request.div_f64(ratio(self.options.per_upload, 1));
@@ -106,19 +117,20 @@ impl Run<'_> {
             milliseconds(used[index].cpu.saturating_sub(usage[index].cpu)) / ratio(sent.reports, 1)
         };
         let (leader, helper) = (cpu(0), cpu(1));
-        let total = leader + helper;
+        let database = milliseconds(database) / ratio(sent.reports, 1);
+        let total = leader + helper + database;
         Ok(Measured {
             reports: sent.reports,
             seconds: elapsed.as_secs_f64(),
             reports_per_second: ratio(sent.reports, 1) / elapsed.as_secs_f64(),
-            cpu_ms_per_report: Parties { leader, helper, database: 0.0, total },
+            cpu_ms_per_report: Parties { leader, helper, database, total },
             floor_ms_per_report: milliseconds(floor),
             times_floor: total / milliseconds(floor),
             peak_rss_mb: Memory { leader: memory[0], helper: memory[1] },
             disk_bytes_per_report: disk,
             latency_ms: Latency::of(&sent),
             reports_per_upload: self.options.per_upload,
-            storage: "sqlite",
+            storage,
         })
     }
 
@@ -135,18 +147,18 @@ impl Run<'_> {
     }
 
     fn plan(&self, window: Time) -> Plan {
-        let Options { reports, per_upload, connections, at_most } = self.options;
+        let Options { reports, per_upload, connections, at_most, .. } = self.options;
         Plan { reports, per_upload, connections, until: Instant::now() + at_most, window }
     }
 
     /// What a waiting report takes of the leader's disk: sends some while the helper stands still.
     async fn waiting_bytes(&self, devices: &Devices, window: Time) -> anyhow::Result<f64> {
         let helper = self.servers.helper_id().context("the helper has ended")?;
-        let before = self.disk()?[0];
+        let before = self.storage.bytes()?[0];
         signal(helper, "STOP").await?;
         let plan = Plan { reports: self.options.reports.min(SAMPLE), ..self.plan(window) };
         let sent = devices.send(plan).await;
-        let after = self.disk();
+        let after = self.storage.bytes();
         signal(helper, "CONT").await?;
         let (sent, after) = (sent?, after?[0]);
         self.collect(window, &sent).await?;
@@ -170,11 +182,6 @@ impl Run<'_> {
             sent.reports
         );
         Ok(())
-    }
-
-    fn disk(&self) -> anyhow::Result<[u64; 2]> {
-        let [leader, helper] = ["leader.sqlite", "helper.sqlite"].map(|n| self.folder.join(n));
-        Ok([disk::sqlite(&leader)?, disk::sqlite(&helper)?])
     }
 
     /// What one HTTP request costs the leader that asks nothing of it.

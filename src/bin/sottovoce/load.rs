@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// Stop sending after this many seconds, and measure what was sent.
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=36_000))]
     seconds: u64,
+    /// Keep it in PostgreSQL, on a server that is started for this and stopped after it.
+    #[arg(long)]
+    postgres: bool,
     /// Print the figures as JSON.
     #[arg(long)]
     json: bool,
@@ -37,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         per_upload: arguments.reports_per_upload,
         connections: arguments.connections.into(),
         at_most: Duration::from_secs(arguments.seconds),
+        postgres: arguments.postgres,
     })?;
     if arguments.json {
         command_line::print(serde_json::to_string_pretty(&measured)?)

@@ -1,0 +1,102 @@
+//! Where the servers of a load keep their memory, and how full it is.
+
+use crate::{
+    aggregator::store::{
+        postgres::{PostgresStore, TemporaryPostgres},
+        sealed::DatabaseKey,
+    },
+    command_line::write_secret,
+    local_servers::Usage,
+};
+use anyhow::Context;
+use rusqlite::{Connection, OpenFlags};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The databases of the leader and of the helper.
+pub(super) enum Storage {
+    /// A file each.
+    Sqlite([PathBuf; 2]),
+    /// A database each on one server of our own.
+    Postgres(Box<TemporaryPostgres>),
+}
+
+const PARTIES: [&str; 2] = ["leader", "helper"];
+
+impl Storage {
+    pub(super) fn sqlite(folder: &Path) -> Self {
+        Self::Sqlite(PARTIES.map(|party| folder.join(format!("{party}.sqlite"))))
+    }
+
+    /// Starts a PostgreSQL server and makes both databases, with a key for each in `folder`.
+    pub(super) fn postgres(folder: &Path) -> anyhow::Result<Self> {
+        let server = TemporaryPostgres::start()?;
+        let server = server.context("PostgreSQL is not installed, or initdb is not to be found")?;
+        for party in PARTIES {
+            let url = server.create_database(party)?;
+            PostgresStore::migrate(&url, party)?;
+            let key = DatabaseKey::random()?.to_text();
+            write_secret(&folder.join(format!("{party}.key")), &format!("{}\n", *key))?;
+        }
+        Ok(Self::Postgres(Box::new(server)))
+    }
+
+    /// As configurations name them.
+    pub(super) fn names(&self) -> [String; 2] {
+        match self {
+            Self::Sqlite(paths) => paths.each_ref().map(|path| path.display().to_string()),
+            Self::Postgres(server) => PARTIES.map(|party| server.url(party)),
+        }
+    }
+
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// CPU time of the database server, all its processes together; none of an embedded one.
+    pub(super) fn cpu(&self) -> Duration {
+        match self {
+            Self::Sqlite(_) => Duration::ZERO,
+            Self::Postgres(server) => Usage::of_family(server.pid()),
+        }
+    }
+
+    /// Bytes in use at the leader and at the helper. Room that is free is used again before more
+    /// is taken.
+    pub(super) fn bytes(&self) -> anyhow::Result<[u64; 2]> {
+        match self {
+            Self::Sqlite([leader, helper]) => Ok([pages(leader)?, pages(helper)?]),
+            Self::Postgres(server) => {
+                let [leader, helper] = PARTIES.map(|party| relations(&server.url(party)));
+                Ok([leader?, helper?])
+            }
+        }
+    }
+}
+
+/// An SQLite file's pages without the free ones.
+fn pages(path: &Path) -> anyhow::Result<u64> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .with_context(|| path.display().to_string())?;
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let pages = number("page_count")? - number("freelist_count")?;
+    Ok(u64::try_from(pages * number("page_size")?)?)
+}
+
+/// Tables, indexes and what is stored beside them, once dead rows are cleaned away.
+fn relations(url: &str) -> anyhow::Result<u64> {
+    tokio::task::block_in_place(|| {
+        let mut client = postgres::Client::connect(url, postgres::NoTls)?;
+        client.batch_execute("VACUUM")?;
+        let sql = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
+                   JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE n.nspname = 'sottovoce' AND c.relkind = 'r'";
+        let bytes: i64 = client.query_one(sql, &[])?.get(0);
+        Ok(u64::try_from(bytes)?)
+    })
+}
