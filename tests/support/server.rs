@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
-        Mutex,
+        Mutex, PoisonError,
         atomic::{AtomicU16, Ordering},
     },
     time::{Duration, Instant},
@@ -25,13 +25,20 @@ pub(crate) struct Server {
     pub(crate) config: PathBuf,
     binary: &'static str,
     log: PathBuf,
+    environment: Vec<(&'static str, PathBuf)>,
     child: Mutex<Option<Child>>,
 }
 
 impl Server {
     pub(crate) fn new(binary: &'static str, port: u16, config: PathBuf) -> Self {
         let log = config.with_extension("log");
-        Self { port, config, binary, log, child: Mutex::new(None) }
+        Self { port, config, binary, log, environment: Vec::new(), child: Mutex::new(None) }
+    }
+
+    /// The same with a variable that names a file in its environment.
+    pub(crate) fn with(mut self, variable: &'static str, file: PathBuf) -> Self {
+        self.environment.push((variable, file));
+        self
     }
 
     /// Starts the server and waits until it answers.
@@ -49,6 +56,7 @@ impl Server {
     pub(crate) fn launch(&self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let child = serve(self.binary, &self.config)
+            .envs(self.environment.iter().map(|(variable, file)| (variable, file)))
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -64,7 +72,9 @@ impl Server {
 
     /// SIGKILL, without a chance to tidy up.
     pub(crate) fn kill(&self) {
-        if let Some(mut child) = self.child.lock().unwrap().take() {
+        // Also when a test has panicked with the lock in its hands.
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut child) = child {
             child.kill().unwrap();
             child.wait().unwrap();
         }
@@ -95,7 +105,7 @@ impl Server {
 
     /// Runs another command of the server's binary to its end.
     pub(crate) fn run(&self, command: &[&str]) -> Output {
-        Command::new(self.binary).args(command).env("NO_COLOR", "1").output().unwrap()
+        binary(self.binary).args(command).output().unwrap()
     }
 }
 
@@ -112,11 +122,23 @@ impl Drop for Server {
 }
 
 /// The command that serves.
-pub(crate) fn serve(binary: &str, config: &Path) -> Command {
-    let mut command = Command::new(binary);
-    command.args(["serve", "--config"]).arg(config).env("NO_COLOR", "1").stdin(Stdio::null());
+pub(crate) fn serve(name: &str, config: &Path) -> Command {
+    let mut command = binary(name);
+    command.args(["serve", "--config"]).arg(config).stdin(Stdio::null());
     command
 }
+
+/// A server's binary, which would take the tests' own variables for settings of its own.
+fn binary(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env("NO_COLOR", "1");
+    for variable in TEST_VARIABLES {
+        command.env_remove(variable);
+    }
+    command
+}
+
+const TEST_VARIABLES: [&str; 2] = ["SOTTOVOCE_FAULT_SEED", "SOTTOVOCE_FAULT_ROUNDS"];
 
 /// Asks again and again until there is an answer; panics when patience is over.
 pub(crate) fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
