@@ -112,7 +112,7 @@ fn server() -> Option<&'static TemporaryPostgres> {
 }
 
 /// Says so if there is no PostgreSQL; not having it is a failure where it was asked for.
-fn present<T>(server: Option<T>) -> Option<T> {
+pub(super) fn present<T>(server: Option<T>) -> Option<T> {
     if server.is_none() {
         let required = std::env::var_os("SOTTOVOCE_REQUIRE_POSTGRES").is_some();
         assert!(!required, "PostgreSQL is not installed, and SOTTOVOCE_REQUIRE_POSTGRES is set");
