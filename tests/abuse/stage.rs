@@ -26,7 +26,7 @@ pub(crate) const LONGEST: usize = 1_000_000;
 pub(crate) const LONGEST_REQUEST: usize = 50_000;
 
 const LIMITS: &str = "upload_bytes = 1000000\naggregation_job_bytes = 1000000\n\
-                      request_bytes = 50000";
+                      request_bytes = 50000\nrequest_seconds = 5\nwaiting_bytes = 8000000";
 
 /// A name, and what is done.
 pub(crate) type Case = (&'static str, fn(&Stage));

@@ -167,7 +167,7 @@ const NOW: Timestamp = Timestamp(1_000_000);
 static FREE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 const EMPTY: &str = "
-    TRUNCATE sottovoce.tasks, sottovoce.dropped, sottovoce.horizons, sottovoce.hpke_keys, sottovoce.uploaded,
-        sottovoce.aggregated, sottovoce.jobs, sottovoce.segments, sottovoce.batches,
+    TRUNCATE sottovoce.tasks, sottovoce.dropped, sottovoce.horizons, sottovoce.hpke_keys, sottovoce.fresh_ids,
+        sottovoce.parted_ids, sottovoce.jobs, sottovoce.segments, sottovoce.batches,
         sottovoce.shards, sottovoce.collected, sottovoce.collections, sottovoce.helper_jobs
     RESTART IDENTITY";

@@ -213,7 +213,8 @@ fn a_batch_is_closed_after_uploads_that_are_under_way() {
     thread::scope(|scope| {
         let mut closer = None;
         let uploaded = store.write(|tx| {
-            super::super::upload::accept_reports(tx, NOW, &[upload(task, &[(1, 5)])])?;
+            let session = &mut store.known.session();
+            super::super::upload::accept_reports(tx, session, NOW, &[upload(task, &[(1, 5)])])?;
             let database = &database;
             closer = Some(scope.spawn(move || close(&database.store(), &task, 5, Then::Finish)));
             wait_for_blocked(database, 1);
@@ -298,7 +299,8 @@ fn a_job_that_comes_after_a_batch_is_being_closed_waits_for_it() {
     let (closed, late) = thread::scope(|scope| {
         let mut threads = None;
         let first = store.pool.transact(|tx| {
-            let end = super::super::commit::insert_helper_job(tx, NOW, &job)?;
+            let session = &mut store.known.session();
+            let end = super::super::commit::insert_helper_job(tx, session, NOW, &job)?;
             let database = &database;
             let closer = scope.spawn(move || close(&database.store(), &task, 5, Then::Finish));
             wait_for_blocked(database, 1);
