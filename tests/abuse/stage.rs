@@ -26,7 +26,7 @@ pub(crate) const LONGEST: usize = 1_000_000;
 pub(crate) const LONGEST_REQUEST: usize = 50_000;
 
 const LIMITS: &str = "upload_bytes = 1000000\naggregation_job_bytes = 1000000\n\
-                      request_bytes = 50000";
+                      request_bytes = 50000\nrequest_seconds = 5\nwaiting_bytes = 8000000";
 
 /// A name, and what is done.
 pub(crate) type Case = (&'static str, fn(&Stage));
@@ -187,8 +187,10 @@ impl Kept {
     fn read(path: &Path) -> Self {
         let database = rusqlite::Connection::open(path).unwrap();
         database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-        let sql = "SELECT (SELECT count(*) FROM uploaded), (SELECT sum(dropped) FROM tasks),
-            (SELECT count(*) FROM aggregated), (SELECT coalesce(sum(reports), 0) FROM shards),
+        let sql = "WITH known AS (SELECT side, ids FROM fresh_ids UNION ALL SELECT side, ids FROM parted_ids)
+            SELECT (SELECT coalesce(sum(length(ids)) / 16, 0) FROM known WHERE side = 0),
+            (SELECT sum(dropped) FROM tasks),
+            (SELECT coalesce(sum(length(ids)) / 16, 0) FROM known WHERE side = 1), (SELECT coalesce(sum(reports), 0) FROM shards),
             (SELECT count(*) FROM collected),
             (SELECT coalesce(group_concat(hex(checksum) || hex(share) ORDER BY key), '')
              FROM shards)";

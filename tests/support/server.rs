@@ -23,6 +23,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) config: PathBuf,
+    pub(crate) scheme: &'static str,
     binary: &'static str,
     log: PathBuf,
     environment: Vec<(&'static str, PathBuf)>,
@@ -32,7 +33,15 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(binary: &'static str, port: u16, config: PathBuf) -> Self {
         let log = config.with_extension("log");
-        Self { port, config, binary, log, environment: Vec::new(), child: Mutex::new(None) }
+        Self {
+            port,
+            config,
+            scheme: "http",
+            binary,
+            log,
+            environment: Vec::new(),
+            child: Mutex::new(None),
+        }
     }
 
     /// The same with a variable that names a file in its environment.
@@ -66,7 +75,7 @@ impl Server {
     }
 
     fn answers(&self) -> bool {
-        let url = format!("http://127.0.0.1:{}/healthz", self.port);
+        let url = format!("{}://127.0.0.1:{}/healthz", self.scheme, self.port);
         Ask::get(&url).try_send().is_ok_and(|answer| answer.status == 200)
     }
 

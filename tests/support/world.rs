@@ -34,6 +34,12 @@ pub(crate) struct WorldOptions {
     pub(crate) limits: &'static str,
     /// The port that tasks name for the helper, if not the helper's own.
     pub(crate) helper_seen_at: Option<u16>,
+    /// Further tables of the leader's and of the helper's configuration.
+    pub(crate) tables: [String; 2],
+    /// Whether the helper serves HTTPS.
+    pub(crate) helper_https: bool,
+    /// Puts files into the world's folder before the servers start.
+    pub(crate) files: Option<fn(&Path)>,
 }
 
 /// Two running servers and what they agreed on.
@@ -64,7 +70,11 @@ impl World {
         // Not all aggregators live at the root of their host.
         let leader_url = format!("http://127.0.0.1:{leader_port}/");
         let helper_seen_at = options.helper_seen_at.unwrap_or(helper_port);
-        let helper_url = format!("http://127.0.0.1:{helper_seen_at}/dap/v18");
+        let scheme = if options.helper_https { "https" } else { "http" };
+        let helper_url = format!("{scheme}://127.0.0.1:{helper_seen_at}/dap/v18");
+        if let Some(files) = options.files {
+            files(folder.path());
+        }
         let specs =
             if options.tasks.is_empty() { vec![TaskSpec::default()] } else { options.tasks };
         let tasks: Vec<Task> =
@@ -72,13 +82,16 @@ impl World {
         let config = |role: &str, port, path| {
             let log = if options.log.is_empty() { "info" } else { options.log };
             let files = task_files(folder.path(), role, &tasks);
-            let text = config_text(role, port, path, log, options.limits, &files);
+            let tables = &options.tables[usize::from(role == "helper")];
+            let text = config_text(role, port, path, log, options.limits, &files) + tables;
             let file = folder.path().join(format!("{role}.toml"));
             fs::write(&file, text).unwrap();
             file
         };
         let leader = Server::new(LEADER, leader_port, config("leader", leader_port, "/"));
-        let helper = Server::new(HELPER, helper_port, config("helper", helper_port, "/dap/v18/"));
+        let mut helper =
+            Server::new(HELPER, helper_port, config("helper", helper_port, "/dap/v18/"));
+        helper.scheme = scheme;
         helper.start();
         leader.start();
         let window = Time(now().0 - 100);

@@ -79,8 +79,9 @@ impl Upkeep {
         self.keyring.turn(self.store.as_ref(), &self.keys, &self.hpke, now, needed_since)?;
         let responses = Timestamp(now.0.saturating_sub(milliseconds(self.retention.responses)));
         let forgotten = self.store.forget(&Expiry { reports, responses })?;
+        let more = self.store.compact()?;
         self.store.give_back()?;
-        Ok(forgotten.more)
+        Ok(forgotten.more || more)
     }
 }
 

@@ -41,20 +41,33 @@ use std::{
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
-/// Does a leased job to its end, or gives it back.
-pub(super) async fn aggregate(leader: &Arc<Leader>, job: LeasedJob) {
+/// Does a leased job to its end, or gives it back: after an error, or when the server stops and
+/// `patience` is over.
+pub(super) async fn aggregate(
+    leader: &Arc<Leader>,
+    job: LeasedJob,
+    patience: impl Future<Output = ()>,
+) {
     let (task, attempt) = (job.task, job.attempt);
     let (id, lease, started) = (job.job, job.lease, Instant::now());
-    let error = match try_aggregate(leader, job).await {
+    let ended = tokio::select! {
+        ended = try_aggregate(leader, job) => ended,
+        () = patience => Err(JobError::ServerStops),
+    };
+    let error = match ended {
         Ok(()) => return leader.metrics.job(JobOutcome::Done, started.elapsed()),
         Err(error) => error,
     };
-    let for_good = error.is_for_good() && attempt >= PATIENT_ATTEMPTS;
+    let for_good = error.is_too_large() || error.is_for_good() && attempt >= PATIENT_ATTEMPTS;
     let outcome = if for_good { JobOutcome::Abandoned } else { JobOutcome::PutOff };
     leader.metrics.job(outcome, started.elapsed());
-    let wait = Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, attempt);
+    let wait = match error {
+        // Whoever takes over may begin at once.
+        JobError::ServerStops => Duration::ZERO,
+        _ => Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, attempt),
+    };
     if for_good {
-        tracing::error!(%task, %error, attempt, "an aggregation job is given up; see `reports status`");
+        tracing::warn!(%task, %error, attempt, "an aggregation job is given up; see `reports status`");
     } else {
         tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
     }
@@ -98,6 +111,8 @@ enum JobError {
     Store(#[from] StoreError),
     #[error(transparent)]
     TooLong(#[from] crate::dap::codec::LengthError),
+    #[error("the server stops before the helper has answered")]
+    ServerStops,
     #[error("work on the job stopped: {0}")]
     Stopped(#[from] tokio::task::JoinError),
 }
@@ -107,6 +122,19 @@ enum JobError {
 const PATIENT_ATTEMPTS: u32 = 8;
 
 impl JobError {
+    /// Whether the helper did not even read the request: what it is made of may do better in
+    /// smaller jobs.
+    fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::Helper(TransportError::Exchange {
+                source: ExchangeError::Problem { status: 413, .. }
+                    | ExchangeError::Status { status: 413, .. },
+                ..
+            })
+        )
+    }
+
     /// Whether the helper has looked at the request itself and will never commit it. Refusals of
     /// who we are, or of how much we ask for, are not of that kind.
     fn is_for_good(&self) -> bool {

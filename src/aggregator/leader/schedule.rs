@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Works until `stop` says so; then finishes what was begun.
+/// Works until `stop` says so; then finishes what was begun, or gives it back for others.
 pub async fn run(leader: Arc<Leader>, policy: Aggregation, stop: watch::Receiver<bool>) {
     tokio::join!(aggregation(&leader, policy, stop.clone()), collection(&leader, policy, stop));
 }
@@ -28,8 +28,8 @@ async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch:
         let leased = lease(leader, policy, free).await;
         let more_may_wait = leased.len() == free;
         for job in leased {
-            let leader = Arc::clone(leader);
-            jobs.spawn(async move { aggregate::aggregate(&leader, job).await });
+            let (leader, patience) = (Arc::clone(leader), patience(stop.clone()));
+            jobs.spawn(async move { aggregate::aggregate(&leader, job, patience).await });
         }
         tokio::select! {
             _ = stop.changed() => {}
@@ -42,6 +42,15 @@ async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch:
     }
     while jobs.join_next().await.is_some() {}
 }
+
+/// How long a job may go on when the server stops: ends that long after `stop`.
+async fn patience(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    sleep(FINISH).await;
+}
+
+/// Less than what a service manager waits before it kills.
+const FINISH: Duration = Duration::from_secs(8);
 
 async fn collection(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch::Receiver<bool>) {
     while !*stop.borrow() {

@@ -16,7 +16,7 @@ use super::{config::limits::Limits, http::Failure};
 use axum::{Router, body::Body, extract::Request, http::StatusCode, routing::get};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::graceful::GracefulShutdown,
 };
 use std::{
     io,
@@ -137,18 +137,30 @@ async fn handle(
 ) -> Result<(), String> {
     let mut client = Client { address: address.ip(), certified: false };
     let Some(certificates) = certificates else {
-        return converse(stream, client, router, patience, watcher).await;
+        return converse(stream, Version::Http1, client, router, patience, watcher).await;
     };
     let stream = timeout(patience, certificates.accept(stream)).await;
     let stream = stream.map_err(|_| "no TLS handshake in time".to_owned())?;
     let stream = stream.map_err(|error| error.to_string())?;
-    client.certified = stream.get_ref().1.peer_certificates().is_some();
-    converse(stream, client, router, patience, watcher).await
+    let session = stream.get_ref().1;
+    client.certified = session.peer_certificates().is_some();
+    let version =
+        if session.alpn_protocol() == Some(b"h2") { Version::Http2 } else { Version::Http1 };
+    converse(stream, version, client, router, patience, watcher).await
+}
+
+/// What a connection speaks: agreed on in the handshake, so that nobody waits for a client that
+/// does not say.
+#[derive(Clone, Copy)]
+enum Version {
+    Http1,
+    Http2,
 }
 
 /// Answers the requests of one connection.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    version: Version,
     client: Client,
     router: Router,
     patience: Duration,
@@ -159,15 +171,23 @@ async fn converse(
         request.extensions_mut().insert(client);
         router.clone().call(request)
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(16 << 10)
-        .max_concurrent_streams(64)
-        .keep_alive_interval(Some(patience))
-        .keep_alive_timeout(patience);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    watcher.watch(connection).await.map_err(|error| error.to_string())
+    let stream = TokioIo::new(stream);
+    let ended = match version {
+        Version::Http1 => {
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(patience);
+            watcher.watch(builder.serve_connection(stream, service)).await
+        }
+        Version::Http2 => {
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .max_header_list_size(16 << 10)
+                .max_concurrent_streams(64)
+                .keep_alive_interval(Some(patience))
+                .keep_alive_timeout(patience);
+            watcher.watch(builder.serve_connection(stream, service)).await
+        }
+    };
+    ended.map_err(|error| error.to_string())
 }

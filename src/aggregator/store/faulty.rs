@@ -44,6 +44,7 @@ pub enum Verb {
     ReplaceSealed,
     RetryStuck,
     Forget,
+    Compact,
     GiveBack,
     Ping,
 }
@@ -275,6 +276,10 @@ impl Datastore for FaultyStore {
 
     fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError> {
         self.run(Verb::Forget, || self.inner.forget(expiry))
+    }
+
+    fn compact(&self) -> Result<bool, StoreError> {
+        self.run(Verb::Compact, || self.inner.compact())
     }
 
     fn give_back(&self) -> Result<(), StoreError> {

@@ -28,6 +28,7 @@ mod job;
 mod plan;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod replay;
 pub mod sealed;
 mod segment;
 #[cfg(feature = "sqlite")]
@@ -49,7 +50,7 @@ pub use job::{
 };
 pub use segment::{Segment, UploadBatch};
 pub use task::{BatchingMode, Counts, KeyRecord, Put, TaskRecord, Timestamp};
-use upkeep::window;
+use upkeep::span;
 pub use upkeep::{BatchSummary, CollectionSummary, Expiry, Forgotten, Secret, Stage};
 
 use crate::dap::ids::{AggregationJobId, BatchId, NoRandomness, TaskId};
@@ -250,6 +251,9 @@ pub trait Datastore: Send + Sync {
     /// Forgets a bounded part of what may be forgotten. Never that a batch was collected. Reports
     /// whose IDs may be forgotten are replays from then on, whatever the caller's clock says.
     fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError>;
+
+    /// Packs a bounded part of what is remembered more tightly; says whether there may be more.
+    fn compact(&self) -> Result<bool, StoreError>;
 
     /// Gives room that is free back to the file system, if the backend does that by itself.
     fn give_back(&self) -> Result<(), StoreError>;

@@ -8,12 +8,12 @@ use std::fmt;
 ///
 /// A report is the same report only if its time is too (the draft's replay rule allows it: the
 /// time is authenticated with the ID), so that IDs of one span need not be looked for in others.
-pub(super) fn window(time: Time) -> i64 {
-    i64::try_from(time.0 >> WINDOW_BITS).unwrap_or(i64::MAX)
+pub(super) fn span(time: Time) -> i64 {
+    i64::try_from(time.0 >> SPAN_BITS).unwrap_or(i64::MAX)
 }
 
 /// 64 times: about two and a half days of hours, two months of days.
-const WINDOW_BITS: u32 = 6;
+const SPAN_BITS: u32 = 6;
 
 /// A secret in the database, sealed by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

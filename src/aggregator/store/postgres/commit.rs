@@ -3,18 +3,21 @@
 use super::{
     End, Failure, Pool, Tx, blob, bytes, get,
     locks::{self, Hold},
-    ranges, replay, stored,
+    ranges,
+    replay::{self, Tables},
+    stored,
     upload::wait_again,
 };
 use crate::aggregator::store::{
     BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MAX_ABANDONED,
-    StoreError, StoredJob, Timestamp, bucket::time_key,
+    StoreError, StoredJob, Timestamp,
+    bucket::time_key,
+    replay::{Session, Side, Window},
+    span,
 };
-use crate::dap::{
-    ids::{AggregationJobId, ReportId, TaskId},
-    time::Time,
-};
+use crate::dap::ids::{AggregationJobId, ReportId, TaskId};
 use postgres::Row;
+use std::collections::BTreeMap;
 
 pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> Result<(), Failure> {
     let task = leased(tx, commit.job, commit.lease)?;
@@ -75,6 +78,7 @@ fn leased(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<i32, Failure
 /// Writes all of a helper's job, or says why it cannot stand, to be undone; `None` is success.
 pub(super) fn insert_helper_job(
     tx: &mut Tx<'_>,
+    session: &mut Session<'_>,
     now: Timestamp,
     job: &HelperJob<'_>,
 ) -> Result<End<Option<HelperOutcome>>, Failure> {
@@ -92,25 +96,42 @@ pub(super) fn insert_helper_job(
         let row = row.ok_or_else(|| Failure::Lost { what: "a job deleted meanwhile".into() })?;
         return Ok(End::Undo(Some(HelperOutcome::AlreadyDone(stored_job(&row, 0)?))));
     }
-    let replayed = remember(tx, task, job.reports)?;
+    let mut windows = BTreeMap::<Window, Vec<ReportId>>::new();
+    for (id, time) in job.reports {
+        let window = Window { task: task.into(), side: Side::Aggregated, span: span(*time) };
+        windows.entry(window).or_default().push(*id);
+    }
+    let replayed = replayed(tx, session, task, &windows)?;
     let collected = ranges::collected_buckets(tx, task, job.shards)?;
     if !(replayed.is_empty() && collected.is_empty()) {
         return Ok(End::Undo(Some(HelperOutcome::Conflict { replayed, collected })));
+    }
+    for (window, ids) in &windows {
+        session.add(&mut Tables(tx), *window, ids)?;
     }
     insert_shards(tx, task, job.shards)?;
     Ok(End::Keep(None))
 }
 
-/// Remembers the reports and returns those known before, and those given again.
-fn remember(
+/// The reports that were known before, and those given again.
+fn replayed(
     tx: &mut Tx<'_>,
+    session: &mut Session<'_>,
     task: i32,
-    reports: &[(ReportId, Time)],
+    windows: &BTreeMap<Window, Vec<ReportId>>,
 ) -> Result<Vec<ReportId>, Failure> {
-    let names = reports.iter().map(|(id, time)| replay::name(task, *id, *time));
-    let mut fresh = replay::remember_aggregated(tx, &names.clone().collect())?;
-    let known = names.filter(|name| !fresh.remove(name));
-    Ok(known.map(|(.., id)| id).collect())
+    let horizon = ranges::horizons(tx, std::iter::once(task))?.get(&task).copied();
+    replay::lock(tx, &windows.keys().copied().collect::<Vec<_>>())?;
+    let mut replayed = Vec::new();
+    for (window, ids) in windows {
+        let mut known = if horizon.is_some_and(|first| window.span < first) {
+            ids.iter().copied().collect()
+        } else {
+            session.look(&mut Tables(tx), *window, ids)?
+        };
+        replayed.extend(ids.iter().filter(|id| !known.insert(**id)));
+    }
+    Ok(replayed)
 }
 
 pub(super) fn replay_job(

@@ -89,3 +89,5 @@ const LEASING: i32 = 0x736f_7401;
 /// Also named where a job is locked with its task.
 pub(super) const BATCHES: i32 = 0x736f_7402;
 const UPLOADS: i32 = 0x736f_7403;
+/// Its second half is a window's hash.
+pub(super) const REPLAYS: i32 = 0x736f_7404;

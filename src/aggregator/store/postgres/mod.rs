@@ -1,6 +1,7 @@
 //! The backend for more than one machine: any number of replicas over one PostgreSQL database.
 //!
-//! Nothing but the pool of connections is kept in memory. A verb is one transaction of a few
+//! Nothing but the pool of connections, and filters of report IDs that are checked against the
+//! database each time, is kept in memory. A verb is one transaction of a few
 //! statements, each over all rows concerned at once, since what counts over a network is how often
 //! one waits for an answer.
 //!
@@ -61,7 +62,7 @@ use super::{
     CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
     HelperOutcome, JobId, KeyRecord, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
     NewCollection, Outcome, PendingCollection, Put, Secret, Started, StoreError, StoredJob,
-    TaskRecord, Timestamp, UploadBatch,
+    TaskRecord, Timestamp, UploadBatch, replay::Known,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -75,6 +76,8 @@ use url::Target;
 /// A store in a PostgreSQL database (version 13 or later), shared with any number of others.
 pub struct PostgresStore {
     pool: Pool,
+    /// What is known of report IDs without reading them.
+    known: Known,
 }
 
 impl PostgresStore {
@@ -99,7 +102,7 @@ impl PostgresStore {
     pub fn open(url: &str, party: &str, connections: usize) -> Result<Self, OpenError> {
         let target = Target::parse(url, party)?;
         tokio::task::block_in_place(|| schema::check(&target, party))?;
-        Ok(Self { pool: Pool::new(target, connections) })
+        Ok(Self { pool: Pool::new(target, connections), known: Known::default() })
     }
 
     /// Runs `work` in a transaction that commits if it succeeds.
@@ -185,10 +188,15 @@ impl Datastore for PostgresStore {
         now: Timestamp,
         uploads: &[UploadBatch],
     ) -> Result<Vec<Vec<Acceptance>>, StoreError> {
-        let work = |tx: &mut Tx<'_>| upload::accept_reports(tx, now, uploads).map(End::Keep);
-        let (rulings, durable) = self.pool.transact(work)?;
+        let work = |tx: &mut Tx<'_>| {
+            let mut session = self.known.session();
+            let rulings = upload::accept_reports(tx, &mut session, now, uploads)?;
+            Ok(End::Keep((rulings, session)))
+        };
+        let ((rulings, session), durable) = self.pool.transact(work)?;
         // Only a commit gives the proof that an acceptance needs.
         let Some(durable) = durable else { return Err(undone()) };
+        session.committed();
         let acknowledge = |ruling: Result<(), _>| ruling.map(|()| durable);
         Ok(rulings.into_iter().map(|r| r.into_iter().map(acknowledge).collect()).collect())
     }
@@ -223,7 +231,17 @@ impl Datastore for PostgresStore {
         now: Timestamp,
         job: &HelperJob<'_>,
     ) -> Result<HelperOutcome, StoreError> {
-        match self.pool.transact(|tx| commit::insert_helper_job(tx, now, job))? {
+        let work = |tx: &mut Tx<'_>| {
+            let mut session = self.known.session();
+            Ok(match commit::insert_helper_job(tx, &mut session, now, job)? {
+                End::Keep(outcome) => End::Keep((outcome, session)),
+                End::Undo(outcome) => End::Undo((outcome, session)),
+            })
+        };
+        let ((outcome, session), durable) = self.pool.transact(work)?;
+        // Whether or not it was committed: nothing is added before it is known that it will be.
+        session.committed();
+        match (outcome, durable) {
             (Some(outcome), _) => Ok(outcome),
             (None, Some(durable)) => Ok(HelperOutcome::Committed(durable)),
             (None, None) => Err(undone()),
@@ -325,6 +343,10 @@ impl Datastore for PostgresStore {
 
     fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError> {
         self.write(|tx| upkeep::forget(tx, expiry))
+    }
+
+    fn compact(&self) -> Result<bool, StoreError> {
+        self.write(replay::compact_one)
     }
 
     /// PostgreSQL's own vacuum does that.

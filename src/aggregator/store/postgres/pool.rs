@@ -283,8 +283,9 @@ const WAIT: Duration = Duration::from_secs(30);
 ///
 /// Names are ours alone. An acknowledged upload must survive a power loss, whatever the database
 /// is set to; a stronger setting is left. A replica that froze holds up the others for a minute
-/// at most. Each statement has its index: the statistics of a queue that was empty when they were
-/// made must not persuade the planner of anything else, nor the costs it then sees of compiling.
+/// at most. Each statement looks up its rows by an index: the statistics of a queue that was empty
+/// when they were made must not persuade the planner to read a whole table instead, nor the costs
+/// that it then sees to compile.
 const SESSION: &str = "
     SET search_path = sottovoce;
     SELECT set_config('synchronous_commit', 'on', false)
@@ -293,4 +294,6 @@ const SESSION: &str = "
     SET idle_in_transaction_session_timeout = '60s';
     SET plan_cache_mode = force_generic_plan;
     SET enable_seqscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
     SET jit = off;";

@@ -6,7 +6,7 @@
 use super::{Failure, Tx, bytes, get, time_from_stored};
 use crate::aggregator::store::{BucketKey, BucketRange, BucketShard, bucket::time_key};
 use crate::dap::time::Time;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Those of the times, each of a task, whose bucket has been collected.
 pub(super) fn collected_times(
@@ -21,6 +21,16 @@ pub(super) fn collected_times(
     let rows = tx.rows(COLLECTED, &[&tasks, &keys])?;
     let time = |row| Ok((get(row, 0)?, time_from_stored(bytes(row, 1)?)));
     rows.iter().map(time).collect()
+}
+
+/// For each task that has forgotten any: the first span whose report IDs are all still known.
+pub(super) fn horizons(
+    tx: &mut Tx<'_>,
+    tasks: impl Iterator<Item = i32>,
+) -> Result<HashMap<i32, i64>, Failure> {
+    let tasks: Vec<_> = tasks.collect();
+    let rows = tx.rows("SELECT task, span FROM horizons WHERE task = ANY ($1)", &[&tasks])?;
+    rows.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
 }
 
 /// The buckets of the shards that have been collected, in the order of the shards.

@@ -38,28 +38,37 @@ CREATE TABLE hpke_keys (
     sealed bytea NOT NULL
 );
 
--- Report IDs that count as replays: at the leader since they were uploaded, at the helper since
--- they were aggregated. A window is a span of the reports' times: its IDs lie together and are
--- forgotten together. Only ever added to until then, so nothing is left free on their pages.
--- "window" is a word of SQL's, hence the other name.
-CREATE TABLE uploaded (
-    task integer NOT NULL,
-    span integer NOT NULL,
-    id   bytea NOT NULL,
-    PRIMARY KEY (task, span, id)
+-- Report IDs that count as replays: at the leader since they were uploaded (side 0), at the helper
+-- since they were aggregated (side 1). A span is one of the reports' times: its IDs lie together
+-- and are forgotten together. IDs are packed, 16 bytes each: as each commit brought them, and later
+-- in parts by their first byte. Positions grow in the order of commits, and of parts tell how far
+-- they reach.
+CREATE TABLE fresh_ids (
+    task     integer NOT NULL,
+    side     smallint NOT NULL,
+    span     bigint NOT NULL,
+    position bigint GENERATED ALWAYS AS IDENTITY,
+    ids      bytea NOT NULL,
+    PRIMARY KEY (task, side, span, position)
 );
 
-CREATE TABLE aggregated (
-    task integer NOT NULL,
-    span integer NOT NULL,
-    id   bytea NOT NULL,
-    PRIMARY KEY (task, span, id)
+CREATE TABLE parted_ids (
+    task     integer NOT NULL,
+    side     smallint NOT NULL,
+    span     bigint NOT NULL,
+    part     smallint NOT NULL,
+    position bigint NOT NULL,
+    ids      bytea NOT NULL,
+    PRIMARY KEY (task, side, span, part, position)
 );
+-- IDs are random.
+ALTER TABLE fresh_ids ALTER COLUMN ids SET STORAGE EXTERNAL;
+ALTER TABLE parted_ids ALTER COLUMN ids SET STORAGE EXTERNAL;
 
 -- The first span whose report IDs are all still known: reports of earlier ones are replays.
 CREATE TABLE horizons (
     task integer PRIMARY KEY,
-    span integer NOT NULL
+    span bigint NOT NULL
 );
 
 -- The leader's jobs that have not ended: few rows, each written two or three times and deleted.
@@ -106,6 +115,10 @@ ALTER TABLE segments ALTER COLUMN body SET STORAGE EXTERNAL;
 -- indexed column, so free space on a page would not help it.
 ALTER TABLE jobs SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
+    autovacuum_vacuum_cost_delay = 0
+);
+ALTER TABLE fresh_ids SET (
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_cost_delay = 0
 );
 ALTER TABLE segments SET (

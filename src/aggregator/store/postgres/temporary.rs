@@ -327,3 +327,55 @@ fn system(what: &str) -> impl FnOnce(io::Error) -> TemporaryError {
 /// How long a server may take to start: after a kill it recovers first.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::super::PostgresStore;
+    use super::*;
+
+    /// Files of a server of 127.0.0.1 for tests alone; the root's key is thrown away.
+    const CERTIFICATES: [(&str, &str); 3] = [
+        ("server.crt", include_str!("tls/server.pem")),
+        ("server.key", include_str!("tls/server.key")),
+        ("root.pem", include_str!("tls/root.pem")),
+    ];
+
+    fn give_certificates(server: &TemporaryPostgres) {
+        for (name, text) in CERTIFICATES {
+            let path = server.folder.join("data").join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .unwrap();
+            if let Some((user, group)) = server.user {
+                std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_is_spoken_to_in_tls_once_its_certificate_is_verified() {
+        let server = TemporaryPostgres::start_with(&[("fsync", "off")]).unwrap();
+        let Some(mut server) = super::super::tests::present(server) else { return };
+        give_certificates(&server);
+        server.kill().unwrap();
+        server.settings.push("ssl=on".to_owned());
+        server.start_again().unwrap();
+        let url = server.create_database("secret").unwrap();
+        let root = server.folder.join("data/root.pem").display().to_string();
+        let with = |mode: &str| url.replace("sslmode=disable", mode);
+        let trusted =
+            with(&format!("sslmode=verify-full&sslrootcert={root}&channel_binding=require"));
+        PostgresStore::migrate(&trusted, "leader").unwrap();
+        let store = PostgresStore::open(&trusted, "leader", 1).unwrap();
+        let encrypted = store.write(|tx| {
+            let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+            Ok(tx.row(sql, &[])?.map(|row| row.get::<_, bool>(0)))
+        });
+        assert_eq!(encrypted, Ok(Some(true)));
+        let refused = |url: &str| PostgresStore::migrate(url, "leader").unwrap_err().to_string();
+        let unknown = refused(&with("sslmode=require"));
+        assert!(unknown.contains("certificate"), "{unknown}");
+        let another = refused(&trusted.replace("127.0.0.1", "localhost"));
+        assert!(another.contains("not valid for name"), "{another}");
+    }
+}

@@ -112,7 +112,7 @@ fn server() -> Option<&'static TemporaryPostgres> {
 }
 
 /// Says so if there is no PostgreSQL; not having it is a failure where it was asked for.
-fn present<T>(server: Option<T>) -> Option<T> {
+pub(super) fn present<T>(server: Option<T>) -> Option<T> {
     if server.is_none() {
         let required = std::env::var_os("SOTTOVOCE_REQUIRE_POSTGRES").is_some();
         assert!(!required, "PostgreSQL is not installed, and SOTTOVOCE_REQUIRE_POSTGRES is set");
@@ -167,7 +167,7 @@ const NOW: Timestamp = Timestamp(1_000_000);
 static FREE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 const EMPTY: &str = "
-    TRUNCATE sottovoce.tasks, sottovoce.dropped, sottovoce.horizons, sottovoce.hpke_keys, sottovoce.uploaded,
-        sottovoce.aggregated, sottovoce.jobs, sottovoce.segments, sottovoce.batches,
+    TRUNCATE sottovoce.tasks, sottovoce.dropped, sottovoce.horizons, sottovoce.hpke_keys, sottovoce.fresh_ids,
+        sottovoce.parted_ids, sottovoce.jobs, sottovoce.segments, sottovoce.batches,
         sottovoce.shards, sottovoce.collected, sottovoce.collections, sottovoce.helper_jobs
     RESTART IDENTITY";

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::aggregator::store::{
     BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, Secret, Stage,
-    StoreError, Timestamp,
+    StoreError, Timestamp, span,
 };
 use crate::dap::{ids::TaskId, time::Time};
 use postgres::Row;
@@ -116,30 +116,20 @@ pub(super) fn forget(tx: &mut Tx<'_>, expiry: &Expiry) -> Result<Forgotten, Fail
         forgotten.reports += forget_reports(tx, task, *time)?;
     }
     forgotten.responses = forget_responses(tx, expiry.responses)?;
-    forgotten.more = forgotten.reports >= AT_ONCE || forgotten.responses >= AT_ONCE;
+    forgotten.more = forgotten.responses >= AT_ONCE;
     Ok(forgotten)
 }
 
 fn forget_reports(tx: &mut Tx<'_>, task: &TaskId, before: Time) -> Result<u64, Failure> {
     let task = locks::batches(tx, task, Hold::Shared)?.key;
-    let span = replay::span(before);
+    let span = span(before);
     // Remembered first: a clock that is put back must not make a replay of a new report.
     tx.execute(
         "INSERT INTO horizons VALUES ($1, $2) ON CONFLICT (task)
          DO UPDATE SET span = greatest(horizons.span, excluded.span)",
         &[&task, &span],
     )?;
-    let limit = stored(AT_ONCE);
-    let mut forgotten = 0;
-    for sql in [
-        "DELETE FROM uploaded WHERE (task, span, id) IN (
-             SELECT task, span, id FROM uploaded WHERE task = $1 AND span < $2 LIMIT $3)",
-        "DELETE FROM aggregated WHERE (task, span, id) IN (
-             SELECT task, span, id FROM aggregated WHERE task = $1 AND span < $2 LIMIT $3)",
-    ] {
-        forgotten += tx.execute(sql, &[&task, &span, &limit])?;
-    }
-    Ok(forgotten)
+    replay::forget(tx, task, span)
 }
 
 fn forget_responses(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, Failure> {

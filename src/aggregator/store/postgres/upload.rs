@@ -2,13 +2,15 @@
 
 use super::{
     Failure, TaskRow, Tx, locks, ranges,
-    replay::{self, Name},
+    replay::{self, Tables},
     stored,
 };
 use crate::aggregator::store::{
     BatchingMode, Refusal, Timestamp, UploadBatch,
     bucket::time_key,
+    replay::{Session, Side, Window},
     segment::{Packed, Packer},
+    span,
 };
 use crate::dap::{
     ids::{ReportId, TaskId},
@@ -29,13 +31,14 @@ struct Place {
 }
 
 impl Place {
-    fn name(&self) -> Name {
-        replay::name(self.task, self.id, self.time)
+    fn window(&self) -> Window {
+        Window { task: self.task.into(), side: Side::Uploaded, span: span(self.time) }
     }
 }
 
 pub(super) fn accept_reports(
     tx: &mut Tx<'_>,
+    session: &mut Session<'_>,
     now: Timestamp,
     uploads: &[UploadBatch],
 ) -> Result<Vec<Vec<Ruling>>, Failure> {
@@ -43,7 +46,7 @@ pub(super) fn accept_reports(
     let tasks = locks::share_uploads(tx, &tasks)?;
     let places = places(uploads, &tasks);
     let mut rulings: Vec<_> = uploads.iter().map(|upload| vec![Ok(()); upload.len()]).collect();
-    rule(tx, &tasks, &places, &mut rulings)?;
+    rule(tx, session, &tasks, &places, &mut rulings)?;
     let mut packers = BTreeMap::<i32, Packer>::new();
     let mut segments = Vec::new();
     for place in &places {
@@ -73,33 +76,41 @@ fn places(uploads: &[UploadBatch], tasks: &HashMap<TaskId, TaskRow>) -> Vec<Plac
 /// Decides about all reports and remembers the IDs of those it accepts.
 fn rule(
     tx: &mut Tx<'_>,
+    session: &mut Session<'_>,
     tasks: &HashMap<TaskId, TaskRow>,
     places: &[Place],
     rulings: &mut [Vec<Ruling>],
 ) -> Result<(), Failure> {
     let collected = collected_times(tx, tasks, places)?;
-    let is_late = |place: &&Place| collected.contains(&(place.task, place.time));
-    // Of two with one ID, the first in the call is the one that may be accepted.
-    let open = places.iter().filter(|place| !is_late(place)).map(Place::name).collect();
-    let late = places.iter().filter(is_late).map(Place::name).collect();
-    let known = replay::known_uploaded(tx, &late)?;
-    let mut fresh = replay::remember_uploaded(tx, &open)?;
-    let mut accepted = HashSet::new();
+    let mut windows = BTreeMap::<Window, Vec<&Place>>::new();
     for place in places {
-        let name = place.name();
-        rulings[place.upload][place.at] = if is_late(&place) {
-            // A retry of an accepted upload is told the same as before its batch was collected.
-            let replayed = known.contains(&name) || accepted.contains(&name);
-            Err(if replayed { Refusal::Replayed } else { Refusal::BatchCollected })
-        } else if fresh.remove(&name) {
-            // Looked up for late ones alone, which are rare.
-            if !collected.is_empty() {
-                accepted.insert(name);
-            }
-            Ok(())
+        windows.entry(place.window()).or_default().push(place);
+    }
+    let horizons = ranges::horizons(tx, tasks.values().map(|task| task.key))?;
+    replay::lock(tx, &windows.keys().copied().collect::<Vec<_>>())?;
+    for (window, places) in windows {
+        let ids: Vec<_> = places.iter().map(|place| place.id).collect();
+        let is_forgotten = horizons.get(&places[0].task).is_some_and(|first| window.span < *first);
+        let mut known = if is_forgotten {
+            ids.iter().copied().collect()
         } else {
-            Err(Refusal::Replayed)
+            session.look(&mut Tables(tx), window, &ids)?
         };
+        let mut fresh = Vec::with_capacity(ids.len());
+        for place in places {
+            // A retry of an accepted upload is told the same as before its batch was collected.
+            rulings[place.upload][place.at] = if known.contains(&place.id) {
+                Err(Refusal::Replayed)
+            } else if collected.contains(&(place.task, place.time)) {
+                Err(Refusal::BatchCollected)
+            } else {
+                // Of two with one ID, the first in the call is accepted.
+                known.insert(place.id);
+                fresh.push(place.id);
+                Ok(())
+            };
+        }
+        session.add(&mut Tables(tx), window, &fresh)?;
     }
     Ok(())
 }

@@ -1,12 +1,17 @@
 //! The ends of jobs: the leader's three, and the helper's one.
 
-use super::{is_collected, stored, task_row, upload::wait_again, window};
+use super::{is_collected, replay::Tables, stored, task_row, upload::wait_again};
 use crate::aggregator::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken,
-    MAX_ABANDONED, StoreError, StoredJob, Timestamp, bucket::time_key, sqlite::tasks::blob,
+    MAX_ABANDONED, StoreError, StoredJob, Timestamp,
+    bucket::time_key,
+    replay::{Session, Side, Window},
+    span,
+    sqlite::tasks::blob,
 };
-use crate::dap::ids::{AggregationJobId, TaskId};
+use crate::dap::ids::{AggregationJobId, ReportId, TaskId};
 use rusqlite::{OptionalExtension, Transaction};
+use std::collections::BTreeMap;
 
 pub(super) fn commit_leader_job(
     tx: &Transaction<'_>,
@@ -84,6 +89,7 @@ fn mark_if_full(tx: &Transaction<'_>, task: i64, batch: &[u8]) -> Result<(), Sto
 /// Writes all of a helper's job, or says why it cannot stand; the caller then rolls back.
 pub(super) fn insert_helper_job(
     tx: &Transaction<'_>,
+    session: &mut Session<'_>,
     now: Timestamp,
     job: &HelperJob<'_>,
 ) -> Result<Option<HelperOutcome>, StoreError> {
@@ -92,19 +98,24 @@ pub(super) fn insert_helper_job(
         return Ok(Some(HelperOutcome::AlreadyDone(done)));
     }
     let collected = collected_buckets(tx, task, job.shards)?;
-    let mut replayed = Vec::new();
-    // In the order of the table, so that neighbours share a page.
-    let mut sorted = job.reports.to_vec();
-    sorted.sort_unstable_by_key(|(id, time)| (window(*time), *id));
-    let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO aggregated VALUES (?1, ?2, ?3)")?;
-    for (id, time) in sorted {
-        let forgotten = window(time) < horizon;
-        if forgotten || insert.execute((task, window(time), id.as_bytes()))? == 0 {
-            replayed.push(id);
-        }
+    let (mut replayed, mut spans) = (Vec::new(), BTreeMap::<i64, Vec<ReportId>>::new());
+    for (id, time) in job.reports {
+        spans.entry(span(*time)).or_default().push(*id);
+    }
+    let window = |span| Window { task, side: Side::Aggregated, span };
+    for (span, ids) in &spans {
+        let mut known = if *span < horizon {
+            ids.iter().copied().collect()
+        } else {
+            session.look(&mut Tables(tx), window(*span), ids)?
+        };
+        replayed.extend(ids.iter().filter(|id| !known.insert(**id)));
     }
     if !(replayed.is_empty() && collected.is_empty()) {
         return Ok(Some(HelperOutcome::Conflict { replayed, collected }));
+    }
+    for (span, ids) in &spans {
+        session.add(&mut Tables(tx), window(*span), ids)?;
     }
     insert_shards(tx, task, job.shards)?;
     tx.prepare_cached(

@@ -7,6 +7,7 @@
 mod collections;
 mod commit;
 mod lease;
+mod replay;
 mod schema;
 mod tasks;
 mod upkeep;
@@ -19,7 +20,7 @@ use super::{
     CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
     HelperOutcome, JobId, KeyRecord, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
     NewCollection, Outcome, PendingCollection, Put, Secret, Started, StoreError, StoredJob,
-    TaskRecord, Timestamp, UploadBatch, window,
+    TaskRecord, Timestamp, UploadBatch, replay::Known,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -38,6 +39,8 @@ pub struct SqliteStore {
     writer: Mutex<Connection>,
     /// None for a database in memory, which only one connection can see.
     reader: Option<Mutex<Connection>>,
+    /// What is known of report IDs without reading them.
+    known: Known,
 }
 
 impl SqliteStore {
@@ -55,7 +58,11 @@ impl SqliteStore {
         let reader = Connection::open(&path).map_err(sqlite)?;
         configure(&reader, READER_CACHE).map_err(sqlite)?;
         reader.pragma_update(None, "query_only", true).map_err(sqlite)?;
-        Ok(Self { writer: Mutex::new(writer), reader: Some(Mutex::new(reader)) })
+        Ok(Self {
+            writer: Mutex::new(writer),
+            reader: Some(Mutex::new(reader)),
+            known: Known::default(),
+        })
     }
 
     /// A database in memory, for tests and demonstrations: gone when dropped.
@@ -65,7 +72,7 @@ impl SqliteStore {
         let mut writer = Connection::open_in_memory().map_err(sqlite)?;
         configure(&writer, WRITER_CACHE).map_err(sqlite)?;
         schema::prepare(&mut writer, &path, "")?;
-        Ok(Self { writer: Mutex::new(writer), reader: None })
+        Ok(Self { writer: Mutex::new(writer), reader: None, known: Known::default() })
     }
 
     /// Ends the leases of a server that is no more, so that its jobs need not run out of time.
@@ -235,7 +242,10 @@ impl Datastore for SqliteStore {
         now: Timestamp,
         uploads: &[UploadBatch],
     ) -> Result<Vec<Vec<Acceptance>>, StoreError> {
-        let (rulings, durable) = self.write(|tx| upload::accept_reports(tx, now, uploads))?;
+        let mut session = self.known.session();
+        let (rulings, durable) =
+            self.write(|tx| upload::accept_reports(tx, &mut session, now, uploads))?;
+        session.committed();
         let acknowledge = |ruling: Result<(), _>| ruling.map(|()| durable);
         Ok(rulings.into_iter().map(|r| r.into_iter().map(acknowledge).collect()).collect())
     }
@@ -272,13 +282,15 @@ impl Datastore for SqliteStore {
     ) -> Result<HelperOutcome, StoreError> {
         let mut connection = lock(&self.writer);
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Found out by inserting, which is also the work if there is no conflict; dropping the
-        // transaction takes it back if there is one.
-        let conflict = commit::insert_helper_job(&tx, now, job)?;
+        let mut session = self.known.session();
+        let conflict = commit::insert_helper_job(&tx, &mut session, now, job)?;
         if let Some(outcome) = conflict {
+            // Nothing was added yet.
+            session.committed();
             return Ok(outcome);
         }
         tx.commit()?;
+        session.committed();
         Ok(HelperOutcome::Committed(Durable::committed()))
     }
 
@@ -379,6 +391,10 @@ impl Datastore for SqliteStore {
 
     fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError> {
         Ok(self.write(|tx| upkeep::forget(tx, expiry))?.0)
+    }
+
+    fn compact(&self) -> Result<bool, StoreError> {
+        Ok(self.write(|tx| replay::compact_one(tx))?.0)
     }
 
     /// Cuts free pages off the end of the file, a few at a time, and empties the log.

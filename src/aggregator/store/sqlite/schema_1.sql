@@ -25,23 +25,28 @@ CREATE TABLE hpke_keys (
     sealed BLOB NOT NULL
 ) STRICT;
 
--- Report IDs that count as replays: at the leader since they were uploaded, at the helper since
--- they were aggregated. One row per report for as long as it may come again, so nothing but what is
--- needed. A window is a span of the reports' times: its IDs lie together and are forgotten together.
--- No foreign key: a look-up per report for nothing.
-CREATE TABLE uploaded (
-    task   INTEGER NOT NULL,
-    window INTEGER NOT NULL,
-    id     BLOB NOT NULL,
-    PRIMARY KEY (task, window, id)
-) STRICT, WITHOUT ROWID;
+-- Report IDs that count as replays: at the leader since they were uploaded (side 0), at the helper
+-- since they were aggregated (side 1). A span is one of the reports' times: its IDs lie together
+-- and are forgotten together. IDs are packed, 16 bytes each: as each commit brought them, and later
+-- in parts by their first byte. Positions never come again, and of parts tell how far they reach.
+CREATE TABLE fresh_ids (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    task     INTEGER NOT NULL,
+    side     INTEGER NOT NULL,
+    span     INTEGER NOT NULL,
+    ids      BLOB NOT NULL
+) STRICT;
+CREATE INDEX fresh_ids_by_span ON fresh_ids (task, side, span, position);
 
-CREATE TABLE aggregated (
-    task   INTEGER NOT NULL,
-    window INTEGER NOT NULL,
-    id     BLOB NOT NULL,
-    PRIMARY KEY (task, window, id)
-) STRICT, WITHOUT ROWID;
+CREATE TABLE parted_ids (
+    task     INTEGER NOT NULL,
+    side     INTEGER NOT NULL,
+    span     INTEGER NOT NULL,
+    part     INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    ids      BLOB NOT NULL
+) STRICT;
+CREATE INDEX parted_ids_by_part ON parted_ids (task, side, span, part, position);
 
 -- The leader's jobs that have not ended.
 CREATE TABLE jobs (

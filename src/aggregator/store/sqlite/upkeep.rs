@@ -1,9 +1,9 @@
 //! What operators see and what is forgotten in time.
 
-use super::{from_stored, stored, task_row};
+use super::{from_stored, replay, stored, task_row};
 use crate::aggregator::store::{
     BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, Secret, Stage,
-    StoreError, Timestamp,
+    StoreError, Timestamp, span,
 };
 use crate::dap::ids::TaskId;
 use rusqlite::{OptionalExtension, Transaction};
@@ -109,29 +109,12 @@ pub(super) fn forget(tx: &Transaction<'_>, expiry: &Expiry) -> Result<Forgotten,
         let task = task_row(tx, task)?.key;
         // Remembered first: a clock that is put back must not make a replay of a new report.
         let horizon = "UPDATE tasks SET horizon = max(horizon, ?2) WHERE key = ?1";
-        tx.prepare_cached(horizon)?.execute((task, super::window(*time)))?;
-        for table in ["uploaded", "aggregated"] {
-            forgotten.reports += forget_ids(tx, table, task, *time)?;
-        }
+        tx.prepare_cached(horizon)?.execute((task, span(*time)))?;
+        forgotten.reports += replay::forget(tx, task, span(*time))?;
     }
     forgotten.responses = forget_responses(tx, expiry.responses)?;
-    forgotten.more = forgotten.reports >= AT_ONCE || forgotten.responses >= AT_ONCE;
+    forgotten.more = forgotten.responses >= AT_ONCE;
     Ok(forgotten)
-}
-
-/// Whole windows only, the oldest first.
-fn forget_ids(
-    tx: &Transaction<'_>,
-    table: &str,
-    task: i64,
-    before: crate::dap::time::Time,
-) -> Result<u64, StoreError> {
-    let sql = format!(
-        "DELETE FROM {table} WHERE (task, window, id) IN (
-             SELECT task, window, id FROM {table} WHERE task = ?1 AND window < ?2 LIMIT ?3)"
-    );
-    let window = super::window(before);
-    Ok(tx.prepare_cached(&sql)?.execute((task, window, stored(AT_ONCE)))? as u64)
 }
 
 fn forget_responses(tx: &Transaction<'_>, before: Timestamp) -> Result<u64, StoreError> {

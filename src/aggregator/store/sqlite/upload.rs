@@ -1,10 +1,12 @@
 //! Uploads of the leader, many in one transaction.
 
-use super::{TaskRow, is_collected, stored, task_row, window};
+use super::{TaskRow, is_collected, replay::Tables, stored, task_row};
 use crate::aggregator::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
+    replay::{Session, Side, Window},
     segment::{Packed, Packer},
+    span,
 };
 use crate::dap::{ids::TaskId, time::Time};
 use rusqlite::Transaction;
@@ -17,6 +19,7 @@ type Place = (usize, usize);
 
 pub(super) fn accept_reports(
     tx: &Transaction<'_>,
+    session: &mut Session<'_>,
     now: Timestamp,
     uploads: &[UploadBatch],
 ) -> Result<Vec<Vec<Ruling>>, StoreError> {
@@ -27,7 +30,7 @@ pub(super) fn accept_reports(
     }
     for (id, places) in by_task {
         let task = task_row(tx, id)?;
-        rule(tx, task, uploads, &places, &mut rulings)?;
+        rule(tx, session, task, uploads, &places, &mut rulings)?;
         pack(tx, task, now, uploads, &places, &rulings)?;
     }
     Ok(rulings)
@@ -36,6 +39,7 @@ pub(super) fn accept_reports(
 /// Decides about the reports of one task and remembers the IDs of those it accepts.
 fn rule(
     tx: &Transaction<'_>,
+    session: &mut Session<'_>,
     task: TaskRow,
     uploads: &[UploadBatch],
     places: &[Place],
@@ -43,26 +47,34 @@ fn rule(
 ) -> Result<(), StoreError> {
     let entry = |(upload, at): Place| uploads[upload].entries()[at];
     let collected = collected_times(tx, task, places.iter().map(|place| entry(*place).time))?;
-    // In the order of the table, so that neighbours share a page. The sort is stable: of two
-    // with one ID, the first in the call is the first here.
-    let mut sorted = places.to_vec();
-    sorted.sort_by_key(|place| (window(entry(*place).time), *entry(*place).id.as_bytes()));
-    let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO uploaded VALUES (?1, ?2, ?3)")?;
-    let known = "SELECT 1 FROM uploaded WHERE task = ?1 AND window = ?2 AND id = ?3";
-    let mut known = tx.prepare_cached(known)?;
-    for place in sorted {
-        let report = entry(place);
-        let id = report.id.as_bytes();
-        rulings[place.0][place.1] = if window(report.time) < task.horizon {
-            Err(Refusal::Replayed)
-        } else if collected.contains(&report.time) {
-            // A retry of an accepted upload is told the same as before its batch was collected.
-            let replayed = known.exists((task.key, window(report.time), id))?;
-            Err(if replayed { Refusal::Replayed } else { Refusal::BatchCollected })
+    let mut spans = BTreeMap::<i64, Vec<Place>>::new();
+    for place in places {
+        spans.entry(span(entry(*place).time)).or_default().push(*place);
+    }
+    for (span, places) in spans {
+        let window = Window { task: task.key, side: Side::Uploaded, span };
+        let ids: Vec<_> = places.iter().map(|place| entry(*place).id).collect();
+        let mut known = if span < task.horizon {
+            ids.iter().copied().collect()
         } else {
-            let inserted = insert.execute((task.key, window(report.time), id))?;
-            if inserted == 1 { Ok(()) } else { Err(Refusal::Replayed) }
+            session.look(&mut Tables(tx), window, &ids)?
         };
+        let mut fresh = Vec::with_capacity(ids.len());
+        for place in places {
+            let report = entry(place);
+            // A retry of an accepted upload is told the same as before its batch was collected.
+            rulings[place.0][place.1] = if known.contains(&report.id) {
+                Err(Refusal::Replayed)
+            } else if collected.contains(&report.time) {
+                Err(Refusal::BatchCollected)
+            } else {
+                // Of two with one ID, the first in the call is accepted.
+                known.insert(report.id);
+                fresh.push(report.id);
+                Ok(())
+            };
+        }
+        session.add(&mut Tables(tx), window, &fresh)?;
     }
     Ok(())
 }

@@ -213,7 +213,8 @@ fn a_batch_is_closed_after_uploads_that_are_under_way() {
     thread::scope(|scope| {
         let mut closer = None;
         let uploaded = store.write(|tx| {
-            super::super::upload::accept_reports(tx, NOW, &[upload(task, &[(1, 5)])])?;
+            let session = &mut store.known.session();
+            super::super::upload::accept_reports(tx, session, NOW, &[upload(task, &[(1, 5)])])?;
             let database = &database;
             closer = Some(scope.spawn(move || close(&database.store(), &task, 5, Then::Finish)));
             wait_for_blocked(database, 1);
@@ -222,6 +223,64 @@ fn a_batch_is_closed_after_uploads_that_are_under_way() {
         assert_eq!(uploaded, Ok(()));
         assert_eq!(closer.unwrap().join().unwrap(), Closed::Busy);
     });
+}
+
+#[test]
+fn a_task_whose_batch_is_being_closed_is_passed_over_and_holds_up_no_other() {
+    let Some(database) = Database::new() else { return };
+    let (store, task) = with_task(&database);
+    let other = put(&store, 2, BatchingMode::TimeInterval);
+    let replica = database.store();
+    let mut leased = Vec::new();
+    let closed = close_while(&store, &task, 5, &mut || {
+        // Uploads go on meanwhile.
+        let uploads = [upload(task, &[(1, 5)]), upload(other, &[(2, 5)])];
+        replica.accept_reports(NOW, &uploads).unwrap();
+        leased = lease(&replica, 10);
+    });
+    assert_eq!(leased.iter().map(|job| job.task).collect::<Vec<_>>(), [other]);
+    assert_eq!(closed, Closed::Busy);
+    assert_eq!(lease(&replica, 10).iter().map(numbers).collect::<Vec<_>>(), [[1]]);
+}
+
+#[test]
+fn a_commit_waits_for_a_batch_that_is_being_closed_and_adds_nothing_to_it() {
+    let Some(database) = Database::new() else { return };
+    let (store, task) = with_task(&database);
+    store.accept_reports(NOW, &[upload(task, &[(1, 1)])]).unwrap();
+    let job = lease(&store, 1).remove(0);
+    let shards = shards(&[(1, 1), (2, 5)]);
+    let commit = || {
+        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+        database.store().commit_leader_job(&commit)
+    };
+    let (closed, committed) = thread::scope(|scope| {
+        let mut committer = None;
+        let closed = close_while(&store, &task, 5, &mut || {
+            committer = Some(scope.spawn(commit));
+            wait_for_blocked(&database, 1);
+        });
+        (closed, committer.unwrap().join().unwrap())
+    });
+    assert_eq!(closed, Closed::Kept(Blob::default()));
+    assert_eq!(committed, Err(StoreError::Collected(vec![BucketKey::time(Time(5))])));
+}
+
+/// Closes the batch of a time; meanwhile something else happens.
+fn close_while(
+    store: &PostgresStore,
+    task: &TaskId,
+    time: u64,
+    meanwhile: &mut dyn FnMut(),
+) -> Closed {
+    let range = BucketRange::interval(&Interval::new(Time(time), 1).unwrap());
+    let id = CollectionJobId::new([1; 16]).into();
+    let closing = Closing { task, id, request: b"", range: &range, then: Then::Finish };
+    let mut decide = |_: &mut dyn Iterator<Item = BucketShard>| {
+        meanwhile();
+        Some(Blob::default())
+    };
+    store.close_batch(NOW, &closing, &mut decide).unwrap()
 }
 
 /// Or a helper whose leader never pauses could never close a batch.
@@ -240,7 +299,8 @@ fn a_job_that_comes_after_a_batch_is_being_closed_waits_for_it() {
     let (closed, late) = thread::scope(|scope| {
         let mut threads = None;
         let first = store.pool.transact(|tx| {
-            let end = super::super::commit::insert_helper_job(tx, NOW, &job)?;
+            let session = &mut store.known.session();
+            let end = super::super::commit::insert_helper_job(tx, session, NOW, &job)?;
             let database = &database;
             let closer = scope.spawn(move || close(&database.store(), &task, 5, Then::Finish));
             wait_for_blocked(database, 1);
