@@ -201,7 +201,9 @@ impl Difference {
         let [leader, helper] = [leader, helper].map(Held::report_ids);
         let mut only = [(&leader, &helper), (&helper, &leader)]
             .map(|(these, those)| these.difference(those).copied().collect::<Vec<_>>());
-        only.iter_mut().for_each(|ids| ids.sort_unstable_by_key(|id| *id.as_bytes()));
+        for ids in &mut only {
+            ids.sort_unstable_by_key(|id| *id.as_bytes());
+        }
         let [leader_only, helper_only] = only;
         let [ours, theirs] = [&self.leader, &self.helper].map(Sum::checksum);
         let difference: Vec<u8> = ours.iter().zip(&theirs).map(|(a, b)| a ^ b).collect();

@@ -27,6 +27,7 @@ use crate::{
 use anyhow::{bail, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
+use std::fmt::Write;
 use tokio::runtime::Runtime;
 
 #[derive(Serialize)]
@@ -132,11 +133,12 @@ fn line(row: &Row) -> String {
         if !ids.is_empty() {
             let more = if ids.len() > SHOWN { ", … (all with --json)" } else { "" };
             let shown = ids.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-            text += &format!("\n    known to {who} only, {}: {shown}{more}", ids.len());
+            // Writing to a string does not fail.
+            let _ = write!(text, "\n    known to {who} only, {}: {shown}{more}", ids.len());
         }
     }
     if let Some(id) = &row.counted_once {
-        text += &format!("\n    known to both and counted by one: {id}");
+        let _ = write!(text, "\n    known to both and counted by one: {id}");
     }
     text
 }

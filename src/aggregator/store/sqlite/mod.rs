@@ -403,7 +403,7 @@ impl Datastore for SqliteStore {
     }
 
     fn compact(&self) -> Result<bool, StoreError> {
-        Ok(self.write(|tx| replay::compact_one(tx))?.0)
+        Ok(self.write(replay::compact_one)?.0)
     }
 
     /// Cuts free pages off the end of the file, a few at a time, and empties the log.
