@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use sottovoce::{
     aggregator::{
         clock,
-        config::limits::{HpkeKeys, Retention},
+        config::limits::Retention,
         helper::Helper,
         keyring::Keyring,
         metrics::Metrics,
@@ -63,8 +63,7 @@ fn helper(folder: &std::path::Path) -> (Helper, HelperTask) {
     let token = BearerToken::random().unwrap().hash();
     let task = HelperTask { task: task(Role::Helper), leader_token: token };
     Tasks::new(Arc::clone(&store), key.clone()).add(&task).unwrap();
-    let schedule = HpkeKeys::default();
-    let keyring = Keyring::load(store.as_ref(), &key, &schedule, clock::now()).unwrap();
+    let keyring = Keyring::load(store.as_ref(), &key, clock::now()).unwrap();
     let keyring = Arc::new(keyring);
     let metrics = Arc::new(Metrics::new());
     (Helper::new(store, key, keyring, metrics, Retention::default()), task)

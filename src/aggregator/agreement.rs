@@ -7,7 +7,7 @@
 
 use super::{http::Failure, keyring::Keys, store::Timestamp, task::Task};
 use crate::dap::{
-    VERSION,
+    agreement::{Disagreement, Held},
     codec::{Decode, Encode},
     hpke::{HpkeCiphertext, HpkeConfig, HpkeError, native},
     problem::ProblemType,
@@ -17,7 +17,6 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRng, rngs::SysRng};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// A question to the other aggregator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,21 +30,12 @@ pub struct Question {
     proof: String,
 }
 
-/// What the answerer holds of the task.
+/// What the answerer holds of the task, proved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The draft that it speaks.
-    pub draft: String,
-    /// Its program's version.
-    pub software: String,
-    /// Its clock, in milliseconds since the Epoch.
-    pub milliseconds: u64,
-    /// SHA-256 of the encoded `TaskConfiguration`.
-    pub configuration: String,
-    /// SHA-256 of the collector's encoded HPKE configuration.
-    pub collector: String,
-    /// The noise that it adds, in words.
-    pub noise: String,
+    /// What it holds.
+    #[serde(flatten)]
+    pub held: Held,
     /// That it holds the verify key and could open the word.
     proof: String,
 }
@@ -53,46 +43,13 @@ pub struct Answer {
 /// The word that was asked with, to check the answer by.
 pub struct Word([u8; 32]);
 
-/// What is wrong with an answer.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Disagreement {
-    /// The proof is not one.
-    #[error("its answer does not prove that it holds our verify key and its own HPKE key")]
-    Proof,
-    /// Another draft.
-    #[error("it speaks {theirs}, and we speak {ours}; install versions that fit")]
-    Draft {
-        /// The other's.
-        theirs: String,
-        /// Ours.
-        ours: String,
-    },
-    /// The clocks differ.
-    #[error("its clock is {seconds} s {direction} ours; let both follow network time")]
-    Clock {
-        /// By how much.
-        seconds: u64,
-        /// Whether it is before or behind.
-        direction: &'static str,
-    },
-    /// Something that was agreed on.
-    #[error("its {what} is not ours; add the task again from one and the same program")]
-    Value {
-        /// What.
-        what: &'static str,
-    },
-}
-
-/// How far clocks may be apart before it is said: reports of a closing window are at stake.
-pub const CLOCKS_APART: u64 = 30;
-
 impl Question {
     /// Asks the other aggregator, by the HPKE configuration that it publishes.
     pub fn new(task: &Task, asker: Role, answerer: &HpkeConfig) -> Result<(Self, Word), HpkeError> {
         let mut word = Word([0; 32]);
         SysRng.try_fill_bytes(&mut word.0).map_err(|_| HpkeError::Seal)?;
         let sealed = native::seal(answerer, INFO, task.id.as_bytes(), &word.0)?.to_bytes();
-        let proof = prove(task, "question", &[name(asker).as_bytes(), &sealed]);
+        let proof = prove(task, "question", &[name(asker).as_bytes(), sealed.as_slice()]);
         let (sealed, proof) = (URL_SAFE_NO_PAD.encode(sealed), URL_SAFE_NO_PAD.encode(proof));
         Ok((Self { asker: name(asker).to_owned(), sealed, proof }, word))
     }
@@ -116,7 +73,12 @@ pub fn answer(
         return Err(refuse("an aggregator does not ask itself"));
     }
     // First of all: a stranger learns nothing.
-    if !is_proof(task, "question", &[question.asker.as_bytes(), &sealed], &bytes(&question.proof)) {
+    if !is_proof(
+        task,
+        "question",
+        &[question.asker.as_bytes(), sealed.as_slice()],
+        &bytes(&question.proof),
+    ) {
         return Err(Failure::Unauthorized);
     }
     let sealed = HpkeCiphertext::from_bytes(&sealed)
@@ -125,17 +87,14 @@ pub fn answer(
         .opener(sealed.config_id)
         .and_then(|opener| opener.open(&sealed, INFO, task.id.as_bytes()).ok())
         .ok_or_else(|| refuse("the word was sealed to a key that is not ours"))?;
-    let mut answer = Answer {
-        draft: VERSION.to_owned(),
-        software: env!("CARGO_PKG_VERSION").to_owned(),
-        milliseconds: now.0,
-        configuration: digest(&task.configuration.to_bytes()),
-        collector: digest(&task.collector_hpke_config.to_bytes()),
-        noise: noise(task),
-        proof: String::new(),
-    };
+    let mut answer = Answer { held: held(task, now), proof: String::new() };
     answer.proof = URL_SAFE_NO_PAD.encode(answer.prove(task, role, &word));
     Ok(answer)
+}
+
+/// What we hold of a task.
+pub fn held(task: &Task, now: Timestamp) -> Held {
+    Held::new(&task.configuration, &task.collector_hpke_config, task.noise, now.0)
 }
 
 impl Answer {
@@ -149,42 +108,20 @@ impl Answer {
     ) -> Vec<Disagreement> {
         let proof = URL_SAFE_NO_PAD.decode(&self.proof).unwrap_or_default();
         let parts = self.parts(answerer, &word.0);
-        if !is_proof(task, "answer", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>(), &proof) {
+        if !is_proof(task, "answer", &parts, &proof) {
             return vec![Disagreement::Proof];
         }
-        let mut found = Vec::new();
-        if self.draft != VERSION {
-            let (theirs, ours) = (self.draft.clone(), VERSION.to_owned());
-            found.push(Disagreement::Draft { theirs, ours });
-        }
-        let seconds = self.milliseconds.abs_diff(now.0) / 1000;
-        if seconds > CLOCKS_APART {
-            let direction = if self.milliseconds > now.0 { "ahead of" } else { "behind" };
-            found.push(Disagreement::Clock { seconds, direction });
-        }
-        for (what, theirs, ours) in [
-            ("task configuration", &self.configuration, digest(&task.configuration.to_bytes())),
-            ("collector's key", &self.collector, digest(&task.collector_hpke_config.to_bytes())),
-            ("noise", &self.noise, noise(task)),
-        ] {
-            if *theirs != ours {
-                found.push(Disagreement::Value { what });
-            }
-        }
-        found
+        held(task, now).compare(&self.held)
     }
 
     fn prove(&self, task: &Task, role: Role, word: &[u8]) -> Vec<u8> {
         let parts = self.parts(role, word);
-        prove(task, "answer", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        prove(task, "answer", &parts)
     }
 
     fn parts(&self, role: Role, word: &[u8]) -> Vec<Vec<u8>> {
-        let texts =
-            [&self.draft, &self.software, &self.configuration, &self.collector, &self.noise];
         let mut parts = vec![name(role).as_bytes().to_vec(), word.to_vec()];
-        parts.push(self.milliseconds.to_be_bytes().to_vec());
-        parts.extend(texts.map(|text| text.as_bytes().to_vec()));
+        parts.extend(self.held.parts());
         parts
     }
 }
@@ -194,27 +131,25 @@ pub const LONGEST: usize = 4096;
 
 const INFO: &[u8] = b"sottovoce agreement word";
 
-fn name(role: Role) -> &'static str {
+pub(super) fn name(role: Role) -> &'static str {
     match role {
         Role::Helper => "helper",
         _ => "leader",
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
-}
-
-fn noise(task: &Task) -> String {
-    task.noise.map_or_else(|| "none".to_owned(), |noise| format!("{noise:?}"))
-}
-
 /// An HMAC under a key of its own purpose, over parts that cannot be shifted into one another.
-fn prove(task: &Task, purpose: &str, parts: &[&[u8]]) -> Vec<u8> {
+pub(super) fn prove(task: &Task, purpose: &str, parts: &[impl AsRef<[u8]>]) -> Vec<u8> {
     hmac::sign(&key(task), &message(purpose, parts)).as_ref().to_vec()
 }
 
-fn is_proof(task: &Task, purpose: &str, parts: &[&[u8]], proof: &[u8]) -> bool {
+/// Checks a proof in constant time.
+pub(super) fn is_proof(
+    task: &Task,
+    purpose: &str,
+    parts: &[impl AsRef<[u8]>],
+    proof: &[u8],
+) -> bool {
     hmac::verify(&key(task), &message(purpose, parts), proof).is_ok()
 }
 
@@ -224,11 +159,11 @@ fn key(task: &Task) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&verify_key, &label).as_ref())
 }
 
-fn message(purpose: &str, parts: &[&[u8]]) -> Vec<u8> {
+fn message(purpose: &str, parts: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let mut message = purpose.as_bytes().to_vec();
     for part in parts {
-        message.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        message.extend_from_slice(part);
+        message.extend_from_slice(&(part.as_ref().len() as u64).to_be_bytes());
+        message.extend_from_slice(part.as_ref());
     }
     message
 }
@@ -238,7 +173,6 @@ mod tests {
     use super::*;
     use crate::{
         aggregator::{
-            config::limits::HpkeKeys,
             keyring::Keyring,
             store::{sealed::DatabaseKeys, sqlite::SqliteStore},
         },
@@ -276,7 +210,7 @@ mod tests {
     fn keyring() -> Keyring {
         let store = SqliteStore::in_memory().unwrap();
         let keys = DatabaseKeys::random().unwrap();
-        Keyring::load(&store, &keys, &HpkeKeys::default(), NOW).unwrap()
+        Keyring::load(&store, &keys, NOW).unwrap()
     }
 
     fn ask(leader: &Task, helper: &Task, now: Timestamp) -> Result<Vec<Disagreement>, Failure> {
@@ -324,7 +258,7 @@ mod tests {
         let mut given = answer(&helper, Role::Helper, &keys, &body, NOW).unwrap();
         assert_eq!(given.check(&leader, Role::Helper, &other, NOW), [Disagreement::Proof]);
         assert_eq!(given.check(&leader, Role::Leader, &word, NOW), [Disagreement::Proof]);
-        given.milliseconds += 1;
+        given.held.milliseconds += 1;
         assert_eq!(given.check(&leader, Role::Helper, &word, NOW), [Disagreement::Proof]);
         // An echo of the question, as from a mirror.
         assert!(answer(&leader, Role::Leader, &keys, &body, NOW).is_err());

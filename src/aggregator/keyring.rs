@@ -2,7 +2,7 @@
 //!
 //! A key is *pending* while replicas learn of it, *active* while it is offered to clients, and
 //! *expired* once another took its place: it still opens what clients sealed before, until nothing
-//! can need it. The state follows from when each key was made, so that all replicas agree on it
+//! can need it. The state follows from when each key is offered from, so that all replicas agree on it
 //! without telling one another.
 
 use super::{
@@ -89,13 +89,13 @@ impl Keyring {
     pub fn load(
         store: &dyn Datastore,
         database_keys: &DatabaseKeys,
-        schedule: &HpkeKeys,
         now: Timestamp,
     ) -> Result<Self, KeyringError> {
         if store.keys()?.is_empty() {
+            // The first of all has nothing to wait for: without it nobody could report.
             make(store, database_keys, now)?;
         }
-        let keys = read(store, database_keys, schedule, now)?;
+        let keys = read(store, database_keys, now)?;
         Ok(Self { keys: RwLock::new(Arc::new(keys)) })
     }
 
@@ -116,16 +116,16 @@ impl Keyring {
         needed_since: Option<Timestamp>,
     ) -> Result<(), KeyringError> {
         if is_due(&store.keys()?, schedule, now) {
-            let id = make(store, database_keys, now)?;
+            let id = make(store, database_keys, now.after(schedule.pending))?;
             tracing::info!(id, "a new HPKE key waits to be offered");
         }
-        for (key, state) in states(store.keys()?, schedule, now) {
+        for (key, state) in states(store.keys()?, now) {
             if is_over(state, schedule, now, needed_since) {
                 store.delete_key(key.id)?;
                 tracing::info!(id = key.id, "an HPKE key has expired and is destroyed");
             }
         }
-        let keys = Arc::new(read(store, database_keys, schedule, now)?);
+        let keys = Arc::new(read(store, database_keys, now)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
@@ -143,11 +143,11 @@ impl Keys {
     }
 }
 
-/// Makes a key under a free ID. It is pending from `added` on.
+/// Makes a key under a free ID, pending until `offered`.
 pub fn make(
     store: &dyn Datastore,
     database_keys: &DatabaseKeys,
-    added: Timestamp,
+    offered: Timestamp,
 ) -> Result<u8, KeyringError> {
     let taken: Vec<u8> = store.keys()?.iter().map(|key| key.id).collect();
     let start: u8 = rand::random();
@@ -158,24 +158,16 @@ pub fn make(
         .seal(place(&[id]), keypair.secret_bytes())
         .map_err(|source| KeyringError::Sealed { id, source })?;
     let public = keypair.config.to_bytes().into();
-    store.put_key(&KeyRecord { id, added, public, sealed: sealed.into() })?;
+    store.put_key(&KeyRecord { id, offered, public, sealed: sealed.into() })?;
     Ok(id)
 }
 
 /// Each key with its state, oldest first.
-pub fn states(
-    mut keys: Vec<KeyRecord>,
-    schedule: &HpkeKeys,
-    now: Timestamp,
-) -> Vec<(KeyRecord, KeyState)> {
-    keys.sort_by_key(|key| (key.added, key.id));
-    // The first of all has nothing to wait for: without it nobody could report.
-    let offered: Vec<_> = keys
-        .iter()
-        .enumerate()
-        .map(|(at, key)| if at == 0 { key.added } else { key.added.after(schedule.pending) })
-        .collect();
+pub fn states(mut keys: Vec<KeyRecord>, now: Timestamp) -> Vec<(KeyRecord, KeyState)> {
+    keys.sort_by_key(|key| (key.offered, key.id));
+    let offered: Vec<_> = keys.iter().map(|key| key.offered).collect();
     let state = |at: usize| match offered.get(at + 1) {
+        // If nothing else is on offer, by a clock that was put back, the oldest key is.
         _ if at > 0 && offered[at] > now => KeyState::Pending(offered[at]),
         Some(&next) if next <= now => KeyState::Expired(next),
         _ => KeyState::Active,
@@ -190,7 +182,7 @@ pub fn place(id: &[u8]) -> Place<'_> {
 }
 
 fn is_due(keys: &[KeyRecord], schedule: &HpkeKeys, now: Timestamp) -> bool {
-    let newest = keys.iter().map(|key| key.added).max();
+    let newest = keys.iter().map(|key| key.offered).max();
     !schedule.rotate_after.is_zero()
         && newest.is_some_and(|newest| newest.after(schedule.rotate_after) <= now)
 }
@@ -209,10 +201,9 @@ fn is_over(
 fn read(
     store: &dyn Datastore,
     database_keys: &DatabaseKeys,
-    schedule: &HpkeKeys,
     now: Timestamp,
 ) -> Result<Keys, KeyringError> {
-    let states = states(store.keys()?, schedule, now);
+    let states = states(store.keys()?, now);
     let mut openers = Vec::with_capacity(states.len());
     let mut offered = Vec::new();
     for (record, state) in states {
@@ -260,7 +251,7 @@ mod tests {
     fn a_key_is_pending_then_active_then_expired_then_gone() {
         let store = SqliteStore::in_memory().unwrap();
         let keys = DatabaseKeys::random().unwrap();
-        let keyring = Keyring::load(&store, &keys, &SCHEDULE, at(100)).unwrap();
+        let keyring = Keyring::load(&store, &keys, at(100)).unwrap();
         let turn = |hours, needed| {
             keyring.turn(&store, &keys, &SCHEDULE, at(hours), needed).unwrap();
             (offered(&keyring), store.keys().unwrap().len())
@@ -281,11 +272,26 @@ mod tests {
     }
 
     #[test]
+    fn a_key_for_use_at_once_takes_over_from_one_that_is_just_made() {
+        let store = SqliteStore::in_memory().unwrap();
+        let keys = DatabaseKeys::random().unwrap();
+        let keyring = Keyring::load(&store, &keys, at(100)).unwrap();
+        let pending = make(&store, &keys, at(101)).unwrap();
+        let at_once = make(&store, &keys, Timestamp(at(100).0 + 1)).unwrap();
+        let turn = |now| {
+            keyring.turn(&store, &keys, &SCHEDULE, now, None).unwrap();
+            offered(&keyring)
+        };
+        assert_eq!(turn(Timestamp(at(100).0 + 1)), [at_once]);
+        assert_eq!(turn(at(101)), [pending]);
+    }
+
+    #[test]
     fn the_only_key_is_never_destroyed() {
         let store = SqliteStore::in_memory().unwrap();
         let keys = DatabaseKeys::random().unwrap();
         let never = HpkeKeys { rotate_after: Duration::ZERO, ..SCHEDULE };
-        let keyring = Keyring::load(&store, &keys, &never, at(0)).unwrap();
+        let keyring = Keyring::load(&store, &keys, at(0)).unwrap();
         keyring.turn(&store, &keys, &never, at(1_000_000), None).unwrap();
         assert_eq!(offered(&keyring).len(), 1);
     }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod collection;
 #[cfg(feature = "sqlite")]
 pub mod command;
+pub mod comparison;
 pub mod config;
 #[cfg(feature = "helper")]
 pub mod helper;

@@ -1,7 +1,10 @@
 //! `sottovoce-collector`: asks for batches and says what they mean.
 
-use clap::Parser;
-use sottovoce::collector::command::{self, CollectArgs};
+use clap::{Parser, Subcommand};
+use sottovoce::collector::{
+    command::{self, CollectArgs},
+    doctor::{self, DoctorArgs},
+};
 use std::process::ExitCode;
 
 /// Collect a batch of each metric and print estimates with their intervals and guarantees.
@@ -9,11 +12,27 @@ use std::process::ExitCode;
 /// A batch can be collected only once; asking again for the same one gives the same figures.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
-    collect: CollectArgs,
+    collect: Option<CollectArgs>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask the leader whether it holds the same tasks, keys and clock, and collect nothing.
+    Doctor(DoctorArgs),
 }
 
 fn main() -> ExitCode {
-    sottovoce::command_line::exit(command::run(&Arguments::parse().collect))
+    let Arguments { command, collect } = Arguments::parse();
+    sottovoce::command_line::exit(match (command, collect) {
+        (Some(Command::Doctor(args)), _) => doctor::run(&args),
+        (None, Some(args)) => command::run(&args),
+        (None, None) => {
+            Err(anyhow::anyhow!("which program? `sottovoce-collector --help` says more"))
+        }
+    })
 }

@@ -2,10 +2,12 @@
 //!
 //! [`window`] picks the batch to ask for, [`collect`] carries the collection job to its end,
 //! [`open`] puts the two aggregate shares together, [`release`] turns the counts into estimates
-//! with their guarantees, and [`present`] shows them to people and machines.
+//! with their guarantees, and [`present`] shows them to people and machines. [`doctor`] asks
+//! before all that whether the leader holds the same.
 
 pub mod collect;
 pub mod command;
+pub mod doctor;
 pub mod open;
 pub mod present;
 pub mod release;

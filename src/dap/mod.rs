@@ -12,6 +12,7 @@
 //! Nothing here does input or output, reads a clock or knows who we are.
 
 pub mod aggregate;
+pub mod agreement;
 pub mod bearer_token;
 pub mod codec;
 pub mod collect;

@@ -62,6 +62,7 @@ impl TransportError {
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     client: reqwest::Client,
+    headers: fn(&mut HeaderMap),
 }
 
 /// The HTTP client could not be set up.
@@ -101,7 +102,13 @@ impl HttpClient {
             // A redirect could carry a report, or a token, to a party nobody chose.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { client })
+        Ok(Self { client, headers: |_| () })
+    }
+
+    /// Lets `headers` add to those of each request.
+    #[must_use]
+    pub fn with_headers(self, headers: fn(&mut HeaderMap)) -> Self {
+        Self { headers, ..self }
     }
 
     /// Carries out one exchange. `token` is sent only if the exchange asks for it.
@@ -141,7 +148,10 @@ impl HttpClient {
             builder = builder.header(AUTHORIZATION, authorization(token));
         }
         let builder = builder.header(ACCEPT, "application/ppm-dap, application/problem+json");
-        let mut response = builder.body(request.body).send().await.map_err(no_response)?;
+        let mut headers = HeaderMap::new();
+        (self.headers)(&mut headers);
+        let mut response =
+            builder.headers(headers).body(request.body).send().await.map_err(no_response)?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();

@@ -354,3 +354,38 @@ fn a_window_that_may_still_grow_is_refused_in_the_words_it_was_asked_for() {
     let output = command.arg(&parties.program).arg("--secrets").arg(other).output().unwrap();
     assert!(text(&output.stderr).contains("not a collector's file of secrets"), "{output:?}");
 }
+
+#[test]
+fn the_doctor_agrees_with_the_leader_and_names_what_is_wrong() {
+    let parties = Parties::start("");
+    let secrets = parties.folder.path().join("collector.secrets.toml");
+    let doctor = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-collector"));
+        let output = command.arg("doctor").arg(&parties.program).arg("--secrets").arg(&secrets);
+        let output = output.output().unwrap();
+        (output.status.code(), text(&[output.stdout, output.stderr].concat()))
+    };
+    let (code, said) = doctor();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("✓").count(), 2, "{said}");
+
+    let good = fs::read_to_string(&secrets).unwrap();
+    let at = good.find("collector_token = \"").unwrap() + "collector_token = \"".len();
+    let wrong = format!("{}{}{}", &good[..at], "x".repeat(20), &good[at + 20..]);
+    fs::write(&secrets, wrong).unwrap();
+    let (code, said) = doctor();
+    assert!(code == Some(1) && said.contains("does not take our token"), "{said}");
+
+    fs::write(&secrets, good).unwrap();
+    let program = fs::read_to_string(&parties.program).unwrap();
+    fs::write(&parties.program, program.replace("And this?", "Something else?")).unwrap();
+    let (code, said) = doctor();
+    assert!(code == Some(1) && said.contains("does not have this task"), "{said}");
+    assert!(said.contains("1 of 2 tasks are not ready"), "{said}");
+    parties.servers[1].kill();
+    let (code, said) = doctor();
+    assert!(
+        code == Some(1) && said.contains("2 of 2") && said.contains("did not answer"),
+        "{said}"
+    );
+}

@@ -31,3 +31,4 @@ mod startup;
 mod tampered;
 mod tls;
 mod tools;
+mod traces;

@@ -330,3 +330,53 @@ fn more_bodies_than_there_is_room_for_are_told_to_come_again() {
     });
     world.expect(&measurements);
 }
+
+#[test]
+fn a_comparison_names_the_reports_that_a_restored_database_has_forgotten() {
+    let world = World::start(WorldOptions::default());
+    let measurements = sample(&world.task().configuration.vdaf, 8, &mut seeded(5));
+    let reports = world.reports(&measurements);
+    let database = |name: &str| world.folder.path().join(name);
+    let upload = |reports| {
+        world.upload_all(reports);
+        world.wait_until_aggregated();
+    };
+    upload(&reports[..6]);
+    for server in [&world.leader, &world.helper] {
+        let said = succeeds(&tell(server, &["batches", "compare"]));
+        assert!(said.contains("1 batches are the same"), "{said}");
+    }
+    assert!(world.leader.terminate().success());
+    fs::copy(database("leader.db"), database("backup.db")).unwrap();
+    world.leader.start();
+    upload(&reports[6..]);
+    assert!(world.leader.terminate().success());
+    fs::copy(database("backup.db"), database("leader.db")).unwrap();
+    world.leader.start();
+
+    for server in [&world.leader, &world.helper] {
+        let said = tell(server, &["batches", "compare"]);
+        fails(&said, &["the leader counts 6 reports, the helper 8", "restore it"]);
+        let rows = tell(server, &["batches", "compare", "--json"]);
+        let row: Value =
+            serde_json::from_slice(rows.stdout.split(|byte| *byte == b'\n').next().unwrap())
+                .unwrap();
+        let mut lost: Vec<_> = reports[6..]
+            .iter()
+            .map(|report| report.report_metadata.report_id.to_string())
+            .collect();
+        let mut named: Vec<_> =
+            row["helper_only"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+        lost.sort();
+        named.sort_unstable();
+        assert_eq!(named, lost);
+        assert_eq!(row["leader_only"], serde_json::json!([]));
+    }
+    world.collection_refused(world.query(), ProblemType::BatchMismatch);
+    world.leader.wait_for_log("batches compare");
+    // Whoever does not hold the verify key is told nothing.
+    let url = world.task().at_leader("comparison");
+    let question = r#"{"asker":"helper","milliseconds":0,"wanted":"batches","proof":"AAAA"}"#;
+    let refused = Ask::new(Method::POST, &url).body(question.as_bytes().to_vec()).send();
+    assert_eq!(refused.status, 401);
+}

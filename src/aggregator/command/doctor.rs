@@ -59,14 +59,14 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result
 }
 
 /// The other aggregator of a task and its endpoint.
-fn peer(task: &Task, role: Role) -> (Role, &Url) {
+pub(super) fn peer(task: &Task, role: Role) -> (Role, &Url) {
     match role {
         Role::Helper => (Role::Leader, &task.configuration.leader_aggregator_endpoint),
         _ => (Role::Helper, &task.configuration.helper_aggregator_endpoint),
     }
 }
 
-fn at(endpoint: &Url, path: &str) -> String {
+pub(super) fn at(endpoint: &Url, path: &str) -> String {
     format!("{}/{path}", endpoint.as_str().trim_end_matches('/'))
 }
 
@@ -137,7 +137,7 @@ async fn try_token(
     }
 }
 
-fn explain(error: &TransportError) -> String {
+pub(super) fn explain(error: &TransportError) -> String {
     match error {
         TransportError::Exchange { source: ExchangeError::Problem { problem, .. }, .. } => {
             match (problem.status, problem.kind()) {

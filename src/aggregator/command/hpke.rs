@@ -50,12 +50,9 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Re
         HpkeCommand::Rotate(args) => {
             let opened = Opened::<T>::open(&args.config.config)?;
             let pending = opened.config.hpke.pending;
-            let milliseconds = u64::try_from(pending.as_millis()).unwrap_or(u64::MAX);
             let now = clock::now();
-            // As if it had been pending for its time already.
-            let added =
-                if args.at_once { Timestamp(now.0.saturating_sub(milliseconds)) } else { now };
-            let id = make(opened.store.as_ref(), &opened.keys, added)?;
+            let offered = if args.at_once { now } else { now.after(pending) };
+            let id = make(opened.store.as_ref(), &opened.keys, offered)?;
             command_line::print(format_args!("HPKE key {id} is made"))?;
             list(&opened)
         }
@@ -68,7 +65,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Re
 }
 
 fn destroy<T>(opened: &Opened<T>, id: u8) -> anyhow::Result<()> {
-    let states = states(opened.store.keys()?, &opened.config.hpke, clock::now());
+    let states = states(opened.store.keys()?, clock::now());
     let Some((_, state)) = states.iter().find(|(key, _)| key.id == id) else {
         bail!("there is no HPKE key {id}");
     };
@@ -81,23 +78,15 @@ fn destroy<T>(opened: &Opened<T>, id: u8) -> anyhow::Result<()> {
 }
 
 fn list<T>(opened: &Opened<T>) -> anyhow::Result<()> {
-    for (key, state) in states(opened.store.keys()?, &opened.config.hpke, clock::now()) {
-        let made = moment(key.added);
-        match state {
-            KeyState::Pending(until) => command_line::print(format_args!(
-                "{}  pending until {}, made {made}",
-                key.id,
-                moment(until)
-            ))?,
-            KeyState::Active => {
-                command_line::print(format_args!("{}  active, made {made}", key.id))?;
+    for (key, state) in states(opened.store.keys()?, clock::now()) {
+        let offered = moment(key.offered);
+        command_line::print(match state {
+            KeyState::Pending(_) => format!("{}  pending until {offered}", key.id),
+            KeyState::Active => format!("{}  active since {offered}", key.id),
+            KeyState::Expired(since) => {
+                format!("{}  expired since {}, active from {offered}", key.id, moment(since))
             }
-            KeyState::Expired(since) => command_line::print(format_args!(
-                "{}  expired since {}, made {made}",
-                key.id,
-                moment(since)
-            ))?,
-        }
+        })?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! What is in the database, for people and (with `--json`) for machines.
 
-use super::{ConfigArgs, hpke::moment, opened::Opened};
+use super::{ConfigArgs, compare, hpke::moment, opened::Opened};
 use crate::{
     aggregator::{
         clock,
-        store::{BatchSummary, BucketKey, CollectionSummary},
+        store::{BatchSummary, CollectionSummary},
         task::{StoredTask, Task},
         task_file::FromFile,
     },
@@ -13,12 +13,16 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use std::path::Path;
 
 /// What can be asked about batches.
 #[derive(Debug, Subcommand)]
 pub enum BatchesCommand {
     /// List batches that hold verified reports and are not collected.
     List(ListArgs),
+    /// Ask the other aggregator what it holds of them: which batches differ, by which reports, and
+    /// how to repair it. Both servers must be running.
+    Compare(ListArgs),
 }
 
 /// What can be asked about reports.
@@ -48,6 +52,16 @@ pub struct ListArgs {
     /// Print JSON for machines, one object a line.
     #[arg(long)]
     json: bool,
+}
+
+impl ListArgs {
+    pub(super) fn config(&self) -> &Path {
+        &self.config.config
+    }
+
+    pub(super) fn json(&self) -> bool {
+        self.json
+    }
 }
 
 pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Result<()> {
@@ -80,26 +94,31 @@ where
     T: StoredTask + FromFile,
     R: Serialize,
 {
-    let opened = Opened::<T>::open(&args.config.config)?;
-    let mut known = Vec::new();
-    let mut shown = false;
-    for task in opened.tasks.all()? {
-        let task = task.task();
-        known.push(format!("{} ({})", task.id, name(task)));
-        let wanted = |text: &String| *text == task.id.to_string() || *text == task.name;
-        if !args.task.as_ref().is_none_or(wanted) {
-            continue;
-        }
-        shown = true;
+    let opened = Opened::<T>::open(args.config())?;
+    let tasks = opened.tasks.all()?;
+    for task in wanted(args, tasks.iter().map(|task| task.task()))? {
         for row in about(&opened, task)? {
             let text = if args.json { serde_json::to_string(&row)? } else { line(&row) };
             command_line::print(text)?;
         }
     }
-    if let (Some(task), false) = (&args.task, shown) {
-        anyhow::bail!("there is no task {task:?}; there are: {}", known.join(", "));
-    }
     Ok(())
+}
+
+/// The tasks that are asked for.
+pub(super) fn wanted<'a>(
+    args: &ListArgs,
+    tasks: impl Iterator<Item = &'a Task>,
+) -> anyhow::Result<Vec<&'a Task>> {
+    let Some(wanted) = &args.task else { return Ok(tasks.collect()) };
+    let is_wanted = |task: &&Task| *wanted == task.id.to_string() || *wanted == task.name;
+    let (found, others): (Vec<_>, Vec<_>) = tasks.partition(is_wanted);
+    if found.is_empty() {
+        let others: Vec<_> =
+            others.iter().map(|task| format!("{} ({})", task.id, name(task))).collect();
+        anyhow::bail!("there is no task {wanted:?}; there are: {}", others.join(", "));
+    }
+    Ok(found)
 }
 
 #[derive(Serialize)]
@@ -113,11 +132,14 @@ struct BatchRow {
 }
 
 pub(super) fn batches<T: StoredTask + FromFile>(command: &BatchesCommand) -> anyhow::Result<()> {
-    let BatchesCommand::List(args) = command;
+    let args = match command {
+        BatchesCommand::List(args) => args,
+        BatchesCommand::Compare(args) => return compare::run::<T>(args),
+    };
     let row = |task: &Task, batch: BatchSummary| BatchRow {
         task: task.id.to_string(),
         name: name(task),
-        batch: bucket(task, &batch.key),
+        batch: bucket(task, batch.key.as_bytes()),
         reports: batch.reports,
         min_batch_size: task.configuration.min_batch_size,
         checksum: hex(&batch.checksum),
@@ -226,8 +248,8 @@ pub(super) fn collections<T: StoredTask + FromFile>(
             name: name(task),
             id: base64(found.id.as_bytes()),
             stage: found.stage.to_string(),
-            from: from.map(|key| bucket(task, &key)),
-            to: to.filter(|_| by_time).map(|key| bucket(task, &key)),
+            from: from.map(|key| bucket(task, key.as_bytes())),
+            to: to.filter(|_| by_time).map(|key| bucket(task, key.as_bytes())),
             attempts: found.attempts,
             closed_at: found.closed_at.map(moment),
         }
@@ -258,8 +280,7 @@ pub(super) fn name(task: &Task) -> String {
 }
 
 /// A bucket as people know it: the start of its window, or the batch's ID.
-fn bucket(task: &Task, key: &BucketKey) -> String {
-    let bytes = key.as_bytes();
+pub(super) fn bucket(task: &Task, bytes: &[u8]) -> String {
     if let Ok(time) = <[u8; 8]>::try_from(bytes) {
         let start = task.configuration.time_precision.start_of(Time(u64::from_be_bytes(time)));
         return crate::program::format_moment(start);

@@ -3,6 +3,7 @@
 //! [`opened`] is a configuration with its database, [`serving`] runs a server, [`upkeep`] what it does
 //! now and then; the others are one command each.
 
+mod compare;
 mod database;
 mod doctor;
 mod hpke;

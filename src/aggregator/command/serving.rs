@@ -12,6 +12,7 @@ use crate::{
             listen, logs, public, serve,
             signals::stop_signal,
             tls::Certificates,
+            traces,
         },
         store::{Datastore, sealed::DatabaseKeys},
         task::StoredTask,
@@ -25,11 +26,16 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     sync::watch,
     task::{JoinHandle, spawn_blocking},
 };
+use tracing::{Instrument, Span, field};
 
 /// What a role is made of.
 pub(super) struct Parts<'a> {
@@ -52,7 +58,9 @@ impl<T: StoredTask + FromFile> Opened<T> {
     where
         F: Future<Output = anyhow::Result<Role>>,
     {
-        let log = logs::start(&self.config.log, self.config.log_format)?;
+        let traces = self.config.traces.as_ref().map(|traces| traces.endpoint.as_str());
+        let (log, _exporter) =
+            logs::start(&self.config.log, self.config.log_format, traces, T::ROLE)?;
         let certificates = self.config.tls.as_ref().map(Certificates::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         // Before the runtime: a database client may not be used on a thread that drives it.
@@ -61,7 +69,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
     }
 
     fn keyring(&self) -> anyhow::Result<Keyring> {
-        Ok(Keyring::load(self.store.as_ref(), &self.keys, &self.config.hpke, clock::now())?)
+        Ok(Keyring::load(self.store.as_ref(), &self.keys, clock::now())?)
     }
 
     async fn run<'a, F>(
@@ -137,13 +145,28 @@ impl<T: StoredTask + FromFile> Opened<T> {
     }
 }
 
-/// Counts requests that are answered with an error.
+/// Around each request: a span that says what was asked for.
 async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
+    let span = tracing::debug_span!(
+        "request",
+        method = %request.method(),
+        path = request.uri().path(),
+        status = field::Empty
+    );
+    traces::continue_from(&span, request.headers());
+    answer(&metrics, request, next).instrument(span).await
+}
+
+/// Counts requests that are answered with an error.
+async fn answer(metrics: &Metrics, request: Request, next: Next) -> Response {
+    let began = Instant::now();
     let response = next.run(request).await;
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         metrics.refused(status.as_u16());
     }
+    Span::current().record("status", status.as_u16());
+    tracing::debug!(milliseconds = began.elapsed().as_secs_f64() * 1000.0, "answered");
     response
 }
 
@@ -157,7 +180,7 @@ pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
         authority: peer.ca.as_ref().map(read).transpose()?,
         certificate_and_key: peer.identity.as_ref().map(read).transpose()?.map(Into::into),
     };
-    Ok(HttpClient::with_identity(HELPER_TIMEOUT, identity)?)
+    Ok(HttpClient::with_identity(HELPER_TIMEOUT, identity)?.with_headers(traces::pass_on))
 }
 
 /// Longer than a helper takes for the largest job, shorter than a lease.

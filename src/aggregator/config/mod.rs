@@ -59,6 +59,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where the operator looks in: health, metrics, log level. Nowhere if it is not given.
     pub admin: Option<Admin>,
+    /// Where spans go. Nowhere if it is not given.
+    pub traces: Option<Traces>,
     /// How the leader reaches the helper.
     #[serde(default)]
     pub peer: Peer,
@@ -110,6 +112,14 @@ pub struct Admin {
     /// Address and port; not one that strangers reach, for there is no password.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traces {
+    /// An OTLP receiver over HTTP, such as `http://127.0.0.1:4318/v1/traces`.
+    pub endpoint: String,
 }
 
 /// How the leader reaches the helper.

@@ -44,6 +44,10 @@ log = "info"
 [admin]
 listen = "127.0.0.1:{admin}"
 
+# Spans for OpenTelemetry, over OTLP and HTTP.
+# [traces]
+# endpoint = "http://127.0.0.1:4318/v1/traces"
+
 # [tls]
 # certificate = "{role}.pem"      # with the certificates that signed it
 # key = "{role}.key.pem"

@@ -3,7 +3,7 @@
 use super::{Helper, aggregate, share};
 use crate::{
     aggregator::{
-        agreement,
+        agreement, comparison,
         http::{
             Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
             located, message, parse_id, parse_task_id,
@@ -35,7 +35,8 @@ pub fn router(helper: Arc<Helper>, edge: Edge) -> Router {
     let shares = "/tasks/{task_id}/aggregate_shares";
     let devices = Router::new()
         .route("/hpke_config", get(hpke_config))
-        .route("/tasks/{task_id}/agreement", post(agree));
+        .route("/tasks/{task_id}/agreement", post(agree))
+        .route("/tasks/{task_id}/comparison", post(compare));
     edge.for_devices(devices)
         .route(jobs, post(create_job))
         .route(&format!("{jobs}/{{id}}"), get(poll_job).post(continue_job).delete(delete_job))
@@ -65,6 +66,22 @@ async fn agree(
     let keys = served.helper.keyring.keys();
     let answered =
         blocking(move |now| agreement::answer(&task.task, Role::Helper, &keys, &body.bytes, now));
+    json(&answered.await?)
+}
+
+/// Ours, not the draft's: what we hold of the batches that are not collected.
+async fn compare(
+    State(served): State<Served>,
+    InPath(task_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let task = served.task(&task_id).await?;
+    let limit = served.edge.limits.request_bytes.min(comparison::LONGEST);
+    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let store = Arc::clone(&served.helper.store);
+    let answered = blocking(move |now| {
+        comparison::answer(&task.task, Role::Helper, store.as_ref(), &body.bytes, now)
+    });
     json(&answered.await?)
 }
 

@@ -40,6 +40,7 @@ use std::{
 };
 use thiserror::Error;
 use tokio::task::spawn_blocking;
+use tracing::Instrument;
 
 /// Does a leased job to its end, or gives it back: after an error, or when the server stops and
 /// `patience` is over.
@@ -50,8 +51,9 @@ pub(super) async fn aggregate(
 ) {
     let (task, attempt) = (job.task, job.attempt);
     let (id, lease, started) = (job.job, job.lease, Instant::now());
+    let span = tracing::debug_span!("aggregation_job", %task, job = %id, attempt);
     let ended = tokio::select! {
-        ended = try_aggregate(leader, job) => ended,
+        ended = try_aggregate(leader, job).instrument(span) => ended,
         () = patience => Err(JobError::ServerStops),
     };
     let error = match ended {

@@ -212,7 +212,10 @@ fn refused_by_helper(task: &Task, error: TransportError) -> Result<Outcome, Coll
         return Err(error.into());
     };
     let Some(kind) = problem.kind() else { return Err(error.into()) };
-    tracing::warn!(task = %task.id, %error, "the helper refuses its aggregate share");
+    tracing::warn!(
+        task = %task.id, %error,
+        "the helper refuses its aggregate share; `batches compare` tells which reports differ"
+    );
     let detail = format!("the helper says: {problem}");
     let ours = encode_problem(&ProblemDocument::new(kind, Some(&task.id), &detail));
     Ok(match kind {

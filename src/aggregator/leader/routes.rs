@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     aggregator::{
-        agreement, clock,
+        agreement, clock, comparison,
         http::{
             Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
             located, message, parse_id, parse_task_id, pending,
@@ -37,7 +37,8 @@ pub fn router(leader: Arc<Leader>, edge: Edge) -> Router {
     let jobs = "/tasks/{task_id}/collection_jobs";
     let devices = Router::new()
         .route("/hpke_config", get(hpke_config))
-        .route("/tasks/{task_id}/agreement", post(agree))
+        .route("/tasks/{task_id}/agreement", post(agree).get(tell_collector))
+        .route("/tasks/{task_id}/comparison", post(compare))
         .route("/tasks/{task_id}/reports", post(upload_reports));
     edge.for_devices(devices)
         .route(jobs, post(create_collection))
@@ -63,6 +64,32 @@ async fn agree(
     let keys = served.leader.keyring.keys();
     let answered =
         blocking(move |now| agreement::answer(&task.task, Role::Leader, &keys, &body.bytes, now));
+    json(&answered.await?)
+}
+
+/// Ours, not the draft's: what we hold, for the collector to compare.
+async fn tell_collector(
+    State(served): State<Served>,
+    InPath(task_id): InPath<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let task = served.collectors_task(&task_id, &headers).await?;
+    json(&agreement::held(&task.task, clock::now()))
+}
+
+/// Ours, not the draft's: what we hold of the batches that are not collected.
+async fn compare(
+    State(served): State<Served>,
+    InPath(task_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let task = served.task(&task_id).await?;
+    let limit = served.edge.limits.request_bytes.min(comparison::LONGEST);
+    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let store = Arc::clone(&served.leader.store);
+    let answered = blocking(move |now| {
+        comparison::answer(&task.task, Role::Leader, store.as_ref(), &body.bytes, now)
+    });
     json(&answered.await?)
 }
 

@@ -44,7 +44,10 @@ impl Edge {
     /// Around what anybody may ask for: each client gets its share, and web pages of the
     /// configured origins may ask too.
     pub fn for_devices<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>) -> Router<S> {
-        let routes = routes.route_layer(from_fn_with_state(Arc::clone(&self.throttle), throttle));
+        let routes = routes
+            .route_layer(from_fn_with_state(Arc::clone(&self.throttle), throttle))
+            // Said here too: one that is said later would stand before what web pages ask first.
+            .method_not_allowed_fallback(|| async { Failure::MethodNotAllowed });
         if self.origins.is_empty() { routes } else { routes.layer(self.cors()) }
     }
 

@@ -1,10 +1,11 @@
 //! Logs, whose level can be changed while the server runs.
 
+use super::traces::{self, Exporter, TracesError};
 use crate::aggregator::config::LogFormat;
 use std::io::IsTerminal;
 use thiserror::Error;
 use tracing_subscriber::{
-    EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
 
 /// Changes what is logged.
@@ -24,16 +25,37 @@ impl LogLevel {
     }
 }
 
-/// Begins to log, to standard error.
-pub fn start(filter: &str, format: LogFormat) -> Result<LogLevel, FilterError> {
+/// Why nothing can be logged or traced.
+#[derive(Debug, Error)]
+pub enum LogsError {
+    /// The filter.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The receiver of spans.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
+}
+
+/// Begins to log, to standard error, and to export spans to `traces` if it is there. To be called
+/// outside of a runtime; spans are exported as long as the exporter is kept.
+pub fn start(
+    filter: &str,
+    format: LogFormat,
+    traces: Option<&str>,
+    role: &'static str,
+) -> Result<(LogLevel, Option<Exporter>), LogsError> {
     let (filter, handle) = reload::Layer::new(parse(filter)?);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
-    match format {
-        LogFormat::Text => registry.with(lines.with_ansi(std::io::stderr().is_terminal())).init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
-    }
-    Ok(LogLevel(handle))
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let (spans, exporter) =
+        traces.map(|endpoint| traces::layer(endpoint, role)).transpose()?.unzip();
+    // The filter is the lines' alone: spans have their own.
+    let layers: Vec<_> = spans.into_iter().chain([lines.with_filter(filter).boxed()]).collect();
+    tracing_subscriber::registry().with(layers).init();
+    Ok((LogLevel(handle), exporter))
 }
 
 /// Strictly: a misspelt filter would silence what somebody waits for.

@@ -2,7 +2,7 @@
 //!
 //! [`edge`] is what stands around the roles' routes: [`throttle`] bounds what one client may ask for and
 //! [`intake`] what bodies take. [`tls`] is HTTPS, [`signals`] tells when to stop, [`admin`] is the
-//! operator's own door and [`logs`] what is written down.
+//! operator's own door, [`logs`] what is written down and [`traces`] what is told to OpenTelemetry.
 
 pub mod admin;
 pub mod edge;
@@ -11,6 +11,7 @@ pub mod logs;
 pub mod signals;
 pub mod throttle;
 pub mod tls;
+pub mod traces;
 
 use super::{config::limits::Limits, http::Failure};
 use axum::{Router, body::Body, extract::Request, http::StatusCode, routing::get};

@@ -10,7 +10,10 @@ use super::{
     LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, NewCollection, Outcome, PendingCollection,
     Put, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
-use crate::dap::ids::{AggregationJobId, BatchId, TaskId};
+use crate::dap::{
+    ids::{AggregationJobId, BatchId, TaskId},
+    time::Time,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One verb of [`Datastore`].
@@ -39,6 +42,8 @@ pub enum Verb {
     DeleteCollection,
     Counts,
     Batches,
+    /// [`Datastore::report_ids`].
+    ReportIds,
     Collections,
     DeleteKey,
     ReplaceSealed,
@@ -251,6 +256,15 @@ impl Datastore for FaultyStore {
 
     fn batches(&self, task: &TaskId) -> Result<Vec<BatchSummary>, StoreError> {
         self.run(Verb::Batches, || self.inner.batches(task))
+    }
+
+    fn report_ids(
+        &self,
+        task: &TaskId,
+        time: Option<Time>,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run(Verb::ReportIds, || self.inner.report_ids(task, time, limit))
     }
 
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {

@@ -53,7 +53,10 @@ pub use task::{BatchingMode, Counts, KeyRecord, Put, TaskRecord, Timestamp};
 use upkeep::span;
 pub use upkeep::{BatchSummary, CollectionSummary, Expiry, Forgotten, Secret, Stage};
 
-use crate::dap::ids::{AggregationJobId, BatchId, NoRandomness, TaskId};
+use crate::dap::{
+    ids::{AggregationJobId, BatchId, NoRandomness, TaskId},
+    time::Time,
+};
 use thiserror::Error;
 
 /// The aggregators' memory.
@@ -230,6 +233,16 @@ pub trait Datastore: Send + Sync {
 
     /// The batches of a task that hold verified reports and were not collected, in their order.
     fn batches(&self, task: &TaskId) -> Result<Vec<BatchSummary>, StoreError>;
+
+    /// The IDs of the reports of a task that are remembered, end to end: those that were accepted
+    /// (leader) or aggregated (helper), of times around `time` or of all. `None` if they are more
+    /// than `limit`.
+    fn report_ids(
+        &self,
+        task: &TaskId,
+        time: Option<Time>,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The collections of a task, oldest first.
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError>;

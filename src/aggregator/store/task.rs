@@ -48,8 +48,8 @@ pub struct TaskRecord {
 pub struct KeyRecord {
     /// Configuration ID, unique in the store.
     pub id: u8,
-    /// When it was made.
-    pub added: Timestamp,
+    /// From when on it is offered to clients.
+    pub offered: Timestamp,
     /// Encoded configuration with the public key.
     pub public: Blob,
     /// Private key: sealed by the caller with [`sealed`](super::sealed).

@@ -320,6 +320,15 @@ impl Datastore for PostgresStore {
         Ok(upkeep::batches(&self.pool, task)?)
     }
 
+    fn report_ids(
+        &self,
+        task: &TaskId,
+        time: Option<Time>,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(upkeep::report_ids(&self.pool, task, time, limit)?)
+    }
+
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {
         Ok(upkeep::collections(&self.pool, task)?)
     }

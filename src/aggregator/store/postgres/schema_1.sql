@@ -32,10 +32,10 @@ CREATE TABLE dropped (
 );
 
 CREATE TABLE hpke_keys (
-    id     smallint PRIMARY KEY,
-    added  bigint NOT NULL,
-    public bytea NOT NULL,
-    sealed bytea NOT NULL
+    id      smallint PRIMARY KEY,
+    offered bigint NOT NULL,
+    public  bytea NOT NULL,
+    sealed  bytea NOT NULL
 );
 
 -- Report IDs that count as replays: at the leader since they were uploaded (side 0), at the helper

@@ -46,7 +46,7 @@ pub(super) fn tasks(pool: &Pool) -> Result<Vec<TaskRecord>, Failure> {
 pub(super) fn put_key(tx: &mut Tx<'_>, key: &KeyRecord) -> Result<End<Put>, Failure> {
     let added = tx.execute(
         "INSERT INTO hpke_keys VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        &[&i16::from(key.id), &stored(key.added.0), &&*key.public, &&*key.sealed],
+        &[&i16::from(key.id), &stored(key.offered.0), &&*key.public, &&*key.sealed],
     )?;
     if added == 1 {
         return Ok(End::Keep(Put::Added));
@@ -60,12 +60,12 @@ pub(super) fn put_key(tx: &mut Tx<'_>, key: &KeyRecord) -> Result<End<Put>, Fail
 
 pub(super) fn keys(pool: &Pool) -> Result<Vec<KeyRecord>, Failure> {
     let rows =
-        pool.read("SELECT id, added, public, sealed FROM hpke_keys ORDER BY added, id", &[])?;
+        pool.read("SELECT id, offered, public, sealed FROM hpke_keys ORDER BY offered, id", &[])?;
     let key = |row| {
         let id = u8::try_from(get::<i16>(row, 0)?).map_err(|_| Failure::corrupt("an HPKE key ID"));
         Ok(KeyRecord {
             id: id?,
-            added: Timestamp(from_stored(get(row, 1)?)),
+            offered: Timestamp(from_stored(get(row, 1)?)),
             public: blob(row, 2)?,
             sealed: blob(row, 3)?,
         })

@@ -37,6 +37,41 @@ pub(super) fn batches(pool: &Pool, task: &TaskId) -> Result<Vec<BatchSummary>, F
     Ok(batches)
 }
 
+pub(super) fn report_ids(
+    pool: &Pool,
+    task: &TaskId,
+    time: Option<Time>,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, Failure> {
+    known(pool, task)?;
+    let (task, span) = (&task.as_bytes()[..], time.map(span));
+    let counted = pool.read(
+        "SELECT coalesce(sum(octet_length(r.ids)), 0)::bigint FROM tasks t, LATERAL (
+             SELECT ids FROM fresh_ids f WHERE f.task = t.key AND f.span = coalesce($2, f.span)
+             UNION ALL
+             SELECT ids FROM parted_ids p WHERE p.task = t.key AND p.span = coalesce($2, p.span)
+         ) r WHERE t.id = $1",
+        &[&task, &span],
+    )?;
+    let bytes = counted.first().map_or(Ok(0), |row| get::<i64>(row, 0))?;
+    if from_stored(bytes) / 16 > limit {
+        return Ok(None);
+    }
+    let rows = pool.read(
+        "SELECT r.ids FROM tasks t, LATERAL (
+             SELECT ids FROM fresh_ids f WHERE f.task = t.key AND f.span = coalesce($2, f.span)
+             UNION ALL
+             SELECT ids FROM parted_ids p WHERE p.task = t.key AND p.span = coalesce($2, p.span)
+         ) r WHERE t.id = $1",
+        &[&task, &span],
+    )?;
+    let mut ids = Vec::new();
+    for row in &rows {
+        ids.extend_from_slice(get(row, 0)?);
+    }
+    Ok(Some(ids))
+}
+
 pub(super) fn collections(pool: &Pool, task: &TaskId) -> Result<Vec<CollectionSummary>, Failure> {
     known(pool, task)?;
     let rows = pool.read(

@@ -75,8 +75,7 @@ impl Filter {
         let hash = self.hasher.hash_one(id.as_bytes());
         let [low, high, ..] = hash.to_le_bytes();
         let fingerprint = u16::from_le_bytes([low, high]).max(1);
-        #[expect(clippy::cast_possible_truncation, reason = "masked")]
-        let at = (hash >> 16) as usize & (self.slots.len() - 1);
+        let at = usize::try_from(hash >> 32).unwrap_or_default() & (self.slots.len() - 1);
         (at, fingerprint)
     }
 }
@@ -96,12 +95,18 @@ mod tests {
         (0..count).map(|_| ReportId::new(rng.random())).collect()
     }
 
+    fn fill(filter: &mut Filter, ids: &[ReportId]) {
+        for id in ids {
+            filter.insert(id);
+        }
+    }
+
     #[test]
     fn a_member_is_never_denied_even_without_room() {
         for most_bytes in [1 << 20, 8192] {
             let mut filter = Filter::with_room_for(0, most_bytes);
             let members = random(20_000, 1);
-            members.iter().for_each(|id| filter.insert(id));
+            fill(&mut filter, &members);
             assert!(members.iter().all(|id| filter.may_hold(id)));
         }
     }
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn strangers_are_seldom_taken_for_members() {
         let mut filter = Filter::with_room_for(30_000, 1 << 20);
-        random(30_000, 1).iter().for_each(|id| filter.insert(id));
+        fill(&mut filter, &random(30_000, 1));
         assert!(!filter.is_full());
         let wrong = random(100_000, 2).iter().filter(|id| filter.may_hold(id)).count();
         assert!(wrong < 30, "{wrong}");
@@ -118,10 +123,10 @@ mod tests {
     #[test]
     fn it_is_full_at_three_quarters_unless_it_may_not_grow() {
         let mut filter = Filter::with_room_for(0, 1 << 20);
-        random(LEAST_SLOTS / 4 * 3 + 1, 1).iter().for_each(|id| filter.insert(id));
+        fill(&mut filter, &random(LEAST_SLOTS / 4 * 3 + 1, 1));
         assert!(filter.is_full());
         let mut last = Filter::with_room_for(0, 8192);
-        random(LEAST_SLOTS, 1).iter().for_each(|id| last.insert(id));
+        fill(&mut last, &random(LEAST_SLOTS, 1));
         assert!(!last.is_full());
     }
 }

@@ -148,7 +148,9 @@ impl Session<'_> {
         // One that was not looked at is read when it is needed.
         if let Some(entry) = self.taken.get_mut(&window) {
             entry.read = position;
-            ids.iter().for_each(|id| entry.filter.insert(id));
+            for id in ids {
+                entry.filter.insert(id);
+            }
         }
         Ok(())
     }

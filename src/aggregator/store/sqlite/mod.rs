@@ -368,6 +368,15 @@ impl Datastore for SqliteStore {
         self.read(|tx| upkeep::batches(tx, task))
     }
 
+    fn report_ids(
+        &self,
+        task: &TaskId,
+        time: Option<Time>,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|tx| upkeep::report_ids(tx, task, time, limit))
+    }
+
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {
         self.read(|tx| upkeep::collections(tx, task))
     }
@@ -394,7 +403,7 @@ impl Datastore for SqliteStore {
     }
 
     fn compact(&self) -> Result<bool, StoreError> {
-        Ok(self.write(|tx| replay::compact_one(tx))?.0)
+        Ok(self.write(replay::compact_one)?.0)
     }
 
     /// Cuts free pages off the end of the file, a few at a time, and empties the log.

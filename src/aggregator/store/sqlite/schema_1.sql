@@ -19,10 +19,10 @@ CREATE TABLE tasks (
 ) STRICT;
 
 CREATE TABLE hpke_keys (
-    id     INTEGER PRIMARY KEY,
-    added  INTEGER NOT NULL,
-    public BLOB NOT NULL,
-    sealed BLOB NOT NULL
+    id      INTEGER PRIMARY KEY,
+    offered INTEGER NOT NULL,
+    public  BLOB NOT NULL,
+    sealed  BLOB NOT NULL
 ) STRICT;
 
 -- Report IDs that count as replays: at the leader since they were uploaded (side 0), at the helper

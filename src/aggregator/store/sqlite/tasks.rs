@@ -43,8 +43,8 @@ pub(super) fn put_key(tx: &Transaction<'_>, key: &KeyRecord) -> Result<Put, Stor
         Some(_) => Err(StoreError::KeyConflict(key.id)),
         None => {
             tx.execute(
-                "INSERT INTO hpke_keys (id, added, public, sealed) VALUES (?1, ?2, ?3, ?4)",
-                (key.id, stored(key.added.0), &*key.public, &*key.sealed),
+                "INSERT INTO hpke_keys (id, offered, public, sealed) VALUES (?1, ?2, ?3, ?4)",
+                (key.id, stored(key.offered.0), &*key.public, &*key.sealed),
             )?;
             Ok(Put::Added)
         }
@@ -52,12 +52,12 @@ pub(super) fn put_key(tx: &Transaction<'_>, key: &KeyRecord) -> Result<Put, Stor
 }
 
 pub(super) fn keys(tx: &Transaction<'_>) -> Result<Vec<KeyRecord>, StoreError> {
-    let sql = "SELECT id, added, public, sealed FROM hpke_keys ORDER BY added, id";
+    let sql = "SELECT id, offered, public, sealed FROM hpke_keys ORDER BY offered, id";
     let mut statement = tx.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| {
         Ok(KeyRecord {
             id: row.get(0)?,
-            added: Timestamp(from_stored(row.get(1)?)),
+            offered: Timestamp(from_stored(row.get(1)?)),
             public: blob(row, 2)?,
             sealed: blob(row, 3)?,
         })

@@ -5,7 +5,7 @@ use crate::aggregator::store::{
     BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, Secret, Stage,
     StoreError, Timestamp, span,
 };
-use crate::dap::ids::TaskId;
+use crate::dap::{ids::TaskId, time::Time};
 use rusqlite::{OptionalExtension, Transaction};
 
 pub(super) fn batches(
@@ -31,6 +31,33 @@ pub(super) fn batches(
         }
     }
     Ok(batches)
+}
+
+pub(super) fn report_ids(
+    tx: &Transaction<'_>,
+    task: &TaskId,
+    time: Option<Time>,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let key = (task_row(tx, task)?.key, time.map(span));
+    let runs = |column: &str| {
+        let of = |table| {
+            format!("SELECT {column} FROM {table} WHERE task = ?1 AND span = coalesce(?2, span)")
+        };
+        format!("{} UNION ALL {}", of("fresh_ids"), of("parted_ids"))
+    };
+    let count = format!("SELECT coalesce(sum(bytes), 0) FROM ({})", runs("length(ids) AS bytes"));
+    let bytes = tx.prepare_cached(&count)?.query_row(key, |row| row.get(0))?;
+    if from_stored(bytes) / 16 > limit {
+        return Ok(None);
+    }
+    let mut ids = Vec::new();
+    let mut statement = tx.prepare_cached(&runs("ids"))?;
+    let mut rows = statement.query(key)?;
+    while let Some(row) = rows.next()? {
+        ids.extend_from_slice(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?);
+    }
+    Ok(Some(ids))
 }
 
 pub(super) fn collections(

@@ -85,6 +85,7 @@ macro_rules! conformance {
             a_leader_selected_batch_is_closed_once;
         upkeep:
             forgotten_reports_are_replays_even_if_the_clock_is_put_back,
+            report_ids_are_told_by_time_and_only_if_they_are_few,
             a_helper_forgets_reports_too,
             old_answers_are_forgotten_and_what_they_closed_is_not,
             lists_show_what_is_there,

@@ -20,7 +20,7 @@ pub(crate) fn a_changed_task_under_the_same_id_is_refused(bench: &dyn Bench) {
 
 pub(crate) fn a_changed_key_under_the_same_id_is_refused(bench: &dyn Bench) {
     let store = bench.open();
-    let key = KeyRecord { id: 7, added: NOW, public: vec![1].into(), sealed: vec![2].into() };
+    let key = KeyRecord { id: 7, offered: NOW, public: vec![1].into(), sealed: vec![2].into() };
     assert_eq!(store.put_key(&key), Ok(Put::Added));
     let sealed_anew = KeyRecord { sealed: vec![3].into(), ..key.clone() };
     assert_eq!(store.put_key(&sealed_anew), Ok(Put::AlreadyThere));
@@ -33,8 +33,8 @@ pub(crate) fn tasks_and_keys_survive_a_restart_in_their_order(bench: &dyn Bench)
     let store = bench.open();
     put(&*store, 9, BatchingMode::LeaderSelected { target: 100 });
     put(&*store, 1, BatchingMode::TimeInterval);
-    for (id, added) in [(1, seconds_later(5)), (200, NOW)] {
-        let key = KeyRecord { id, added, public: vec![id].into(), sealed: vec![].into() };
+    for (id, offered) in [(1, seconds_later(5)), (200, NOW)] {
+        let key = KeyRecord { id, offered, public: vec![id].into(), sealed: vec![].into() };
         assert_eq!(store.put_key(&key), Ok(Put::Added));
     }
     drop(store);

@@ -12,7 +12,7 @@ const MUCH_LATER: u64 = 1 << 20;
 
 fn key(id: u8) -> KeyRecord {
     let [public, sealed] = [b"public", b"sealed"].map(|b| Blob::from(&b[..]));
-    KeyRecord { id, added: NOW, public, sealed }
+    KeyRecord { id, offered: NOW, public, sealed }
 }
 
 fn helper_job(store: &dyn Datastore, task: &TaskId, id: u8, report: (u64, u64)) -> HelperOutcome {
@@ -41,6 +41,29 @@ pub(crate) fn forgotten_reports_are_replays_even_if_the_clock_is_put_back(bench:
     let refused: Vec<_> = again.into_iter().map(Result::err).collect();
     let replayed = Some(Refusal::Replayed);
     assert_eq!(refused, [replayed, replayed, replayed, None]);
+}
+
+pub(crate) fn report_ids_are_told_by_time_and_only_if_they_are_few(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    upload_singly(&*store, task, &[(1, 5), (2, 6), (3, MUCH_LATER)]);
+    let ids = |time: Option<u64>, limit| {
+        let run = store.report_ids(&task, time.map(Time), limit).unwrap()?;
+        let mut ids: Vec<_> = run.as_chunks::<16>().0.iter().map(|id| ReportId::new(*id)).collect();
+        ids.sort_unstable_by_key(|id| *id.as_bytes());
+        Some(ids)
+    };
+    let [one, two, three] = [1, 2, 3].map(report_id);
+    let sorted = |mut ids: Vec<ReportId>| {
+        ids.sort_unstable_by_key(|id| *id.as_bytes());
+        Some(ids)
+    };
+    assert_eq!(ids(Some(5), 2), sorted(vec![one, two]));
+    assert_eq!(ids(Some(MUCH_LATER), 2), sorted(vec![three]));
+    assert_eq!(ids(None, 3), sorted(vec![one, two, three]));
+    assert_eq!(ids(None, 2), None);
+    assert_eq!(ids(Some(1 << 40), 0), Some(vec![]));
+    while store.compact().unwrap() {}
+    assert_eq!(ids(None, 3), sorted(vec![one, two, three]));
 }
 
 pub(crate) fn a_helper_forgets_reports_too(bench: &dyn Bench) {

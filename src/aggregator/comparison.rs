@@ -1,0 +1,340 @@
+//! What both aggregators hold of the batches that are not collected: where they differ, which
+//! reports it is, and what can be done.
+//!
+//! Not the draft's: a resource of ours beside a task's own, for the operators' `batches compare`.
+//! Whoever asks proves by an HMAC under a key of the verify key's that it is the other aggregator.
+//! It is told counts, checksums and report IDs, all of which the protocol told it before.
+
+use super::{
+    agreement::{is_proof, name, prove},
+    http::Failure,
+    store::{BatchSummary, Datastore, StoreError, Timestamp},
+    task::Task,
+};
+use crate::dap::{ids::ReportId, problem::ProblemType, role::Role, time::Time};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashSet};
+
+/// A question to the other aggregator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Who asks: `leader` or `helper`.
+    asker: String,
+    /// When, in milliseconds since the Epoch: an old question is not answered.
+    milliseconds: u64,
+    /// What is wanted.
+    wanted: Wanted,
+    /// That the asker holds the verify key.
+    proof: String,
+}
+
+/// What is wanted of the other aggregator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wanted {
+    /// All batches that are not collected, and how many reports are on their way.
+    Batches,
+    /// The IDs of all reports known of around a time, in units of the task's precision; of every
+    /// time without one.
+    Ids(Option<u64>),
+}
+
+/// What one aggregator holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// By the batch's key, in base64url.
+    pub batches: BTreeMap<String, Sum>,
+    /// Reports that are neither verified nor given up: a leader's.
+    pub on_their_way: u64,
+    /// Reports that are kept and no longer tried: a leader's.
+    pub stuck: u64,
+    /// Report IDs end to end in base64url, if they were asked for.
+    pub ids: String,
+}
+
+/// The reports of a batch, added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sum {
+    /// How many.
+    pub reports: u64,
+    /// XOR of the SHA-256 of their IDs, in base64url.
+    pub checksum: String,
+}
+
+/// A batch that both do not hold alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The batch's key, in base64url.
+    pub batch: String,
+    /// What the leader holds.
+    pub leader: Sum,
+    /// What the helper holds.
+    pub helper: Sum,
+}
+
+/// Which reports explain a difference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differing {
+    /// Known to the leader, and never aggregated by the helper.
+    pub leader_only: Vec<ReportId>,
+    /// Aggregated by the helper, and unknown to the leader.
+    pub helper_only: Vec<ReportId>,
+    /// Known to both, and counted by one: the one report that explains the checksums.
+    pub counted_once: Option<ReportId>,
+}
+
+/// Why two batches differ, as far as it can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The leader has yet to aggregate reports.
+    OnTheirWay(u64),
+    /// The leader has given up on reports.
+    Stuck(u64),
+    /// The leader has forgotten reports that the helper counts.
+    LeaderForgot,
+    /// The helper has forgotten reports that the leader counts.
+    HelperForgot,
+    /// One of them rejected what the other counts.
+    Verdicts,
+}
+
+impl Question {
+    /// Asks as `asker`.
+    pub fn new(task: &Task, asker: Role, wanted: Wanted, now: Timestamp) -> Self {
+        let proof = String::new();
+        let mut question =
+            Self { asker: name(asker).to_owned(), milliseconds: now.0, wanted, proof };
+        question.proof = URL_SAFE_NO_PAD.encode(prove(task, PURPOSE, &question.parts()));
+        question
+    }
+
+    fn parts(&self) -> [Vec<u8>; 3] {
+        let wanted = match self.wanted {
+            Wanted::Batches => vec![0],
+            Wanted::Ids(None) => vec![1],
+            Wanted::Ids(Some(time)) => [&[2], &time.to_be_bytes()[..]].concat(),
+        };
+        [self.asker.as_bytes().to_vec(), self.milliseconds.to_be_bytes().to_vec(), wanted]
+    }
+}
+
+const PURPOSE: &str = "comparison";
+
+/// Answers as `role`.
+pub fn answer(
+    task: &Task,
+    role: Role,
+    store: &dyn Datastore,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Held, Failure> {
+    let refuse =
+        |detail: &str| Failure::problem(ProblemType::InvalidMessage, Some(&task.id), detail);
+    let question: Question =
+        serde_json::from_slice(body).map_err(|_| refuse("the question cannot be read"))?;
+    let proof = URL_SAFE_NO_PAD.decode(&question.proof).unwrap_or_default();
+    // First of all: a stranger learns nothing.
+    if question.asker == name(role) || !is_proof(task, PURPOSE, &question.parts(), &proof) {
+        return Err(Failure::Unauthorized);
+    }
+    if question.milliseconds.abs_diff(now.0) > FRESH_MILLISECONDS {
+        return Err(refuse("the question is old, or our clocks differ; `doctor` says by how much"));
+    }
+    held(task, store, question.wanted).map_err(Failure::fault)?.ok_or_else(|| refuse(TOO_MANY))
+}
+
+/// Bytes of the longest question.
+pub const LONGEST: usize = 1024;
+
+const FRESH_MILLISECONDS: u64 = 300_000;
+
+/// More IDs than are compared.
+pub const TOO_MANY: &str = "more than 3,000,000 reports lie around this batch, too many to compare";
+
+/// What we hold ourselves; nothing if it is [too much](TOO_MANY).
+pub fn held(
+    task: &Task,
+    store: &dyn Datastore,
+    wanted: Wanted,
+) -> Result<Option<Held>, StoreError> {
+    if let Wanted::Ids(time) = wanted {
+        let ids = store.report_ids(&task.id, time.map(Time), MOST_IDS)?;
+        let encode = |ids: Vec<u8>| Held { ids: URL_SAFE_NO_PAD.encode(ids), ..Held::default() };
+        return Ok(ids.map(encode));
+    }
+    let counts = store.counts(&task.id)?;
+    let sum = |batch: BatchSummary| {
+        let checksum = URL_SAFE_NO_PAD.encode(batch.checksum);
+        (URL_SAFE_NO_PAD.encode(batch.key.as_bytes()), Sum { reports: batch.reports, checksum })
+    };
+    Ok(Some(Held {
+        batches: store.batches(&task.id)?.into_iter().map(sum).collect(),
+        on_their_way: counts.waiting_reports + counts.in_flight_reports,
+        stuck: counts.stuck_reports,
+        ids: String::new(),
+    }))
+}
+
+const MOST_IDS: u64 = 3_000_000;
+
+/// The batches that differ. One that is on one side only is empty on the other.
+pub fn differences(leader: &Held, helper: &Held) -> Vec<Difference> {
+    let nothing = Sum { reports: 0, checksum: URL_SAFE_NO_PAD.encode([0; 32]) };
+    let batches: std::collections::BTreeSet<_> =
+        leader.batches.keys().chain(helper.batches.keys()).collect();
+    batches
+        .into_iter()
+        .map(|batch| {
+            let of = |held: &Held| held.batches.get(batch).unwrap_or(&nothing).clone();
+            Difference { batch: batch.clone(), leader: of(leader), helper: of(helper) }
+        })
+        .filter(|difference| difference.leader != difference.helper)
+        .collect()
+}
+
+impl Difference {
+    /// Finds the reports, by the IDs that both know of around the batch.
+    pub fn explain(&self, leader: &Held, helper: &Held) -> Differing {
+        let [leader, helper] = [leader, helper].map(Held::report_ids);
+        let mut only = [(&leader, &helper), (&helper, &leader)]
+            .map(|(these, those)| these.difference(those).copied().collect::<Vec<_>>());
+        for ids in &mut only {
+            ids.sort_unstable_by_key(|id| *id.as_bytes());
+        }
+        let [leader_only, helper_only] = only;
+        let [ours, theirs] = [&self.leader, &self.helper].map(Sum::checksum);
+        let difference: Vec<u8> = ours.iter().zip(&theirs).map(|(a, b)| a ^ b).collect();
+        let explains = |id: &&ReportId| Sha256::digest(id.as_bytes())[..] == difference[..];
+        let counted_once = leader.intersection(&helper).find(explains).copied();
+        Differing { leader_only, helper_only, counted_once }
+    }
+
+    /// Why they differ. `leader` is what it holds altogether.
+    pub fn cause(&self, differing: &Differing, leader: &Held) -> Cause {
+        if !differing.helper_only.is_empty() {
+            Cause::LeaderForgot
+        } else if leader.on_their_way > 0 {
+            Cause::OnTheirWay(leader.on_their_way)
+        } else if leader.stuck > 0 {
+            Cause::Stuck(leader.stuck)
+        } else if self.helper.reports < self.leader.reports && !differing.leader_only.is_empty() {
+            Cause::HelperForgot
+        } else {
+            Cause::Verdicts
+        }
+    }
+}
+
+impl Cause {
+    /// Whether it passes by itself.
+    pub fn passes(self) -> bool {
+        matches!(self, Self::OnTheirWay(_))
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OnTheirWay(reports) => write!(
+                f,
+                "the leader has {reports} reports on their way; compare again when they are done"
+            ),
+            Self::Stuck(reports) => write!(
+                f,
+                "the leader has given up on {reports} reports; put right what the helper had \
+                 against them (its log says), then run `sottovoce-leader reports retry-stuck`"
+            ),
+            Self::LeaderForgot => f.write_str(
+                "the leader does not know reports that the helper counts: its database is older \
+                 than the helper's, from a backup perhaps. If a newer one exists, restore it. \
+                 Otherwise this batch can never be collected; collect the others without it",
+            ),
+            Self::HelperForgot => f.write_str(
+                "the helper does not know reports that the leader counts: its database is older \
+                 than the leader's, from a backup perhaps. If a newer one exists, restore it. \
+                 Otherwise this batch can never be collected; collect the others without it",
+            ),
+            Self::Verdicts => f.write_str(
+                "one of the two rejected reports that the other counts, which two right programs \
+                 never do; install the same version on both, and collect the other batches \
+                 without this one",
+            ),
+        }
+    }
+}
+
+impl Held {
+    fn report_ids(&self) -> HashSet<ReportId> {
+        let bytes = URL_SAFE_NO_PAD.decode(&self.ids).unwrap_or_default();
+        bytes.as_chunks::<16>().0.iter().map(|id| ReportId::new(*id)).collect()
+    }
+}
+
+impl Sum {
+    fn checksum(&self) -> Vec<u8> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(&self.checksum).unwrap_or_default();
+        bytes.resize(32, 0);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> ReportId {
+        ReportId::new([number; 16])
+    }
+
+    /// Holds batch `b` of the counted ones, and knows the others too.
+    fn held(counted: &[u8], known: &[u8]) -> Held {
+        let mut checksum = [0; 32];
+        for number in counted {
+            let digest = Sha256::digest(id(*number).as_bytes());
+            checksum.iter_mut().zip(digest).for_each(|(sum, byte)| *sum ^= byte);
+        }
+        let checksum = URL_SAFE_NO_PAD.encode(checksum);
+        let sum = Sum { reports: counted.len() as u64, checksum };
+        let ids: Vec<u8> = known.iter().flat_map(|number| *id(*number).as_bytes()).collect();
+        Held {
+            batches: [("b".to_owned(), sum)].into(),
+            ids: URL_SAFE_NO_PAD.encode(ids),
+            ..Held::default()
+        }
+    }
+
+    fn check(leader: &Held, helper: &Held, cause: Cause, differing: &Differing) {
+        let found = differences(leader, helper);
+        assert_eq!(found.len(), 1);
+        let explained = found[0].explain(leader, helper);
+        assert_eq!(explained, *differing);
+        assert_eq!(found[0].cause(&explained, leader), cause);
+    }
+
+    #[test]
+    fn the_same_batches_do_not_differ() {
+        assert_eq!(differences(&held(&[1, 2], &[1, 2, 3]), &held(&[2, 1], &[1, 2])), []);
+    }
+
+    #[test]
+    fn each_cause_is_told_with_the_reports_that_show_it() {
+        let all = [1, 2, 3, 4];
+        let (full, nothing) = (held(&all, &all), Differing::default());
+        let three = held(&[1, 2, 4], &[1, 2, 4]);
+        let only = Differing { helper_only: vec![id(3)], ..nothing.clone() };
+        check(&three, &full, Cause::LeaderForgot, &only);
+        let only = Differing { leader_only: vec![id(3)], ..nothing.clone() };
+        check(&full, &three, Cause::HelperForgot, &only);
+        let mut late = held(&[1, 2, 4], &all);
+        late.on_their_way = 1;
+        let once = Differing { counted_once: Some(id(3)), ..nothing };
+        check(&late, &full, Cause::OnTheirWay(1), &once);
+        late.on_their_way = 0;
+        check(&late, &full, Cause::Verdicts, &once);
+        late.stuck = 1;
+        check(&late, &full, Cause::Stuck(1), &once);
+    }
+}

@@ -1,0 +1,119 @@
+//! `doctor`: whether the leader holds the same as the collector, before any real report.
+
+use super::{command::read_secrets, secrets::CollectorSecrets};
+use crate::{
+    command_line,
+    dap::{
+        agreement::Held,
+        exchange::{Exchange, ExchangeError, Method, Request, Response},
+        problem::{ProblemType, Text},
+    },
+    program::{Program, compile::CompiledTask},
+    transport::http::{HttpClient, TransportError},
+};
+use anyhow::ensure;
+use clap::Args;
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// What to compare, and as whom.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The program that all parties hold.
+    program: PathBuf,
+    /// The collector's secrets, from `sottovoce keygen`.
+    #[arg(long, value_name = "FILE")]
+    secrets: PathBuf,
+}
+
+/// Asks the leader about each task of the program, and prints what was found. The aggregators'
+/// own `doctor` does the same between them.
+pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
+    let program = Program::read(&args.program)?;
+    let secrets = read_secrets(&args.secrets)?;
+    ensure!(
+        secrets.hpke_config == *program.collector(),
+        "{} is not the key of the collector that the program names",
+        args.secrets.display()
+    );
+    let http = HttpClient::new(Duration::from_secs(30))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut wrong = 0;
+    for task in program.tasks() {
+        let reasons = runtime.block_on(examine(&http, &program, task, &secrets));
+        if reasons.is_empty() {
+            command_line::print(format_args!(
+                "✓ {} ({}): the leader agrees on draft, clock, configuration, our key and token",
+                task.name, task.task_id
+            ))?;
+            continue;
+        }
+        wrong += 1;
+        for reason in reasons {
+            let (name, id) = (&task.name, task.task_id);
+            command_line::print(format_args!("✗ {name} ({id}): the leader: {reason}"))?;
+        }
+    }
+    ensure!(wrong == 0, "{wrong} of {} tasks are not ready", program.tasks().len());
+    Ok(())
+}
+
+/// All that speaks against collecting a task.
+async fn examine(
+    http: &HttpClient,
+    program: &Program,
+    task: &CompiledTask,
+    secrets: &CollectorSecrets,
+) -> Vec<String> {
+    let endpoint = program.leader().as_str().trim_end_matches('/');
+    let ask = Ask { url: format!("{endpoint}/tasks/{}/agreement", task.task_id) };
+    let theirs = match http.perform(&ask, Some(&secrets.collector_token)).await {
+        Ok(theirs) => theirs,
+        Err(error) => return vec![explain(&error)],
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let milliseconds = u64::try_from(now).unwrap_or(u64::MAX);
+    let ours = Held::new(&task.configuration, program.collector(), task.noise(), milliseconds);
+    ours.compare(&theirs).iter().map(ToString::to_string).collect()
+}
+
+fn explain(error: &TransportError) -> String {
+    let TransportError::Exchange { source: ExchangeError::Problem { problem, .. }, .. } = error
+    else {
+        return error.to_string();
+    };
+    match (problem.status, problem.kind()) {
+        (401, _) => "it does not take our token; both need the same collector_token".to_owned(),
+        (_, Some(ProblemType::UnrecognizedTask)) => {
+            "it does not have this task; its operator must add the same program".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+struct Ask {
+    url: String,
+}
+
+impl Exchange for Ask {
+    type Output = Held;
+
+    fn request(&self) -> Request {
+        Request {
+            method: Method::Get,
+            url: self.url.clone(),
+            media_type: None,
+            body: Vec::new(),
+            authorized: true,
+        }
+    }
+
+    fn read_success(&self, response: Response) -> Result<Held, ExchangeError> {
+        serde_json::from_slice(&response.body).map_err(|_| {
+            let excerpt = Text::new("what it answers is not an answer of this program");
+            ExchangeError::Status { status: response.status, excerpt }
+        })
+    }
+}
