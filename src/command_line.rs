@@ -36,18 +36,25 @@ pub fn print(text: impl std::fmt::Display) -> anyhow::Result<()> {
 
 /// Writes a new file that only its owner may read; never over one that is there.
 pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    if path.exists() {
+        anyhow::bail!("{} is there already; move it away first", path.display());
+    }
+    // Under its own name only once it is whole: half a key would be taken for one.
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".new");
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::AlreadyExists {
-            return anyhow::anyhow!("{} is there already; move it away first", path.display());
-        }
+    let written = options.open(&partial).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&partial, path)
+    });
+    written.map_err(|error| {
+        let _ = fs::remove_file(&partial);
         anyhow::Error::new(error).context(format!("{} cannot be made", path.display()))
-    })?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all())?;
-    Ok(())
+    })
 }
 
 #[cfg(test)]

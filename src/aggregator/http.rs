@@ -4,7 +4,12 @@
 //! A refusal tells the sender what was wrong with the request. A fault is ours: it is logged in
 //! full, and the sender learns only that there was one.
 
-use super::{clock, serve::Client, store::Timestamp};
+use super::{
+    clock,
+    serve::Client,
+    store::{StoreError, Timestamp},
+    tasks::TasksError,
+};
 use crate::dap::{
     bearer_token::TokenHash,
     codec::DecodeError,
@@ -51,6 +56,8 @@ pub enum Failure {
     TooMany(Duration),
     /// The body did not come in time.
     TooSlow,
+    /// Our memory does not answer, or has no room: logged, and the sender may come back.
+    Away(String),
     /// We are at fault: logged, and not told.
     Fault(String),
 }
@@ -87,6 +94,25 @@ impl Failure {
     /// Something of ours failed.
     pub fn fault(error: impl fmt::Display) -> Self {
         Self::Fault(error.to_string())
+    }
+}
+
+/// Nothing has happened, or will be found to have: the sender may come back with the same.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } => Self::Away(error.to_string()),
+            _ => Self::fault(error),
+        }
+    }
+}
+
+impl From<TasksError> for Failure {
+    fn from(error: TasksError) -> Self {
+        match error {
+            TasksError::Store(error) => error.into(),
+            error => Self::fault(error),
+        }
     }
 }
 
@@ -134,6 +160,13 @@ impl IntoResponse for Failure {
                 StatusCode::REQUEST_TIMEOUT,
                 "the body did not arrive in the time that a request may take",
             ),
+            Self::Away(error) => {
+                tracing::error!(error, "the database cannot be used");
+                retry_later(plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "this server can store nothing just now; try again later",
+                ))
+            }
             Self::Fault(error) => {
                 tracing::error!(error, "a request failed");
                 retry_later(plain(

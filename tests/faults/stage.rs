@@ -1,11 +1,14 @@
 //! Where faults happen: leaders and helpers as processes of their own, each with its database.
 
-use crate::support::{
-    device::Keys,
-    http::Ask,
-    server::{HELPER, LEADER, Server, free_port, poll},
-    task::{Task, TaskSpec, now},
-    world::Collected,
+use crate::{
+    shim::Machine,
+    support::{
+        device::Keys,
+        http::Ask,
+        server::{HELPER, LEADER, Server, free_port, poll},
+        task::{Task, TaskSpec, now},
+        world::Collected,
+    },
 };
 use rusqlite::Connection;
 use sottovoce::{
@@ -37,8 +40,8 @@ pub(crate) struct Setting {
     pub(crate) replicas: usize,
     /// The ports that tasks name, if not the servers' own.
     pub(crate) seen_at: [Option<u16>; 2],
-    /// Where the leader's SQLite file is, if not with everything else.
-    pub(crate) leader_folder: Option<PathBuf>,
+    /// Whether the servers are on machines whose clocks and disks can be disturbed.
+    pub(crate) machines: bool,
     /// Lines for the end of both servers' configurations.
     pub(crate) lines: &'static str,
 }
@@ -48,7 +51,9 @@ pub(crate) struct Stage {
     pub(crate) leaders: Vec<Server>,
     pub(crate) helpers: Vec<Server>,
     pub(crate) tasks: Vec<Task>,
-    pub(crate) folder: TempDir,
+    /// The leader's and the helper's, if they can be disturbed.
+    pub(crate) machines: Vec<Machine>,
+    folder: TempDir,
     /// The first of the windows that are over.
     pub(crate) window: Time,
     keys: OnceLock<Keys>,
@@ -86,15 +91,15 @@ impl Stage {
         let endpoint = |role: usize| {
             format!("http://127.0.0.1:{}/", setting.seen_at[role].unwrap_or(ports[role][0]))
         };
-        let tasks: Vec<_> = setting
-            .tasks
-            .iter()
-            .map(|spec| Task::new(spec, &endpoint(0), &endpoint(1)))
-            .collect();
-        let database = |role: usize| match (&setting.postgres, &setting.leader_folder) {
-            (Some(urls), _) => urls[role].clone(),
-            (None, Some(place)) if role == 0 => place.join("leader.db").display().to_string(),
-            _ => folder.path().join(format!("{}.db", ROLES[role])).display().to_string(),
+        let tasks: Vec<_> =
+            setting.tasks.iter().map(|spec| Task::new(spec, &endpoint(0), &endpoint(1))).collect();
+        let database = |role: usize| match &setting.postgres {
+            Some(urls) => urls[role].clone(),
+            None => folder.path().join(format!("{}.db", ROLES[role])).display().to_string(),
+        };
+        let machines = match setting.machines {
+            true => ROLES.iter().map(|role| Machine::new(folder.path(), role)).collect(),
+            false => Vec::new(),
         };
         let leader_database = match &setting.postgres {
             Some(urls) => Database::Postgres(urls[0].clone()),
@@ -106,7 +111,10 @@ impl Stage {
                 let config = folder.path().join(format!("{}-{number}.toml", ROLES[role]));
                 let text = config_text(role, *port, &database(role), setting.lines, &files);
                 fs::write(&config, text).unwrap();
-                Server::new([LEADER, HELPER][role], *port, config)
+                let server = Server::new([LEADER, HELPER][role], *port, config);
+                let variables = machines.get(role).map(Machine::variables);
+                let with = |server: Server, (name, file)| server.with(name, file);
+                variables.into_iter().flatten().fold(server, with)
             };
             ports[role].iter().enumerate().map(server).collect::<Vec<_>>()
         });
@@ -116,7 +124,7 @@ impl Stage {
         }
         let window = Time(now().0 - 200);
         let keys = OnceLock::new();
-        Self { leaders, helpers, tasks, folder, window, keys, leader_database }
+        Self { leaders, helpers, tasks, machines, folder, window, keys, leader_database }
     }
 
     pub(crate) fn leader(&self) -> &Server {
@@ -191,13 +199,29 @@ impl Stage {
             }
             Database::Postgres(url) => {
                 let mut client = postgres::Client::connect(url, postgres::NoTls).ok()?;
-                let sql = UNDER_WAY
-                    .replace("{schema}", "sottovoce.")
-                    .replace("{now}", &now.to_string());
+                let sql =
+                    UNDER_WAY.replace("{schema}", "sottovoce.").replace("{now}", &now.to_string());
                 let row = client.query_one(&sql, &[]).ok()?;
                 Some(read(row.get(0), row.get(1)))
             }
         }
+    }
+
+    /// The SQLite files.
+    pub(crate) fn databases(&self) -> [PathBuf; 2] {
+        ROLES.map(|role| self.folder.path().join(format!("{role}.db")))
+    }
+
+    /// Report IDs that both SQLite files remember.
+    pub(crate) fn known(&self) -> u64 {
+        let sql = "SELECT coalesce(sum(length(ids)), 0) / 16 FROM
+                   (SELECT ids FROM fresh_ids UNION ALL SELECT ids FROM parted_ids)";
+        let count = |path| {
+            let database = Connection::open(path).unwrap();
+            database.busy_timeout(Duration::from_secs(10)).unwrap();
+            database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        u64::try_from(self.databases().map(count).iter().sum::<i64>()).unwrap()
     }
 
     /// Waits until no acknowledged report is left to be aggregated.

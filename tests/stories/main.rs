@@ -11,9 +11,7 @@
 
 #[path = "../support/mod.rs"]
 mod support;
-use support::{device, http, leaks, peer, server, task, world};
-
-mod impostor;
+use support::{device, http, impostor, leaks, peer, server, task, world};
 
 mod collector;
 mod engine;

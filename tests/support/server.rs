@@ -79,6 +79,11 @@ impl Server {
         Ask::get(&url).try_send().is_ok_and(|answer| answer.status == 200)
     }
 
+    /// How the server ended, if it did by itself.
+    pub(crate) fn ended(&self) -> Option<std::process::ExitStatus> {
+        self.child.lock().unwrap().as_mut()?.try_wait().unwrap()
+    }
+
     /// SIGKILL, without a chance to tidy up.
     pub(crate) fn kill(&self) {
         // Also when a test has panicked with the lock in its hands.

@@ -26,14 +26,17 @@ pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> R
         return Err(StoreError::Collected(collected).into());
     }
     insert_shards(tx, task, commit.shards)?;
-    tx.execute(
-        "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2)
-         DELETE FROM jobs WHERE task = $1 AND key = $2",
+    let places = tx.rows(
+        "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2 RETURNING key),
+              over AS (DELETE FROM jobs WHERE task = $1 AND key = $2)
+         SELECT key FROM ended ORDER BY key",
         &[&task, &commit.job.0],
     )?;
     // Whether a batch is full now is left to whoever wants to know: two commits at once would
     // each see too few.
-    commit.again.map_or(Ok(()), |again| wait_again(tx, task, again.from, again.reports))
+    let Some(again) = commit.again else { return Ok(()) };
+    let places = places.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>, _>>()?;
+    wait_again(tx, task, again.from, again.reports, &places)
 }
 
 pub(super) fn release_job(

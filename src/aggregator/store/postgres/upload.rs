@@ -128,20 +128,40 @@ fn collected_times(
     ranges::collected_times(tx, &times)
 }
 
-/// Packs reports whose IDs are known already into segments that wait from `from` on.
+/// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
+/// of those that they were in: a collection that was asked for since still waits for them.
 pub(super) fn wait_again(
     tx: &mut Tx<'_>,
     task: i32,
     from: Timestamp,
     reports: &UploadBatch,
+    places: &[i64],
 ) -> Result<(), Failure> {
     let mut packer = Packer::default();
     let entries = reports.entries().iter().enumerate();
     let mut segments =
         entries.filter_map(|(at, e)| packer.add(e.time, reports.packed(at))).collect::<Vec<_>>();
     segments.extend(packer.finish());
-    let segments = segments.into_iter().map(|segment| (task, segment)).collect::<Vec<_>>();
-    insert_segments(tx, from, &segments)
+    let rest = segments.split_off(places.len().min(segments.len()));
+    for (segment, place) in segments.iter().zip(places) {
+        tx.execute(
+            "INSERT INTO segments (task, key, arrived, reports, bytes, first, last, body)
+             OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            &[
+                &task,
+                place,
+                &stored(from.0),
+                &stored(segment.reports as u64),
+                &stored(segment.body.len() as u64),
+                &&time_key(segment.first)[..],
+                &&time_key(segment.last)[..],
+                &segment.body,
+            ],
+        )?;
+    }
+    // None, as long as reports are packed as tightly as they were.
+    let rest = rest.into_iter().map(|segment| (task, segment)).collect::<Vec<_>>();
+    insert_segments(tx, from, &rest)
 }
 
 /// Keys are given in the order of the rows, so a task's segments stay in the order given here.

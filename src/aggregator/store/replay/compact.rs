@@ -24,8 +24,9 @@ pub(in crate::aggregator::store) trait Compacting: Runs {
 
 /// Fresh runs from which on it is worth it. A backend looks for windows with as many.
 pub(in crate::aggregator::store) const WORTH: usize = 64;
-/// IDs from which on fresh runs go into parts: 256 of them in a part, so 4 KiB.
-const PART_AT: usize = 1 << 16;
+/// IDs from which on fresh runs go into parts: 64 of them in a part, so 1 KiB. More would be read at
+/// once, in memory that the allocator keeps for each thread that ever compacted.
+const PART_AT: usize = 1 << 14;
 
 /// Compacts the fresh runs of a window; says whether there was anything to do.
 pub(in crate::aggregator::store) fn compact<R: Compacting>(

@@ -23,12 +23,21 @@ pub(super) fn commit_leader_job(
         return Err(StoreError::Collected(collected));
     }
     insert_shards(tx, job.task, commit.shards)?;
+    let places = if commit.again.is_some() { places(tx, commit.job)? } else { Vec::new() };
     tx.prepare_cached("DELETE FROM segments WHERE job = ?1")?.execute([commit.job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([commit.job.0])?;
     if let Some(again) = commit.again {
-        wait_again(tx, job.task, again.from, again.reports)?;
+        wait_again(tx, job.task, again.from, again.reports, places)?;
     }
     if let Some(batch) = job.batch { mark_if_full(tx, job.task, &batch) } else { Ok(()) }
+}
+
+/// The keys of a job's segments, oldest first.
+fn places(tx: &Transaction<'_>, job: JobId) -> Result<Vec<i64>, StoreError> {
+    let sql = "SELECT key FROM segments WHERE job = ?1 ORDER BY key";
+    let mut statement = tx.prepare_cached(sql)?;
+    let keys = statement.query_map([job.0], |row| row.get(0))?;
+    Ok(keys.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn release_job(

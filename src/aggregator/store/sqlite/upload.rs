@@ -112,27 +112,31 @@ fn pack(
         if rulings[upload][at].is_ok() {
             let time = uploads[upload].entries()[at].time;
             if let Some(full) = packer.add(time, uploads[upload].packed(at)) {
-                insert_segment(tx, task.key, now, &full)?;
+                insert_segment(tx, task.key, now, &full, None)?;
             }
         }
     }
-    packer.finish().map_or(Ok(()), |last| insert_segment(tx, task.key, now, &last))
+    packer.finish().map_or(Ok(()), |last| insert_segment(tx, task.key, now, &last, None))
 }
 
-/// Packs reports whose IDs are known already into segments that wait from `from` on.
+/// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
+/// of those that they were in: a collection that was asked for since still waits for them.
 pub(super) fn wait_again(
     tx: &Transaction<'_>,
     task: i64,
     from: Timestamp,
     reports: &UploadBatch,
+    places: Vec<i64>,
 ) -> Result<(), StoreError> {
+    let mut places = places.into_iter();
     let mut packer = Packer::default();
     for (at, entry) in reports.entries().iter().enumerate() {
         if let Some(full) = packer.add(entry.time, reports.packed(at)) {
-            insert_segment(tx, task, from, &full)?;
+            insert_segment(tx, task, from, &full, places.next())?;
         }
     }
-    packer.finish().map_or(Ok(()), |last| insert_segment(tx, task, from, &last))
+    let last = packer.finish();
+    last.map_or(Ok(()), |last| insert_segment(tx, task, from, &last, places.next()))
 }
 
 fn insert_segment(
@@ -140,10 +144,11 @@ fn insert_segment(
     task: i64,
     now: Timestamp,
     segment: &Packed,
+    place: Option<i64>,
 ) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "INSERT INTO segments (task, arrived, reports, bytes, first, last, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO segments (key, task, arrived, reports, bytes, first, last, body)
+         VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute((
         task,
@@ -153,6 +158,7 @@ fn insert_segment(
         time_key(segment.first),
         time_key(segment.last),
         &segment.body,
+        place,
     ))?;
     Ok(())
 }

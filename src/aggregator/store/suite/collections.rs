@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::aggregator::store::{
-    Closed, Closing, CollectionId, CollectionState, MAX_ABANDONED, NewCollection, Outcome, Refusal,
-    Started, StoreError, Then, Wanted,
+    Again, Closed, Closing, CollectionId, CollectionState, MAX_ABANDONED, NewCollection, Outcome,
+    Refusal, Started, StoreError, Then, Wanted,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -111,6 +111,29 @@ pub(crate) fn reports_that_arrive_late_do_not_hold_up_a_collection(bench: &dyn B
     assert_eq!((counts.dropped_reports, counts.waiting_reports), (2, 0));
     // They were accepted once all the same.
     assert_eq!(accept(&*store, upload(task, &[(10, 5)])), [Err(Refusal::Replayed)]);
+}
+
+pub(crate) fn a_report_that_is_put_off_holds_up_a_collection_that_came_after_it(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    upload_singly(&*store, task, &[(1, 10), (2, 11)]);
+    let job = lease(&*store, NOW).remove(0);
+    let batch = range(10, 5);
+    assert_eq!(start_range(&*store, &task, 1, &batch), Started::New(id(1)));
+    // Too early for the helper: one of them is to be tried again.
+    let again = upload(task, &[(2, 11)]);
+    let shards = [shard(at(10), 1)];
+    let commit = LeaderCommit {
+        job: job.job,
+        lease: job.lease,
+        shards: &shards,
+        again: Some(Again { reports: &again, from: seconds_later(5) }),
+    };
+    store.commit_leader_job(&commit).unwrap();
+    assert_eq!(close(&*store, &task, id(1), &batch), Closed::Busy);
+    let job = lease(&*store, seconds_later(6)).remove(0);
+    assert_eq!(numbers(&job), [2]);
+    commit(&*store, &job, at(11));
+    assert_eq!(close(&*store, &task, id(1), &batch), Closed::Kept(kept(2)));
 }
 
 pub(crate) fn a_stuck_report_does_not_hold_up_a_collection(bench: &dyn Bench) {

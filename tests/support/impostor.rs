@@ -28,6 +28,8 @@ pub(crate) struct Received {
 pub(crate) enum Reply {
     /// Answers with a status, headers and a body.
     Say(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// Begins to answer so, and closes the connection in the middle of the body.
+    Tear(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// Closes the connection.
     HangUp,
 }
@@ -91,14 +93,19 @@ fn converse(
 ) {
     let Some(request) = receive(&stream) else { return };
     seen.lock().unwrap().push(request.clone());
-    let Reply::Say(status, headers, body) = answer(&request) else { return };
+    let (status, headers, body, torn) = match answer(&request) {
+        Reply::Say(status, headers, body) => (status, headers, body, false),
+        Reply::Tear(status, headers, body) => (status, headers, body, true),
+        Reply::HangUp => return,
+    };
     let mut head = format!("HTTP/1.1 {status} Whatever\r\nConnection: close\r\n");
     head.extend(headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
     head += "Content-Length: ";
     head += &body.len().to_string();
     head += "\r\n\r\n";
+    let sent = if torn { &body[..body.len() / 2] } else { &body };
     // Whoever has heard enough may hang up on us.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(sent));
 }
 
 fn receive(stream: &TcpStream) -> Option<Received> {
@@ -135,6 +142,16 @@ impl Received {
             ask = ask.token(value.strip_prefix("Bearer ").unwrap());
         }
         ask.try_send()
+    }
+}
+
+impl Reply {
+    /// The same, torn in the middle.
+    pub(crate) fn torn(self) -> Self {
+        match self {
+            Self::Say(status, headers, body) => Self::Tear(status, headers, body),
+            other => other,
+        }
     }
 }
 
