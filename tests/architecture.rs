@@ -40,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aggregator/helper",
             "aggregator/leader",
             "command_line",
+            "dap",
             "program",
             "transport",
         ],
@@ -48,6 +49,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aggregator/leader", &["aggregator", "aggregator/store", "dap", "transport"]),
     ("aggregator/helper", &["aggregator", "aggregator/store", "dap"]),
     ("collector", &["dap", "estimate", "findings", "privacy", "program", "transport"]),
+    (
+        "collector/doctor",
+        &["collector", "collector/command", "command_line", "dap", "program", "transport"],
+    ),
     (
         "collector/command",
         &["collector", "command_line", "dap", "findings", "program", "transport"],
@@ -78,6 +83,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "client/uploader",
             "collector",
             "collector/command",
+            "command_line",
             "dap",
             "keygen",
             "local_servers",
