@@ -122,13 +122,13 @@ pub(crate) fn a_report_that_is_put_off_holds_up_a_collection_that_came_after_it(
     // Too early for the helper: one of them is to be tried again.
     let again = upload(task, &[(2, 11)]);
     let shards = [shard(at(10), 1)];
-    let commit = LeaderCommit {
+    let end = LeaderCommit {
         job: job.job,
         lease: job.lease,
         shards: &shards,
         again: Some(Again { reports: &again, from: seconds_later(5) }),
     };
-    store.commit_leader_job(&commit).unwrap();
+    store.commit_leader_job(&end).unwrap();
     assert_eq!(close(&*store, &task, id(1), &batch), Closed::Busy);
     let job = lease(&*store, seconds_later(6)).remove(0);
     assert_eq!(numbers(&job), [2]);
