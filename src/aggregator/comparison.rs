@@ -143,7 +143,7 @@ pub fn answer(
     if question.milliseconds.abs_diff(now.0) > FRESH_MILLISECONDS {
         return Err(refuse("the question is old, or our clocks differ; `doctor` says by how much"));
     }
-    held(task, store, question.wanted).map_err(Failure::fault)?.ok_or_else(|| refuse(TOO_MANY))
+    held(task, store, question.wanted).map_err(Failure::store)?.ok_or_else(|| refuse(TOO_MANY))
 }
 
 /// Bytes of the longest question.

@@ -4,7 +4,12 @@
 //! A refusal tells the sender what was wrong with the request. A fault is ours: it is logged in
 //! full, and the sender learns only that there was one.
 
-use super::{clock, serve::Client, store::Timestamp};
+use super::{
+    clock,
+    serve::Client,
+    store::{StoreError, Timestamp},
+    tasks::TasksError,
+};
 use crate::dap::{
     bearer_token::TokenHash,
     codec::DecodeError,
@@ -25,7 +30,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
-use std::{fmt, time::Duration};
+use std::{borrow::Borrow, fmt, time::Duration};
 
 /// Why a request does not get what it asks for.
 #[derive(Debug)]
@@ -51,6 +56,8 @@ pub enum Failure {
     TooMany(Duration),
     /// The body did not come in time.
     TooSlow,
+    /// The database does not answer, or its disk is full: logged, and the sender may come back.
+    Unavailable(String),
     /// We are at fault: logged, and not told.
     Fault(String),
 }
@@ -87,6 +94,22 @@ impl Failure {
     /// Something of ours failed.
     pub fn fault(error: impl fmt::Display) -> Self {
         Self::Fault(error.to_string())
+    }
+
+    /// The store failed: for a while, or for good.
+    pub fn store(error: impl Borrow<StoreError>) -> Self {
+        match error.borrow() {
+            error @ StoreError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+            error => Self::fault(error),
+        }
+    }
+
+    /// A task could not be looked up.
+    pub fn tasks(error: TasksError) -> Self {
+        match error {
+            TasksError::Store(error) => Self::store(error),
+            error => Self::fault(error),
+        }
     }
 }
 
@@ -134,6 +157,14 @@ impl IntoResponse for Failure {
                 StatusCode::REQUEST_TIMEOUT,
                 "the body did not arrive in the time that a request may take",
             ),
+            Self::Unavailable(error) => {
+                tracing::error!(error, "a request is put off");
+                // Whether a commit was reached that nobody heard of is not known here.
+                retry_later(plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "this server's database does not answer; send the same again later",
+                ))
+            }
             Self::Fault(error) => {
                 tracing::error!(error, "a request failed");
                 retry_later(plain(
@@ -259,4 +290,23 @@ pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce(Timestamp) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(move || work(clock::now())).await.map_err(Failure::fault)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(failure: Failure) -> (u16, bool) {
+        let response = failure.into_response();
+        (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER))
+    }
+
+    #[test]
+    fn a_database_that_does_not_answer_is_no_fault_and_says_when_to_come_back() {
+        let full = StoreError::Unavailable { what: "database or disk is full".to_owned() };
+        assert_eq!(answered(Failure::store(&full)), (503, true));
+        assert_eq!(answered(Failure::tasks(TasksError::Store(full))), (503, true));
+        let damaged = StoreError::Corrupt { what: "a segment".to_owned() };
+        assert_eq!(answered(Failure::store(damaged)), (500, true));
+    }
 }

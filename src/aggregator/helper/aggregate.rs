@@ -47,7 +47,7 @@ pub(super) fn create(
     let id = task.task.id;
     let job = AggregationJobId::new(content_derived("aggregation job", &id, body));
     let request_digest: [u8; 32] = Sha256::digest(body).into();
-    if let Some(stored) = helper.store.replay_job(&id, &job).map_err(Failure::fault)? {
+    if let Some(stored) = helper.store.replay_job(&id, &job).map_err(Failure::store)? {
         return Ok((job, stored.response.into_bytes()));
     }
     let request =
@@ -70,7 +70,7 @@ pub(super) fn create(
             shards: &shards,
             response: &response,
         };
-        match helper.store.commit_helper_job(now, &commit).map_err(Failure::fault)? {
+        match helper.store.commit_helper_job(now, &commit).map_err(Failure::store)? {
             HelperOutcome::Committed(_) => {
                 helper.metrics.aggregated(&id, accepted.len());
                 helper.metrics.rejected(&id, Stage::Aggregation, rejected);
@@ -96,7 +96,7 @@ pub(super) fn poll(
     task: &HelperTask,
     job: AggregationJobId,
 ) -> Result<Vec<u8>, Failure> {
-    let stored = helper.store.replay_job(&task.task.id, &job).map_err(Failure::fault)?;
+    let stored = helper.store.replay_job(&task.task.id, &job).map_err(Failure::store)?;
     stored.map(|stored| stored.response.into_bytes()).ok_or_else(|| unknown_job(&task.task, job))
 }
 
@@ -106,7 +106,7 @@ pub(super) fn delete(
     task: &HelperTask,
     job: AggregationJobId,
 ) -> Result<(), Failure> {
-    helper.store.delete_job(&task.task.id, &job).map_err(Failure::fault)
+    helper.store.delete_job(&task.task.id, &job).map_err(Failure::store)
 }
 
 fn unknown_job(task: &Task, job: AggregationJobId) -> Failure {

@@ -243,7 +243,7 @@ impl Served {
             return Ok(task);
         }
         let helper = Arc::clone(&self.helper);
-        let found = blocking(move |_| helper.tasks.find(&id).map_err(Failure::fault)).await?;
+        let found = blocking(move |_| helper.tasks.find(&id).map_err(Failure::tasks)).await?;
         found.ok_or_else(|| Failure::unknown_task(&id))
     }
 }

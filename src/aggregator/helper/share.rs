@@ -46,7 +46,7 @@ pub(super) fn create(
     };
     let closing =
         Closing { task: &task.id, id: id.into(), request: body, range: &range, then: Then::Finish };
-    let closed = helper.store.close_batch(now, &closing, &mut decide).map_err(Failure::fault)?;
+    let closed = helper.store.close_batch(now, &closing, &mut decide).map_err(Failure::store)?;
     if matches!(closed, Closed::Kept(_)) {
         helper.metrics.released(task);
     }
@@ -80,11 +80,11 @@ pub(super) fn delete(
     task: &HelperTask,
     id: AggregateShareId,
 ) -> Result<(), Failure> {
-    helper.store.delete_collection(&task.task.id, id.into()).map_err(Failure::fault)
+    helper.store.delete_collection(&task.task.id, id.into()).map_err(Failure::store)
 }
 
 fn stored(helper: &Helper, task: &Task, id: AggregateShareId) -> Result<Option<Vec<u8>>, Failure> {
-    match helper.store.collection(&task.id, id.into()).map_err(Failure::fault)? {
+    match helper.store.collection(&task.id, id.into()).map_err(Failure::store)? {
         Some(CollectionState::Finished(share)) => Ok(Some(share.into_bytes())),
         _ => Ok(None),
     }

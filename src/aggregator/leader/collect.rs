@@ -67,7 +67,7 @@ pub(super) fn create(
         CollectionJobId::new(content_derived("collection job", &task.id, &content)).into()
     };
     let new = NewCollection { task: &task.id, request: body, wanted: &wanted };
-    let started = leader.store.start_collection(now, &new, &id_for).map_err(Failure::fault)?;
+    let started = leader.store.start_collection(now, &new, &id_for).map_err(Failure::store)?;
     let (id, progress) = match started {
         Started::New(id) => (id, Progress::Pending),
         Started::Existing(id, state) => (id, progress(state)?.unwrap_or(Progress::Pending)),
@@ -86,7 +86,7 @@ pub(super) fn poll(
     task: &LeaderTask,
     id: CollectionJobId,
 ) -> Result<Progress, Failure> {
-    let state = leader.store.collection(&task.task.id, id.into()).map_err(Failure::fault)?;
+    let state = leader.store.collection(&task.task.id, id.into()).map_err(Failure::store)?;
     state.map_or(Ok(None), progress)?.ok_or(Failure::NotFound)
 }
 
@@ -96,7 +96,7 @@ pub(super) fn delete(
     task: &LeaderTask,
     id: CollectionJobId,
 ) -> Result<(), Failure> {
-    leader.store.delete_collection(&task.task.id, id.into()).map_err(Failure::fault)
+    leader.store.delete_collection(&task.task.id, id.into()).map_err(Failure::store)
 }
 
 fn progress(state: CollectionState) -> Result<Option<Progress>, Failure> {

@@ -176,7 +176,7 @@ impl Served {
             return Ok(task);
         }
         let leader = Arc::clone(&self.leader);
-        let found = blocking(move |_| leader.tasks.find(&id).map_err(Failure::fault)).await?;
+        let found = blocking(move |_| leader.tasks.find(&id).map_err(Failure::tasks)).await?;
         found.ok_or_else(|| Failure::unknown_task(&id))
     }
 

@@ -124,6 +124,6 @@ fn pack(task: &Task, reports: &[Report], verdicts: &mut [Result<(), ReportError>
 fn failure(error: CommitError) -> Failure {
     match error {
         CommitError::Full | CommitError::Stopped => Failure::Busy,
-        CommitError::Store(error) => Failure::fault(error),
+        CommitError::Store(error) => Failure::store(error.as_ref()),
     }
 }

@@ -39,7 +39,7 @@ pub fn router(admin: Admin) -> Router {
 
 /// Ready means: what is asked of us now can be answered, for which the database must.
 async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
-    let pinged = blocking(move |_| admin.store.ping().map_err(Failure::fault));
+    let pinged = blocking(move |_| admin.store.ping().map_err(Failure::store));
     match pinged.await {
         Ok(()) => (StatusCode::OK, "ready\n"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
@@ -48,7 +48,7 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
 
 async fn metrics(State(admin): State<Admin>) -> Result<impl IntoResponse, Failure> {
     let text = blocking(move |now| {
-        admin.metrics.look(admin.store.as_ref(), now).map_err(Failure::fault)?;
+        admin.metrics.look(admin.store.as_ref(), now).map_err(Failure::store)?;
         Ok(admin.metrics.text())
     });
     Ok(([(CONTENT_TYPE, CONTENT)], text.await?))
