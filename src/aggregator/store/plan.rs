@@ -1,6 +1,9 @@
 //! Which waiting segments travel together: the same in every backend.
 
-use super::{LeasePolicy, Timestamp};
+use super::{
+    LeasePolicy, Timestamp,
+    job::{LONGEST_WAIT, last_wait},
+};
 use std::collections::VecDeque;
 
 /// A waiting segment without its reports.
@@ -58,7 +61,10 @@ impl Load {
 
     fn is_ready(&self, now: Timestamp, policy: &LeasePolicy) -> bool {
         let full = self.reports >= policy.max_reports || self.bytes >= policy.max_bytes;
-        let waited = |head: &Head| head.urgent || head.arrived.after(policy.linger) <= now;
+        let latest = last_wait(now, LONGEST_WAIT);
+        let waited = |head: &Head| {
+            head.urgent || head.arrived.after(policy.linger) <= now || head.arrived > latest
+        };
         !self.heads.is_empty() && (full || self.heads.iter().any(waited))
     }
 }

@@ -288,6 +288,15 @@ pub(crate) fn pending_and_closed_collections_are_found_after_a_restart(bench: &d
     assert_eq!(due(seconds_later(60)), []);
 }
 
+pub(crate) fn a_clock_that_was_put_back_holds_up_no_collection(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    start_range(&*store, &task, 1, &range(5, 1));
+    let due = |now| store.pending_collections(now, now.after(Duration::from_secs(5)), 10).unwrap();
+    assert_eq!(due(seconds_later(86_400)).len(), 1);
+    assert_eq!(due(NOW).len(), 1);
+    assert_eq!(due(seconds_later(4)), []);
+}
+
 pub(crate) fn a_helpers_batch_is_finished_when_it_is_closed(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     aggregate(&*store, task, 0..2, 5);
