@@ -19,8 +19,8 @@ use sottovoce::dap::{
     time::Time,
     upload::{
         Report,
-        ReportError::{BatchCollected, ReportReplayed},
-        UploadErrors,
+        ReportError::{BatchCollected, ReportDropped, ReportReplayed, ReportTooEarly},
+        ReportUploadStatus, UploadErrors,
     },
     vdaf::{shard::Measurement, unshard::AggregateResult},
 };
@@ -53,6 +53,10 @@ pub(crate) struct Reports {
     kept_unanswered: AtomicUsize,
     /// Times that an upload was sent and not answered.
     unanswered: AtomicUsize,
+    /// Times that an upload was put off with a 503.
+    refused: AtomicUsize,
+    /// Times that an upload was too early for the leader's clock.
+    too_early: AtomicUsize,
 }
 
 impl Reports {
@@ -88,9 +92,21 @@ impl Reports {
             }
         }
         parcels.shuffle(rng);
-        let counters = [(); 5].map(|()| AtomicUsize::new(0));
-        let [next, answered, on_the_way, kept_unanswered, unanswered] = counters;
-        Self { parcels, fillers, drawn, next, answered, on_the_way, kept_unanswered, unanswered }
+        let counters = [(); 7].map(|()| AtomicUsize::new(0));
+        let [next, answered, on_the_way, kept_unanswered, unanswered, refused, too_early] =
+            counters;
+        Self {
+            parcels,
+            fillers,
+            drawn,
+            next,
+            answered,
+            on_the_way,
+            kept_unanswered,
+            unanswered,
+            refused,
+            too_early,
+        }
     }
 
     /// Reports in all.
@@ -121,6 +137,16 @@ impl Reports {
     /// Times that an upload was sent and not answered.
     pub(crate) fn unanswered(&self) -> usize {
         self.unanswered.load(SeqCst)
+    }
+
+    /// Times that an upload was put off with a 503.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(SeqCst)
+    }
+
+    /// Times that an upload was too early for the leader's clock.
+    pub(crate) fn too_early(&self) -> usize {
+        self.too_early.load(SeqCst)
     }
 
     /// Waits until so many uploads have their answer.
@@ -158,11 +184,24 @@ impl Reports {
             self.on_the_way.fetch_add(1, SeqCst);
             let sent = parcel.ask().try_send();
             self.on_the_way.fetch_sub(1, SeqCst);
-            let answer = sent.ok().filter(|answer| answer.status < 500);
-            if answer.is_none() {
+            let Ok(answer) = sent else {
                 self.unanswered.fetch_add(1, SeqCst);
+                return None;
+            };
+            if answer.status >= 500 {
+                assert_eq!(answer.status, 503, "{}", answer.text());
+                assert!(answer.header("retry-after").is_some(), "{answer:?}");
+                self.refused.fetch_add(1, SeqCst);
+                return None;
             }
-            Some(UploadErrors::from_bytes(&answer?.ok()).unwrap().status)
+            let errors = UploadErrors::from_bytes(&answer.ok()).unwrap().status;
+            // A server whose clock is behind says so of all; whoever sent them comes back.
+            let early = |status: &ReportUploadStatus| status.error == ReportTooEarly;
+            if errors.len() == parcel.reports && errors.iter().all(early) {
+                self.too_early.fetch_add(1, SeqCst);
+                return None;
+            }
+            Some(errors)
         });
         if errors.is_empty() {
             return;
@@ -179,7 +218,7 @@ impl Reports {
         for parcel in self.all() {
             let errors = UploadErrors::from_bytes(&parcel.ask().send().ok()).unwrap().status;
             assert_eq!(errors.len(), parcel.reports, "a report was taken twice");
-            let known = |error| matches!(error, ReportReplayed | BatchCollected);
+            let known = |error| matches!(error, ReportReplayed | BatchCollected | ReportDropped);
             assert!(errors.iter().all(|status| known(status.error)), "{errors:?}");
         }
     }

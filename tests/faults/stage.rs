@@ -1,11 +1,14 @@
 //! Where faults happen: leaders and helpers as processes of their own, each with its database.
 
-use crate::support::{
-    device::Keys,
-    http::Ask,
-    server::{HELPER, LEADER, Server, free_port, poll},
-    task::{Task, TaskSpec, now},
-    world::Collected,
+use crate::{
+    shim::Shim,
+    support::{
+        device::Keys,
+        http::Ask,
+        server::{HELPER, LEADER, Server, free_port, poll},
+        task::{HISTOGRAM, Task, TaskSpec, now},
+        world::Collected,
+    },
 };
 use rusqlite::Connection;
 use sottovoce::{
@@ -16,6 +19,7 @@ use sottovoce::{
         collect::{CollectionJobResp, Query},
         hpke::native::Opener,
         media_type::MediaType,
+        task::{BatchMode, VdafConfig},
         time::{Interval, Time},
     },
 };
@@ -37,8 +41,8 @@ pub(crate) struct Setting {
     pub(crate) replicas: usize,
     /// The ports that tasks name, if not the servers' own.
     pub(crate) seen_at: [Option<u16>; 2],
-    /// Where the leader's SQLite file is, if not with everything else.
-    pub(crate) leader_folder: Option<PathBuf>,
+    /// Whether the servers' clocks and disks are at the test's command.
+    pub(crate) shimmed: bool,
     /// Lines for the end of both servers' configurations.
     pub(crate) lines: &'static str,
 }
@@ -51,6 +55,8 @@ pub(crate) struct Stage {
     pub(crate) folder: TempDir,
     /// The first of the windows that are over.
     pub(crate) window: Time,
+    /// What the leader and the helper are told, in this order.
+    pub(crate) shims: Option<[Shim; 2]>,
     keys: OnceLock<Keys>,
     leader_database: Database,
 }
@@ -86,27 +92,29 @@ impl Stage {
         let endpoint = |role: usize| {
             format!("http://127.0.0.1:{}/", setting.seen_at[role].unwrap_or(ports[role][0]))
         };
-        let tasks: Vec<_> = setting
-            .tasks
-            .iter()
-            .map(|spec| Task::new(spec, &endpoint(0), &endpoint(1)))
-            .collect();
-        let database = |role: usize| match (&setting.postgres, &setting.leader_folder) {
-            (Some(urls), _) => urls[role].clone(),
-            (None, Some(place)) if role == 0 => place.join("leader.db").display().to_string(),
-            _ => folder.path().join(format!("{}.db", ROLES[role])).display().to_string(),
+        let tasks: Vec<_> =
+            setting.tasks.iter().map(|spec| Task::new(spec, &endpoint(0), &endpoint(1))).collect();
+        let database = |role: usize| match &setting.postgres {
+            Some(urls) => urls[role].clone(),
+            None => folder.path().join(format!("{}.db", ROLES[role])).display().to_string(),
         };
         let leader_database = match &setting.postgres {
             Some(urls) => Database::Postgres(urls[0].clone()),
             None => Database::Sqlite(database(0).into()),
         };
+        let shims =
+            setting.shimmed.then(|| [0, 1].map(|role| Shim::new(folder.path(), ROLES[role])));
         let [leaders, helpers] = [0, 1].map(|role| {
             let files = task_files(folder.path(), role, &tasks);
             let server = |(number, port): (usize, &u16)| {
                 let config = folder.path().join(format!("{}-{number}.toml", ROLES[role]));
                 let text = config_text(role, *port, &database(role), setting.lines, &files);
                 fs::write(&config, text).unwrap();
-                Server::new([LEADER, HELPER][role], *port, config)
+                let server = Server::new([LEADER, HELPER][role], *port, config);
+                match &shims {
+                    Some(shims) => shims[role].fool(server, folder.path()),
+                    None => server,
+                }
             };
             ports[role].iter().enumerate().map(server).collect::<Vec<_>>()
         });
@@ -116,7 +124,12 @@ impl Stage {
         }
         let window = Time(now().0 - 200);
         let keys = OnceLock::new();
-        Self { leaders, helpers, tasks, folder, window, keys, leader_database }
+        Self { leaders, helpers, tasks, folder, window, shims, keys, leader_database }
+    }
+
+    /// The leader and the helper.
+    pub(crate) fn server(&self, role: usize) -> &Server {
+        &[&self.leaders, &self.helpers][role][0]
     }
 
     pub(crate) fn leader(&self) -> &Server {
@@ -191,9 +204,8 @@ impl Stage {
             }
             Database::Postgres(url) => {
                 let mut client = postgres::Client::connect(url, postgres::NoTls).ok()?;
-                let sql = UNDER_WAY
-                    .replace("{schema}", "sottovoce.")
-                    .replace("{now}", &now.to_string());
+                let sql =
+                    UNDER_WAY.replace("{schema}", "sottovoce.").replace("{now}", &now.to_string());
                 let row = client.query_one(&sql, &[]).ok()?;
                 Some(read(row.get(0), row.get(1)))
             }
@@ -204,6 +216,15 @@ impl Stage {
     pub(crate) fn wait_until_aggregated(&self) {
         poll("aggregation", || self.under_way().filter(|left| left.reports == 0).map(drop));
     }
+}
+
+/// A time-interval and a leader-selected task.
+pub(crate) fn two_modes(min_batch_size: u64) -> Vec<TaskSpec> {
+    let of = |vdaf, mode| TaskSpec { min_batch_size, ..TaskSpec::new(vdaf, mode) };
+    vec![
+        of(HISTOGRAM, BatchMode::TimeInterval),
+        of(VdafConfig::Prio3Count, BatchMode::LeaderSelected),
+    ]
 }
 
 const UNDER_WAY: &str = "
