@@ -32,18 +32,19 @@ fn a_clock_that_jumps_loses_and_repeats_no_report_on_postgres() {
 fn jump_in_rounds(postgres: Option<&TemporaryPostgres>, first_seed: u64) {
     for seed in first_seed..first_seed + rounds(ROUNDS) {
         let mut rng = seeded(seed);
-        let stage = Stage::start(Setting {
+        let stage = Stage::start(&Setting {
             tasks: two_modes(100),
             postgres: postgres.map(|server| databases(server, seed)),
             shimmed: true,
             ..Setting::default()
         });
-        let reports = Reports::draw(&stage, &REPORTS, 4, &mut rng);
+        let mut reports = Reports::draw(&stage, &REPORTS, 4, &mut rng);
+        reports.pause = Duration::from_millis(200);
         let mut jumps = [0, 1].map(|role| JUMPS.map(|ahead| (role, ahead))).concat();
         jumps.shuffle(&mut rng);
         reports.upload(|| {
             for (number, jump_of) in jumps.iter().enumerate() {
-                reports.wait_for(number * reports.uploads() / (2 * jumps.len()));
+                reports.wait_for(number * reports.uploads() / jumps.len());
                 jump(&stage, *jump_of, &mut rng);
             }
         });
@@ -77,7 +78,7 @@ fn jump(stage: &Stage, (role, ahead): (usize, i64), rng: &mut StdRng) {
 #[test]
 fn a_replay_is_not_taken_after_a_clock_that_was_ahead_is_put_back() {
     let mut rng = seeded(first_seed(9000));
-    let stage = Stage::start(Setting {
+    let stage = Stage::start(&Setting {
         tasks: two_modes(100),
         shimmed: true,
         lines: "[retention]\nreport_days = 2",

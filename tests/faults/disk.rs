@@ -21,7 +21,7 @@ fn a_full_disk_puts_uploads_off_and_harms_nothing() {
     for seed in first_seed..first_seed + rounds(ROUNDS) {
         let mut rng = seeded(seed);
         let setting = Setting { tasks: two_modes(100), shimmed: true, ..Setting::default() };
-        let stage = Stage::start(setting);
+        let stage = Stage::start(&setting);
         let reports = Reports::draw(&stage, &REPORTS, 4, &mut rng);
         // Early enough for reports to be left.
         let moments = (0..EPISODES).map(|number| number * reports.uploads() / (2 * EPISODES));

@@ -52,7 +52,7 @@ fn round(postgres: Option<&mut TemporaryPostgres>, seed: u64, tally: &mut Tally)
     let mut rng = seeded(seed);
     let tasks = two_modes(BATCH);
     let urls = postgres.as_ref().map(|server| databases(server, seed));
-    let stage = Stage::start(Setting { tasks, postgres: urls, ..Setting::default() });
+    let stage = Stage::start(&Setting { tasks, postgres: urls, ..Setting::default() });
     let reports = Reports::draw(&stage, &REPORTS, WINDOWS, &mut rng);
     let mut killer = Killer { stage: &stage, reports: &reports, postgres, rng, tally };
 

@@ -8,6 +8,7 @@
 //! how often each kind is drawn anew.
 
 #![allow(clippy::unwrap_used, reason = "a fault that does harm panics")]
+#![allow(clippy::unused_self, reason = "what a stage's parties do reads best as its verbs")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -41,7 +41,7 @@ fn trouble_in_rounds(postgres: Option<&TemporaryPostgres>, first_seed: u64) {
 
 fn round(postgres: Option<&TemporaryPostgres>, seed: u64) -> Proxy {
     let (mut rng, proxy) = (seeded(seed), Proxy::start(seed));
-    let stage = Stage::start(Setting {
+    let stage = Stage::start(&Setting {
         tasks: two_modes(100),
         postgres: postgres.map(|server| databases(server, seed)),
         seen_at: [None, Some(proxy.port)],

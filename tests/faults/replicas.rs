@@ -21,7 +21,7 @@ fn the_other_replica_finishes_what_a_killed_one_began() {
     for seed in first_seed..first_seed + rounds(ROUNDS) {
         let mut rng = seeded(seed);
         let ports = [(); 2].map(|()| Arc::new(OnceLock::new()));
-        let stage = Stage::start(Setting {
+        let stage = Stage::start(&Setting {
             tasks: two_modes(100),
             postgres: Some(databases(&server, seed)),
             replicas: 2,
@@ -32,7 +32,7 @@ fn the_other_replica_finishes_what_a_killed_one_began() {
             ports.set(servers.iter().map(|server| server.port).collect()).unwrap();
         }
         let reports = Reports::draw(&stage, &REPORTS, 4, &mut rng);
-        let moments = [0.3, 0.6].map(|part| (reports.uploads() as f64 * part) as usize);
+        let moments = [3, 6].map(|tenths| reports.uploads() * tenths / 10);
         let [leader, helper] = [(); 2].map(|()| rng.random_range(0..2));
         reports.upload(|| {
             reports.wait_for(moments[0]);

@@ -28,6 +28,7 @@ use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
+    time::Duration,
 };
 
 /// One upload: its bytes never change.
@@ -44,6 +45,8 @@ pub(crate) struct Reports {
     fillers: Vec<Parcel>,
     /// By the task's number and window; a leader-selected task's windows matter to nobody.
     drawn: BTreeMap<(usize, Time), Vec<Measurement>>,
+    /// What each uploader waits after an upload.
+    pub(crate) pause: Duration,
     next: AtomicUsize,
     /// Uploads that have their answer.
     answered: AtomicUsize,
@@ -99,6 +102,7 @@ impl Reports {
             parcels,
             fillers,
             drawn,
+            pause: Duration::ZERO,
             next,
             answered,
             on_the_way,
@@ -162,6 +166,7 @@ impl Reports {
                     while let Some(parcel) = self.parcels.get(self.next.fetch_add(1, SeqCst)) {
                         self.deliver(parcel);
                         self.answered.fetch_add(1, SeqCst);
+                        thread::sleep(self.pause);
                     }
                 });
             }

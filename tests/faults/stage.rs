@@ -78,14 +78,14 @@ pub(crate) struct UnderWay {
 
 impl Stage {
     /// Starts everything.
-    pub(crate) fn start(setting: Setting) -> Self {
+    pub(crate) fn start(setting: &Setting) -> Self {
         let stage = Self::prepare(setting);
         stage.helpers.iter().chain(&stage.leaders).for_each(Server::start);
         stage
     }
 
     /// Makes all files and starts nothing.
-    pub(crate) fn prepare(setting: Setting) -> Self {
+    fn prepare(setting: &Setting) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let replicas = setting.replicas.max(1);
         let ports = [(); 2].map(|()| (0..replicas).map(|_| free_port()).collect::<Vec<_>>());
