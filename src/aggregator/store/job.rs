@@ -96,12 +96,13 @@ pub struct LeaderCommit<'a> {
 }
 
 /// Reports of a job that the helper refused only for now (`report_too_early`): accepted is
-/// accepted, so they go back to those that wait.
+/// accepted, so they go back to their place among those that wait: a collection that was asked for
+/// since waits for them.
 #[derive(Clone, Copy, Debug)]
 pub struct Again<'a> {
     /// The reports; their IDs are those of the job.
     pub reports: &'a UploadBatch,
-    /// From when on they may be leased, unless something more urgent takes them along.
+    /// From when on they may be leased.
     pub from: Timestamp,
 }
 

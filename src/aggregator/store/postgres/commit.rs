@@ -26,6 +26,9 @@ pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> R
         return Err(StoreError::Collected(collected).into());
     }
     insert_shards(tx, task, commit.shards)?;
+    if let Some(again) = commit.again {
+        wait_again(tx, task, commit.job.0, again.from, again.reports)?;
+    }
     tx.execute(
         "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2)
          DELETE FROM jobs WHERE task = $1 AND key = $2",
@@ -33,7 +36,7 @@ pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> R
     )?;
     // Whether a batch is full now is left to whoever wants to know: two commits at once would
     // each see too few.
-    commit.again.map_or(Ok(()), |again| wait_again(tx, task, again.from, again.reports))
+    Ok(())
 }
 
 pub(super) fn release_job(

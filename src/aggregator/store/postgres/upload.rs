@@ -1,7 +1,7 @@
 //! Uploads of the leader, many in one transaction.
 
 use super::{
-    Failure, TaskRow, Tx, locks, ranges,
+    Failure, TaskRow, Tx, get, locks, ranges,
     replay::{self, Tables},
     stored,
 };
@@ -9,7 +9,7 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Session, Side, Window},
-    segment::{Packed, Packer},
+    segment::{Packed, Packer, pack_again},
     span,
 };
 use crate::dap::{
@@ -128,20 +128,35 @@ fn collected_times(
     ranges::collected_times(tx, &times)
 }
 
-/// Packs reports whose IDs are known already into segments that wait from `from` on.
+/// Lets reports of a job wait again, in the job's own segments: their keys say what was there when
+/// a collection was asked for.
 pub(super) fn wait_again(
     tx: &mut Tx<'_>,
     task: i32,
+    job: i64,
     from: Timestamp,
     reports: &UploadBatch,
 ) -> Result<(), Failure> {
-    let mut packer = Packer::default();
-    let entries = reports.entries().iter().enumerate();
-    let mut segments =
-        entries.filter_map(|(at, e)| packer.add(e.time, reports.packed(at))).collect::<Vec<_>>();
-    segments.extend(packer.finish());
-    let segments = segments.into_iter().map(|segment| (task, segment)).collect::<Vec<_>>();
-    insert_segments(tx, from, &segments)
+    let sql = "SELECT key FROM segments WHERE task = $1 AND job = $2 ORDER BY key";
+    let rows = tx.rows(sql, &[&task, &job])?;
+    for (row, segment) in rows.iter().zip(pack_again(reports)) {
+        tx.execute(
+            "UPDATE segments SET job = NULL, arrived = $3, reports = $4, bytes = $5, first = $6,
+                 last = $7, body = $8
+             WHERE task = $1 AND key = $2",
+            &[
+                &task,
+                &get::<i64>(row, 0)?,
+                &stored(from.0),
+                &stored(segment.reports as u64),
+                &stored(segment.body.len() as u64),
+                &&time_key(segment.first)[..],
+                &&time_key(segment.last)[..],
+                &segment.body,
+            ],
+        )?;
+    }
+    Ok(())
 }
 
 /// Keys are given in the order of the rows, so a task's segments stay in the order given here.

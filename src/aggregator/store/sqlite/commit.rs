@@ -23,11 +23,11 @@ pub(super) fn commit_leader_job(
         return Err(StoreError::Collected(collected));
     }
     insert_shards(tx, job.task, commit.shards)?;
+    if let Some(again) = commit.again {
+        wait_again(tx, commit.job.0, again.from, again.reports)?;
+    }
     tx.prepare_cached("DELETE FROM segments WHERE job = ?1")?.execute([commit.job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([commit.job.0])?;
-    if let Some(again) = commit.again {
-        wait_again(tx, job.task, again.from, again.reports)?;
-    }
     if let Some(batch) = job.batch { mark_if_full(tx, job.task, &batch) } else { Ok(()) }
 }
 

@@ -5,7 +5,7 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Session, Side, Window},
-    segment::{Packed, Packer},
+    segment::{Packed, Packer, pack_again},
     span,
 };
 use crate::dap::{ids::TaskId, time::Time};
@@ -119,20 +119,34 @@ fn pack(
     packer.finish().map_or(Ok(()), |last| insert_segment(tx, task.key, now, &last))
 }
 
-/// Packs reports whose IDs are known already into segments that wait from `from` on.
+/// Lets reports of a job wait again, in the job's own segments: their keys say what was there when
+/// a collection was asked for.
 pub(super) fn wait_again(
     tx: &Transaction<'_>,
-    task: i64,
+    job: i64,
     from: Timestamp,
     reports: &UploadBatch,
 ) -> Result<(), StoreError> {
-    let mut packer = Packer::default();
-    for (at, entry) in reports.entries().iter().enumerate() {
-        if let Some(full) = packer.add(entry.time, reports.packed(at)) {
-            insert_segment(tx, task, from, &full)?;
-        }
+    let sql = "SELECT key FROM segments WHERE job = ?1 ORDER BY key";
+    let mut statement = tx.prepare_cached(sql)?;
+    let keys = statement.query_map([job], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+    for (key, segment) in keys.into_iter().zip(pack_again(reports)) {
+        tx.prepare_cached(
+            "UPDATE segments SET job = NULL, arrived = ?2, reports = ?3, bytes = ?4, first = ?5,
+                 last = ?6, body = ?7
+             WHERE key = ?1",
+        )?
+        .execute((
+            key,
+            stored(from.0),
+            stored(segment.reports as u64),
+            stored(segment.body.len() as u64),
+            time_key(segment.first),
+            time_key(segment.last),
+            &segment.body,
+        ))?;
     }
-    packer.finish().map_or(Ok(()), |last| insert_segment(tx, task, from, &last))
+    Ok(())
 }
 
 fn insert_segment(

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::aggregator::store::{
-    Closed, Closing, CollectionId, CollectionState, MAX_ABANDONED, NewCollection, Outcome, Refusal,
-    Started, StoreError, Then, Wanted,
+    Again, Closed, Closing, CollectionId, CollectionState, MAX_ABANDONED, NewCollection, Outcome,
+    Refusal, Started, StoreError, Then, Wanted,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -111,6 +111,24 @@ pub(crate) fn reports_that_arrive_late_do_not_hold_up_a_collection(bench: &dyn B
     assert_eq!((counts.dropped_reports, counts.waiting_reports), (2, 0));
     // They were accepted once all the same.
     assert_eq!(accept(&*store, upload(task, &[(10, 5)])), [Err(Refusal::Replayed)]);
+}
+
+pub(crate) fn a_report_that_waits_again_keeps_its_place_in_a_collection(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    accept(&*store, upload(task, &[(1, 5), (2, 5)]));
+    start_range(&*store, &task, 1, &range(5, 1));
+    let job = lease(&*store, NOW).remove(0);
+    let (shards, early) = ([shard(at(5), 1)], upload(task, &[(2, 5)]));
+    let again = Some(Again { reports: &early, from: seconds_later(30) });
+    let ended = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again };
+    store.commit_leader_job(&ended).unwrap();
+    // Urgent as it is, it would be too early once more.
+    assert_eq!(lease(&*store, seconds_later(29)), []);
+    assert_eq!(close(&*store, &task, id(1), &range(5, 1)), Closed::Busy);
+    let job = lease(&*store, seconds_later(30)).remove(0);
+    assert_eq!(numbers(&job), [2]);
+    commit(&*store, &job, at(5));
+    assert_eq!(close(&*store, &task, id(1), &range(5, 1)), Closed::Kept(kept(2)));
 }
 
 pub(crate) fn a_stuck_report_does_not_hold_up_a_collection(bench: &dyn Bench) {

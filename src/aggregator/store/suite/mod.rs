@@ -72,6 +72,7 @@ macro_rules! conformance {
             an_overlapping_batch_is_refused_even_where_it_is_empty,
             a_batch_is_not_closed_while_its_reports_wait_or_are_in_flight,
             reports_that_arrive_late_do_not_hold_up_a_collection,
+            a_report_that_waits_again_keeps_its_place_in_a_collection,
             a_stuck_report_does_not_hold_up_a_collection,
             a_refusal_changes_nothing_but_lets_in_what_arrived_since,
             a_panic_while_deciding_changes_nothing,
