@@ -293,3 +293,22 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(move || work(clock::now())).await.map_err(Failure::fault)?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(failure: Failure) -> (u16, bool) {
+        let response = failure.into_response();
+        (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER))
+    }
+
+    #[test]
+    fn a_database_that_does_not_answer_is_no_fault_and_says_when_to_come_back() {
+        let full = StoreError::Unavailable { what: "database or disk is full".to_owned() };
+        assert_eq!(answered(full.clone().into()), (503, true));
+        assert_eq!(answered(TasksError::Store(full).into()), (503, true));
+        let damaged = StoreError::Corrupt { what: "a segment".to_owned() };
+        assert_eq!(answered(damaged.into()), (500, true));
+    }
+}

@@ -3,19 +3,12 @@
 
 use crate::{
     reports::Reports,
-    stage::{Setting, Stage, databases, postgres},
-    support::{
-        server::Server,
-        task::{HISTOGRAM, TaskSpec},
-        world::seeded,
-    },
+    stage::{Setting, Stage, databases, postgres, two_modes},
+    support::{server::Server, world::seeded},
     tally::{Tally, first_seed, rounds},
 };
 use rand::{RngExt, rngs::StdRng};
-use sottovoce::{
-    aggregator::store::postgres::TemporaryPostgres,
-    dap::task::{BatchMode, VdafConfig},
-};
+use sottovoce::aggregator::store::postgres::TemporaryPostgres;
 use std::{thread, time::Duration};
 
 /// Reports of a round: of a time-interval task, and of a leader-selected one whose batches they
@@ -57,13 +50,9 @@ fn kill_in_rounds(mut postgres: Option<TemporaryPostgres>, first_seed: u64) {
 
 fn round(postgres: Option<&mut TemporaryPostgres>, seed: u64, tally: &mut Tally) {
     let mut rng = seeded(seed);
-    let of = |vdaf, mode| TaskSpec { min_batch_size: BATCH, ..TaskSpec::new(vdaf, mode) };
-    let tasks = vec![
-        of(HISTOGRAM, BatchMode::TimeInterval),
-        of(VdafConfig::Prio3Count, BatchMode::LeaderSelected),
-    ];
+    let tasks = two_modes(BATCH);
     let urls = postgres.as_ref().map(|server| databases(server, seed));
-    let stage = Stage::start(Setting { tasks, postgres: urls, ..Setting::default() });
+    let stage = Stage::start(&Setting { tasks, postgres: urls, ..Setting::default() });
     let reports = Reports::draw(&stage, &REPORTS, WINDOWS, &mut rng);
     let mut killer = Killer { stage: &stage, reports: &reports, postgres, rng, tally };
 

@@ -1,118 +1,58 @@
-//! The network between leader and helper loses requests and responses, delays them, tears them
-//! and repeats them.
+//! The network between leader and helper loses, delays, cuts and repeats requests and responses.
 
 use crate::{
+    proxy::{FAULTS, Proxy},
     reports::Reports,
-    stage::{Setting, Stage},
-    support::{
-        impostor::{Impostor, Received, Reply},
-        server::free_port,
-        task::{HISTOGRAM, TaskSpec},
-        world::seeded,
-    },
+    stage::{Setting, Stage, databases, postgres, two_modes},
+    support::world::seeded,
     tally::{first_seed, rounds},
 };
-use rand::RngExt;
-use sottovoce::dap::task::{BatchMode, VdafConfig};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    thread,
-    time::Duration,
-};
+use sottovoce::aggregator::store::postgres::TemporaryPostgres;
+use std::{collections::BTreeMap, time::Instant};
 
-/// What becomes of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
-    Arrives,
-    LosesRequest,
-    LosesResponse,
-    TearsResponse,
-    Delays(u64),
-    Repeats,
-}
+const REPORTS: [usize; 2] = [1800, 700];
+const ROUNDS: u64 = 2;
 
-/// Of ten requests, about four meet a fault.
-fn fate(drawn: u32, milliseconds: u64) -> Fate {
-    match drawn {
-        0 => Fate::LosesRequest,
-        1 => Fate::LosesResponse,
-        2 => Fate::TearsResponse,
-        3 => Fate::Delays(milliseconds),
-        4 => Fate::Repeats,
-        _ => Fate::Arrives,
-    }
-}
-
-fn suffer(fate: Fate, request: &Received, port: u16) -> Reply {
-    let pass = || request.pass_on(port).map_or(Reply::HangUp, Reply::from);
-    match fate {
-        Fate::Arrives => pass(),
-        Fate::LosesRequest => Reply::HangUp,
-        Fate::LosesResponse => {
-            pass();
-            Reply::HangUp
-        }
-        Fate::TearsResponse => pass().torn(),
-        Fate::Delays(milliseconds) => {
-            thread::sleep(Duration::from_millis(milliseconds));
-            pass()
-        }
-        Fate::Repeats => {
-            pass();
-            pass()
-        }
-    }
+#[test]
+fn whatever_the_network_does_every_report_counts_once_on_sqlite() {
+    trouble_in_rounds(None, first_seed(4000));
 }
 
 #[test]
-fn every_report_counts_once_whatever_the_network_does() {
-    let first = first_seed(4000);
-    let mut met = BTreeMap::<&str, u32>::new();
-    for seed in first..first + rounds(2) {
-        for (fate, times) in round(seed) {
-            *met.entry(fate).or_default() += times;
-        }
+fn whatever_the_network_does_every_report_counts_once_on_postgres() {
+    if let Some(server) = postgres() {
+        trouble_in_rounds(Some(&server), first_seed(5000));
     }
-    println!("met: {met:?}");
-    assert_eq!(met.len(), 6, "each fate is met: {met:?}");
 }
 
-fn round(seed: u64) -> BTreeMap<&'static str, u32> {
-    let mut rng = seeded(seed);
-    let of = |vdaf, mode| TaskSpec { min_batch_size: 100, ..TaskSpec::new(vdaf, mode) };
-    let tasks = vec![
-        of(HISTOGRAM, BatchMode::TimeInterval),
-        of(VdafConfig::Prio3Count, BatchMode::LeaderSelected),
-    ];
-    let port = free_port();
-    let stage = Stage::start(Setting { tasks, seen_at: [None, Some(port)], ..Setting::default() });
-    let helper = stage.helper().port;
-    let (fates, met) = (Mutex::new(seeded(seed ^ 1)), Arc::new(Mutex::new(BTreeMap::new())));
-    let between = {
-        let met = Arc::clone(&met);
-        Impostor::start(port, move |request| {
-            let fate = {
-                let mut rng = fates.lock().unwrap();
-                fate(rng.random_range(0..10), rng.random_range(0..600))
-            };
-            let name = match fate {
-                Fate::Arrives => "arrives",
-                Fate::LosesRequest => "loses the request",
-                Fate::LosesResponse => "loses the response",
-                Fate::TearsResponse => "tears the response",
-                Fate::Delays(_) => "delays",
-                Fate::Repeats => "repeats",
-            };
-            *met.lock().unwrap().entry(name).or_default() += 1;
-            suffer(fate, request, helper)
-        })
-    };
-    let reports = Reports::draw(&stage, &[1500, 500], 3, &mut rng);
+fn trouble_in_rounds(postgres: Option<&TemporaryPostgres>, first_seed: u64) {
+    let (started, mut hits, rounds) = (Instant::now(), BTreeMap::new(), rounds(ROUNDS));
+    for seed in first_seed..first_seed + rounds {
+        let proxy = round(postgres, seed);
+        for (fault, times) in proxy.hits() {
+            *hits.entry(fault).or_insert(0) += times;
+        }
+        println!("after seed {seed}: {hits:?} in {:.0?}", started.elapsed());
+    }
+    for fault in FAULTS {
+        assert!(hits.get(&fault).is_some_and(|times| *times > 0), "no {fault:?}: {hits:?}");
+    }
+}
+
+fn round(postgres: Option<&TemporaryPostgres>, seed: u64) -> Proxy {
+    let (mut rng, proxy) = (seeded(seed), Proxy::start(seed));
+    let stage = Stage::start(&Setting {
+        tasks: two_modes(100),
+        postgres: postgres.map(|server| databases(server, seed)),
+        seen_at: [None, Some(proxy.port)],
+        ..Setting::default()
+    });
+    proxy.lead_to(stage.helper().port);
+    let reports = Reports::draw(&stage, &REPORTS, 4, &mut rng);
+    proxy.trouble(true);
     reports.upload(|| ());
     reports.expect(&stage);
+    proxy.trouble(false);
     reports.replay();
-    drop(stage);
-    drop(between);
-    Arc::try_unwrap(met).unwrap().into_inner().unwrap()
+    proxy
 }

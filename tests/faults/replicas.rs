@@ -1,86 +1,48 @@
-//! Two leaders and two helpers over one PostgreSQL each, behind balancers; any of them dies.
+//! Two leaders and two helpers over one PostgreSQL: one of each dies in the middle of its work and
+//! stays dead.
 
 use crate::{
+    proxy::balance,
     reports::Reports,
-    stage::{Setting, Stage, databases, postgres},
-    support::{
-        impostor::{Impostor, Received, Reply},
-        server::{Server, free_port},
-        task::{HISTOGRAM, TaskSpec},
-        world::seeded,
-    },
-    tally::first_seed,
+    stage::{Setting, Stage, databases, postgres, two_modes},
+    support::{server::poll, world::seeded},
+    tally::{first_seed, rounds},
 };
 use rand::RngExt;
-use sottovoce::dap::task::{BatchMode, VdafConfig};
-use std::{
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-    thread,
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
+
+const REPORTS: [usize; 2] = [2800, 1200];
+const ROUNDS: u64 = 3;
 
 #[test]
-fn replicas_take_over_from_one_another_and_lose_nothing() {
+fn the_other_replica_finishes_what_a_killed_one_began() {
     let Some(server) = postgres() else { return };
-    let seed = first_seed(5000);
-    let mut rng = seeded(seed);
-    let of = |vdaf, mode| TaskSpec { min_batch_size: 100, ..TaskSpec::new(vdaf, mode) };
-    let tasks = vec![
-        of(HISTOGRAM, BatchMode::TimeInterval),
-        of(VdafConfig::Prio3Count, BatchMode::LeaderSelected),
-    ];
-    let seen_at = [free_port(), free_port()];
-    let stage = Stage::start(Setting {
-        tasks,
-        postgres: Some(databases(&server, seed)),
-        replicas: 2,
-        seen_at: seen_at.map(Some),
-        ..Setting::default()
-    });
-    let _balancers = [balance(seen_at[0], &stage.leaders), balance(seen_at[1], &stage.helpers)];
-    let mut reports = Reports::draw(&stage, &[3000, 1000], 3, &mut rng);
-    reports.repeated = true;
-    let mut kills = 0;
-    reports.upload(|| {
-        for moment in [reports.uploads() / 4, reports.uploads() / 2] {
-            reports.wait_for(moment);
-            kills += strike(&stage, &mut rng);
+    let first_seed = first_seed(10_000);
+    for seed in first_seed..first_seed + rounds(ROUNDS) {
+        let mut rng = seeded(seed);
+        let ports = [(); 2].map(|()| Arc::new(OnceLock::new()));
+        let stage = Stage::start(&Setting {
+            tasks: two_modes(100),
+            postgres: Some(databases(&server, seed)),
+            replicas: 2,
+            seen_at: [0, 1].map(|role| Some(balance(Arc::clone(&ports[role])))),
+            ..Setting::default()
+        });
+        for (ports, servers) in ports.iter().zip([&stage.leaders, &stage.helpers]) {
+            ports.set(servers.iter().map(|server| server.port).collect()).unwrap();
         }
-    });
-    thread::scope(|scope| {
-        scope.spawn(|| reports.expect(&stage));
-        kills += strike(&stage, &mut rng);
-    });
-    reports.replay();
-    // Every replica has worked, not the same one all the time.
-    for leader in &stage.leaders {
-        assert!(leader.log().contains("listening"));
+        let reports = Reports::draw(&stage, &REPORTS, 4, &mut rng);
+        let moments = [3, 6].map(|tenths| reports.uploads() * tenths / 10);
+        let [leader, helper] = [(); 2].map(|()| rng.random_range(0..2));
+        reports.upload(|| {
+            reports.wait_for(moments[0]);
+            poll("a job under way", || stage.under_way().filter(|left| left.jobs > 0));
+            stage.leaders[leader].kill();
+            reports.wait_for(moments[1]);
+            stage.helpers[helper].kill();
+        });
+        println!("after seed {seed}: {} uploads without an answer", reports.unanswered());
+        reports.expect(&stage);
+        reports.replay();
     }
-    println!("{kills} kills, {} uploads without an answer", reports.unanswered());
-}
-
-/// Kills one leader and one helper, and starts them again when the others have done without them
-/// for a while.
-fn strike(stage: &Stage, rng: &mut rand::rngs::StdRng) -> u32 {
-    let victims = [&stage.leaders, &stage.helpers].map(|servers| &servers[rng.random_range(0..2)]);
-    for victim in victims {
-        victim.kill();
-    }
-    thread::sleep(Duration::from_millis(rng.random_range(200..1500)));
-    for victim in victims {
-        victim.start();
-    }
-    2
-}
-
-/// Asks one server after the other; one that does not answer, the next.
-fn balance(port: u16, servers: &[Server]) -> Impostor {
-    let ports: Vec<u16> = servers.iter().map(|server| server.port).collect();
-    let turn = AtomicUsize::new(0);
-    Impostor::start(port, move |request: &Received| {
-        let first = turn.fetch_add(1, SeqCst);
-        let mut answers = (0..ports.len())
-            .filter_map(|next| request.pass_on(ports[(first + next) % ports.len()]).ok());
-        answers.next().map_or(Reply::HangUp, Reply::from)
-    })
 }

@@ -19,8 +19,8 @@ use sottovoce::dap::{
     time::Time,
     upload::{
         Report,
-        ReportError::{BatchCollected, ReportReplayed},
-        UploadErrors,
+        ReportError::{BatchCollected, ReportDropped, ReportReplayed, ReportTooEarly},
+        ReportUploadStatus, UploadErrors,
     },
     vdaf::{shard::Measurement, unshard::AggregateResult},
 };
@@ -28,6 +28,7 @@ use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
+    time::Duration,
 };
 
 /// One upload: its bytes never change.
@@ -44,6 +45,8 @@ pub(crate) struct Reports {
     fillers: Vec<Parcel>,
     /// By the task's number and window; a leader-selected task's windows matter to nobody.
     drawn: BTreeMap<(usize, Time), Vec<Measurement>>,
+    /// What each uploader waits after an upload.
+    pub(crate) pause: Duration,
     next: AtomicUsize,
     /// Uploads that have their answer.
     answered: AtomicUsize,
@@ -53,8 +56,10 @@ pub(crate) struct Reports {
     kept_unanswered: AtomicUsize,
     /// Times that an upload was sent and not answered.
     unanswered: AtomicUsize,
-    /// Whether somebody on the way sends uploads again without us.
-    pub(crate) repeated: bool,
+    /// Times that an upload was put off with a 503.
+    refused: AtomicUsize,
+    /// Times that an upload was too early for the leader's clock.
+    too_early: AtomicUsize,
 }
 
 impl Reports {
@@ -90,18 +95,21 @@ impl Reports {
             }
         }
         parcels.shuffle(rng);
-        let counters = [(); 5].map(|()| AtomicUsize::new(0));
-        let [next, answered, on_the_way, kept_unanswered, unanswered] = counters;
+        let counters = [(); 7].map(|()| AtomicUsize::new(0));
+        let [next, answered, on_the_way, kept_unanswered, unanswered, refused, too_early] =
+            counters;
         Self {
             parcels,
             fillers,
             drawn,
+            pause: Duration::ZERO,
             next,
             answered,
             on_the_way,
             kept_unanswered,
             unanswered,
-            repeated: false,
+            refused,
+            too_early,
         }
     }
 
@@ -135,6 +143,16 @@ impl Reports {
         self.unanswered.load(SeqCst)
     }
 
+    /// Times that an upload was put off with a 503.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(SeqCst)
+    }
+
+    /// Times that an upload was too early for the leader's clock.
+    pub(crate) fn too_early(&self) -> usize {
+        self.too_early.load(SeqCst)
+    }
+
     /// Waits until so many uploads have their answer.
     pub(crate) fn wait_for(&self, uploads: usize) {
         poll("uploads", || (self.answered() >= uploads).then_some(()));
@@ -148,6 +166,7 @@ impl Reports {
                     while let Some(parcel) = self.parcels.get(self.next.fetch_add(1, SeqCst)) {
                         self.deliver(parcel);
                         self.answered.fetch_add(1, SeqCst);
+                        thread::sleep(self.pause);
                     }
                 });
             }
@@ -170,11 +189,24 @@ impl Reports {
             self.on_the_way.fetch_add(1, SeqCst);
             let sent = parcel.ask().try_send();
             self.on_the_way.fetch_sub(1, SeqCst);
-            let answer = sent.ok().filter(|answer| answer.status < 500);
-            if answer.is_none() {
+            let Ok(answer) = sent else {
                 self.unanswered.fetch_add(1, SeqCst);
+                return None;
+            };
+            if answer.status >= 500 {
+                assert_eq!(answer.status, 503, "{}", answer.text());
+                assert!(answer.header("retry-after").is_some(), "{answer:?}");
+                self.refused.fetch_add(1, SeqCst);
+                return None;
             }
-            Some(UploadErrors::from_bytes(&answer?.ok()).unwrap().status)
+            let errors = UploadErrors::from_bytes(&answer.ok()).unwrap().status;
+            // A server whose clock is behind says so of all; whoever sent them comes back.
+            let early = |status: &ReportUploadStatus| status.error == ReportTooEarly;
+            if errors.len() == parcel.reports && errors.iter().all(early) {
+                self.too_early.fetch_add(1, SeqCst);
+                return None;
+            }
+            Some(errors)
         });
         if errors.is_empty() {
             return;
@@ -182,8 +214,7 @@ impl Reports {
         // An upload is kept as a whole or not at all, and nothing but a replay may be refused.
         assert!(errors.iter().all(|status| status.error == ReportReplayed), "{errors:?}");
         assert_eq!(errors.len(), parcel.reports, "an upload was kept in part");
-        let sent_before = attempts > 1 || self.repeated;
-        assert!(sent_before, "a report that was never sent before is called a replay");
+        assert!(attempts > 1, "a report that was never sent before is called a replay");
         self.kept_unanswered.fetch_add(errors.len(), SeqCst);
     }
 
@@ -192,7 +223,7 @@ impl Reports {
         for parcel in self.all() {
             let errors = UploadErrors::from_bytes(&parcel.ask().send().ok()).unwrap().status;
             assert_eq!(errors.len(), parcel.reports, "a report was taken twice");
-            let known = |error| matches!(error, ReportReplayed | BatchCollected);
+            let known = |error| matches!(error, ReportReplayed | BatchCollected | ReportDropped);
             assert!(errors.iter().all(|status| known(status.error)), "{errors:?}");
         }
     }

@@ -1,65 +1,62 @@
-//! The machine that servers believe to be on: its clock and its disk, as a test sets them.
-//!
-//! A small library is loaded before libc, made of `shim.c` by the system's C compiler.
+//! What a server is told of its clock and its disk, by a library loaded before all others.
 
+use crate::support::server::Server;
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicI64, Ordering::SeqCst},
 };
 
-/// Control over what a server sees.
-pub(crate) struct Machine {
-    library: PathBuf,
-    control: PathBuf,
-    clock: AtomicI64,
-    full: AtomicI64,
+/// The lies told to one server.
+#[derive(Clone)]
+pub(crate) struct Shim {
+    clock: PathBuf,
+    disk: PathBuf,
 }
 
-impl Machine {
-    /// A sound machine, whose files are in `folder`.
-    pub(crate) fn new(folder: &Path, name: &str) -> Self {
-        let library = folder.join(format!("{name}.so"));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/shim.c");
-        let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
-        let made = Command::new(compiler)
-            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-            .args([&library, &source])
-            .status()
-            .expect("a C compiler, for the shim");
-        assert!(made.success());
-        let control = folder.join(format!("{name}.control"));
-        let machine = Self { library, control, clock: AtomicI64::new(0), full: AtomicI64::new(0) };
-        machine.write();
-        machine
+impl Shim {
+    /// Puts the library and a role's files into a folder.
+    pub(crate) fn new(folder: &Path, role: &str) -> Self {
+        let (source, library) = (folder.join("shim.c"), library(folder));
+        if !library.exists() {
+            fs::write(&source, include_str!("shim.c")).unwrap();
+            let mut compiler = Command::new("cc");
+            compiler.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
+            assert!(compiler.status().expect("a C compiler, which linking needs too").success());
+        }
+        let file = |what| folder.join(format!("{role}.{what}"));
+        Self { clock: file("clock"), disk: file("disk") }
     }
 
-    /// The variables of a server on this machine.
-    pub(crate) fn variables(&self) -> [(&'static str, PathBuf); 2] {
-        [("LD_PRELOAD", self.library.clone()), ("FAULT_CONTROL", self.control.clone())]
+    /// A server that believes what the files say.
+    pub(crate) fn fool(&self, server: Server, folder: &Path) -> Server {
+        let server = server.with("LD_PRELOAD", library(folder));
+        server.with("FAULT_CLOCK", self.clock.clone()).with("FAULT_DISK", self.disk.clone())
     }
 
-    /// Puts the clock so many seconds ahead of the right time, or back.
-    pub(crate) fn step(&self, seconds: i64) {
-        self.clock.store(seconds, SeqCst);
-        self.write();
+    /// Puts the clock this many seconds ahead of the right time.
+    pub(crate) fn set_clock(&self, ahead: i64) {
+        write(&self.clock, ahead);
     }
 
-    /// Fills the disk, or makes room.
-    pub(crate) fn fill(&self, full: bool) {
-        self.full.store(i64::from(full), SeqCst);
-        self.write();
+    /// Lets no file of the database grow beyond so many bytes.
+    pub(crate) fn fill_disk(&self, bytes: u64) {
+        write(&self.disk, bytes.cast_signed());
     }
 
-    /// In place: the file is mapped by the servers.
-    fn write(&self) {
-        use std::io::Write;
-        let words = [self.clock.load(SeqCst), self.full.load(SeqCst)];
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let mut options = fs::OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(false).open(&self.control).unwrap();
-        file.write_all(&bytes).unwrap();
+    /// Makes room again.
+    pub(crate) fn free_disk(&self) {
+        write(&self.disk, -1);
     }
+}
+
+fn library(folder: &Path) -> PathBuf {
+    folder.join("shim.so")
+}
+
+/// As a whole: the server reads it at any moment.
+fn write(path: &Path, number: i64) {
+    let new = path.with_extension("new");
+    fs::write(&new, number.to_string()).unwrap();
+    fs::rename(new, path).unwrap();
 }

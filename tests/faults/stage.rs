@@ -1,12 +1,12 @@
 //! Where faults happen: leaders and helpers as processes of their own, each with its database.
 
 use crate::{
-    shim::Machine,
+    shim::Shim,
     support::{
         device::Keys,
         http::Ask,
         server::{HELPER, LEADER, Server, free_port, poll},
-        task::{Task, TaskSpec, now},
+        task::{HISTOGRAM, Task, TaskSpec, now},
         world::Collected,
     },
 };
@@ -19,6 +19,7 @@ use sottovoce::{
         collect::{CollectionJobResp, Query},
         hpke::native::Opener,
         media_type::MediaType,
+        task::{BatchMode, VdafConfig},
         time::{Interval, Time},
     },
 };
@@ -40,8 +41,8 @@ pub(crate) struct Setting {
     pub(crate) replicas: usize,
     /// The ports that tasks name, if not the servers' own.
     pub(crate) seen_at: [Option<u16>; 2],
-    /// Whether the servers are on machines whose clocks and disks can be disturbed.
-    pub(crate) machines: bool,
+    /// Whether the servers' clocks and disks are at the test's command.
+    pub(crate) shimmed: bool,
     /// Lines for the end of both servers' configurations.
     pub(crate) lines: &'static str,
 }
@@ -51,11 +52,11 @@ pub(crate) struct Stage {
     pub(crate) leaders: Vec<Server>,
     pub(crate) helpers: Vec<Server>,
     pub(crate) tasks: Vec<Task>,
-    /// The leader's and the helper's, if they can be disturbed.
-    pub(crate) machines: Vec<Machine>,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
     /// The first of the windows that are over.
     pub(crate) window: Time,
+    /// What the leader and the helper are told, in this order.
+    pub(crate) shims: Option<[Shim; 2]>,
     keys: OnceLock<Keys>,
     leader_database: Database,
 }
@@ -77,14 +78,14 @@ pub(crate) struct UnderWay {
 
 impl Stage {
     /// Starts everything.
-    pub(crate) fn start(setting: Setting) -> Self {
+    pub(crate) fn start(setting: &Setting) -> Self {
         let stage = Self::prepare(setting);
         stage.helpers.iter().chain(&stage.leaders).for_each(Server::start);
         stage
     }
 
     /// Makes all files and starts nothing.
-    pub(crate) fn prepare(setting: Setting) -> Self {
+    fn prepare(setting: &Setting) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let replicas = setting.replicas.max(1);
         let ports = [(); 2].map(|()| (0..replicas).map(|_| free_port()).collect::<Vec<_>>());
@@ -97,14 +98,12 @@ impl Stage {
             Some(urls) => urls[role].clone(),
             None => folder.path().join(format!("{}.db", ROLES[role])).display().to_string(),
         };
-        let machines = match setting.machines {
-            true => ROLES.iter().map(|role| Machine::new(folder.path(), role)).collect(),
-            false => Vec::new(),
-        };
         let leader_database = match &setting.postgres {
             Some(urls) => Database::Postgres(urls[0].clone()),
             None => Database::Sqlite(database(0).into()),
         };
+        let shims =
+            setting.shimmed.then(|| [0, 1].map(|role| Shim::new(folder.path(), ROLES[role])));
         let [leaders, helpers] = [0, 1].map(|role| {
             let files = task_files(folder.path(), role, &tasks);
             let server = |(number, port): (usize, &u16)| {
@@ -112,9 +111,10 @@ impl Stage {
                 let text = config_text(role, *port, &database(role), setting.lines, &files);
                 fs::write(&config, text).unwrap();
                 let server = Server::new([LEADER, HELPER][role], *port, config);
-                let variables = machines.get(role).map(Machine::variables);
-                let with = |server: Server, (name, file)| server.with(name, file);
-                variables.into_iter().flatten().fold(server, with)
+                match &shims {
+                    Some(shims) => shims[role].fool(server, folder.path()),
+                    None => server,
+                }
             };
             ports[role].iter().enumerate().map(server).collect::<Vec<_>>()
         });
@@ -124,7 +124,12 @@ impl Stage {
         }
         let window = Time(now().0 - 200);
         let keys = OnceLock::new();
-        Self { leaders, helpers, tasks, machines, folder, window, keys, leader_database }
+        Self { leaders, helpers, tasks, folder, window, shims, keys, leader_database }
+    }
+
+    /// The leader and the helper.
+    pub(crate) fn server(&self, role: usize) -> &Server {
+        &[&self.leaders, &self.helpers][role][0]
     }
 
     pub(crate) fn leader(&self) -> &Server {
@@ -207,27 +212,19 @@ impl Stage {
         }
     }
 
-    /// The SQLite files.
-    pub(crate) fn databases(&self) -> [PathBuf; 2] {
-        ROLES.map(|role| self.folder.path().join(format!("{role}.db")))
-    }
-
-    /// Report IDs that both SQLite files remember.
-    pub(crate) fn known(&self) -> u64 {
-        let sql = "SELECT coalesce(sum(length(ids)), 0) / 16 FROM
-                   (SELECT ids FROM fresh_ids UNION ALL SELECT ids FROM parted_ids)";
-        let count = |path| {
-            let database = Connection::open(path).unwrap();
-            database.busy_timeout(Duration::from_secs(10)).unwrap();
-            database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
-        };
-        u64::try_from(self.databases().map(count).iter().sum::<i64>()).unwrap()
-    }
-
     /// Waits until no acknowledged report is left to be aggregated.
     pub(crate) fn wait_until_aggregated(&self) {
         poll("aggregation", || self.under_way().filter(|left| left.reports == 0).map(drop));
     }
+}
+
+/// A time-interval and a leader-selected task.
+pub(crate) fn two_modes(min_batch_size: u64) -> Vec<TaskSpec> {
+    let of = |vdaf, mode| TaskSpec { min_batch_size, ..TaskSpec::new(vdaf, mode) };
+    vec![
+        of(HISTOGRAM, BatchMode::TimeInterval),
+        of(VdafConfig::Prio3Count, BatchMode::LeaderSelected),
+    ]
 }
 
 const UNDER_WAY: &str = "

@@ -24,6 +24,17 @@ pub struct LeasePolicy {
     pub limit: usize,
 }
 
+/// The last moment that anybody waits for who waits for so long at most. What waits for a later one
+/// was put off by a clock that was ahead and has been put back.
+pub(super) fn last_wait(now: Timestamp, longest: Duration) -> Timestamp {
+    now.after(longest.saturating_add(SKEW))
+}
+
+/// How far the clocks of replicas may be apart.
+const SKEW: Duration = Duration::from_secs(60);
+/// Longer than a report or a job is put off by whoever has it.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
 /// Names one of the leader's jobs in this store. The peer never learns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JobId(pub(super) i64);
@@ -85,12 +96,13 @@ pub struct LeaderCommit<'a> {
 }
 
 /// Reports of a job that the helper refused only for now (`report_too_early`): accepted is
-/// accepted, so they go back to those that wait.
+/// accepted, so they go back to their place among those that wait: a collection that was asked for
+/// since waits for them.
 #[derive(Clone, Copy, Debug)]
 pub struct Again<'a> {
     /// The reports; their IDs are those of the job.
     pub reports: &'a UploadBatch,
-    /// From when on they may be leased, unless something more urgent takes them along.
+    /// From when on they may be leased.
     pub from: Timestamp,
 }
 

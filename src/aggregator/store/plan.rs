@@ -1,6 +1,9 @@
 //! Which waiting segments travel together: the same in every backend.
 
-use super::{LeasePolicy, Timestamp};
+use super::{
+    LeasePolicy, Timestamp,
+    job::{LONGEST_WAIT, last_wait},
+};
 use std::collections::VecDeque;
 
 /// A waiting segment without its reports.
@@ -19,7 +22,12 @@ pub(super) struct Head {
 pub(super) fn plan(heads: Vec<Head>, now: Timestamp, policy: &LeasePolicy) -> VecDeque<Vec<Head>> {
     let mut jobs = VecDeque::new();
     let mut open = Load::default();
+    let latest = last_wait(now, LONGEST_WAIT);
     for head in heads {
+        if head.arrived > now && head.arrived <= latest {
+            // Put off: however urgent it is, it would be refused once more.
+            continue;
+        }
         if head.abandoned {
             // Alone, so that what made its job fail cannot fail others with it.
             jobs.push_back(vec![head]);
@@ -58,7 +66,10 @@ impl Load {
 
     fn is_ready(&self, now: Timestamp, policy: &LeasePolicy) -> bool {
         let full = self.reports >= policy.max_reports || self.bytes >= policy.max_bytes;
-        let waited = |head: &Head| head.urgent || head.arrived.after(policy.linger) <= now;
+        let waited = |head: &Head| {
+            let put_back = head.arrived > now;
+            head.urgent || put_back || head.arrived.after(policy.linger) <= now
+        };
         !self.heads.is_empty() && (full || self.heads.iter().any(waited))
     }
 }

@@ -176,6 +176,16 @@ impl Packer {
     }
 }
 
+/// Packs reports that were in segments before, in their order: into no more segments than those.
+pub(super) fn pack_again(reports: &UploadBatch) -> Vec<Packed> {
+    let mut packer = Packer::default();
+    let entries = reports.entries().iter().enumerate();
+    let mut segments: Vec<_> =
+        entries.filter_map(|(at, entry)| packer.add(entry.time, reports.packed(at))).collect();
+    segments.extend(packer.finish());
+    segments
+}
+
 /// Packs again the reports of `segment` that `keep` wants; `None` if there are none.
 pub(super) fn filter(segment: &Segment, mut keep: impl FnMut(Time) -> bool) -> Option<Packed> {
     let mut kept = Packer::default();

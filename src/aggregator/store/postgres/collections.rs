@@ -8,11 +8,12 @@ use super::{
 use crate::aggregator::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
     CollectionState, Decide, NewCollection, Outcome, PendingCollection, Started, StoreError, Then,
-    Timestamp, Wanted,
+    Timestamp, Wanted, job::last_wait,
 };
 use crate::dap::ids::{BatchId, TaskId};
 use postgres::{Row, fallible_iterator::FallibleIterator};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 const PENDING: i16 = 0;
 const CLOSED: i16 = 1;
@@ -105,7 +106,7 @@ pub(super) fn pending(
 ) -> Result<Vec<PendingCollection>, Failure> {
     let rows = tx.rows(
         "WITH found AS MATERIALIZED (
-             SELECT task, id, due, key FROM collections WHERE state < 2 AND due <= $1
+             SELECT task, id, due, key FROM collections WHERE state < 2 AND (due <= $1 OR due > $4)
              ORDER BY due, key LIMIT $2 FOR UPDATE SKIP LOCKED),
          taken AS (
              UPDATE collections c SET due = $3, attempt = attempt + 1 FROM found
@@ -113,7 +114,12 @@ pub(super) fn pending(
              RETURNING c.task, c.id, c.state, c.blob, c.request, c.attempt, found.due, found.key)
          SELECT taken.id, state, blob, t.id, request, attempt
          FROM taken JOIN tasks t ON t.key = taken.task ORDER BY taken.due, taken.key",
-        &[&stored(now.0), &stored(limit as u64), &stored(retry_at.0)],
+        &[
+            &stored(now.0),
+            &stored(limit as u64),
+            &stored(retry_at.0),
+            &stored(last_wait(retry_at, Duration::ZERO).0),
+        ],
     )?;
     let collection = |row| {
         Ok(PendingCollection {

@@ -4,6 +4,7 @@ use super::{Failure, Tx, bytes, from_stored, get, locks, mode, ranges, stored};
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, Timestamp,
     bucket::time_key,
+    job::{LONGEST_WAIT, last_wait},
     plan::{Head, MAX_HEADS, plan},
     segment::{self, Packed},
 };
@@ -38,9 +39,13 @@ fn lease_again(
     let rows = tx.rows(
         "SELECT j.task, j.key, t.id, j.attempt + 1, j.batch
          FROM jobs j JOIN tasks t ON t.key = j.task
-         WHERE j.leased_until <= $1 ORDER BY j.leased_until, j.key LIMIT $2
-         FOR UPDATE OF j SKIP LOCKED",
-        &[&stored(now.0), &stored(policy.limit as u64)],
+         WHERE j.leased_until <= $1 OR j.leased_until > $3
+         ORDER BY j.leased_until, j.key LIMIT $2 FOR UPDATE OF j SKIP LOCKED",
+        &[
+            &stored(now.0),
+            &stored(policy.limit as u64),
+            &stored(last_wait(now, policy.lease_for.max(LONGEST_WAIT)).0),
+        ],
     )?;
     if rows.is_empty() {
         return Ok(Vec::new());

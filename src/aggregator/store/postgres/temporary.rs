@@ -229,10 +229,7 @@ impl TemporaryPostgres {
             }
             let log = self.log();
             let said = log.get(said_before..).unwrap_or_default();
-            // What clients are told that come too early is no failure.
-            let failed =
-                |line: &str| line.contains("FATAL:") && !line.contains("database system is");
-            if said.lines().any(failed) || Instant::now() > until {
+            if gave_up(said, self.pid) || Instant::now() > until {
                 return Err(TemporaryError::Start { log: said.trim().to_owned() });
             }
             thread::sleep(POLL);
@@ -264,6 +261,12 @@ impl Drop for TemporaryPostgres {
             None => drop(fs::remove_dir_all(&self.folder)),
         }
     }
+}
+
+/// Whether the server, of this process ID, says in its log that it will not start. Clients that
+/// come while it recovers are sent away in the same words, by other processes.
+fn gave_up(log: &str, pid: u32) -> bool {
+    log.contains(&format!("[{pid}] FATAL:")) || log.contains("aborting startup")
 }
 
 /// Where PostgreSQL's programs are: first in PATH, then where Debian hides them.
@@ -353,6 +356,18 @@ mod tests {
                 std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn a_server_that_sends_clients_away_while_it_recovers_has_not_given_up() {
+        let of = |pid: u32, text: &str| format!("2026-01-01 00:00:00.000 UTC [{pid}] {text}\n");
+        let sent_away = of(8, "FATAL:  the database system is starting up");
+        assert!(!gave_up(&sent_away, 7));
+        let in_use = of(7, "FATAL:  lock file \"postmaster.pid\" already exists");
+        assert!(gave_up(&(sent_away + &in_use), 7));
+        let damaged = of(9, "PANIC:  could not locate a valid checkpoint record")
+            + &of(7, "LOG:  aborting startup due to startup process failure");
+        assert!(gave_up(&damaged, 7));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Session, Side, Window},
-    segment::{Packed, Packer},
+    segment::{Packed, Packer, pack_again},
     span,
 };
 use crate::dap::{
@@ -137,11 +137,7 @@ pub(super) fn wait_again(
     reports: &UploadBatch,
     places: &[i64],
 ) -> Result<(), Failure> {
-    let mut packer = Packer::default();
-    let entries = reports.entries().iter().enumerate();
-    let mut segments =
-        entries.filter_map(|(at, e)| packer.add(e.time, reports.packed(at))).collect::<Vec<_>>();
-    segments.extend(packer.finish());
+    let mut segments = pack_again(reports);
     let rest = segments.split_off(places.len().min(segments.len()));
     for (segment, place) in segments.iter().zip(places) {
         tx.execute(

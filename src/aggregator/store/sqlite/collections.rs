@@ -4,11 +4,12 @@ use super::{TaskRow, from_stored, stored, task_row, tasks::blob, time_from_store
 use crate::aggregator::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
     CollectionState, Decide, NewCollection, Outcome, PendingCollection, Started, StoreError, Then,
-    Timestamp, Wanted,
+    Timestamp, Wanted, job::last_wait,
 };
 use crate::dap::ids::{BatchId, TaskId};
 use rusqlite::{OptionalExtension, Row, Transaction};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 const PENDING: i64 = 0;
 const CLOSED: i64 = 1;
@@ -104,9 +105,11 @@ pub(super) fn pending(
     let mut statement = tx.prepare_cached(
         "SELECT c.key, c.id, c.state, c.blob, tasks.id, request, attempt + 1
          FROM collections c JOIN tasks ON tasks.key = task
-         WHERE state < 2 AND due <= ?1 ORDER BY due, c.key LIMIT ?2",
+         WHERE state < 2 AND (due <= ?1 OR due > ?3) ORDER BY due, c.key LIMIT ?2",
     )?;
-    let rows = statement.query_map((stored(now.0), stored(limit as u64)), |row| {
+    let latest = last_wait(retry_at, Duration::ZERO).0;
+    let key = (stored(now.0), stored(limit as u64), stored(latest));
+    let rows = statement.query_map(key, |row| {
         let key: i64 = row.get(0)?;
         let collection = PendingCollection {
             id: CollectionId(row.get(1)?),

@@ -4,6 +4,7 @@ use super::{from_stored, is_collected, mode, stored};
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, StoreError, Timestamp,
     bucket::time_key,
+    job::{LONGEST_WAIT, last_wait},
     plan::{Head, MAX_HEADS, plan},
     segment,
 };
@@ -50,9 +51,12 @@ fn lease_again(
 ) -> Result<Vec<LeasedJob>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT jobs.key, tasks.id, attempt + 1, batch FROM jobs JOIN tasks ON tasks.key = task
-         WHERE leased_until <= ?1 ORDER BY leased_until, jobs.key LIMIT ?2",
+         WHERE leased_until <= ?1 OR leased_until > ?3
+         ORDER BY leased_until, jobs.key LIMIT ?2",
     )?;
-    let rows = statement.query_map((stored(now.0), stored(policy.limit as u64)), |row| {
+    let latest = last_wait(now, policy.lease_for.max(LONGEST_WAIT)).0;
+    let key = (stored(now.0), stored(policy.limit as u64), stored(latest));
+    let rows = statement.query_map(key, |row| {
         let batch = row.get::<_, Option<[u8; 32]>>(3)?.map(BatchId::new);
         Ok((row.get::<_, i64>(0)?, TaskId::new(row.get(1)?), row.get(2)?, batch))
     })?;

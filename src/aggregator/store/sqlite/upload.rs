@@ -5,7 +5,7 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Session, Side, Window},
-    segment::{Packed, Packer},
+    segment::{Packed, Packer, pack_again},
     span,
 };
 use crate::dap::{ids::TaskId, time::Time};
@@ -129,14 +129,10 @@ pub(super) fn wait_again(
     places: Vec<i64>,
 ) -> Result<(), StoreError> {
     let mut places = places.into_iter();
-    let mut packer = Packer::default();
-    for (at, entry) in reports.entries().iter().enumerate() {
-        if let Some(full) = packer.add(entry.time, reports.packed(at)) {
-            insert_segment(tx, task, from, &full, places.next())?;
-        }
+    for segment in pack_again(reports) {
+        insert_segment(tx, task, from, &segment, places.next())?;
     }
-    let last = packer.finish();
-    last.map_or(Ok(()), |last| insert_segment(tx, task, from, &last, places.next()))
+    Ok(())
 }
 
 fn insert_segment(

@@ -129,8 +129,10 @@ pub(crate) fn a_report_that_is_put_off_holds_up_a_collection_that_came_after_it(
         again: Some(Again { reports: &again, from: seconds_later(5) }),
     };
     store.commit_leader_job(&end).unwrap();
+    // Urgent as it is, it would be too early once more.
+    assert_eq!(lease(&*store, seconds_later(4)), []);
     assert_eq!(close(&*store, &task, id(1), &batch), Closed::Busy);
-    let job = lease(&*store, seconds_later(6)).remove(0);
+    let job = lease(&*store, seconds_later(5)).remove(0);
     assert_eq!(numbers(&job), [2]);
     commit(&*store, &job, at(11));
     assert_eq!(close(&*store, &task, id(1), &batch), Closed::Kept(kept(2)));
@@ -309,6 +311,15 @@ pub(crate) fn pending_and_closed_collections_are_found_after_a_restart(bench: &d
     let outcome = Outcome::Finished(blob("result"));
     store.finish_collection(&task, id(1), &outcome).unwrap();
     assert_eq!(due(seconds_later(60)), []);
+}
+
+pub(crate) fn a_clock_that_was_put_back_holds_up_no_collection(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    start_range(&*store, &task, 1, &range(5, 1));
+    let due = |now| store.pending_collections(now, now.after(Duration::from_secs(5)), 10).unwrap();
+    assert_eq!(due(seconds_later(86_400)).len(), 1);
+    assert_eq!(due(NOW).len(), 1);
+    assert_eq!(due(seconds_later(4)), []);
 }
 
 pub(crate) fn a_helpers_batch_is_finished_when_it_is_closed(bench: &dyn Bench) {

@@ -80,6 +80,19 @@ pub(crate) fn a_young_report_waits_for_company_and_no_longer_than_linger(bench: 
     assert_eq!(jobs.iter().map(numbers).collect::<Vec<_>>(), [[1, 2]]);
 }
 
+pub(crate) fn a_clock_that_was_put_back_holds_up_no_report(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    let day_later = seconds_later(86_400);
+    store.accept_reports(day_later, &[upload(task, &[(1, 1)])]).unwrap();
+    let job = store.lease_jobs(NOW, &POLICY).unwrap().remove(0);
+    store.release_job(job.job, job.lease, day_later).unwrap();
+    let again = store.lease_jobs(NOW, &POLICY).unwrap().remove(0);
+    assert_eq!((numbers(&again), again.attempt), (vec![1], 2));
+    // Put off by a clock that is right, a job waits as long as that is usual.
+    store.release_job(again.job, again.lease, seconds_later(300)).unwrap();
+    assert_eq!(store.lease_jobs(NOW, &POLICY), Ok(vec![]));
+}
+
 pub(crate) fn a_full_job_leaves_at_once_and_is_bounded_both_ways(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     upload_singly(&*store, task, &(0..9).map(|number| (number, 1)).collect::<Vec<_>>());

@@ -53,6 +53,7 @@ macro_rules! conformance {
             an_expired_job_comes_back_byte_for_byte_and_fences_off_its_first_worker,
             a_killed_worker_loses_no_report,
             a_young_report_waits_for_company_and_no_longer_than_linger,
+            a_clock_that_was_put_back_holds_up_no_report,
             a_full_job_leaves_at_once_and_is_bounded_both_ways,
             a_commit_replaces_reports_by_shards_and_happens_once,
             a_commit_to_a_collected_bucket_changes_nothing,
@@ -82,6 +83,7 @@ macro_rules! conformance {
             a_deleted_collection_never_gives_back_its_batch,
             the_first_end_of_a_collection_stands,
             pending_and_closed_collections_are_found_after_a_restart,
+            a_clock_that_was_put_back_holds_up_no_collection,
             a_helpers_batch_is_finished_when_it_is_closed,
             a_leader_selected_batch_is_closed_once;
         upkeep:
