@@ -1,0 +1,184 @@
+//! What `deploy/` tells operators, held against the programs: commands, metrics, sections, versions.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// Each command is asked for help: words and flags that its program does not know are errors before
+/// that.
+#[test]
+fn every_command_is_known_to_its_program() {
+    let mut commands = in_runbook(&read("deploy/RUNBOOK.md"));
+    for role in ["leader", "helper"] {
+        commands.extend(in_unit(&read(&format!("deploy/systemd/sottovoce-{role}.service"))));
+    }
+    commands.extend(in_compose(&read("deploy/compose.yaml")));
+    assert!(commands.len() > 20, "{commands:?}");
+    let wrong: Vec<_> = commands.iter().filter_map(|command| refused(command)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_command_that_no_program_knows_is_found() {
+    let runbook = "```sh\n(umask 077; sottovoce-$role hpke turn > x)\n```\n\
+                   ```sh\nA='b c' sottovoce-helper hpke list --confg x\n```\n";
+    let commands = in_runbook(runbook);
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    assert!(commands.iter().all(|command| refused(command).is_some()), "{commands:?}");
+}
+
+#[test]
+fn alerts_use_metrics_that_are_exported() {
+    let (alerts, exported) = (read("deploy/prometheus/alerts.yml"), exported());
+    let used: BTreeSet<_> = words(&alerts).filter(|word| word.starts_with("sottovoce_")).collect();
+    assert!(used.len() > 5, "{used:?}");
+    let unknown: Vec<_> = used.iter().filter(|name| !exported.contains(**name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?} are not among {exported:?}");
+}
+
+#[test]
+fn each_alert_names_a_section_of_the_runbook() {
+    let (alerts, runbook) = (read("deploy/prometheus/alerts.yml"), read("deploy/RUNBOOK.md"));
+    let named: Vec<_> =
+        alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: ")).collect();
+    assert_eq!(named.len(), alerts.matches("- alert: ").count());
+    for section in named {
+        let section = section.trim_matches('"');
+        let heads = |line: &str| line.trim_start_matches('#').trim() == section;
+        let found = runbook.lines().any(|line| line.starts_with("##") && heads(line));
+        assert!(found, "the runbook has no section {section:?}");
+    }
+}
+
+#[test]
+fn links_within_the_runbook_lead_somewhere() {
+    let runbook = read("deploy/RUNBOOK.md");
+    let anchors: BTreeSet<_> =
+        runbook.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    let links = runbook.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
+    let lost: Vec<_> = links.filter(|link| !anchors.contains(*link)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
+fn the_image_is_built_with_the_version_that_cargo_toml_names() {
+    let manifest = read("Cargo.toml");
+    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
+    let from = format!("/rust:{}-", version.trim_matches('"'));
+    assert!(read("deploy/Containerfile").contains(&from), "no {from}");
+}
+
+#[test]
+fn the_trial_publishes_no_admin_door() {
+    let compose = read("deploy/compose.yaml");
+    let published: Vec<_> = compose.lines().filter(|line| line.contains("ports:")).collect();
+    assert_eq!(published.len(), 2);
+    assert!(published.iter().all(|line| !line.contains("908")), "{published:?}");
+}
+
+/// What a program says against a command, if anything.
+fn refused(command: &[String]) -> Option<String> {
+    let program = match command[0].rsplit('/').next().unwrap() {
+        "sottovoce" => env!("CARGO_BIN_EXE_sottovoce"),
+        "sottovoce-leader" => env!("CARGO_BIN_EXE_sottovoce-leader"),
+        "sottovoce-helper" => env!("CARGO_BIN_EXE_sottovoce-helper"),
+        "sottovoce-collector" => env!("CARGO_BIN_EXE_sottovoce-collector"),
+        other => return Some(format!("there is no program {other}")),
+    };
+    let output = Command::new(program).args(&command[1..]).arg("--help").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    (!output.status.success()).then(|| format!("{}: {said}", command.join(" ")))
+}
+
+/// Our commands in the runbook's blocks for the shell, also within loops and parentheses.
+fn in_runbook(text: &str) -> Vec<Vec<String>> {
+    let mut commands = Vec::new();
+    let mut in_shell = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("```") {
+            in_shell = line == "```sh";
+        } else if in_shell {
+            commands.extend(in_shell_line(line));
+        }
+    }
+    commands
+}
+
+fn in_shell_line(line: &str) -> Option<Vec<String>> {
+    let mut words = shell_words(&line.replace("$role", "leader")).into_iter();
+    // Ours may come behind `umask`, `docker … exec` and the like; what follows a sign is not ours.
+    let program = words.find(|word| is_ours(word))?;
+    let ends =
+        |word: &String| [">", "|", "&", ";", ")", "<"].iter().any(|end| word.starts_with(end));
+    Some(std::iter::once(program).chain(words.take_while(|word| !ends(word))).collect())
+}
+
+fn is_ours(word: &str) -> bool {
+    ["", "-leader", "-helper", "-collector"].iter().any(|end| word == format!("sottovoce{end}"))
+}
+
+/// Words as the shell splits them, as far as the runbook goes: quotes hold together, signs stand
+/// alone.
+fn shell_words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for letter in line.chars() {
+        match (letter, quote) {
+            ('\'' | '"', None) => quote = Some(letter),
+            (_, Some(open)) if letter == open => quote = None,
+            (' ', None) => words.push(std::mem::take(&mut word)),
+            ('(' | ')' | ';' | '|' | '&' | '<' | '>', None) => {
+                words.extend([std::mem::take(&mut word), letter.to_string()]);
+            }
+            _ => word.push(letter),
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn in_unit(text: &str) -> Vec<Vec<String>> {
+    let started = |line: &str| Some(line.strip_prefix("Exec")?.split_once('=')?.1.to_owned());
+    let commands = text.lines().filter_map(started);
+    commands.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+fn in_compose(text: &str) -> Vec<Vec<String>> {
+    let lists = text.lines().filter_map(|line| line.trim().strip_prefix("command: "));
+    lists.map(|list| serde_json::from_str(list).unwrap()).collect()
+}
+
+/// The names under which `metrics.rs` registers its metrics, as Prometheus sees them.
+fn exported() -> BTreeSet<String> {
+    let source = read("src/aggregator/metrics.rs");
+    let fields = source.split("pub struct Metrics {").nth(1).unwrap();
+    let listed = source.split("register! {\n").nth(1).unwrap().split("\n        }").next().unwrap();
+    let mut names = BTreeSet::new();
+    for metric in listed.split(';').filter(|metric| metric.contains('"')) {
+        let name = metric.split('"').nth(1).unwrap();
+        let field = metric.split(',').nth(1).unwrap().trim();
+        let kind = fields.split(&format!("\n    {field}: ")).nth(1).unwrap();
+        let counts = kind.lines().next().unwrap().contains("Counter");
+        names.insert(format!("sottovoce_{name}{}", if counts { "_total" } else { "" }));
+    }
+    let histogram = source.split("register_with_unit(").nth(1).unwrap().split('"').nth(1).unwrap();
+    for part in ["bucket", "sum", "count"] {
+        names.insert(format!("sottovoce_{histogram}_seconds_{part}"));
+    }
+    names
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+}
+
+/// As GitHub makes it of a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+}
