@@ -1,4 +1,4 @@
-//! What is written for operators stays true: commands exist, and alerts name metrics that are there.
+//! What `deploy/` tells operators, held against the programs: commands, metrics, sections, versions.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,89 +8,177 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-fn binary(name: &str) -> Option<&'static str> {
-    Some(match name {
+/// Each command is asked for help: words and flags that its program does not know are errors before
+/// that.
+#[test]
+fn every_command_is_known_to_its_program() {
+    let mut commands = in_runbook(&read("deploy/RUNBOOK.md"));
+    for role in ["leader", "helper"] {
+        commands.extend(in_unit(&read(&format!("deploy/systemd/sottovoce-{role}.service"))));
+    }
+    commands.extend(in_compose(&read("deploy/compose.yaml")));
+    assert!(commands.len() > 20, "{commands:?}");
+    let wrong: Vec<_> = commands.iter().filter_map(|command| refused(command)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_command_that_no_program_knows_is_found() {
+    let runbook = "```sh\n(umask 077; sottovoce-$role hpke turn > x)\n```\n\
+                   ```sh\nA='b c' sottovoce-helper hpke list --confg x\n```\n";
+    let commands = in_runbook(runbook);
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    assert!(commands.iter().all(|command| refused(command).is_some()), "{commands:?}");
+}
+
+#[test]
+fn alerts_use_metrics_that_are_exported() {
+    let (alerts, exported) = (read("deploy/prometheus/alerts.yml"), exported());
+    let used: BTreeSet<_> = words(&alerts).filter(|word| word.starts_with("sottovoce_")).collect();
+    assert!(used.len() > 5, "{used:?}");
+    let unknown: Vec<_> = used.iter().filter(|name| !exported.contains(**name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?} are not among {exported:?}");
+}
+
+#[test]
+fn each_alert_names_a_section_of_the_runbook() {
+    let (alerts, runbook) = (read("deploy/prometheus/alerts.yml"), read("deploy/RUNBOOK.md"));
+    let named: Vec<_> =
+        alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: ")).collect();
+    assert_eq!(named.len(), alerts.matches("- alert: ").count());
+    for section in named {
+        let section = section.trim_matches('"');
+        let heads = |line: &str| line.trim_start_matches('#').trim() == section;
+        let found = runbook.lines().any(|line| line.starts_with("##") && heads(line));
+        assert!(found, "the runbook has no section {section:?}");
+    }
+}
+
+#[test]
+fn links_within_the_runbook_lead_somewhere() {
+    let runbook = read("deploy/RUNBOOK.md");
+    let anchors: BTreeSet<_> =
+        runbook.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    let links = runbook.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
+    let lost: Vec<_> = links.filter(|link| !anchors.contains(*link)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
+fn the_image_is_built_with_the_version_that_cargo_toml_names() {
+    let manifest = read("Cargo.toml");
+    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
+    let from = format!("/rust:{}-", version.trim_matches('"'));
+    assert!(read("deploy/Containerfile").contains(&from), "no {from}");
+}
+
+#[test]
+fn the_trial_publishes_no_admin_door() {
+    let compose = read("deploy/compose.yaml");
+    let published: Vec<_> = compose.lines().filter(|line| line.contains("ports:")).collect();
+    assert_eq!(published.len(), 2);
+    assert!(published.iter().all(|line| !line.contains("908")), "{published:?}");
+}
+
+/// What a program says against a command, if anything.
+fn refused(command: &[String]) -> Option<String> {
+    let program = match command[0].rsplit('/').next().unwrap() {
         "sottovoce" => env!("CARGO_BIN_EXE_sottovoce"),
         "sottovoce-leader" => env!("CARGO_BIN_EXE_sottovoce-leader"),
         "sottovoce-helper" => env!("CARGO_BIN_EXE_sottovoce-helper"),
         "sottovoce-collector" => env!("CARGO_BIN_EXE_sottovoce-collector"),
-        _ => return None,
-    })
+        other => return Some(format!("there is no program {other}")),
+    };
+    let output = Command::new(program).args(&command[1..]).arg("--help").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    (!output.status.success()).then(|| format!("{}: {said}", command.join(" ")))
 }
 
-/// A command with its subcommands, and the flags that are given to it.
-fn check(line: &str) {
-    let mut words = line.split_whitespace().map(|word| word.trim_start_matches("/usr/local/bin/"));
-    let Some(program) = words.next().and_then(binary) else { panic!("{line}: which program?") };
-    let words: Vec<_> = words.take_while(|word| !matches!(*word, ">" | "|")).collect();
-    let is_word = |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-    let subcommands: Vec<_> =
-        words.iter().take_while(|w| !w.starts_with('-')).filter(is_word).collect();
-    let help = Command::new(program).args(&subcommands).arg("--help").output().unwrap();
-    let text = String::from_utf8(help.stdout).unwrap();
-    // An argument that looks like a word is not a subcommand.
-    assert!(help.status.success() || subcommands.len() > 1, "{line}: {text}");
-    for flag in words.iter().filter(|word| word.starts_with("--")) {
-        assert!(text.contains(flag), "{line}: there is no {flag} in: {text}");
+/// Our commands in the runbook's blocks for the shell, also within loops and parentheses.
+fn in_runbook(text: &str) -> Vec<Vec<String>> {
+    let mut commands = Vec::new();
+    let mut in_shell = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("```") {
+            in_shell = line == "```sh";
+        } else if in_shell {
+            commands.extend(in_shell_line(line));
+        }
     }
+    commands
 }
 
-/// The commands in a text's blocks of shell.
-fn commands(text: &str) -> Vec<String> {
-    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let lines = blocks.flat_map(str::lines).map(|line| line.split('#').next().unwrap().trim());
-    lines.filter(|line| line.starts_with("sottovoce")).map(str::to_owned).collect()
+fn in_shell_line(line: &str) -> Option<Vec<String>> {
+    let mut words = shell_words(&line.replace("$role", "leader")).into_iter();
+    // Ours may come behind `umask`, `docker … exec` and the like; what follows a sign is not ours.
+    let program = words.find(|word| is_ours(word))?;
+    let ends =
+        |word: &String| [">", "|", "&", ";", ")", "<"].iter().any(|end| word.starts_with(end));
+    Some(std::iter::once(program).chain(words.take_while(|word| !ends(word))).collect())
 }
 
-#[test]
-fn every_command_that_operators_are_told_exists() {
-    let mut found = commands(&read("deploy/RUNBOOK.md"));
-    found.extend(commands(&read("README.md")).into_iter().filter(|line| line.contains("-")));
-    for role in ["leader", "helper"] {
-        let unit = read(&format!("deploy/systemd/sottovoce-{role}.service"));
-        let lines = unit.lines().filter_map(|line| line.strip_prefix("ExecStart"));
-        found.extend(lines.map(|line| line.split_once('=').unwrap().1.to_owned()));
+fn is_ours(word: &str) -> bool {
+    ["", "-leader", "-helper", "-collector"].iter().any(|end| word == format!("sottovoce{end}"))
+}
+
+/// Words as the shell splits them, as far as the runbook goes: quotes hold together, signs stand
+/// alone.
+fn shell_words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for letter in line.chars() {
+        match (letter, quote) {
+            ('\'' | '"', None) => quote = Some(letter),
+            (_, Some(open)) if letter == open => quote = None,
+            (' ', None) => words.push(std::mem::take(&mut word)),
+            ('(' | ')' | ';' | '|' | '&' | '<' | '>', None) => {
+                words.extend([std::mem::take(&mut word), letter.to_string()]);
+            }
+            _ => word.push(letter),
+        }
     }
-    assert!(found.len() > 15, "{found:?}");
-    found.iter().for_each(|line| check(line));
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
 }
 
-#[test]
-fn every_metric_of_an_alert_is_exported() {
+fn in_unit(text: &str) -> Vec<Vec<String>> {
+    let started = |line: &str| Some(line.strip_prefix("Exec")?.split_once('=')?.1.to_owned());
+    let commands = text.lines().filter_map(started);
+    commands.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+fn in_compose(text: &str) -> Vec<Vec<String>> {
+    let lists = text.lines().filter_map(|line| line.trim().strip_prefix("command: "));
+    lists.map(|list| serde_json::from_str(list).unwrap()).collect()
+}
+
+/// The names under which `metrics.rs` registers its metrics, as Prometheus sees them.
+fn exported() -> BTreeSet<String> {
     let source = read("src/aggregator/metrics.rs");
-    let exported: BTreeSet<_> = source
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix('"')?.split_once('"'))
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    let alerts = read("deploy/prometheus/alerts.yml");
-    let named: BTreeSet<_> = alerts
-        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .filter_map(|word| word.strip_prefix("sottovoce_"))
-        .collect();
-    assert!(named.len() >= 5, "{named:?}");
-    for name in named {
-        let bare = name.strip_suffix("_total").unwrap_or(name);
-        assert!(exported.contains(bare), "sottovoce_{name} is not exported");
+    let fields = source.split("pub struct Metrics {").nth(1).unwrap();
+    let listed = source.split("register! {\n").nth(1).unwrap().split("\n        }").next().unwrap();
+    let mut names = BTreeSet::new();
+    for metric in listed.split(';').filter(|metric| metric.contains('"')) {
+        let name = metric.split('"').nth(1).unwrap();
+        let field = metric.split(',').nth(1).unwrap().trim();
+        let kind = fields.split(&format!("\n    {field}: ")).nth(1).unwrap();
+        let counts = kind.lines().next().unwrap().contains("Counter");
+        names.insert(format!("sottovoce_{name}{}", if counts { "_total" } else { "" }));
     }
+    let histogram = source.split("register_with_unit(").nth(1).unwrap().split('"').nth(1).unwrap();
+    for part in ["bucket", "sum", "count"] {
+        names.insert(format!("sottovoce_{histogram}_seconds_{part}"));
+    }
+    names
 }
 
-#[test]
-fn every_alert_leads_to_a_section_of_the_runbook() {
-    let runbook = read("deploy/RUNBOOK.md");
-    let anchors: BTreeSet<_> = runbook
-        .lines()
-        .filter_map(|line| line.strip_prefix("## "))
-        .map(|title| title.to_lowercase().replace(' ', "-"))
-        .collect();
-    let alerts = read("deploy/prometheus/alerts.yml");
-    let targets: Vec<_> = alerts
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("runbook: \"RUNBOOK.md#"))
-        .map(|rest| rest.trim_end_matches('"'))
-        .collect();
-    assert_eq!(targets.len(), alerts.matches("- alert:").count());
-    for target in targets {
-        assert!(anchors.contains(target), "no section {target}");
-    }
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+}
+
+/// As GitHub makes it of a heading.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
 }
