@@ -103,6 +103,8 @@ impl Server {
         let log = folder.join(format!("{role}.log"));
         let output = File::create(&log)?;
         let process = Command::new(std::env::current_exe()?)
+            // As the units of `deploy/` do, or the C library keeps a heap for each thread.
+            .env("MALLOC_ARENA_MAX", "2")
             .args([role, "serve", "--config"])
             .arg(&config)
             .stdin(Stdio::null())

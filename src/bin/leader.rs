@@ -13,9 +13,6 @@ struct Arguments {
     command: Command,
 }
 
-#[global_allocator]
-static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     sottovoce::command_line::exit(command::leader(Arguments::parse().command))
 }

@@ -47,9 +47,6 @@ enum Command {
     Helper(sottovoce::aggregator::command::Command),
 }
 
-#[global_allocator]
-static HEAP: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(arguments),
