@@ -56,7 +56,7 @@ pub enum Failure {
     TooMany(Duration),
     /// The body did not come in time.
     TooSlow,
-    /// Our memory does not answer, or has no room: logged, and the sender may come back.
+    /// The database does not answer, or its disk is full: logged, and the sender may come back.
     Away(String),
     /// We are at fault: logged, and not told.
     Fault(String),
@@ -97,7 +97,7 @@ impl Failure {
     }
 }
 
-/// Nothing has happened, or will be found to have: the sender may come back with the same.
+/// What failed for a while, or for good.
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
@@ -161,10 +161,11 @@ impl IntoResponse for Failure {
                 "the body did not arrive in the time that a request may take",
             ),
             Self::Away(error) => {
-                tracing::error!(error, "the database cannot be used");
+                tracing::error!(error, "a request is put off");
+                // Whether a commit was reached that nobody heard of is not known here.
                 retry_later(plain(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "this server can store nothing just now; try again later",
+                    "this server's database does not answer; send the same again later",
                 ))
             }
             Self::Fault(error) => {
