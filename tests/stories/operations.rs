@@ -314,9 +314,12 @@ fn more_bodies_than_there_is_room_for_are_told_to_come_again() {
         stream.write_all(&vec![0; bytes]).unwrap();
         stream
     };
-    let held = hold(280_000);
     let body = vec![0; 100_000];
+    let mut held = Vec::new();
     let refused = poll("a refusal", || {
+        // Each time anew: if the request comes before the one to be held, it is that one which is
+        // refused, and then nothing is held.
+        held.push(hold(280_000));
         let answer = Ask::post(&url, MediaType::UploadReq, body.clone()).send();
         (answer.status == 503).then_some(answer)
     });
