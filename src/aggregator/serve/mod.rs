@@ -125,6 +125,9 @@ pub async fn serve(
 }
 
 const DRAIN: Duration = Duration::from_secs(10);
+/// Bytes that a connection keeps before anyone takes them, a request's whole head among them: what
+/// every stranger may have, on top of what the intake has room for.
+const READ_AHEAD: usize = 64 << 10;
 
 type Watcher = hyper_util::server::graceful::Watcher;
 
@@ -176,7 +179,7 @@ async fn converse(
     let ended = match version {
         Version::Http1 => {
             let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(patience);
+            builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(READ_AHEAD);
             watcher.watch(builder.serve_connection(stream, service)).await
         }
         Version::Http2 => {
