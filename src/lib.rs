@@ -45,6 +45,7 @@ pub mod keygen;
 pub mod load;
 #[cfg(feature = "full")]
 pub mod local_servers;
+pub mod log;
 pub mod plan;
 pub mod privacy;
 pub mod program;

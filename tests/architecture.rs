@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("privacy", &[]),
     ("dap", &[]),
     ("program", &["dap", "privacy"]),
+    ("log", &["dap", "privacy"]),
     ("estimate", &["privacy"]),
     ("findings", &["dap", "estimate", "privacy", "program"]),
     ("plan", &["dap", "estimate", "privacy", "program"]),

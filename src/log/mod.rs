@@ -1,0 +1,19 @@
+//! The public record: what an aggregator says of itself, so that it cannot say anything else later.
+//!
+//! Each aggregator writes down every task that it takes on and every release, before the share
+//! leaves its hands, as [`entry`]s of an append-only log. [`tree`] hashes them into one root;
+//! [`checkpoint`] is that root, signed as a [`note`] and cosigned by witnesses, who make sure that
+//! there is one log and not one for each reader; [`tiles`] is how a log is served, as files that
+//! anybody can keep; [`proof`] is what an entry takes along that has to be believed far away.
+//!
+//! The formats are those of C2SP (tlog-tiles, tlog-checkpoint, tlog-cosignature, tlog-proof,
+//! signed-note), so that other logs' tools read ours. Nothing here reads or sends: parties do.
+
+pub mod checkpoint;
+pub mod claim;
+mod ed25519;
+pub mod entry;
+pub mod note;
+pub mod proof;
+pub mod tiles;
+pub mod tree;
