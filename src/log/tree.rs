@@ -79,11 +79,11 @@ pub enum TreeError {
         needed: usize,
     },
     /// The proof leads to another root.
-    #[error("the proof leads to another root than the checkpoint's: the log is not what it said")]
+    #[error("the proof leads to another root than the checkpoint's: the entry is not in the log")]
     Root,
-    /// The proof starts from another tree.
-    #[error("the proof starts from another root than the older checkpoint's: the log was forked")]
-    OldRoot,
+    /// The trees differ in what they should share.
+    #[error("the newer tree does not begin with the older one: the log was rewritten or forked")]
+    Inconsistent,
 }
 
 /// The right edge of a tree: the roots of its largest whole subtrees, from the left. Enough to add
@@ -253,10 +253,10 @@ pub fn verify_consistency(
         return Err(TreeError::Length { found: proof.len(), needed });
     }
     if old == new {
-        return if old_root == new_root { Ok(()) } else { Err(TreeError::OldRoot) };
+        return if old_root == new_root { Ok(()) } else { Err(TreeError::Inconsistent) };
     }
     if old == 0 {
-        return if *old_root == Hash::of_nothing() { Ok(()) } else { Err(TreeError::OldRoot) };
+        return if *old_root == Hash::of_nothing() { Ok(()) } else { Err(TreeError::Inconsistent) };
     }
     // A whole subtree's root begins its own proof, and is therefore left out of it.
     let (first, rest) =
@@ -278,10 +278,11 @@ pub fn verify_consistency(
         }
         (node, last) = (node >> 1, last >> 1);
     }
-    if from_old != *old_root {
-        return Err(TreeError::OldRoot);
+    if (from_old, from_new) == (*old_root, *new_root) {
+        Ok(())
+    } else {
+        Err(TreeError::Inconsistent)
     }
-    if from_new == *new_root { Ok(()) } else { Err(TreeError::Root) }
 }
 
 /// The hash over entries `start` to `end`, where `start` is a multiple of the largest power of two
@@ -422,10 +423,10 @@ mod tests {
                 verify_consistency((old, &old_root), (new, &new_root), &proof).unwrap();
                 let wrong = Hash::leaf(b"wrong");
                 let forked = verify_consistency((old, &wrong), (new, &new_root), &proof);
-                assert_eq!(forked, Err(TreeError::OldRoot), "{old} {new}");
+                assert_eq!(forked, Err(TreeError::Inconsistent), "{old} {new}");
                 if old > 0 && old < new {
                     let other = verify_consistency((old, &old_root), (new, &wrong), &proof);
-                    assert_eq!(other, Err(TreeError::Root), "{old} {new}");
+                    assert_eq!(other, Err(TreeError::Inconsistent), "{old} {new}");
                 }
             }
         }

@@ -4,7 +4,7 @@ use crate::{
         collect::BatchSelector,
         hpke::HpkeConfigId,
         ids::BatchId,
-        task::{BatchMode, VdafConfig},
+        task::{BatchMode, Url, VdafConfig},
         time::{Time, TimePrecision},
     },
     log::{checkpoint::Signer, checkpoint::tests::TestKey, note::KeyKind},
@@ -18,8 +18,8 @@ use proptest::prelude::*;
 fn configuration() -> TaskConfiguration {
     TaskConfiguration {
         task_info: b"info".to_vec().try_into().unwrap(),
-        leader_aggregator_endpoint: "https://leader.example/".parse().unwrap(),
-        helper_aggregator_endpoint: "https://helper.example/".parse().unwrap(),
+        leader_aggregator_endpoint: Url::new("https://leader.example/").unwrap(),
+        helper_aggregator_endpoint: Url::new("https://helper.example/").unwrap(),
         time_precision: TimePrecision::from_seconds(3600).unwrap(),
         min_batch_size: 100,
         batch_mode: BatchMode::TimeInterval,
