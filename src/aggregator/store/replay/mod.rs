@@ -183,7 +183,10 @@ impl Session<'_> {
         })?;
         entry.read = read;
         if entry.filter.is_full() {
-            entry = read_all(runs, window, entry.filter.len())?;
+            let expected = entry.filter.len();
+            // Two of them at once would be the most that this process ever takes.
+            drop(entry);
+            entry = read_all(runs, window, expected)?;
         }
         Ok(self.taken.entry(window).or_insert(entry))
     }
