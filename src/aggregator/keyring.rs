@@ -6,12 +6,15 @@
 //! without telling one another.
 
 use super::{
+    clock,
     config::limits::HpkeKeys,
+    log::entries,
     store::{
-        Datastore, KeyRecord, StoreError, Timestamp,
+        Datastore, KeyRecord, KeyUse, StoreError, Timestamp,
         sealed::{DatabaseKeys, Place, SealedError},
     },
 };
+use crate::log::entry::{EntryTooLong, KeyChange};
 use crate::dap::{
     codec::{Decode, DecodeError, Encode},
     hpke::{
@@ -77,6 +80,9 @@ pub enum KeyringError {
     /// The keys do not make a list to publish.
     #[error("the stored HPKE keys cannot be published: {0}")]
     List(DecodeError),
+    /// The log cannot say it.
+    #[error(transparent)]
+    Entry(#[from] EntryTooLong),
     /// There are as many keys as there are IDs.
     #[error(
         "all 256 key IDs are taken; wait until old keys are destroyed, or shorten hpke.keep_days"
@@ -91,7 +97,7 @@ impl Keyring {
         database_keys: &DatabaseKeys,
         now: Timestamp,
     ) -> Result<Self, KeyringError> {
-        if store.keys()?.is_empty() {
+        if store.keys(KeyUse::Hpke)?.is_empty() {
             // The first of all has nothing to wait for: without it nobody could report.
             make(store, database_keys, now)?;
         }
@@ -115,13 +121,13 @@ impl Keyring {
         now: Timestamp,
         needed_since: Option<Timestamp>,
     ) -> Result<(), KeyringError> {
-        if is_due(&store.keys()?, schedule, now) {
+        if is_due(&store.keys(KeyUse::Hpke)?, schedule, now) {
             let id = make(store, database_keys, now.after(schedule.pending))?;
             tracing::info!(id, "a new HPKE key waits to be offered");
         }
-        for (key, state) in states(store.keys()?, now) {
+        for (key, state) in states(store.keys(KeyUse::Hpke)?, now) {
             if is_over(state, schedule, now, needed_since) {
-                store.delete_key(key.id)?;
+                destroy(store, &key, now)?;
                 tracing::info!(id = key.id, "an HPKE key has expired and is destroyed");
             }
         }
@@ -149,7 +155,7 @@ pub fn make(
     database_keys: &DatabaseKeys,
     offered: Timestamp,
 ) -> Result<u8, KeyringError> {
-    let taken: Vec<u8> = store.keys()?.iter().map(|key| key.id).collect();
+    let taken: Vec<u8> = store.keys(KeyUse::Hpke)?.iter().map(|key| key.id).collect();
     let start: u8 = rand::random();
     let mut free = (0..=u8::MAX).map(|step| start.wrapping_add(step));
     let id = free.find(|id| !taken.contains(id)).ok_or(KeyringError::NoFreeId)?;
@@ -158,8 +164,23 @@ pub fn make(
         .seal(place(&[id]), keypair.secret_bytes())
         .map_err(|source| KeyringError::Sealed { id, source })?;
     let public = keypair.config.to_bytes().into();
-    store.put_key(&KeyRecord { id, offered, public, sealed: sealed.into() })?;
+    // Said first: killed in between, the log knows of a key that nobody seals to.
+    store.log(&[entries::hpke_key(KeyChange::Added, keypair.config.clone(), clock::now())?])?;
+    let record = KeyRecord { id, offered, public, sealed: sealed.into() };
+    store.put_key(KeyUse::Hpke, &record)?;
     Ok(id)
+}
+
+/// Destroys a key: what was sealed to it can be opened no more.
+pub fn destroy(
+    store: &dyn Datastore,
+    key: &KeyRecord,
+    now: Timestamp,
+) -> Result<(), KeyringError> {
+    let config = HpkeConfig::from_bytes(&key.public)
+        .map_err(|source| KeyringError::Stored { id: key.id, source })?;
+    store.log(&[entries::hpke_key(KeyChange::Retired, config, now)?])?;
+    Ok(store.delete_key(KeyUse::Hpke, key.id)?)
 }
 
 /// Each key with its state, oldest first.
@@ -203,7 +224,7 @@ fn read(
     database_keys: &DatabaseKeys,
     now: Timestamp,
 ) -> Result<Keys, KeyringError> {
-    let states = states(store.keys()?, now);
+    let states = states(store.keys(KeyUse::Hpke)?, now);
     let mut openers = Vec::with_capacity(states.len());
     let mut offered = Vec::new();
     for (record, state) in states {
@@ -254,13 +275,13 @@ mod tests {
         let keyring = Keyring::load(&store, &keys, at(100)).unwrap();
         let turn = |hours, needed| {
             keyring.turn(&store, &keys, &SCHEDULE, at(hours), needed).unwrap();
-            (offered(&keyring), store.keys().unwrap().len())
+            (offered(&keyring), store.keys(KeyUse::Hpke).unwrap().len())
         };
         let first = offered(&keyring);
         assert_eq!(turn(109, None), (first.clone(), 1));
         // Made, loaded and able to open, but not offered yet.
         assert_eq!(turn(110, None), (first.clone(), 2));
-        let second = store.keys().unwrap()[1].id;
+        let second = store.keys(KeyUse::Hpke).unwrap()[1].id;
         assert!(keyring.keys().opener(HpkeConfigId(second)).is_some());
         assert_eq!(turn(111, None), (vec![second], 2));
         assert!(keyring.keys().opener(HpkeConfigId(first[0])).is_some());

@@ -3,7 +3,7 @@
 //! [`store`] is the memory: few verbs over opaque blobs. Above it stand [`task`] and [`tasks`]
 //! (what is agreed on and what is secret), [`keyring`] (what clients seal to), [`open`] and
 //! [`batch`] (one report share, one batch), [`collection`] (what both do when a batch is
-//! collected). [`http`] is the only way from an error to a status. [`config`], [`task_file`],
+//! collected), [`log`] (what must be said in public first). [`http`] is the only way from an error to a status. [`config`], [`task_file`],
 //! [`serve`] and [`command`] make a program of it.
 //!
 //! [`leader`] and [`helper`] know all of this and never each other.
@@ -22,6 +22,7 @@ pub mod http;
 pub mod keyring;
 #[cfg(feature = "leader")]
 pub mod leader;
+pub mod log;
 pub mod metrics;
 pub mod open;
 pub mod parallel;

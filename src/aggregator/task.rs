@@ -12,18 +12,18 @@ use crate::{
         hpke::HpkeConfig,
         ids::TaskId,
         role::Role,
-        task::{BatchMode, TaskConfiguration},
+        task::{BatchMode, TaskConfiguration, Url},
         upload::{AadPrefix, InputShareAad, input_share_info, vdaf_context},
         vdaf::{UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, verify::Verification},
     },
-    privacy::{
-        noise::{AggregatorNoise, Thousandths},
-        units::{Delta, Epsilon, TrustModel},
-    },
+    log::claim::{decode_claims, decode_noise, encode_claims, encode_noise},
+    privacy::noise::AggregatorNoise,
 };
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+pub use crate::log::claim::Claim;
 
 /// What both aggregators hold of a task.
 #[derive(Debug)]
@@ -40,6 +40,9 @@ pub struct Task {
     pub name: String,
     /// What the program claims of one batch; nothing for a plain DAP task.
     pub claims: Vec<Claim>,
+    /// The program's canonical manifest, while the program is at hand: for the log, which is where it
+    /// is kept.
+    pub manifest: Vec<u8>,
     /// The VDAF of the configuration.
     pub vdaf: Vdaf,
     verify_key: VerifyKey,
@@ -50,17 +53,6 @@ pub struct Task {
     pub input_share_info: Vec<u8>,
     /// The path of this task at our endpoint, with a slash at its end.
     path: String,
-}
-
-/// What a program claims that a report in one batch costs its device.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Claim {
-    /// Who must be honest.
-    pub trust: TrustModel,
-    /// The privacy loss.
-    pub epsilon: Epsilon,
-    /// The probability that it is more.
-    pub delta: Delta,
 }
 
 /// A task at the leader.
@@ -159,6 +151,7 @@ impl Task {
             id,
             name: String::new(),
             claims: Vec::new(),
+            manifest: Vec::new(),
             vdaf,
             verify_key,
             vdaf_context: vdaf_context(&id),
@@ -173,10 +166,16 @@ impl Task {
 
     /// The same task with what its program says of it.
     #[must_use]
-    pub fn described(mut self, name: &str, claims: Vec<Claim>) -> Self {
+    pub fn described(mut self, name: &str, claims: Vec<Claim>, manifest: Vec<u8>) -> Self {
         name.clone_into(&mut self.name);
         self.claims = claims;
+        self.manifest = manifest;
         self
+    }
+
+    /// The endpoint of an aggregator.
+    pub fn endpoint(&self, role: Role) -> &Url {
+        endpoint_of(role, &self.configuration)
     }
 
     /// What the VDAF verifies with.
@@ -210,7 +209,7 @@ impl Task {
         self.collector_hpke_config.encode(&mut public);
         encode_noise(self.noise, &mut public);
         encode_vector(&mut public, U16, |out| out.extend_from_slice(self.name.as_bytes()));
-        encode_vector(&mut public, U16, |out| encode_claims(&self.claims, out));
+        encode_claims(&self.claims, &mut public);
         let mut plaintext = Zeroizing::new(self.verify_key.secret_bytes().to_vec());
         plaintext.extend_from_slice(secrets);
         let sealed = key
@@ -242,16 +241,20 @@ impl Task {
         let verify_key = VerifyKey::new(verify_key);
         let Public { configuration, collector, noise, name, claims } = public;
         let task = Self::new(role, task, configuration, collector, noise, verify_key)?;
-        Ok((task.described(&name, claims), rest))
+        Ok((task.described(&name, claims, Vec::new()), rest))
+    }
+}
+
+fn endpoint_of(role: Role, configuration: &TaskConfiguration) -> &Url {
+    match role {
+        Role::Helper => &configuration.helper_aggregator_endpoint,
+        _ => &configuration.leader_aggregator_endpoint,
     }
 }
 
 /// The path of our own endpoint, with a slash at its end.
 fn endpoint_path(role: Role, configuration: &TaskConfiguration) -> String {
-    let endpoint = match role {
-        Role::Helper => &configuration.helper_aggregator_endpoint,
-        _ => &configuration.leader_aggregator_endpoint,
-    };
+    let endpoint = endpoint_of(role, configuration);
     let without_scheme = endpoint.as_str().split_once("://").map_or("", |(_, rest)| rest);
     let path = without_scheme.split_once('/').map_or("", |(_, path)| path);
     let path = path.trim_matches('/');
@@ -287,71 +290,10 @@ fn decode_public(public: &[u8]) -> Result<Public, DecodeError> {
     let field = "name of the stored task";
     let name = String::from_utf8(reader.vector(field, 0, U16)?.to_vec())
         .map_err(|_| DecodeError::Invalid { field, reason: "is not UTF-8" })?;
-    let claims = decode_claims(reader.vector("claims of the stored task", 0, U16)?)?;
+    let claims = decode_claims(&mut reader)?;
     reader.finish()?;
     Ok(Public { configuration, collector, noise, name, claims })
 }
-
-fn encode_claims(claims: &[Claim], out: &mut Vec<u8>) {
-    for claim in claims {
-        let trust: u8 = match claim.trust {
-            TrustModel::Oc => 0,
-            TrustModel::Oaoc => 1,
-            TrustModel::Oamc => 2,
-        };
-        trust.encode(out);
-        claim.epsilon.get().to_bits().encode(out);
-        claim.delta.get().to_bits().encode(out);
-    }
-}
-
-fn decode_claims(bytes: &[u8]) -> Result<Vec<Claim>, DecodeError> {
-    let field = "claims of the stored task";
-    let number = |_| DecodeError::Invalid { field, reason: "is out of range" };
-    let (mut reader, mut claims) = (Reader::new(bytes), Vec::new());
-    while !reader.is_empty() {
-        let trust = match reader.u8(field)? {
-            0 => TrustModel::Oc,
-            1 => TrustModel::Oaoc,
-            2 => TrustModel::Oamc,
-            value => return Err(DecodeError::Unknown { field, value: value.into() }),
-        };
-        let epsilon = Epsilon::new(f64::from_bits(reader.u64(field)?)).map_err(number)?;
-        let delta = Delta::new(f64::from_bits(reader.u64(field)?)).map_err(number)?;
-        claims.push(Claim { trust, epsilon, delta });
-    }
-    Ok(claims)
-}
-
-fn encode_noise(noise: Option<AggregatorNoise>, out: &mut Vec<u8>) {
-    let (kind, parameter): (u8, _) = match noise {
-        None => return NO_NOISE.encode(out),
-        Some(AggregatorNoise::DiscreteLaplace { scale }) => (LAPLACE, scale),
-        Some(AggregatorNoise::DiscreteGaussian { sigma }) => (GAUSSIAN, sigma),
-    };
-    kind.encode(out);
-    parameter.thousandths().encode(out);
-}
-
-fn decode_noise(reader: &mut Reader<'_>) -> Result<Option<AggregatorNoise>, DecodeError> {
-    let field = "noise of the stored task";
-    let kind = reader.u8(field)?;
-    if kind == NO_NOISE {
-        return Ok(None);
-    }
-    let value = reader.u32(field)?;
-    let parameter = Thousandths::from_thousandths(value)
-        .ok_or(DecodeError::Unknown { field, value: value.into() })?;
-    match kind {
-        LAPLACE => Ok(Some(AggregatorNoise::DiscreteLaplace { scale: parameter })),
-        GAUSSIAN => Ok(Some(AggregatorNoise::DiscreteGaussian { sigma: parameter })),
-        _ => Err(DecodeError::Unknown { field, value: kind.into() }),
-    }
-}
-
-const NO_NOISE: u8 = 0;
-const LAPLACE: u8 = 1;
-const GAUSSIAN: u8 = 2;
 
 /// A task that can be stored and loaded by the aggregator whose it is.
 pub trait StoredTask: Sized + Send + Sync + 'static {

@@ -64,6 +64,7 @@ pub trait FromFile: Sized {
                 let agreed = Agreed {
                     name: compiled.name.clone(),
                     claims: claims.collect(),
+                    manifest: compiled.manifest.to_bytes(),
                     id: compiled.task_id,
                     configuration: compiled.configuration.clone(),
                     collector_hpke_config: program.collector().clone(),
@@ -89,6 +90,7 @@ pub trait FromFile: Sized {
 pub struct Agreed {
     name: String,
     claims: Vec<Claim>,
+    manifest: Vec<u8>,
     id: TaskId,
     configuration: TaskConfiguration,
     collector_hpke_config: HpkeConfig,
@@ -98,10 +100,11 @@ pub struct Agreed {
 
 impl Agreed {
     fn task(self, role: Role) -> Result<Task, TaskError> {
-        let Self { name, claims, id, configuration, collector_hpke_config, noise, verify_key } =
-            self;
+        let Self {
+            name, claims, manifest, id, configuration, collector_hpke_config, noise, verify_key,
+        } = self;
         let task = Task::new(role, id, configuration, collector_hpke_config, noise, verify_key)?;
-        Ok(task.described(&name, claims))
+        Ok(task.described(&name, claims, manifest))
     }
 }
 
@@ -217,6 +220,7 @@ impl TaskFile {
         Ok(Agreed {
             name: String::new(),
             claims: Vec::new(),
+            manifest: Vec::new(),
             id: self.task_id,
             configuration,
             collector_hpke_config,

@@ -65,6 +65,11 @@ impl ProblemType {
         format!("{URN}{}", self.row().1)
     }
 
+    /// The type's name: the last part of the URN.
+    pub fn token(self) -> &'static str {
+        self.row().1
+    }
+
     /// The type that a URN names.
     pub fn from_urn(urn: &str) -> Option<Self> {
         let token = urn.strip_prefix(URN)?;

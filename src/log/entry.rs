@@ -49,6 +49,7 @@ use crate::{
     privacy::noise::AggregatorNoise,
 };
 use sha2::{Digest, Sha256};
+use std::fmt;
 use thiserror::Error;
 
 /// Something that the public may know of, and when.
@@ -168,9 +169,29 @@ impl EntryKey {
         Self::over("release", &share.0)
     }
 
+    /// From lowercase hexadecimal digits, as in URLs.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        let bytes: Option<Vec<_>> =
+            pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+        bytes?.try_into().ok().map(Self)
+    }
+
     fn over(kind: &str, content: &[u8]) -> Self {
         let hash = Sha256::new().chain_update(kind).chain_update([0]).chain_update(content);
         Self(hash.finalize().into())
+    }
+}
+
+/// Lowercase hexadecimal digits.
+impl fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

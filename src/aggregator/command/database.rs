@@ -4,9 +4,9 @@ use super::{ConfigArgs, opened::Opened};
 use crate::{
     aggregator::{
         config::{Config, database::Database},
-        keyring,
+        keyring, log,
         store::{
-            Secret,
+            KeyRecord, KeyUse, Secret,
             sealed::{DatabaseKey, Place},
             sqlite::SqliteStore,
         },
@@ -65,9 +65,9 @@ fn reseal<T: StoredTask>(opened: &Opened<T>) -> anyhow::Result<()> {
         let place = task::place(&row.id);
         changed += anew(opened, Secret::Task(&row.id), place, &row.sealed)?;
     }
-    for row in opened.store.keys()? {
-        let place = keyring::place(std::slice::from_ref(&row.id));
-        changed += anew(opened, Secret::HpkeKey(row.id), place, &row.sealed)?;
+    for (of, row) in key_rows(opened)? {
+        let place = key_place(of, std::slice::from_ref(&row.id));
+        changed += anew(opened, Secret::Key(of, row.id), place, &row.sealed)?;
     }
     let opens = prove(opened)?;
     let key = opened.keys.current().id();
@@ -93,12 +93,28 @@ fn anew<T>(
 /// Opens every secret with the newest key and no other.
 fn prove<T>(opened: &Opened<T>) -> anyhow::Result<usize> {
     let only = opened.keys.current();
-    let (tasks, keys) = (opened.store.tasks()?, opened.store.keys()?);
+    let (tasks, keys) = (opened.store.tasks()?, key_rows(opened)?);
     for row in &tasks {
         only.open(task::place(&row.id), &row.sealed)?;
     }
-    for row in &keys {
-        only.open(keyring::place(&[row.id]), &row.sealed)?;
+    for (of, row) in &keys {
+        only.open(key_place(*of, &[row.id]), &row.sealed)?;
     }
     Ok(tasks.len() + keys.len())
+}
+
+/// All key pairs, with what they are for.
+fn key_rows<T>(opened: &Opened<T>) -> anyhow::Result<Vec<(KeyUse, KeyRecord)>> {
+    let mut rows = Vec::new();
+    for of in [KeyUse::Hpke, KeyUse::Log] {
+        rows.extend(opened.store.keys(of)?.into_iter().map(|row| (of, row)));
+    }
+    Ok(rows)
+}
+
+fn key_place(of: KeyUse, id: &[u8]) -> Place<'_> {
+    match of {
+        KeyUse::Hpke => keyring::place(id),
+        KeyUse::Log => log::keys::place(id),
+    }
 }

@@ -4,8 +4,8 @@ use super::{ConfigArgs, opened::Opened};
 use crate::{
     aggregator::{
         clock,
-        keyring::{KeyState, make, states},
-        store::Timestamp,
+        keyring::{self, KeyState, make, states},
+        store::{KeyUse, Timestamp},
         task::StoredTask,
         task_file::FromFile,
     },
@@ -65,8 +65,8 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Re
 }
 
 fn destroy<T>(opened: &Opened<T>, id: u8) -> anyhow::Result<()> {
-    let states = states(opened.store.keys()?, clock::now());
-    let Some((_, state)) = states.iter().find(|(key, _)| key.id == id) else {
+    let states = states(opened.store.keys(KeyUse::Hpke)?, clock::now());
+    let Some((key, state)) = states.iter().find(|(key, _)| key.id == id) else {
         bail!("there is no HPKE key {id}");
     };
     let others = states.iter().any(|(key, state)| key.id != id && *state == KeyState::Active);
@@ -74,11 +74,11 @@ fn destroy<T>(opened: &Opened<T>, id: u8) -> anyhow::Result<()> {
         *state != KeyState::Active || others,
         "HPKE key {id} is the only one on offer; run `hpke rotate --at-once` first"
     );
-    Ok(opened.store.delete_key(id)?)
+    Ok(keyring::destroy(opened.store.as_ref(), key, clock::now())?)
 }
 
 fn list<T>(opened: &Opened<T>) -> anyhow::Result<()> {
-    for (key, state) in states(opened.store.keys()?, clock::now()) {
+    for (key, state) in states(opened.store.keys(KeyUse::Hpke)?, clock::now()) {
         let offered = moment(key.offered);
         command_line::print(match state {
             KeyState::Pending(_) => format!("{}  pending until {offered}", key.id),

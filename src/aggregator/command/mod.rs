@@ -9,6 +9,7 @@ mod doctor;
 mod hpke;
 mod init;
 mod lists;
+mod log;
 mod opened;
 mod serving;
 mod upkeep;
@@ -57,6 +58,9 @@ pub enum Command {
     /// The keys that devices seal to.
     #[command(subcommand)]
     Hpke(hpke::HpkeCommand),
+    /// The log that anybody may read: its keys, its state, a copy as files.
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// The database itself: its schema, and the key that its secrets are sealed under.
     #[command(subcommand)]
     Database(database::DatabaseCommand),
@@ -97,7 +101,8 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
         let http = serving::helper_client(&parts.config.peer)?;
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
-        let leader = Leader::new(parts.store, parts.keys, keyring, metrics, retention, http);
+        let log = Arc::clone(&parts.log);
+        let leader = Leader::new(parts.store, parts.keys, keyring, metrics, log, retention, http);
         let leader = Arc::new(leader);
         let router = leader::router(Arc::clone(&leader), Edge::new(config));
         let work = tokio::spawn(leader::run(leader, config.aggregation, stop));
@@ -116,7 +121,8 @@ pub fn helper(command: Command) -> anyhow::Result<()> {
     opened.serve(async |parts: Parts, _| {
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
-        let helper = Helper::new(parts.store, parts.keys, keyring, metrics, retention);
+        let log = Arc::clone(&parts.log);
+        let helper = Helper::new(parts.store, parts.keys, keyring, metrics, log, retention);
         Ok((helper::router(Arc::new(helper), Edge::new(config)), None))
     })
 }
@@ -140,6 +146,7 @@ where
         Command::Collections(command) => lists::collections::<T>(&command)?,
         Command::Doctor(config) => doctor::run::<T>(&config)?,
         Command::Hpke(command) => hpke::run::<T>(&command)?,
+        Command::Log(command) => log::run::<T>(&command)?,
         Command::Database(command) => database::run::<T>(&command)?,
     }
     Ok(None)

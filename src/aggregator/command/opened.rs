@@ -3,7 +3,9 @@
 use super::told;
 use crate::{
     aggregator::{
+        clock,
         config::{Config, database::Database, read},
+        log::{PublicLog, entries},
         store::{
             Datastore,
             sealed::{DatabaseKey, DatabaseKeys},
@@ -13,6 +15,8 @@ use crate::{
         task_file::FromFile,
         tasks::Tasks,
     },
+    dap::task::Url,
+    log::note::KeyName,
     program::Program,
 };
 use anyhow::Context;
@@ -57,10 +61,29 @@ impl<T: StoredTask + FromFile> Opened<T> {
         self.add(&T::from_task_file(path)?)
     }
 
+    /// The log, with a first key if its name is known.
+    pub(super) fn public_log(&self) -> anyhow::Result<PublicLog> {
+        let log = PublicLog::new(Arc::clone(&self.store), self.keys.clone());
+        let tasks = self.tasks.all()?;
+        let endpoint = tasks.first().and_then(|task| log_name(task.task().endpoint(T::role())));
+        if let Some(name) = self.config.public_log.name.clone().or(endpoint) {
+            log.begin(&name)?;
+        }
+        Ok(log)
+    }
+
     fn add(&self, task: &T) -> anyhow::Result<()> {
+        // Said first: killed in between, the log has a task of which nothing is ever released.
+        self.store.log(&[entries::task(task.task(), clock::now())?])?;
         told(task.task().id, self.tasks.add(task)?);
         Ok(())
     }
+}
+
+/// What the log of an aggregator is called: its endpoint without the scheme, and `/log`.
+fn log_name(endpoint: &Url) -> Option<KeyName> {
+    let (_, place) = endpoint.as_str().split_once("://")?;
+    KeyName::new(&format!("{}/log", place.trim_end_matches('/'))).ok()
 }
 
 /// Checks the files that a configuration names, without a database.

@@ -6,6 +6,7 @@ use crate::{
         clock,
         config::{Config, Peer},
         keyring::Keyring,
+        log::{PublicLog, entries},
         metrics::Metrics,
         serve::{
             admin::{self, Admin},
@@ -44,6 +45,15 @@ pub(super) struct Parts<'a> {
     pub(super) keys: DatabaseKeys,
     pub(super) keyring: Arc<Keyring>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) log: Arc<PublicLog>,
+}
+
+/// What a server holds before it serves.
+struct Held {
+    log: logs::LogLevel,
+    certificates: Option<Arc<Certificates>>,
+    keyring: Arc<Keyring>,
+    public_log: Arc<PublicLog>,
 }
 
 /// A role's routes, and its work besides answering.
@@ -65,7 +75,22 @@ impl<T: StoredTask + FromFile> Opened<T> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         // Before the runtime: a database client may not be used on a thread that drives it.
         let keyring = self.keyring()?;
-        runtime.block_on(self.run(role, log, certificates.map(Arc::new), Arc::new(keyring)))
+        let public_log = self.begin_log()?;
+        let certificates = certificates.map(Arc::new);
+        let held = Held { log, certificates, keyring: Arc::new(keyring), public_log };
+        runtime.block_on(self.run(role, held))
+    }
+
+    /// Says in the log that we start, and what it lacks: tasks from before there was one.
+    fn begin_log(&self) -> anyhow::Result<Arc<PublicLog>> {
+        let now = clock::now();
+        let log = self.public_log()?;
+        let mut entries = entries::start(T::ROLE, &self.config, now)?.to_vec();
+        for task in self.tasks.all()? {
+            entries.push(entries::task(task.task(), now)?);
+        }
+        log.write(&entries)?;
+        Ok(Arc::new(log))
     }
 
     fn keyring(&self) -> anyhow::Result<Keyring> {
@@ -75,9 +100,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
     async fn run<'a, F>(
         &'a self,
         role: impl FnOnce(Parts<'a>, watch::Receiver<bool>) -> F,
-        log: logs::LogLevel,
-        certificates: Option<Arc<Certificates>>,
-        keyring: Arc<Keyring>,
+        Held { log, certificates, keyring, public_log }: Held,
     ) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<Role>>,
@@ -98,6 +121,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
             keys: self.keys.clone(),
             keyring: Arc::clone(&keyring),
             metrics: Arc::clone(&metrics),
+            log: Arc::clone(&public_log),
         };
         let upkeep = tokio::spawn(upkeep::run::<T>(
             upkeep::Upkeep {
@@ -105,6 +129,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
                 keys: self.keys.clone(),
                 keyring,
                 metrics: Arc::clone(&metrics),
+                log: Arc::clone(&public_log),
                 hpke: config.hpke,
                 retention: config.retention,
             },

@@ -4,6 +4,7 @@ use crate::aggregator::{
     clock,
     config::limits::{HpkeKeys, Retention},
     keyring::{Keyring, KeyringError},
+    log::{LogError, PublicLog},
     metrics::Metrics,
     open::horizon,
     store::{Datastore, Expiry, StoreError, Timestamp, sealed::DatabaseKeys},
@@ -21,6 +22,7 @@ pub(super) struct Upkeep {
     pub(super) keys: DatabaseKeys,
     pub(super) keyring: Arc<Keyring>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) log: Arc<PublicLog>,
     pub(super) hpke: HpkeKeys,
     pub(super) retention: Retention,
 }
@@ -60,6 +62,8 @@ enum UpkeepError {
     Tasks(#[from] TasksError),
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
 impl Upkeep {
@@ -77,6 +81,7 @@ impl Upkeep {
             }
         }
         self.keyring.turn(self.store.as_ref(), &self.keys, &self.hpke, now, needed_since)?;
+        self.log.publish()?;
         let responses = Timestamp(now.0.saturating_sub(milliseconds(self.retention.responses)));
         let forgotten = self.store.forget(&Expiry { reports, responses })?;
         let more = self.store.compact()?;

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod secrets;
 pub mod template;
 
+use crate::log::note::{KeyKind, KeyName, VerifierKey};
 use database::Database;
 use limits::{Aggregation, HpkeKeys, Limits, Retention};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -79,6 +80,9 @@ pub struct Config {
     /// How long what is over is kept.
     #[serde(default)]
     pub retention: Retention,
+    /// The log that anybody may read.
+    #[serde(default)]
+    pub public_log: PublicLogConfig,
 }
 
 /// How logs are written.
@@ -132,6 +136,29 @@ pub struct Peer {
     pub identity: Option<PathBuf>,
 }
 
+/// The log that anybody may read.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublicLogConfig {
+    /// What the log is called, before its first key is made: our endpoint without its scheme, and
+    /// `/log`, if it is not given.
+    #[serde(deserialize_with = "parsed")]
+    pub name: Option<KeyName>,
+    /// Who cosigns its checkpoints.
+    pub witnesses: Vec<Witness>,
+}
+
+/// Someone who cosigns our checkpoints.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    /// Where it takes them: `add-checkpoint` is under this URL.
+    pub url: String,
+    /// The key that it cosigns with.
+    #[serde(deserialize_with = "parsed_key")]
+    pub key: VerifierKey,
+}
+
 /// Whose web pages may send reports.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -157,6 +184,23 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
     let wrong =
         || format!("listen = {text:?} must be an IP address and a port, such as 127.0.0.1:8080");
     text.parse().map_err(|_| serde::de::Error::custom(wrong()))
+}
+
+fn parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeyName>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    KeyName::new(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn parsed_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VerifierKey, D::Error> {
+    let key: VerifierKey =
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)?;
+    match key.kind() {
+        KeyKind::Witness => Ok(key),
+        KeyKind::Log => Err(serde::de::Error::custom(format!(
+            "the key of {} is a log's; take the one that the witness cosigns with",
+            key.name()
+        ))),
+    }
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -273,6 +317,9 @@ impl Config {
                 Err(format!("{name} = {value} must be {least} or more"))
             }
         };
+        if let Some(wrong) = self.public_log.witnesses.iter().find(|w| !w.url.starts_with("http")) {
+            return Err(format!("public_log.witnesses: url = {:?} must begin with http", wrong.url));
+        }
         least("database_connections", self.database_connections, 2)?;
         least("limits.connections", self.limits.connections, 1)?;
         least("aggregation.jobs", self.aggregation.jobs, 1)?;

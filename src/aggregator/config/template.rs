@@ -73,6 +73,15 @@ listen = "127.0.0.1:{admin}"
 # [retention]
 # report_days = 0                     # older reports are refused and their IDs forgotten; 0: never
 # response_days = 30                  # that answers can be asked for again
+
+# Everything that must be known in public is in a log that anybody may read, under /log/.
+# [public_log]
+# name = "{role}.example/log"         # if not our endpoint without its scheme; fixed by the first key
+
+# Others who make sure that everybody sees the same log:
+# [[public_log.witnesses]]
+# url = "https://witness.example/"
+# key = "witness.example+57ae5fa0+BB6kxSRV1y8USGL85z5NMyREwwBT6GSJi7oPXPKBywc1"
 "#
     )
 }

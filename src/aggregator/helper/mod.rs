@@ -11,6 +11,7 @@ use super::{
     config::limits::Retention,
     http::Failure,
     keyring::Keyring,
+    log::PublicLog,
     metrics::Metrics,
     store::{Datastore, Timestamp, sealed::DatabaseKeys},
     task::HelperTask,
@@ -27,6 +28,7 @@ pub struct Helper {
     tasks: Tasks<HelperTask>,
     keyring: Arc<Keyring>,
     metrics: Arc<Metrics>,
+    log: Arc<PublicLog>,
     retention: Retention,
 }
 
@@ -37,9 +39,10 @@ impl Helper {
         key: DatabaseKeys,
         keyring: Arc<Keyring>,
         metrics: Arc<Metrics>,
+        log: Arc<PublicLog>,
         retention: Retention,
     ) -> Self {
-        Self { tasks: Tasks::new(Arc::clone(&store), key), store, keyring, metrics, retention }
+        Self { tasks: Tasks::new(Arc::clone(&store), key), store, keyring, metrics, log, retention }
     }
 
     /// What reports of this helper's tasks are sealed to.

@@ -8,6 +8,7 @@ use crate::{
             Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
             located, message, parse_id, parse_task_id,
         },
+        log,
         serve::{Client, edge::Edge},
         task::HelperTask,
     },
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 /// The helper behind its routes.
 pub fn router(helper: Arc<Helper>, edge: Edge) -> Router {
+    let log = log::routes::router(Arc::clone(&helper.log), &edge);
     let jobs = "/tasks/{task_id}/aggregation_jobs";
     let shares = "/tasks/{task_id}/aggregate_shares";
     let devices = Router::new()
@@ -43,6 +45,7 @@ pub fn router(helper: Arc<Helper>, edge: Edge) -> Router {
         .route(shares, post(create_share))
         .route(&format!("{shares}/{{id}}"), get(poll_share).delete(delete_share))
         .with_state(Served { helper, edge })
+        .merge(log)
 }
 
 /// Who is at the other end, if the server knows.
@@ -186,7 +189,7 @@ async fn create_share(
         Ok((task.task.resource_path("aggregate_shares", share), response))
     })
     .await?;
-    located(message(MediaType::AggregateShare, response), &location)
+    located(message(MediaType::AggregateShare, response.into_inner()), &location)
 }
 
 async fn poll_share(
@@ -199,7 +202,7 @@ async fn poll_share(
     let share: AggregateShareId = parse_id(&share)?;
     let helper = Arc::clone(&served.helper);
     let response = blocking(move |_| share::poll(&helper, &task, share)).await?;
-    Ok(message(MediaType::AggregateShare, response))
+    Ok(message(MediaType::AggregateShare, response.into_inner()))
 }
 
 async fn delete_share(

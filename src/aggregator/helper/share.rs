@@ -9,7 +9,10 @@ use crate::{
         batch::BatchTotal,
         collection::{check_request, noisy_share, seal_aggregate_share},
         http::Failure,
-        store::{BucketRange, BucketShard, Closed, Closing, CollectionState, Then, Timestamp},
+        log::{Covered, entries},
+        store::{
+            BucketRange, BucketShard, Closed, Closing, CollectionState, Kept, Then, Timestamp,
+        },
         task::{HelperTask, Task},
     },
     dap::{
@@ -22,16 +25,19 @@ use crate::{
 };
 
 /// Gives out the share of a batch, or finds it again: its ID and the encoded response.
+///
+/// The log's entry commits with the share. Killed before it is published: whoever asks again finds
+/// the share, and it is published then.
 pub(super) fn create(
     helper: &Helper,
     task: &HelperTask,
     body: &[u8],
     now: Timestamp,
-) -> Result<(AggregateShareId, Vec<u8>), Failure> {
+) -> Result<(AggregateShareId, Covered<Vec<u8>>), Failure> {
     let task = &task.task;
     let id = AggregateShareId::new(content_derived("aggregate share", &task.id, body));
     if let Some(share) = stored(helper, task, id)? {
-        return Ok((id, share));
+        return Ok((id, helper.log.cover(share)?));
     }
     let request =
         AggregateShareReq::from_bytes(body).map_err(|e| Failure::malformed(&task.id, &e))?;
@@ -41,8 +47,7 @@ pub(super) fn create(
 
     let mut refusal = None;
     let mut decide = |shards: &mut dyn Iterator<Item = BucketShard>| {
-        let share = release(task, &request, shards);
-        share.map(Into::into).map_err(|failure| refusal = Some(failure)).ok()
+        release(task, &request, shards, now).map_err(|failure| refusal = Some(failure)).ok()
     };
     let closing =
         Closing { task: &task.id, id: id.into(), request: body, range: &range, then: Then::Finish };
@@ -52,17 +57,32 @@ pub(super) fn create(
     }
     match closed {
         Closed::Kept(share) | Closed::Over(CollectionState::Finished(share)) => {
-            Ok((id, share.into_bytes()))
+            Ok((id, helper.log.cover(share.into_bytes())?))
         }
-        Closed::Refused => Err(refusal.unwrap_or(Failure::Busy)),
+        Closed::Refused => refuse(helper, task, &request, refusal.unwrap_or(Failure::Busy), now),
         // The second: the share was given out and deleted, which makes the batch no less collected.
-        Closed::Overlap | Closed::Over(_) => Err(Failure::problem(
-            ProblemType::BatchOverlap,
-            Some(&task.id),
-            "reports of this batch were already collected; a batch is collected only once",
-        )),
+        Closed::Overlap | Closed::Over(_) => {
+            let detail = "reports of this batch were already collected; a batch is collected once";
+            let failure = Failure::problem(ProblemType::BatchOverlap, Some(&task.id), detail);
+            refuse(helper, task, &request, failure, now)
+        }
         Closed::Busy => Err(Failure::Busy),
     }
+}
+
+/// Says no, and says so in the log.
+fn refuse<T>(
+    helper: &Helper,
+    task: &Task,
+    request: &AggregateShareReq,
+    failure: Failure,
+    now: Timestamp,
+) -> Result<T, Failure> {
+    if let Failure::Refused(problem) = &failure {
+        let entry = entries::refused(task, Some(request.batch_selector), problem, now);
+        helper.log.write(&[entry.map_err(Failure::fault)?])?;
+    }
+    Err(failure)
 }
 
 /// A share that was given out before.
@@ -70,8 +90,9 @@ pub(super) fn poll(
     helper: &Helper,
     task: &HelperTask,
     id: AggregateShareId,
-) -> Result<Vec<u8>, Failure> {
-    stored(helper, &task.task, id)?.ok_or(Failure::NotFound)
+) -> Result<Covered<Vec<u8>>, Failure> {
+    let share = stored(helper, &task.task, id)?.ok_or(Failure::NotFound)?;
+    Ok(helper.log.cover(share)?)
 }
 
 /// Forgets a share, but never that its batch was collected (§4.6.5).
@@ -131,14 +152,15 @@ fn release(
     task: &Task,
     request: &AggregateShareReq,
     shards: &mut dyn Iterator<Item = BucketShard>,
-) -> Result<Vec<u8>, Failure> {
+    now: Timestamp,
+) -> Result<Kept, Failure> {
     let refuse = |kind, detail: String| Failure::problem(kind, Some(&task.id), detail);
     let total = BatchTotal::of(&task.vdaf, shards).map_err(Failure::fault)?;
     let least = task.configuration.min_batch_size;
-    if total.count < least {
+    let (true, Some(interval)) = (total.count >= least, total.interval) else {
         let detail = format!("the batch has {} reports and needs {least}", total.count);
         return Err(refuse(ProblemType::InvalidBatchSize, detail));
-    }
+    };
     if total.count != request.report_count || total.checksum != request.checksum {
         let detail = format!(
             "the leader aggregated {} reports and the helper {}, {}",
@@ -148,9 +170,17 @@ fn release(
         );
         return Err(refuse(ProblemType::BatchMismatch, detail));
     }
+    let batch = entries::Batch {
+        selector: request.batch_selector,
+        report_count: total.count,
+        checksum: total.checksum,
+        interval,
+    };
     let share = noisy_share(task, total.share).map_err(Failure::fault)?;
     let encrypted_aggregate_share =
         seal_aggregate_share(task, Role::Helper, &request.collection_job_req, &share)
             .map_err(Failure::fault)?;
-    Ok(AggregateShare { encrypted_aggregate_share }.to_bytes())
+    let entry = entries::release(task, &batch, &encrypted_aggregate_share, now);
+    let share = AggregateShare { encrypted_aggregate_share }.to_bytes();
+    Ok(Kept { blob: share.into(), entry: Some(entry.map_err(Failure::fault)?) })
 }

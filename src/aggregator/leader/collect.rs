@@ -13,8 +13,9 @@ use crate::{
         clock,
         collection::{ShareError, check_request, noisy_share, seal_aggregate_share},
         http::Failure,
+        log::{Covered, LogError, entries},
         store::{
-            BucketRange, BucketShard, Closed, Closing, CollectionState, NewCollection, Outcome,
+            Blob, BucketRange, BucketShard, Closed, Closing, CollectionState, NewCollection, Outcome,
             PendingCollection, Started, StoreError, Then, Timestamp, Wanted,
         },
         task::{LeaderTask, Task},
@@ -31,6 +32,7 @@ use crate::{
         role::Role,
         time::Interval,
     },
+    log::entry::EntryTooLong,
     transport::{http::TransportError, retry::Backoff},
 };
 use std::{sync::Arc, time::Duration};
@@ -39,7 +41,8 @@ use tokio::task::spawn_blocking;
 /// What a collector sees of its job.
 pub(super) enum Progress {
     Pending,
-    Done(Vec<u8>),
+    /// Both aggregators' shares, once our log has the release.
+    Done(Covered<Vec<u8>>),
 }
 
 /// Takes on a collection job, or finds it again (§4.6.1).
@@ -70,7 +73,9 @@ pub(super) fn create(
     let started = leader.store.start_collection(now, &new, &id_for).map_err(Failure::from)?;
     let (id, progress) = match started {
         Started::New(id) => (id, Progress::Pending),
-        Started::Existing(id, state) => (id, progress(state)?.unwrap_or(Progress::Pending)),
+        Started::Existing(id, state) => {
+            (id, progress(leader, state)?.unwrap_or(Progress::Pending))
+        }
     };
     Ok((CollectionJobId::new(*id.as_bytes()), progress))
 }
@@ -87,7 +92,7 @@ pub(super) fn poll(
     id: CollectionJobId,
 ) -> Result<Progress, Failure> {
     let state = leader.store.collection(&task.task.id, id.into()).map_err(Failure::from)?;
-    state.map_or(Ok(None), progress)?.ok_or(Failure::NotFound)
+    state.map_or(Ok(None), |state| progress(leader, state))?.ok_or(Failure::NotFound)
 }
 
 /// Abandons a job; what was collected stays collected (§4.6.3).
@@ -99,10 +104,13 @@ pub(super) fn delete(
     leader.store.delete_collection(&task.task.id, id.into()).map_err(Failure::from)
 }
 
-fn progress(state: CollectionState) -> Result<Option<Progress>, Failure> {
+fn progress(leader: &Leader, state: CollectionState) -> Result<Option<Progress>, Failure> {
     match state {
         CollectionState::Pending | CollectionState::Closed(_) => Ok(Some(Progress::Pending)),
-        CollectionState::Finished(response) => Ok(Some(Progress::Done(response.into_bytes()))),
+        // Killed after the end was committed and before it was published: it is published now.
+        CollectionState::Finished(response) => {
+            Ok(Some(Progress::Done(leader.log.cover(response.into_bytes())?)))
+        }
         CollectionState::Failed(problem) => {
             let problem = serde_json::from_slice(&problem).map_err(Failure::fault)?;
             Err(Failure::Refused(Box::new(problem)))
@@ -162,6 +170,10 @@ enum CollectError {
     Seal(#[from] crate::dap::hpke::HpkeError),
     #[error(transparent)]
     Share(#[from] ShareError),
+    #[error(transparent)]
+    Entry(#[from] EntryTooLong),
+    #[error(transparent)]
+    Log(#[from] LogError),
     #[error("work on the collection stopped: {0}")]
     Stopped(#[from] tokio::task::JoinError),
 }
@@ -179,23 +191,29 @@ async fn advance_one(
         Ok(helper_encrypted_agg_share) => {
             let request = CollectionJobReq::from_bytes(&collection.request)?;
             let ours = seal_aggregate_share(&task.task, Role::Leader, &request, &frozen.share)?;
+            let entry = entries::release(&task.task, &frozen.batch()?, &ours, clock::now())?;
             let response = CollectionJobResp {
                 report_count: frozen.report_count,
                 interval: frozen.interval,
                 leader_encrypted_agg_share: ours,
                 helper_encrypted_agg_share,
             };
-            Outcome::Finished(response.to_bytes().into())
+            Outcome::Finished { response: response.to_bytes().into(), entry }
         }
         Err(error) => refused_by_helper(&task.task, error)?,
     };
     let leader = Arc::clone(leader);
     spawn_blocking(move || {
+        if let Outcome::Failed(problem) | Outcome::FailedReopened(problem) = &outcome {
+            let problem = serde_json::from_slice(problem).unwrap_or_else(|_| no_words());
+            let batch = Some(frozen.batch()?.selector);
+            leader.log.write(&[entries::refused(&task.task, batch, &problem, clock::now())?])?;
+        }
         let ended = leader.store.finish_collection(&collection.task, collection.id, &outcome)?;
         if matches!(ended, CollectionState::Finished(_)) {
             leader.metrics.released(&task.task);
         }
-        Ok::<_, StoreError>(())
+        Ok::<_, CollectError>(())
     })
     .await??;
     Ok(())
@@ -224,6 +242,10 @@ fn refused_by_helper(task: &Task, error: TransportError) -> Result<Outcome, Coll
     })
 }
 
+fn no_words() -> ProblemDocument {
+    ProblemDocument::untyped(500, "the collection failed")
+}
+
 fn encode_problem(problem: &ProblemDocument) -> Vec<u8> {
     serde_json::to_vec(problem).unwrap_or_default()
 }
@@ -243,6 +265,18 @@ struct Frozen {
     share: Vec<u8>,
     /// The encoded [`AggregateShareReq`].
     request: Vec<u8>,
+}
+
+impl Frozen {
+    fn batch(&self) -> Result<entries::Batch, crate::dap::codec::DecodeError> {
+        let request = AggregateShareReq::from_bytes(&self.request)?;
+        Ok(entries::Batch {
+            selector: request.batch_selector,
+            report_count: self.report_count,
+            checksum: request.checksum,
+            interval: self.interval,
+        })
+    }
 }
 
 impl Encode for Frozen {
@@ -281,7 +315,7 @@ fn prepare(
     let mut refusal = None;
     let mut decide = |shards: &mut dyn Iterator<Item = BucketShard>| {
         let frozen = freeze(&task.task, &request, selector, shards);
-        frozen.map(Into::into).map_err(|reason| refusal = Some(reason)).ok()
+        frozen.map(|frozen| Blob::from(frozen).into()).map_err(|reason| refusal = Some(reason)).ok()
     };
     let closing = Closing {
         task: &collection.task,
@@ -299,7 +333,7 @@ fn prepare(
         Closed::Refused => {
             match refusal {
                 Some(NotFrozen::TooFew(problem)) if is_over(&task.task, &selector) => {
-                    fail(leader, &collection, &problem)?;
+                    fail(leader, &task.task, &collection, selector, &problem)?;
                 }
                 Some(NotFrozen::Broken(error)) => return Err(error.into()),
                 _ => {}
@@ -309,11 +343,8 @@ fn prepare(
         Closed::Overlap => {
             let detail = "reports of this batch were already collected; a batch is collected once";
             let id = Some(&task.task.id);
-            fail(
-                leader,
-                &collection,
-                &ProblemDocument::new(ProblemType::BatchOverlap, id, detail),
-            )?;
+            let problem = ProblemDocument::new(ProblemType::BatchOverlap, id, detail);
+            fail(leader, &task.task, &collection, selector, &problem)?;
             Ok(None)
         }
     }
@@ -322,11 +353,15 @@ fn prepare(
 /// Ends a job that has closed no batch; an identical request tries again.
 fn fail(
     leader: &Leader,
+    task: &Task,
     collection: &PendingCollection,
+    batch: BatchSelector,
     problem: &ProblemDocument,
-) -> Result<(), StoreError> {
+) -> Result<(), CollectError> {
+    leader.log.write(&[entries::refused(task, Some(batch), problem, clock::now())?])?;
     let outcome = Outcome::FailedReopened(encode_problem(problem).into());
-    leader.store.finish_collection(&collection.task, collection.id, &outcome).map(drop)
+    leader.store.finish_collection(&collection.task, collection.id, &outcome)?;
+    Ok(())
 }
 
 /// The batch that a query asks for; `None` if the leader has none to select yet.

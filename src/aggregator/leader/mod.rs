@@ -14,6 +14,7 @@ mod upload;
 use super::{
     config::limits::Retention,
     keyring::Keyring,
+    log::PublicLog,
     metrics::Metrics,
     store::{Datastore, sealed::DatabaseKeys},
     task::LeaderTask,
@@ -33,6 +34,7 @@ pub struct Leader {
     tasks: Tasks<LeaderTask>,
     keyring: Arc<Keyring>,
     metrics: Arc<Metrics>,
+    log: Arc<PublicLog>,
     retention: Retention,
     commits: GroupCommit,
     http: HttpClient,
@@ -49,6 +51,7 @@ impl Leader {
         key: DatabaseKeys,
         keyring: Arc<Keyring>,
         metrics: Arc<Metrics>,
+        log: Arc<PublicLog>,
         retention: Retention,
         http: HttpClient,
     ) -> Self {
@@ -58,6 +61,7 @@ impl Leader {
             store,
             keyring,
             metrics,
+            log,
             retention,
             http,
             reports: Notify::new(),

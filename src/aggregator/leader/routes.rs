@@ -12,6 +12,7 @@ use crate::{
             Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
             located, message, parse_id, parse_task_id, pending,
         },
+        log,
         serve::edge::Edge,
         task::LeaderTask,
     },
@@ -34,6 +35,7 @@ use std::{sync::Arc, time::Duration};
 
 /// The leader behind its routes.
 pub fn router(leader: Arc<Leader>, edge: Edge) -> Router {
+    let log = log::routes::router(Arc::clone(&leader.log), &edge);
     let jobs = "/tasks/{task_id}/collection_jobs";
     let devices = Router::new()
         .route("/hpke_config", get(hpke_config))
@@ -44,6 +46,7 @@ pub fn router(leader: Arc<Leader>, edge: Edge) -> Router {
         .route(jobs, post(create_collection))
         .route(&format!("{jobs}/{{id}}"), get(poll_collection).delete(delete_collection))
         .with_state(Served { leader, edge })
+        .merge(log)
 }
 
 #[derive(Clone)]
@@ -165,7 +168,7 @@ async fn delete_collection(
 fn respond(progress: Progress) -> Response {
     match progress {
         Progress::Pending => pending(Duration::from_secs(1)),
-        Progress::Done(response) => message(MediaType::CollectionJobResp, response),
+        Progress::Done(response) => message(MediaType::CollectionJobResp, response.into_inner()),
     }
 }
 

@@ -51,6 +51,16 @@ impl Edge {
         if self.origins.is_empty() { routes } else { routes.layer(self.cors()) }
     }
 
+    /// Around what is public and stays as it is: each client gets its share, and web pages of any
+    /// origin may read.
+    pub fn for_anybody<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>) -> Router<S> {
+        let cors = CorsLayer::new().allow_origin(AllowOrigin::any()).allow_methods([Method::GET]);
+        routes
+            .route_layer(from_fn_with_state(Arc::clone(&self.throttle), throttle))
+            .method_not_allowed_fallback(|| async { Failure::MethodNotAllowed })
+            .layer(cors)
+    }
+
     fn cors(&self) -> CorsLayer {
         let any = self.origins.iter().any(|origin| origin == "*");
         let origins = self.origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok());

@@ -9,7 +9,7 @@
 //! (helper)  ──────────────────── close_batch, which is the last step ──────────────▶ Finished
 //! ```
 
-use super::{Blob, BucketRange, BucketShard};
+use super::{Blob, BucketRange, BucketShard, Kept, LogEntry};
 use crate::dap::ids::{AggregateShareId, CollectionJobId, TaskId};
 
 /// Names a collection within its task.
@@ -120,10 +120,10 @@ pub enum Then {
     Finish,
 }
 
-/// Merges and judges a batch while its buckets stand still. Returns the blob to keep, or `None`
+/// Merges and judges a batch while its buckets stand still. Returns what to keep, or `None`
 /// to refuse (the reason stays in a variable of the caller). A backend may call it more than
 /// once, so it must begin afresh each time. It must not call the store.
-pub type Decide<'a> = dyn FnMut(&mut dyn Iterator<Item = BucketShard>) -> Option<Blob> + 'a;
+pub type Decide<'a> = dyn FnMut(&mut dyn Iterator<Item = BucketShard>) -> Option<Kept> + 'a;
 
 /// What became of closing a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +146,12 @@ pub enum Closed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// With a result. The batch must be closed.
-    Finished(Blob),
+    Finished {
+        /// What is answered from then on.
+        response: Blob,
+        /// What the log says of it: written in the same transaction.
+        entry: LogEntry,
+    },
     /// With an error. The batch stays closed and its shards are deleted: a share may have been
     /// released.
     Failed(Blob),

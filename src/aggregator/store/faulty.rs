@@ -5,10 +5,10 @@
 //! right if it recovers from both, at each verb it uses.
 
 use super::{
-    Acceptance, BatchSummary, Closed, Closing, CollectionId, CollectionState, CollectionSummary,
-    Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome, JobId, KeyRecord,
-    LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, NewCollection, Outcome, PendingCollection,
-    Put, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
+    Acceptance, BatchSummary, Blob, Closed, Closing, CollectionId, CollectionState, CollectionSummary,
+    Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome, JobId, KeyRecord, KeyUse,
+    LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, Outcome,
+    PendingCollection, Publish, Published, Put, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -51,6 +51,12 @@ pub enum Verb {
     Forget,
     Compact,
     GiveBack,
+    Log,
+    Publish,
+    LogHead,
+    LogPage,
+    LogIndex,
+    ReplaceCheckpoint,
     Ping,
 }
 
@@ -137,12 +143,12 @@ impl Datastore for FaultyStore {
         self.run(Verb::Tasks, || self.inner.tasks())
     }
 
-    fn put_key(&self, key: &KeyRecord) -> Result<Put, StoreError> {
-        self.run(Verb::PutKey, || self.inner.put_key(key))
+    fn put_key(&self, of: KeyUse, key: &KeyRecord) -> Result<Put, StoreError> {
+        self.run(Verb::PutKey, || self.inner.put_key(of, key))
     }
 
-    fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.run(Verb::Keys, || self.inner.keys())
+    fn keys(&self, of: KeyUse) -> Result<Vec<KeyRecord>, StoreError> {
+        self.run(Verb::Keys, || self.inner.keys(of))
     }
 
     fn accept_reports(
@@ -271,8 +277,8 @@ impl Datastore for FaultyStore {
         self.run(Verb::Collections, || self.inner.collections(task))
     }
 
-    fn delete_key(&self, id: u8) -> Result<(), StoreError> {
-        self.run(Verb::DeleteKey, || self.inner.delete_key(id))
+    fn delete_key(&self, of: KeyUse, id: u8) -> Result<(), StoreError> {
+        self.run(Verb::DeleteKey, || self.inner.delete_key(of, id))
     }
 
     fn replace_sealed(
@@ -298,6 +304,30 @@ impl Datastore for FaultyStore {
 
     fn give_back(&self) -> Result<(), StoreError> {
         self.run(Verb::GiveBack, || self.inner.give_back())
+    }
+
+    fn log(&self, entries: &[LogEntry]) -> Result<u64, StoreError> {
+        self.run(Verb::Log, || self.inner.log(entries))
+    }
+
+    fn publish(&self, build: &mut Publish<'_>) -> Result<Published, StoreError> {
+        self.run(Verb::Publish, || self.inner.publish(build))
+    }
+
+    fn log_head(&self) -> Result<LogHead, StoreError> {
+        self.run(Verb::LogHead, || self.inner.log_head())
+    }
+
+    fn log_page(&self, page: LogPage) -> Result<Option<Blob>, StoreError> {
+        self.run(Verb::LogPage, || self.inner.log_page(page))
+    }
+
+    fn log_index(&self, key: &[u8; 32]) -> Result<Option<u64>, StoreError> {
+        self.run(Verb::LogIndex, || self.inner.log_index(key))
+    }
+
+    fn replace_checkpoint(&self, from: &[u8], to: &[u8]) -> Result<bool, StoreError> {
+        self.run(Verb::ReplaceCheckpoint, || self.inner.replace_checkpoint(from, to))
     }
 
     fn ping(&self) -> Result<(), StoreError> {

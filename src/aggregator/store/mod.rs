@@ -28,6 +28,7 @@ mod job;
 mod plan;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod record;
 mod replay;
 pub mod sealed;
 mod segment;
@@ -48,8 +49,11 @@ pub use job::{
     Again, HelperJob, HelperOutcome, JobId, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
     StoredJob,
 };
+pub use record::{
+    Edition, Kept, LogEntry, LogHead, LogPage, LogState, PUBLISH_AT_ONCE, Publish, Published,
+};
 pub use segment::{Segment, UploadBatch};
-pub use task::{BatchingMode, Counts, KeyRecord, Put, TaskRecord, Timestamp};
+pub use task::{BatchingMode, Counts, KeyRecord, KeyUse, Put, TaskRecord, Timestamp};
 use upkeep::span;
 pub use upkeep::{BatchSummary, CollectionSummary, Expiry, Forgotten, Secret, Stage};
 
@@ -81,12 +85,12 @@ pub trait Datastore: Send + Sync {
     /// All tasks, in the order in which they were added.
     fn tasks(&self) -> Result<Vec<TaskRecord>, StoreError>;
 
-    /// Adds an HPKE key pair. Idempotent for the same public part (the sealed part kept is the
-    /// first one); the same ID with another is [`StoreError::KeyConflict`].
-    fn put_key(&self, key: &KeyRecord) -> Result<Put, StoreError>;
+    /// Adds a key pair. Idempotent for the same public part (the sealed part kept is the first
+    /// one); the same ID with another is [`StoreError::KeyConflict`].
+    fn put_key(&self, of: KeyUse, key: &KeyRecord) -> Result<Put, StoreError>;
 
-    /// All HPKE key pairs, oldest first.
-    fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+    /// All key pairs of a use, oldest first.
+    fn keys(&self, of: KeyUse) -> Result<Vec<KeyRecord>, StoreError>;
 
     /// Takes in uploads of any tasks, all in one transaction: callers gather many (§4.4.2.2).
     ///
@@ -199,7 +203,8 @@ pub trait Datastore: Send + Sync {
     ///
     /// Waits for nothing: [`Closed::Busy`] as long as a job in flight or a report that waited
     /// when the collection was asked for may belong to the batch. Idempotent: the same
-    /// collection gets the blob that was kept, and `decide` is not called.
+    /// collection gets the blob that was kept, and `decide` is not called. What `decide` says for
+    /// the log is written in the same transaction.
     fn close_batch(
         &self,
         now: Timestamp,
@@ -207,8 +212,8 @@ pub trait Datastore: Send + Sync {
         decide: &mut Decide<'_>,
     ) -> Result<Closed, StoreError>;
 
-    /// Ends a collection (leader) and returns its state. The first end stands: a later call
-    /// changes nothing and returns what it finds. Fails with [`StoreError::UnknownCollection`],
+    /// Ends a collection (leader) and returns its state; a result's log entry is written in the same
+    /// transaction. The first end stands: a later call changes nothing and returns what it finds. Fails with [`StoreError::UnknownCollection`],
     /// or [`StoreError::NotClosed`] for a result without a closed batch.
     fn finish_collection(
         &self,
@@ -247,8 +252,8 @@ pub trait Datastore: Send + Sync {
     /// The collections of a task, oldest first.
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError>;
 
-    /// Forgets an HPKE key pair: what was sealed to it can be opened no more. Idempotent.
-    fn delete_key(&self, id: u8) -> Result<(), StoreError>;
+    /// Forgets a key pair: what was sealed to it can be opened no more. Idempotent.
+    fn delete_key(&self, of: KeyUse, id: u8) -> Result<(), StoreError>;
 
     /// Replaces a sealed secret that is still `from`; says whether it was.
     fn replace_sealed(
@@ -270,6 +275,32 @@ pub trait Datastore: Send + Sync {
 
     /// Gives room that is free back to the file system, if the backend does that by itself.
     fn give_back(&self) -> Result<(), StoreError>;
+
+    /// Writes entries for the log, but those whose keys are known; gives the number of new ones.
+    /// They wait until they are published.
+    fn log(&self, entries: &[LogEntry]) -> Result<u64, StoreError>;
+
+    /// Publishes the oldest entries that wait, at most [`PUBLISH_AT_ONCE`]: `build` makes a
+    /// checkpoint and pages of them, which are kept and replace older ones of the same names, and
+    /// the entries get their indices for good. All in one transaction, one at a time, whatever
+    /// other replicas do.
+    ///
+    /// Every entry of a verb that returned before this call is either published or among those
+    /// that wait. Without any that wait, `build` is called only if there is no checkpoint yet.
+    fn publish(&self, build: &mut Publish<'_>) -> Result<Published, StoreError>;
+
+    /// How far the log is.
+    fn log_head(&self) -> Result<LogHead, StoreError>;
+
+    /// A page of the log, as wide as it is now.
+    fn log_page(&self, page: LogPage) -> Result<Option<Blob>, StoreError>;
+
+    /// The index of a published entry, by its key.
+    fn log_index(&self, key: &[u8; 32]) -> Result<Option<u64>, StoreError>;
+
+    /// Replaces the checkpoint if it is still `from`, by the same with more signatures; says
+    /// whether it was.
+    fn replace_checkpoint(&self, from: &[u8], to: &[u8]) -> Result<bool, StoreError>;
 
     /// Proves that the database answers.
     fn ping(&self) -> Result<(), StoreError>;
@@ -309,7 +340,7 @@ pub enum StoreError {
     #[error("task {0} is already there with another configuration; a changed task needs a new ID")]
     TaskConflict(TaskId),
     /// Another key has the ID.
-    #[error("HPKE key {0} is already there with another public key; choose a free ID")]
+    #[error("key {0} is already there with another public key; choose a free ID")]
     KeyConflict(u8),
     /// The job has been leased again since, or is over.
     #[error("the lease of job {0} is no longer the current one; drop the job and lease again")]

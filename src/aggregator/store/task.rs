@@ -43,14 +43,23 @@ pub struct TaskRecord {
     pub sealed: Blob,
 }
 
-/// An HPKE key pair as it is kept.
+/// What a key pair is for. Each use has IDs of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyUse {
+    /// Devices seal to it.
+    Hpke,
+    /// It signs the log.
+    Log,
+}
+
+/// A key pair as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// Configuration ID, unique in the store.
+    /// Its ID, unique among the keys of its use.
     pub id: u8,
-    /// From when on it is offered to clients.
+    /// From when on it is used: an HPKE key is offered, a log is signed.
     pub offered: Timestamp,
-    /// Encoded configuration with the public key.
+    /// The encoded public key.
     pub public: Blob,
     /// Private key: sealed by the caller with [`sealed`](super::sealed).
     pub sealed: Blob,

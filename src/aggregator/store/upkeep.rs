@@ -1,6 +1,6 @@
 //! What operators see and what is forgotten in time.
 
-use super::{BucketKey, CollectionId, Timestamp};
+use super::{BucketKey, CollectionId, KeyUse, Timestamp};
 use crate::dap::{ids::TaskId, time::Time};
 use std::fmt;
 
@@ -20,8 +20,8 @@ const SPAN_BITS: u32 = 6;
 pub enum Secret<'a> {
     /// That of a task.
     Task(&'a TaskId),
-    /// An HPKE private key, by its ID.
-    HpkeKey(u8),
+    /// A private key, by its ID.
+    Key(KeyUse, u8),
 }
 
 /// What may be forgotten.

@@ -3,11 +3,11 @@
 use super::{
     End, Failure, Pool, TaskRow, Tx, blob, bytes, from_stored, get,
     locks::{self, Hold},
-    ranges, stored, time_from_stored,
+    ranges, record, stored, time_from_stored,
 };
 use crate::aggregator::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
-    CollectionState, Decide, NewCollection, Outcome, PendingCollection, Started, StoreError, Then,
+    CollectionState, Decide, Kept, NewCollection, Outcome, PendingCollection, Started, StoreError, Then,
     Timestamp, Wanted, job::last_wait,
 };
 use crate::dap::ids::{BatchId, TaskId};
@@ -188,8 +188,9 @@ pub(super) fn close(
     if is_busy(tx, task, closing.range, cut)? {
         return Ok(End::Undo(Closed::Busy));
     }
-    keep(tx, now, task.key, closing, found.is_some(), &kept)?;
-    Ok(End::Keep(Closed::Kept(kept)))
+    keep(tx, now, task.key, closing, found.is_some(), &kept.blob)?;
+    record::log(tx, kept.entry.as_slice())?;
+    Ok(End::Keep(Closed::Kept(kept.blob)))
 }
 
 /// Whether the batch may still grow by what is in flight or waited at the cut.
@@ -217,7 +218,7 @@ fn judge(
     task: i32,
     range: &BucketRange,
     decide: &mut Decide<'_>,
-) -> Result<Option<Blob>, Failure> {
+) -> Result<Option<Kept>, Failure> {
     let mut rows = tx.stream(
         "SELECT bucket, reports, checksum, first, last, share FROM shards
          WHERE task = $1 AND bucket >= $2 AND bucket < $3 ORDER BY bucket, key",
@@ -293,18 +294,21 @@ pub(super) fn finish(
     }
     let range = closed_range(tx, task, id)?;
     match (outcome, range) {
-        (Outcome::Finished(_), None) => return Err(StoreError::NotClosed.into()),
+        (Outcome::Finished { .. }, None) => return Err(StoreError::NotClosed.into()),
         (Outcome::FailedReopened(_), Some((low, high))) => reopen(tx, task, id, &low, &high)?,
         (_, Some((low, high))) => delete_shards(tx, task, &low, &high)?,
         (_, None) => {}
     }
     let (code, blob) = match outcome {
-        Outcome::Finished(blob) => (FINISHED, blob),
+        Outcome::Finished { response, entry } => {
+            record::log(tx, std::slice::from_ref(entry))?;
+            (FINISHED, response)
+        }
         Outcome::Failed(blob) | Outcome::FailedReopened(blob) => (FAILED, blob),
     };
     set_state(tx, task, id, code, blob)?;
     Ok(match outcome {
-        Outcome::Finished(blob) => CollectionState::Finished(blob.clone()),
+        Outcome::Finished { .. } => CollectionState::Finished(blob.clone()),
         _ => CollectionState::Failed(blob.clone()),
     })
 }

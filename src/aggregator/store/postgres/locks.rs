@@ -89,5 +89,8 @@ const LEASING: i32 = 0x736f_7401;
 /// Also named where a job is locked with its task.
 pub(super) const BATCHES: i32 = 0x736f_7402;
 const UPLOADS: i32 = 0x736f_7403;
+/// Who publishes the log, of which a database has one: the second half is 0. Taken alone, by a verb
+/// that takes no other.
+pub(super) const LOG: i32 = 0x736f_7405;
 /// Its second half is a window's hash.
 pub(super) const REPLAYS: i32 = 0x736f_7404;

@@ -44,6 +44,7 @@ mod lease;
 mod locks;
 mod pool;
 mod ranges;
+mod record;
 mod replay;
 mod schema;
 mod tasks;
@@ -60,8 +61,8 @@ pub use temporary::{TemporaryError, TemporaryPostgres};
 use super::{
     Acceptance, BatchSummary, BatchingMode, Blob, Closed, Closing, CollectionId, CollectionState,
     CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
-    HelperOutcome, JobId, KeyRecord, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    NewCollection, Outcome, PendingCollection, Put, Secret, Started, StoreError, StoredJob,
+    HelperOutcome, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
+    LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Secret, Started, StoreError, StoredJob,
     TaskRecord, Timestamp, UploadBatch, replay::Known,
 };
 use crate::dap::{
@@ -175,12 +176,12 @@ impl Datastore for PostgresStore {
         Ok(tasks::tasks(&self.pool)?)
     }
 
-    fn put_key(&self, key: &KeyRecord) -> Result<Put, StoreError> {
-        Ok(self.pool.transact(|tx| tasks::put_key(tx, key))?.0)
+    fn put_key(&self, of: KeyUse, key: &KeyRecord) -> Result<Put, StoreError> {
+        Ok(self.pool.transact(|tx| tasks::put_key(tx, of, key))?.0)
     }
 
-    fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        Ok(tasks::keys(&self.pool)?)
+    fn keys(&self, of: KeyUse) -> Result<Vec<KeyRecord>, StoreError> {
+        Ok(tasks::keys(&self.pool, of)?)
     }
 
     fn accept_reports(
@@ -333,8 +334,8 @@ impl Datastore for PostgresStore {
         Ok(upkeep::collections(&self.pool, task)?)
     }
 
-    fn delete_key(&self, id: u8) -> Result<(), StoreError> {
-        self.write(|tx| upkeep::delete_key(tx, id))
+    fn delete_key(&self, of: KeyUse, id: u8) -> Result<(), StoreError> {
+        self.write(|tx| upkeep::delete_key(tx, of, id))
     }
 
     fn replace_sealed(
@@ -361,6 +362,30 @@ impl Datastore for PostgresStore {
     /// PostgreSQL's own vacuum does that.
     fn give_back(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn log(&self, entries: &[LogEntry]) -> Result<u64, StoreError> {
+        self.write(|tx| record::log(tx, entries))
+    }
+
+    fn publish(&self, build: &mut Publish<'_>) -> Result<Published, StoreError> {
+        Ok(self.pool.transact(|tx| record::publish(tx, build))?.0)
+    }
+
+    fn log_head(&self) -> Result<LogHead, StoreError> {
+        Ok(record::head(&self.pool)?)
+    }
+
+    fn log_page(&self, page: LogPage) -> Result<Option<Blob>, StoreError> {
+        Ok(record::page(&self.pool, page)?)
+    }
+
+    fn log_index(&self, key: &[u8; 32]) -> Result<Option<u64>, StoreError> {
+        Ok(record::index(&self.pool, key)?)
+    }
+
+    fn replace_checkpoint(&self, from: &[u8], to: &[u8]) -> Result<bool, StoreError> {
+        self.write(|tx| record::replace_checkpoint(tx, from, to))
     }
 
     fn ping(&self) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 
 use super::{End, Failure, Pool, Tx, blob, bytes, from_stored, get, mode, stored};
 use crate::aggregator::store::{
-    BatchingMode, Counts, KeyRecord, Put, StoreError, TaskRecord, Timestamp,
+    BatchingMode, Counts, KeyRecord, KeyUse, Put, StoreError, TaskRecord, Timestamp,
 };
 use crate::dap::ids::TaskId;
 use postgres::Row;
@@ -43,26 +43,43 @@ pub(super) fn tasks(pool: &Pool) -> Result<Vec<TaskRecord>, Failure> {
     pool.read(sql, &[])?.iter().map(task_record).collect()
 }
 
-pub(super) fn put_key(tx: &mut Tx<'_>, key: &KeyRecord) -> Result<End<Put>, Failure> {
+pub(super) fn put_key(
+    tx: &mut Tx<'_>,
+    of: KeyUse,
+    key: &KeyRecord,
+) -> Result<End<Put>, Failure> {
+    let (insert, find) = match of {
+        KeyUse::Hpke => (
+            "INSERT INTO hpke_keys VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            "SELECT public FROM hpke_keys WHERE id = $1",
+        ),
+        KeyUse::Log => (
+            "INSERT INTO log_keys VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            "SELECT public FROM log_keys WHERE id = $1",
+        ),
+    };
     let added = tx.execute(
-        "INSERT INTO hpke_keys VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        insert,
         &[&i16::from(key.id), &stored(key.offered.0), &&*key.public, &&*key.sealed],
     )?;
     if added == 1 {
         return Ok(End::Keep(Put::Added));
     }
-    let found = tx.row("SELECT public FROM hpke_keys WHERE id = $1", &[&i16::from(key.id)])?;
+    let found = tx.row(find, &[&i16::from(key.id)])?;
     match found.as_ref().map(|row| blob(row, 0)).transpose()? {
         Some(public) if public == key.public => Ok(End::Undo(Put::AlreadyThere)),
         _ => Err(StoreError::KeyConflict(key.id).into()),
     }
 }
 
-pub(super) fn keys(pool: &Pool) -> Result<Vec<KeyRecord>, Failure> {
-    let rows =
-        pool.read("SELECT id, offered, public, sealed FROM hpke_keys ORDER BY offered, id", &[])?;
+pub(super) fn keys(pool: &Pool, of: KeyUse) -> Result<Vec<KeyRecord>, Failure> {
+    let sql = match of {
+        KeyUse::Hpke => "SELECT id, offered, public, sealed FROM hpke_keys ORDER BY offered, id",
+        KeyUse::Log => "SELECT id, offered, public, sealed FROM log_keys ORDER BY offered, id",
+    };
+    let rows = pool.read(sql, &[])?;
     let key = |row| {
-        let id = u8::try_from(get::<i16>(row, 0)?).map_err(|_| Failure::corrupt("an HPKE key ID"));
+        let id = u8::try_from(get::<i16>(row, 0)?).map_err(|_| Failure::corrupt("a key ID"));
         Ok(KeyRecord {
             id: id?,
             offered: Timestamp(from_stored(get(row, 1)?)),

@@ -6,7 +6,7 @@ use super::{
     replay, stored,
 };
 use crate::aggregator::store::{
-    BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, Secret, Stage,
+    BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, KeyUse, Secret, Stage,
     StoreError, Timestamp, span,
 };
 use crate::dap::{ids::TaskId, time::Time};
@@ -109,8 +109,12 @@ fn known(pool: &Pool, task: &TaskId) -> Result<(), Failure> {
     if found.is_empty() { Err(StoreError::UnknownTask(*task).into()) } else { Ok(()) }
 }
 
-pub(super) fn delete_key(tx: &mut Tx<'_>, id: u8) -> Result<(), Failure> {
-    tx.execute("DELETE FROM hpke_keys WHERE id = $1", &[&i16::from(id)])?;
+pub(super) fn delete_key(tx: &mut Tx<'_>, of: KeyUse, id: u8) -> Result<(), Failure> {
+    let sql = match of {
+        KeyUse::Hpke => "DELETE FROM hpke_keys WHERE id = $1",
+        KeyUse::Log => "DELETE FROM log_keys WHERE id = $1",
+    };
+    tx.execute(sql, &[&i16::from(id)])?;
     Ok(())
 }
 
@@ -125,8 +129,11 @@ pub(super) fn replace_sealed(
             "UPDATE tasks SET sealed = $3 WHERE id = $1 AND sealed = $2",
             &[&&id.as_bytes()[..], &from, &to],
         )?,
-        Secret::HpkeKey(id) => tx.execute(
-            "UPDATE hpke_keys SET sealed = $3 WHERE id = $1 AND sealed = $2",
+        Secret::Key(of, id) => tx.execute(
+            match of {
+                KeyUse::Hpke => "UPDATE hpke_keys SET sealed = $3 WHERE id = $1 AND sealed = $2",
+                KeyUse::Log => "UPDATE log_keys SET sealed = $3 WHERE id = $1 AND sealed = $2",
+            },
             &[&i16::from(id), &from, &to],
         )?,
     };

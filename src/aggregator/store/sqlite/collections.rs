@@ -1,9 +1,9 @@
 //! Collections: what was asked for, what was closed, what was answered.
 
-use super::{TaskRow, from_stored, stored, task_row, tasks::blob, time_from_stored};
+use super::{TaskRow, from_stored, record, stored, task_row, tasks::blob, time_from_stored};
 use crate::aggregator::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
-    CollectionState, Decide, NewCollection, Outcome, PendingCollection, Started, StoreError, Then,
+    CollectionState, Decide, Kept, NewCollection, Outcome, PendingCollection, Started, StoreError, Then,
     Timestamp, Wanted, job::last_wait,
 };
 use crate::dap::ids::{BatchId, TaskId};
@@ -173,8 +173,9 @@ pub(super) fn close(
         }
         return Ok(Closed::Refused);
     };
-    keep(tx, now, task.key, closing, found.map(|found| found.key), &kept)?;
-    Ok(Closed::Kept(kept))
+    keep(tx, now, task.key, closing, found.map(|found| found.key), &kept.blob)?;
+    record::log(tx, kept.entry.as_slice())?;
+    Ok(Closed::Kept(kept.blob))
 }
 
 /// Whether the batch may still grow by what is in flight or waited at the cut.
@@ -225,7 +226,7 @@ fn judge(
     task: i64,
     range: &BucketRange,
     decide: &mut Decide<'_>,
-) -> Result<Option<Blob>, StoreError> {
+) -> Result<Option<Kept>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT bucket, reports, checksum, first, last, share FROM shards
          WHERE task = ?1 AND bucket >= ?2 AND bucket < ?3 ORDER BY bucket, key",
@@ -299,18 +300,21 @@ pub(super) fn finish(
     }
     let range = closed_range(tx, task, id)?;
     match (outcome, range) {
-        (Outcome::Finished(_), None) => return Err(StoreError::NotClosed),
+        (Outcome::Finished { .. }, None) => return Err(StoreError::NotClosed),
         (Outcome::FailedReopened(_), Some((low, high))) => reopen(tx, task, id, &low, &high)?,
         (_, Some((low, high))) => delete_shards(tx, task, &low, &high)?,
         (_, None) => {}
     }
     let (code, blob) = match outcome {
-        Outcome::Finished(blob) => (FINISHED, blob),
+        Outcome::Finished { response, entry } => {
+            record::log(tx, std::slice::from_ref(entry))?;
+            (FINISHED, response)
+        }
         Outcome::Failed(blob) | Outcome::FailedReopened(blob) => (FAILED, blob),
     };
     set_state(tx, found.key, code, blob)?;
     Ok(match outcome {
-        Outcome::Finished(blob) => CollectionState::Finished(blob.clone()),
+        Outcome::Finished { .. } => CollectionState::Finished(blob.clone()),
         _ => CollectionState::Failed(blob.clone()),
     })
 }

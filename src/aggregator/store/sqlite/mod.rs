@@ -7,6 +7,7 @@
 mod collections;
 mod commit;
 mod lease;
+mod record;
 mod replay;
 mod schema;
 mod tasks;
@@ -16,10 +17,10 @@ mod upload;
 pub use schema::OpenError;
 
 use super::{
-    Acceptance, BatchSummary, BatchingMode, Closed, Closing, CollectionId, CollectionState,
+    Acceptance, BatchSummary, BatchingMode, Blob, Closed, Closing, CollectionId, CollectionState,
     CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
-    HelperOutcome, JobId, KeyRecord, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    NewCollection, Outcome, PendingCollection, Put, Secret, Started, StoreError, StoredJob,
+    HelperOutcome, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
+    LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Secret, Started, StoreError, StoredJob,
     TaskRecord, Timestamp, UploadBatch, replay::Known,
 };
 use crate::dap::{
@@ -229,12 +230,12 @@ impl Datastore for SqliteStore {
         self.read(tasks::tasks)
     }
 
-    fn put_key(&self, key: &KeyRecord) -> Result<Put, StoreError> {
-        Ok(self.write(|tx| tasks::put_key(tx, key))?.0)
+    fn put_key(&self, of: KeyUse, key: &KeyRecord) -> Result<Put, StoreError> {
+        Ok(self.write(|tx| tasks::put_key(tx, of, key))?.0)
     }
 
-    fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.read(tasks::keys)
+    fn keys(&self, of: KeyUse) -> Result<Vec<KeyRecord>, StoreError> {
+        self.read(|tx| tasks::keys(tx, of))
     }
 
     fn accept_reports(
@@ -381,8 +382,8 @@ impl Datastore for SqliteStore {
         self.read(|tx| upkeep::collections(tx, task))
     }
 
-    fn delete_key(&self, id: u8) -> Result<(), StoreError> {
-        self.change(|tx| upkeep::delete_key(tx, id))
+    fn delete_key(&self, of: KeyUse, id: u8) -> Result<(), StoreError> {
+        self.change(|tx| upkeep::delete_key(tx, of, id))
     }
 
     fn replace_sealed(
@@ -418,6 +419,30 @@ impl Datastore for SqliteStore {
             connection.pragma_update(None, "wal_checkpoint", "TRUNCATE")?;
         }
         Ok(())
+    }
+
+    fn log(&self, entries: &[LogEntry]) -> Result<u64, StoreError> {
+        Ok(self.write(|tx| record::log(tx, entries))?.0)
+    }
+
+    fn publish(&self, build: &mut Publish<'_>) -> Result<Published, StoreError> {
+        Ok(self.write(|tx| record::publish(tx, build))?.0)
+    }
+
+    fn log_head(&self) -> Result<LogHead, StoreError> {
+        self.read(record::head)
+    }
+
+    fn log_page(&self, page: LogPage) -> Result<Option<Blob>, StoreError> {
+        self.read(|tx| record::page(tx, page))
+    }
+
+    fn log_index(&self, key: &[u8; 32]) -> Result<Option<u64>, StoreError> {
+        self.read(|tx| record::index(tx, key))
+    }
+
+    fn replace_checkpoint(&self, from: &[u8], to: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.write(|tx| record::replace_checkpoint(tx, from, to))?.0)
     }
 
     fn ping(&self) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 
 use super::{from_stored, mode, stored, task_row};
 use crate::aggregator::store::{
-    BatchingMode, Blob, Counts, KeyRecord, Put, StoreError, TaskRecord, Timestamp,
+    BatchingMode, Blob, Counts, KeyRecord, KeyUse, Put, StoreError, TaskRecord, Timestamp,
 };
 use crate::dap::ids::TaskId;
 use rusqlite::{OptionalExtension, Row, Transaction};
@@ -35,15 +35,29 @@ pub(super) fn tasks(tx: &Transaction<'_>) -> Result<Vec<TaskRecord>, StoreError>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn put_key(tx: &Transaction<'_>, key: &KeyRecord) -> Result<Put, StoreError> {
-    let sql = "SELECT public FROM hpke_keys WHERE id = ?1";
-    let found = tx.query_row(sql, [key.id], |row| row.get::<_, Vec<u8>>(0)).optional()?;
+/// The table of the keys of a use; all are alike.
+pub(super) fn table(of: KeyUse) -> &'static str {
+    match of {
+        KeyUse::Hpke => "hpke_keys",
+        KeyUse::Log => "log_keys",
+    }
+}
+
+pub(super) fn put_key(
+    tx: &Transaction<'_>,
+    of: KeyUse,
+    key: &KeyRecord,
+) -> Result<Put, StoreError> {
+    let table = table(of);
+    let sql = format!("SELECT public FROM {table} WHERE id = ?1");
+    let found = tx.query_row(&sql, [key.id], |row| row.get::<_, Vec<u8>>(0)).optional()?;
     match found {
         Some(public) if public == *key.public => Ok(Put::AlreadyThere),
         Some(_) => Err(StoreError::KeyConflict(key.id)),
         None => {
+            let sql = format!("INSERT INTO {table} VALUES (?1, ?2, ?3, ?4)");
             tx.execute(
-                "INSERT INTO hpke_keys (id, offered, public, sealed) VALUES (?1, ?2, ?3, ?4)",
+                &sql,
                 (key.id, stored(key.offered.0), &*key.public, &*key.sealed),
             )?;
             Ok(Put::Added)
@@ -51,9 +65,10 @@ pub(super) fn put_key(tx: &Transaction<'_>, key: &KeyRecord) -> Result<Put, Stor
     }
 }
 
-pub(super) fn keys(tx: &Transaction<'_>) -> Result<Vec<KeyRecord>, StoreError> {
-    let sql = "SELECT id, offered, public, sealed FROM hpke_keys ORDER BY offered, id";
-    let mut statement = tx.prepare_cached(sql)?;
+pub(super) fn keys(tx: &Transaction<'_>, of: KeyUse) -> Result<Vec<KeyRecord>, StoreError> {
+    let table = table(of);
+    let sql = format!("SELECT id, offered, public, sealed FROM {table} ORDER BY offered, id");
+    let mut statement = tx.prepare_cached(&sql)?;
     let rows = statement.query_map([], |row| {
         Ok(KeyRecord {
             id: row.get(0)?,

@@ -1,8 +1,8 @@
 //! What operators see and what is forgotten in time.
 
-use super::{from_stored, replay, stored, task_row};
+use super::{from_stored, replay, stored, task_row, tasks::table};
 use crate::aggregator::store::{
-    BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, Secret, Stage,
+    BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, KeyUse, Secret, Stage,
     StoreError, Timestamp, span,
 };
 use crate::dap::{ids::TaskId, time::Time};
@@ -95,8 +95,8 @@ fn stage(code: i64) -> rusqlite::Result<Stage> {
     })
 }
 
-pub(super) fn delete_key(tx: &Transaction<'_>, id: u8) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM hpke_keys WHERE id = ?1", [id])?;
+pub(super) fn delete_key(tx: &Transaction<'_>, of: KeyUse, id: u8) -> Result<(), StoreError> {
+    tx.execute(&format!("DELETE FROM {} WHERE id = ?1", table(of)), [id])?;
     Ok(())
 }
 
@@ -111,8 +111,8 @@ pub(super) fn replace_sealed(
             "UPDATE tasks SET sealed = ?3 WHERE id = ?1 AND sealed = ?2",
             (id.as_bytes(), from, to),
         )?,
-        Secret::HpkeKey(id) => tx.execute(
-            "UPDATE hpke_keys SET sealed = ?3 WHERE id = ?1 AND sealed = ?2",
+        Secret::Key(of, id) => tx.execute(
+            &format!("UPDATE {} SET sealed = ?3 WHERE id = ?1 AND sealed = ?2", table(of)),
             (id, from, to),
         )?,
     };
