@@ -14,6 +14,8 @@ pub mod checkpoint;
 pub mod claim;
 mod ed25519;
 pub mod entry;
+#[cfg(test)]
+mod interop;
 pub mod note;
 pub mod proof;
 pub mod tiles;

@@ -91,10 +91,11 @@ impl Refusal {
     /// The HTTP status that says so.
     pub fn status(&self) -> u16 {
         match self {
-            Self::TooLong | Self::Form(_) | Self::Checkpoint(_) | Self::Shrunk { .. } => 400,
+            Self::Form(_) | Self::Checkpoint(_) | Self::Shrunk { .. } => 400,
             Self::Signature(_) => 403,
             Self::UnknownLog(_) => 404,
             Self::Conflict { .. } => 409,
+            Self::TooLong => 413,
             Self::Forked(_) | Self::Root | Self::Inconsistent(_) => 422,
             Self::Clock => 503,
         }
@@ -184,6 +185,11 @@ impl Request {
     /// The checkpoint that it is about, which nobody has believed yet.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// The note with the checkpoint, with all that was sent of it.
+    pub fn note(&self) -> &Note {
+        &self.note
     }
 
     /// The log that it is about, among those that are witnessed.
