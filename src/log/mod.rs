@@ -15,6 +15,8 @@ pub mod claim;
 mod ed25519;
 pub mod entry;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod interop;
 pub mod note;
 pub mod proof;
