@@ -158,7 +158,7 @@ impl Witness {
 
     fn record(&self, log: &Log) -> PathBuf {
         let name = format!("{}.checkpoint", origin_hash(log.origin()));
-        self.folder.path().join("witness-records").join(name)
+        self.folder.path().join("witness.records").join(name)
     }
 }
 
@@ -302,6 +302,10 @@ fn a_witness_that_cannot_be_relied_on_does_not_start() {
     fs::write(&path, record.replacen("\n3\n", "\n2\n", 1)).unwrap();
     let damaged = start();
     assert!(damaged.contains("not what this witness has cosigned"), "{damaged}");
+    let records = witness.folder.path().join("witness.records");
+    fs::rename(&records, records.with_extension("away")).unwrap();
+    let forgetful = start();
+    assert!(forgetful.contains("there are no records"), "{forgetful}");
     fs::write(witness.folder.path().join("witness.key"), "PRIVATE+KEY+secret").unwrap();
     let keyless = start();
     assert!(keyless.contains("witness.key") && !keyless.contains("secret"), "{keyless}");

@@ -31,7 +31,7 @@ pub struct WitnessArgs {
 
 #[derive(Debug, Subcommand)]
 enum WitnessCommand {
-    /// Write a first configuration and a key, and print the key that others have to know.
+    /// Write a first configuration, a key and empty records; print the key that others have to know.
     Init(InitArgs),
     /// Print the key that others have to know.
     Key {
@@ -46,7 +46,7 @@ struct InitArgs {
     /// The witness's name: its URL without the scheme, such as `witness.example`.
     #[arg(long)]
     name: String,
-    /// The configuration to write; the key is put beside it. Neither may be there yet.
+    /// The configuration to write; key and records are put beside it. None may be there yet.
     #[arg(long, short, value_name = "FILE", default_value = "witness.toml")]
     output: PathBuf,
 }
@@ -66,21 +66,29 @@ pub fn run(args: &WitnessArgs) -> anyhow::Result<()> {
 
 fn init(args: &InitArgs) -> anyhow::Result<()> {
     let (name, path) = (KeyName::new(&args.name)?, &args.output);
-    ensure!(!path.exists(), "{} is there already; name another with --output", path.display());
-    let key_path = path.with_extension("key");
-    let key = WitnessKey::create(&name, &key_path)?;
-    let file = key_path.file_name().map_or(key_path.as_path(), Path::new);
-    std::fs::write(path, config::template(file))
-        .with_context(|| format!("{} cannot be written", path.display()))?;
+    let (key, records) = (path.with_extension("key"), path.with_extension("records"));
+    for path in [path, &key, &records] {
+        ensure!(!path.exists(), "{} is there already; name another with --output", path.display());
+    }
+    let text = config::template(base_name(&key), base_name(&records));
+    std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    Records::create(&records)?;
+    let public = WitnessKey::create(&name, &key)?;
     eprintln!(
-        "{path} and {key} are written. Next:\n  \
+        "{path}, {key} and {records} are made. Next:\n  \
          name the logs to witness in {path}, by their keys\n  \
          sottovoce-auditor witness --config {path}\n  \
          give the witness's URL and this key to whoever runs or reads these logs:",
         path = path.display(),
-        key = key_path.display()
+        key = key.display(),
+        records = records.display()
     );
-    command_line::print(key.verifier_key())
+    command_line::print(public.verifier_key())
+}
+
+/// As the configuration names what is beside it.
+fn base_name(path: &Path) -> &Path {
+    path.file_name().map_or(path, Path::new)
 }
 
 fn start(config: &Config) -> anyhow::Result<()> {

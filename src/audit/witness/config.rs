@@ -156,7 +156,7 @@ impl Log {
 }
 
 /// The text of a first configuration, for `init`.
-pub(super) fn template(key: &Path) -> String {
+pub(super) fn template(key: &Path, records: &Path) -> String {
     format!(
         r#"# A witness's configuration. Paths are relative to this file.
 
@@ -166,9 +166,9 @@ listen = "127.0.0.1:8090"
 # The witness's private key. Whoever has it can cosign what no witness has seen.
 key = {key:?}
 
-# A folder with the newest checkpoint of each log. It must not be put back to an older state, or be
-# used by two witnesses: the witness would cosign a log that was rolled back or forked.
-records = "witness-records"
+# The folder with the newest checkpoint of each log, which `init` made. It must not be put back to an
+# older state, or be used by two witnesses: they would cosign a log that was rolled back or forked.
+records = {records:?}
 
 # The logs to witness, each by its verifier keys (`sottovoce-leader log key` prints them). While a log
 # changes its key, both stand here.
@@ -205,12 +205,13 @@ mod tests {
 
     #[test]
     fn the_first_configuration_is_one() {
-        let config = read(&template(Path::new("witness.key"))).unwrap();
+        let first = template(Path::new("witness.key"), Path::new("witness.records"));
+        let config = read(&first).unwrap();
         assert!(config.key.ends_with("witness.key") && config.logs.is_empty());
+        assert!(config.records.ends_with("witness.records"));
         assert_eq!(config.limits.connections, 64);
         // What is commented out is one too, but for its key.
-        let all = template(Path::new("witness.key"));
-        let all = all.replace("# [[", "[[").replace("# keys", "keys").replace("# [l", "[l");
+        let all = first.replace("# [[", "[[").replace("# keys", "keys").replace("# [l", "[l");
         let all = all.replace("# connections", "connections").replace("# request_s", "request_s");
         assert!(matches!(read(&all), Err(ConfigError::Key { .. })), "{all}");
     }

@@ -45,6 +45,12 @@ pub enum RecordsError {
         /// What the system said.
         source: io::Error,
     },
+    /// There are none, not even empty ones.
+    #[error(
+        "there are no records in {0}; put them back, for a witness that forgot what it cosigned would \
+         cosign a fork, or make another witness with `witness init`"
+    )]
+    Missing(String),
     /// Another process cosigns from them.
     #[error("the records in {0} are another witness's that is running; two of them would fork")]
     InUse(String),
@@ -78,12 +84,25 @@ pub enum NotCosigned {
 }
 
 impl Records {
-    /// Opens the records in a folder, which is made if it is not there.
+    /// Makes the empty records of a new witness.
+    pub fn create(folder: &Path) -> Result<(), RecordsError> {
+        let made = fs::create_dir(folder)
+            .and_then(|()| File::create_new(folder.join(LOCK))?.sync_all())
+            .and_then(|()| sync_folder(folder))
+            .and_then(|()| sync_folder(&parent(folder)));
+        let path = folder.display().to_string();
+        made.map_err(|source| RecordsError::Folder { path, source })
+    }
+
+    /// Opens the records in a folder.
     pub fn open(folder: &Path, key: WitnessKey, logs: Vec<Trust>) -> Result<Self, RecordsError> {
         let shown = folder.display().to_string();
         let failed = |source| RecordsError::Folder { path: shown.clone(), source };
-        fs::create_dir_all(folder).map_err(failed)?;
-        let lock = File::create(folder.join("lock")).map_err(failed)?;
+        let lock = File::options().write(true).open(folder.join(LOCK));
+        let lock = lock.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => RecordsError::Missing(shown.clone()),
+            _ => failed(source),
+        })?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => RecordsError::InUse(shown.clone()),
             fs::TryLockError::Error(source) => failed(source),
@@ -135,6 +154,9 @@ impl Records {
     }
 }
 
+/// A file of every witness's records, which a running witness has locked.
+const LOCK: &str = "lock";
+
 impl Record {
     fn read(folder: &Path, origin: &str, key: &VerifierKey) -> Result<Self, RecordsError> {
         let path = folder.join(format!("{}.checkpoint", origin_hash(origin)));
@@ -160,19 +182,19 @@ impl Record {
 
     /// Keeps the first two checkpoints that prove a log forked, for whoever wants to see.
     fn keep_evidence(&self, kept: &Note, sent: &Note) {
-        let paths = ["fork-kept", "fork-sent"].map(|end| self.path.with_extension(end));
-        if paths.iter().any(|path| path.exists()) {
+        let [first, second] = ["fork-kept", "fork-sent"].map(|end| self.path.with_extension(end));
+        // What is written last is there only if both are.
+        if second.exists() {
             return;
         }
-        for (path, note) in paths.iter().zip([kept, sent]) {
-            if let Err(error) = replace(path, &note.to_string()) {
-                eprintln!("{} cannot be written: {error}", path.display());
-            }
-        }
+        let written = replace(&first, &kept.to_string())
+            .and_then(|()| replace(&second, &sent.to_string()))
+            .map_err(|error| format!(", which cannot be written: {error}"));
         eprintln!(
-            "a log was rewritten or forked: it has signed both {} and {}",
-            paths[0].display(),
-            paths[1].display()
+            "a log was rewritten or forked: it has signed both {} and {}{}",
+            first.display(),
+            second.display(),
+            written.err().unwrap_or_default()
         );
     }
 }
@@ -185,10 +207,18 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&partial, path)?;
-    // The name is the folder's to keep.
-    #[cfg(unix)]
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(())
+    sync_folder(&parent(path))
+}
+
+/// Names are the folder's to keep, and are lost with it if it is not on the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// The folder that a path is in; of a bare name, the one that we are in.
+fn parent(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new(".")).to_owned()
 }
 
 #[cfg(test)]

@@ -26,7 +26,11 @@ fn open(folder: &TempDir) -> Result<Records, RecordsError> {
     let logs = [ORIGIN, "helper.example/log"]
         .map(|name| TestKey::new(name, KeyKind::Log, 1).verifier_key().clone())
         .map(|key| Trust::new(vec![key], vec![], 0).unwrap());
-    Records::open(&folder.path().join("records"), key(folder), logs.to_vec())
+    let records = folder.path().join("records");
+    if !folder.path().join("witness.key").exists() {
+        Records::create(&records).unwrap();
+    }
+    Records::open(&records, key(folder), logs.to_vec())
 }
 
 fn note(entries: &[&str]) -> Note {
@@ -149,8 +153,25 @@ fn damaged_records_stop_the_witness_and_are_named() {
     }
     // Another witness's key has not cosigned it.
     fs::write(&path, good).unwrap();
-    fs::remove_file(folder.path().join("witness.key")).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("witness.key"), {
+        key(&other);
+        fs::read(other.path().join("witness.key")).unwrap()
+    })
+    .unwrap();
     assert!(matches!(open(&folder), Err(RecordsError::Damaged { .. })));
+}
+
+#[test]
+fn a_witness_without_its_records_does_not_begin_again() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(&folder).unwrap());
+    let records = folder.path().join("records");
+    assert!(matches!(Records::create(&records), Err(RecordsError::Folder { .. })));
+    fs::remove_file(records.join(LOCK)).unwrap();
+    assert!(matches!(open(&folder), Err(RecordsError::Missing(_))));
+    fs::remove_dir(&records).unwrap();
+    assert!(matches!(open(&folder), Err(RecordsError::Missing(_))));
 }
 
 #[test]
