@@ -28,6 +28,8 @@
 
 #[cfg(feature = "aggregator")]
 pub mod aggregator;
+#[cfg(feature = "auditor")]
+pub mod audit;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "collector")]

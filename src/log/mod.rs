@@ -4,7 +4,8 @@
 //! leaves its hands, as [`entry`]s of an append-only log. [`tree`] hashes them into one root;
 //! [`checkpoint`] is that root, signed as a [`note`] and cosigned by witnesses, who make sure that
 //! there is one log and not one for each reader; [`tiles`] is how a log is served, as files that
-//! anybody can keep; [`proof`] is what an entry takes along that has to be believed far away.
+//! anybody can keep; [`proof`] is what an entry takes along that has to be believed far away;
+//! [`witness`] is what a log and its witness say to each other.
 //!
 //! The formats are those of C2SP (tlog-tiles, tlog-checkpoint, tlog-cosignature, tlog-proof,
 //! signed-note), so that other logs' tools read ours. Nothing here reads or sends: parties do.
@@ -13,7 +14,12 @@ pub mod checkpoint;
 pub mod claim;
 mod ed25519;
 pub mod entry;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod interop;
 pub mod note;
 pub mod proof;
 pub mod tiles;
 pub mod tree;
+pub mod witness;

@@ -100,9 +100,11 @@ impl Frontier {
         Self::default()
     }
 
-    /// Of a tree of so many entries; `None` unless there is one hash for each bit of `size`.
+    /// Of a tree of so many entries; `None` unless there is one hash for each bit of `size`, and
+    /// room for more.
     pub fn from_parts(size: u64, hashes: Vec<Hash>) -> Option<Self> {
-        (hashes.len() == size.count_ones() as usize).then_some(Self { size, hashes })
+        let fits = size <= i64::MAX as u64 && hashes.len() == size.count_ones() as usize;
+        fits.then_some(Self { size, hashes })
     }
 
     /// Adds an entry by its hash. `completed` is told each node that becomes whole: level, index.

@@ -30,3 +30,4 @@ mod tampered;
 mod tls;
 mod tools;
 mod traces;
+mod witness;

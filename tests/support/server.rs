@@ -25,6 +25,7 @@ pub(crate) struct Server {
     pub(crate) config: PathBuf,
     pub(crate) scheme: &'static str,
     binary: &'static str,
+    verb: &'static str,
     log: PathBuf,
     environment: Vec<(&'static str, PathBuf)>,
     child: Mutex<Option<Child>>,
@@ -38,10 +39,17 @@ impl Server {
             config,
             scheme: "http",
             binary,
+            verb: "serve",
             log,
             environment: Vec::new(),
             child: Mutex::new(None),
         }
+    }
+
+    /// The same for a binary whose command to serve has another name.
+    pub(crate) fn told(mut self, verb: &'static str) -> Self {
+        self.verb = verb;
+        self
     }
 
     /// The same with a variable that names a file in its environment.
@@ -64,7 +72,7 @@ impl Server {
     /// Starts the server and does not wait.
     pub(crate) fn launch(&self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let child = serve(self.binary, &self.config)
+        let child = told(self.binary, self.verb, &self.config)
             .envs(self.environment.iter().map(|(variable, file)| (variable, file)))
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -137,8 +145,12 @@ impl Drop for Server {
 
 /// The command that serves.
 pub(crate) fn serve(name: &str, config: &Path) -> Command {
+    told(name, "serve", config)
+}
+
+fn told(name: &str, verb: &str, config: &Path) -> Command {
     let mut command = binary(name);
-    command.args(["serve", "--config"]).arg(config).stdin(Stdio::null());
+    command.args([verb, "--config"]).arg(config).stdin(Stdio::null());
     command
 }
 

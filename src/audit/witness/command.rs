@@ -1,0 +1,113 @@
+//! `sottovoce-auditor witness`: serve, or write what serving needs.
+
+use super::{
+    config::{self, Config},
+    key::WitnessKey,
+    records::Records,
+    serve::{router, serve, stop_signal},
+};
+use crate::{
+    command_line,
+    log::{checkpoint::Signer, note::KeyName},
+};
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::net::TcpListener;
+
+/// A witness to serve, or to prepare.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct WitnessArgs {
+    #[command(subcommand)]
+    command: Option<WitnessCommand>,
+    /// The configuration, as `init` writes it.
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum WitnessCommand {
+    /// Write a first configuration, a key and empty records; print the key that others have to know.
+    Init(InitArgs),
+    /// Print the key that others have to know.
+    Key {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// The witness's name: its URL without the scheme, such as `witness.example`.
+    #[arg(long)]
+    name: String,
+    /// The configuration to write; key and records are put beside it. None may be there yet.
+    #[arg(long, short, value_name = "FILE", default_value = "witness.toml")]
+    output: PathBuf,
+}
+
+/// Carries a command out.
+pub fn run(args: &WitnessArgs) -> anyhow::Result<()> {
+    match (&args.command, &args.config) {
+        (Some(WitnessCommand::Init(args)), _) => init(args),
+        (Some(WitnessCommand::Key { config }), _) => {
+            let key = WitnessKey::read(&Config::read(config)?.key)?;
+            command_line::print(key.verifier_key())
+        }
+        (None, Some(config)) => start(&Config::read(config)?),
+        (None, None) => anyhow::bail!("which configuration? `witness --config FILE`"),
+    }
+}
+
+fn init(args: &InitArgs) -> anyhow::Result<()> {
+    let (name, path) = (KeyName::new(&args.name)?, &args.output);
+    let (key, records) = (path.with_extension("key"), path.with_extension("records"));
+    for path in [path, &key, &records] {
+        ensure!(!path.exists(), "{} is there already; name another with --output", path.display());
+    }
+    let text = config::template(base_name(&key), base_name(&records));
+    std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    Records::create(&records)?;
+    let public = WitnessKey::create(&name, &key)?;
+    eprintln!(
+        "{path}, {key} and {records} are made. Next:\n  \
+         name the logs to witness in {path}, by their keys\n  \
+         sottovoce-auditor witness --config {path}\n  \
+         give the witness's URL and this key to whoever runs or reads these logs:",
+        path = path.display(),
+        key = key.display(),
+        records = records.display()
+    );
+    command_line::print(public.verifier_key())
+}
+
+/// As the configuration names what is beside it.
+fn base_name(path: &Path) -> &Path {
+    path.file_name().map_or(path, Path::new)
+}
+
+fn start(config: &Config) -> anyhow::Result<()> {
+    ensure!(!config.logs.is_empty(), "no log to witness; name one under `[[logs]]`");
+    let key = WitnessKey::read(&config.key)?;
+    let records = Records::open(&config.records, key, config.logs.clone())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(listen(config, Arc::new(records)))
+}
+
+async fn listen(config: &Config, records: Arc<Records>) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("{} cannot be listened on; set `listen` to a free address", config.listen)
+    })?;
+    // For people and for whoever started us on port 0.
+    let (name, address) = (records.verifier_key().name().clone(), listener.local_addr()?);
+    command_line::print(format_args!("the witness {name} listens on http://{address}"))?;
+    let router = router(records, config.limits.patience());
+    serve(listener, router, &config.limits, stop).await;
+    Ok(())
+}
