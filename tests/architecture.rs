@@ -16,13 +16,13 @@ use std::{
 const ALLOWED: &[(&str, &[&str])] = &[
     ("privacy", &[]),
     ("dap", &[]),
-    ("program", &["dap", "privacy"]),
+    ("program", &["dap", "log", "privacy"]),
     ("log", &["dap", "privacy"]),
     ("estimate", &["privacy"]),
     ("findings", &["dap", "estimate", "privacy", "program"]),
     ("plan", &["dap", "estimate", "privacy", "program"]),
     ("transport", &["dap"]),
-    ("client", &["dap", "privacy", "program"]),
+    ("client", &["dap", "log", "privacy", "program"]),
     // What never leaves the device cannot name what does.
     ("client/personal", &["program"]),
     ("client/uploader", &["client", "dap", "transport"]),
@@ -32,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["client", "collector", "dap", "estimate", "findings", "plan", "privacy", "program"],
     ),
     ("command_line", &[]),
-    ("aggregator", &["dap", "privacy", "program"]),
+    ("aggregator", &["dap", "log", "privacy", "program"]),
     // Where roles are put together and run.
     (
         "aggregator/command",
@@ -42,14 +42,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "aggregator/leader",
             "command_line",
             "dap",
+            "log",
             "program",
             "transport",
         ],
     ),
     ("aggregator/store", &["dap/codec", "dap/ids", "dap/time"]),
-    ("aggregator/leader", &["aggregator", "aggregator/store", "dap", "transport"]),
+    ("aggregator/leader", &["aggregator", "aggregator/store", "dap", "log", "transport"]),
     ("aggregator/helper", &["aggregator", "aggregator/store", "dap"]),
-    ("collector", &["dap", "estimate", "findings", "privacy", "program", "transport"]),
+    ("collector", &["dap", "estimate", "findings", "log", "privacy", "program", "transport"]),
     (
         "collector/doctor",
         &["collector", "collector/command", "command_line", "dap", "program", "transport"],

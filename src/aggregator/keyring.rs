@@ -14,7 +14,6 @@ use super::{
         sealed::{DatabaseKeys, Place, SealedError},
     },
 };
-use crate::log::entry::{EntryTooLong, KeyChange};
 use crate::dap::{
     codec::{Decode, DecodeError, Encode},
     hpke::{
@@ -23,6 +22,7 @@ use crate::dap::{
     },
     hpke_config_list::HpkeConfigList,
 };
+use crate::log::entry::{EntryTooLong, KeyChange};
 use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
 
@@ -172,11 +172,7 @@ pub fn make(
 }
 
 /// Destroys a key: what was sealed to it can be opened no more.
-pub fn destroy(
-    store: &dyn Datastore,
-    key: &KeyRecord,
-    now: Timestamp,
-) -> Result<(), KeyringError> {
+pub fn destroy(store: &dyn Datastore, key: &KeyRecord, now: Timestamp) -> Result<(), KeyringError> {
     let config = HpkeConfig::from_bytes(&key.public)
         .map_err(|source| KeyringError::Stored { id: key.id, source })?;
     store.log(&[entries::hpke_key(KeyChange::Retired, config, now)?])?;

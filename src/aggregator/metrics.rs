@@ -1,6 +1,6 @@
 //! What an operator asks of a running server, counted, in the text format that Prometheus reads.
 //!
-//! Labels are task IDs, which operators choose, and fixed words: nothing that a client sends.
+//! Labels are task IDs, which operators choose, and fixed words: nothing that a client sends. Witnesses' names are configured, too.
 
 use super::{
     clock,
@@ -42,6 +42,9 @@ pub struct Metrics {
     stuck: Gauges,
     verified: Gauges,
     fill: Family<OfTask, Gauge<f64, AtomicU64>>,
+    log_entries: Gauge,
+    log_waiting: Gauge,
+    witness_failures: Family<OfWitness, Counter>,
     /// Tasks whose gauges were set, so that all are shown from the first look on.
     tasks: Mutex<Vec<(TaskId, u64)>>,
 }
@@ -72,6 +75,11 @@ struct Refused {
 struct Charged {
     task: String,
     trust: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfWitness {
+    witness: String,
 }
 
 /// Where a report was rejected.
@@ -120,6 +128,9 @@ impl Metrics {
             stuck: Family::default(),
             verified: Family::default(),
             fill: Family::default(),
+            log_entries: Gauge::default(),
+            log_waiting: Gauge::default(),
+            witness_failures: Family::default(),
             tasks: Mutex::default(),
             registry: Registry::default(),
         };
@@ -145,6 +156,11 @@ impl Metrics {
             "open_batch_reports", verified, "Verified reports in batches that are not collected";
             "open_batch_fill", fill,
                 "Verified reports not collected, over the least that a batch must have";
+            "public_log_entries", log_entries, "Entries in the public log, under a checkpoint";
+            "public_log_waiting_entries", log_waiting,
+                "Entries of the public log that are not published yet; no share leaves before them";
+            "public_log_witness_failures", witness_failures,
+                "Checkpoints of the public log that a witness did not cosign when asked";
         }
         let help = "How long an aggregation job took";
         registry.register_with_unit(
@@ -193,6 +209,9 @@ impl Metrics {
             let fill = counts.verified_reports as f64 / least.max(1) as f64;
             self.fill.get_or_create(&label).set(fill);
         }
+        let log = store.log_head()?;
+        self.log_entries.set(i64::try_from(log.size).unwrap_or(i64::MAX));
+        self.log_waiting.set(i64::try_from(log.waiting).unwrap_or(i64::MAX));
         Ok(())
     }
 
@@ -237,6 +256,12 @@ impl Metrics {
     /// A request was answered with an error.
     pub fn refused(&self, status: u16) {
         self.refused.get_or_create(&Refused { status }).inc();
+    }
+
+    /// A witness did not cosign a checkpoint.
+    pub fn witness_failed(&self, witness: &str) {
+        let label = OfWitness { witness: witness.to_owned() };
+        self.witness_failures.get_or_create(&label).inc();
     }
 
     /// A share of a batch was released, and this is what the task's program claims it cost.

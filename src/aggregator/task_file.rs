@@ -101,7 +101,14 @@ pub struct Agreed {
 impl Agreed {
     fn task(self, role: Role) -> Result<Task, TaskError> {
         let Self {
-            name, claims, manifest, id, configuration, collector_hpke_config, noise, verify_key,
+            name,
+            claims,
+            manifest,
+            id,
+            configuration,
+            collector_hpke_config,
+            noise,
+            verify_key,
         } = self;
         let task = Task::new(role, id, configuration, collector_hpke_config, noise, verify_key)?;
         Ok(task.described(&name, claims, manifest))

@@ -4,6 +4,7 @@ use super::{
     collect::{Collected, Collection, collect, request},
     open::open,
     present::{self, Json},
+    proofs::{self, Expected, Proofs},
     release::Release,
     secrets::CollectorSecrets,
     window,
@@ -191,8 +192,33 @@ impl<'a> Collector<'a> {
             let aggregate = open(&task.task_id, configuration, &request, response, &opener)?;
             (aggregate, response.interval)
         };
-        let release = Release::new(task, &aggregate, collected.response.report_count, interval)?;
+        let mut release =
+            Release::new(task, &aggregate, collected.response.report_count, interval)?;
+        release.proofs = self.proofs(task, query, &collected).await?;
         Ok(Batch { release, query, collection, collected })
+    }
+
+    /// The proofs that both logs have the release, as the program demands them.
+    async fn proofs(
+        &self,
+        task: &CompiledTask,
+        query: Query,
+        collected: &Collected,
+    ) -> anyhow::Result<Option<Proofs>> {
+        let Some(policy) = self.program.log() else { return Ok(None) };
+        let expected = Expected { task: task.task_id, query, response: &collected.response };
+        // What nobody insists on is not waited for.
+        let patience = if policy.collector_requires() { self.patience } else { Duration::ZERO };
+        match proofs::proofs(&self.http, self.program, policy, expected, patience).await {
+            Ok(proofs) => Ok(Some(proofs)),
+            Err(error) if policy.collector_requires() => Err(anyhow::Error::new(error).context(
+                "the figures are held back, because the program demands proofs of both logs; ask for                  the same batch again once its release is in both",
+            )),
+            Err(error) => {
+                eprintln!("{}: the release is not proved: {error}", task.name);
+                Ok(None)
+            }
+        }
     }
 
     /// Tells the leader that a leader-selected batch is in good hands, so that the same query asks for

@@ -2,7 +2,7 @@
 //!
 //! [`window`] picks the batch to ask for, [`collect`] carries the collection job to its end,
 //! [`open`] puts the two aggregate shares together, [`release`] turns the counts into estimates
-//! with their guarantees, and [`present`] shows them to people and machines. [`doctor`] asks
+//! with their guarantees, [`proofs`] fetches the proof that both logs have it, and [`present`] shows them to people and machines. [`doctor`] asks
 //! before all that whether the leader holds the same.
 
 pub mod collect;
@@ -10,6 +10,7 @@ pub mod command;
 pub mod doctor;
 pub mod open;
 pub mod present;
+pub mod proofs;
 pub mod release;
 pub mod secrets;
 pub mod window;

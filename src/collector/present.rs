@@ -17,6 +17,8 @@ pub struct Json<'a> {
     end: String,
     bins: &'a [super::release::Figure],
     privacy: &'a [Guarantee],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proofs: Option<&'a super::proofs::Proofs>,
 }
 
 impl<'a> From<&'a Release> for Json<'a> {
@@ -28,6 +30,7 @@ impl<'a> From<&'a Release> for Json<'a> {
             end: format_moment(release.period.1),
             bins: &release.bins,
             privacy: &release.privacy,
+            proofs: release.proofs.as_ref(),
         }
     }
 }
@@ -58,6 +61,11 @@ pub fn table(release: &Release) -> String {
     }
     out.push_str(&columns(&rows));
     out.push_str(&privacy(&release.privacy));
+    if let Some(proofs) = &release.proofs {
+        for logged in [&proofs.leader, &proofs.helper] {
+            let _ = writeln!(out, "  logged as entry {} of {}", logged.index, logged.log);
+        }
+    }
     out
 }
 

@@ -1,5 +1,6 @@
 //! A release: what a collected batch says, with its uncertainty and its price in privacy.
 
+use super::proofs::Proofs;
 use crate::{
     dap::{time::Interval, vdaf::unshard::AggregateResult},
     estimate::{
@@ -27,6 +28,9 @@ pub struct Release {
     pub privacy: Vec<Guarantee>,
     /// What the figures were made of.
     pub counts: NoisyCounts,
+    /// That both aggregators' logs have it; nothing if the program names no logs, or demands no
+    /// proofs and there are none.
+    pub proofs: Option<Proofs>,
 }
 
 /// One bin of a release.
@@ -94,6 +98,7 @@ impl Release {
                 .collect(),
             privacy: task.guarantees().to_vec(),
             counts: noisy,
+            proofs: None,
         })
     }
 }

@@ -107,6 +107,8 @@ pub(super) struct File {
     pub(super) privacy: PrivacyTable,
     /// What a device may spend over time.
     pub(super) budget: Option<BudgetTable>,
+    /// The aggregators' logs, and who insists on them.
+    pub(super) log: Option<LogTable>,
     /// How devices behave.
     #[serde(default)]
     pub(super) device: DeviceTable,
@@ -167,6 +169,26 @@ pub(super) struct CentralTable {
     pub(super) epsilon: At<f64>,
     /// The probability that it does not hold.
     pub(super) delta: At<f64>,
+}
+
+/// The aggregators' logs, and who insists on them. Keys may change without changing any task.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogTable {
+    /// The keys of the leader's log: what `sottovoce-leader log key` prints.
+    pub(super) leader: At<Vec<At<String>>>,
+    /// The keys of the helper's log.
+    pub(super) helper: At<Vec<At<String>>>,
+    /// The keys of those who cosign both logs.
+    #[serde(default)]
+    pub(super) witnesses: Vec<At<String>>,
+    /// How many of them must have cosigned what is believed; 0 unless it says otherwise.
+    pub(super) quorum: Option<At<u64>>,
+    /// Who insists on proofs: "collector" on those of each release, "devices" on those of each task.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("items" = {"enum": ["collector", "devices"]})))]
+    pub(super) required_by: Vec<At<String>>,
 }
 
 /// How devices behave.

@@ -15,6 +15,7 @@ pub mod encoding;
 pub mod explain;
 mod file;
 pub mod joint;
+pub mod log;
 pub mod manifest;
 pub mod metric;
 mod moment;
@@ -45,6 +46,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use budget::DeviceBudget;
 use compile::CompiledTask;
 use file::{At, File, Source};
+use log::LogPolicy;
 use metric::Metric;
 use profile::ProfilePolicy;
 use std::path::Path;
@@ -74,6 +76,7 @@ pub struct Program {
     interval: Option<Interval>,
     privacy: Privacy,
     budget: Option<DeviceBudget>,
+    log: Option<LogPolicy>,
     asking: AskingPolicy,
     profile: ProfilePolicy,
     tasks: Vec<CompiledTask>,
@@ -228,6 +231,7 @@ impl Program {
             interval: interval(source, file, window)?,
             privacy: privacy(source, &file.privacy)?,
             budget: None,
+            log: file.log.as_ref().map(|table| LogPolicy::parse(source, table)).transpose()?,
             asking: AskingPolicy::parse(source, &file.asking)?,
             profile: ProfilePolicy::parse(source, &file.profile)?,
             tasks: Vec::new(),
@@ -288,6 +292,11 @@ impl Program {
     /// How reports are gathered into batches.
     pub fn batch_mode(&self) -> BatchMode {
         self.batch_mode
+    }
+
+    /// The aggregators' logs, if the program names them.
+    pub fn log(&self) -> Option<&LogPolicy> {
+        self.log.as_ref()
     }
 
     /// The declared budget.

@@ -19,6 +19,7 @@ mod happy;
 mod helper;
 mod hostile;
 mod kills;
+mod log;
 mod noise;
 mod once;
 mod operations;

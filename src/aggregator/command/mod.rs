@@ -1,7 +1,7 @@
 //! The command line of both servers: the same words, each for its own role.
 //!
-//! [`opened`] is a configuration with its database, [`serving`] runs a server, [`upkeep`] what it does
-//! now and then; the others are one command each.
+//! [`opened`] is a configuration with its database, [`serving`] runs a server, [`upkeep`] is what it does
+//! now and then and [`witnesses`] whom it has cosign its log; the others are one command each.
 
 mod compare;
 mod database;
@@ -13,6 +13,7 @@ mod log;
 mod opened;
 mod serving;
 mod upkeep;
+mod witnesses;
 
 use super::{
     config::Config,

@@ -1,6 +1,6 @@
 //! A server from start to end.
 
-use super::{opened::Opened, upkeep};
+use super::{opened::Opened, upkeep, witnesses};
 use crate::{
     aggregator::{
         clock,
@@ -135,6 +135,12 @@ impl<T: StoredTask + FromFile> Opened<T> {
             },
             stop.clone(),
         ));
+        let witnessing = tokio::spawn(witnesses::run(
+            public_log,
+            config.public_log.witnesses.clone(),
+            Arc::clone(&metrics),
+            stop.clone(),
+        ));
         let renewal = certificates
             .clone()
             .map(|certificates| tokio::spawn(async move { certificates.keep_fresh().await }));
@@ -151,6 +157,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
             work.await?;
         }
         upkeep.await?;
+        witnessing.await??;
         renewal.iter().chain(&admin).for_each(JoinHandle::abort);
         tracing::info!(role = name, "stopped");
         Ok(())

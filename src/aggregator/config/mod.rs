@@ -318,7 +318,10 @@ impl Config {
             }
         };
         if let Some(wrong) = self.public_log.witnesses.iter().find(|w| !w.url.starts_with("http")) {
-            return Err(format!("public_log.witnesses: url = {:?} must begin with http", wrong.url));
+            return Err(format!(
+                "public_log.witnesses: url = {:?} must begin with http",
+                wrong.url
+            ));
         }
         least("database_connections", self.database_connections, 2)?;
         least("limits.connections", self.limits.connections, 1)?;

@@ -81,7 +81,7 @@ listen = "127.0.0.1:{admin}"
 # Others who make sure that everybody sees the same log:
 # [[public_log.witnesses]]
 # url = "https://witness.example/"
-# key = "witness.example+57ae5fa0+BB6kxSRV1y8USGL85z5NMyREwwBT6GSJi7oPXPKBywc1"
+# key = "witness.example+9a073b7a+BOkyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
 "#
     )
 }

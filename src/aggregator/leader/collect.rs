@@ -15,8 +15,8 @@ use crate::{
         http::Failure,
         log::{Covered, LogError, entries},
         store::{
-            Blob, BucketRange, BucketShard, Closed, Closing, CollectionState, NewCollection, Outcome,
-            PendingCollection, Started, StoreError, Then, Timestamp, Wanted,
+            Blob, BucketRange, BucketShard, Closed, Closing, CollectionState, NewCollection,
+            Outcome, PendingCollection, Started, StoreError, Then, Timestamp, Wanted,
         },
         task::{LeaderTask, Task},
     },
@@ -73,9 +73,7 @@ pub(super) fn create(
     let started = leader.store.start_collection(now, &new, &id_for).map_err(Failure::from)?;
     let (id, progress) = match started {
         Started::New(id) => (id, Progress::Pending),
-        Started::Existing(id, state) => {
-            (id, progress(leader, state)?.unwrap_or(Progress::Pending))
-        }
+        Started::Existing(id, state) => (id, progress(leader, state)?.unwrap_or(Progress::Pending)),
     };
     Ok((CollectionJobId::new(*id.as_bytes()), progress))
 }

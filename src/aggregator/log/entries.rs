@@ -14,9 +14,7 @@ use crate::{
         problem::{ProblemDocument, ProblemType},
         time::Interval,
     },
-    log::entry::{
-        Entry, EntryTooLong, Event, KeyChange, Refused, Release, ShareDigest, TaskTaken,
-    },
+    log::entry::{Entry, EntryTooLong, Event, KeyChange, Refused, Release, ShareDigest, TaskTaken},
 };
 
 /// For the database.
@@ -105,7 +103,8 @@ pub fn start(role: &str, config: &Config, now: Timestamp) -> Result<[LogEntry; 2
 /// What guarantees depend on, beside tasks.
 fn settings(config: &Config) -> Vec<(String, String)> {
     let days = |duration: std::time::Duration| (duration.as_secs() / 86_400).to_string();
-    let witnesses = config.public_log.witnesses.iter().map(|witness| witness.key.name().to_string());
+    let witnesses =
+        config.public_log.witnesses.iter().map(|witness| witness.key.name().to_string());
     let settings = [
         ("plain_http", config.plain_http.to_string()),
         ("peer_certificate", config.tls.as_ref().is_some_and(|t| t.peer_ca.is_some()).to_string()),

@@ -3,14 +3,12 @@
 //! Entries are written into the database with what they are about ([`entries`] makes them),
 //! and published by [`PublicLog`]: given their places, hashed, and covered by a checkpoint that
 //! [`keys`] sign. [`Covered`] is the proof that all of that has happened: only with one does a
-//! share get out. [`routes`] serves the log to anybody, [`export`] writes it as files, and
-//! [`witnesses`] has others cosign it.
+//! share get out. [`routes`] serves the log to anybody, and [`export`] writes it as files.
 
 pub mod entries;
 pub mod export;
 pub mod keys;
 mod publish;
 pub mod routes;
-
 
 pub use publish::{Covered, LogError, PublicLog};

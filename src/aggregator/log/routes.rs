@@ -6,10 +6,7 @@ use crate::{
         http::{Failure, InPath, blocking},
         serve::edge::Edge,
     },
-    log::{
-        entry::EntryKey,
-        tiles::TileName,
-    },
+    log::{entry::EntryKey, tiles::TileName},
 };
 use axum::{
     Router,
@@ -57,11 +54,7 @@ async fn proof(
     Ok(answer("text/plain; charset=utf-8", "no-store", proof.to_string()))
 }
 
-fn answer(
-    media_type: &'static str,
-    caching: &'static str,
-    body: impl IntoResponse,
-) -> Response {
+fn answer(media_type: &'static str, caching: &'static str, body: impl IntoResponse) -> Response {
     let header = |name: HeaderName, value| (name, HeaderValue::from_static(value));
     ([header(CONTENT_TYPE, media_type), header(CACHE_CONTROL, caching)], body).into_response()
 }

@@ -5,10 +5,11 @@
 //! right if it recovers from both, at each verb it uses.
 
 use super::{
-    Acceptance, BatchSummary, Blob, Closed, Closing, CollectionId, CollectionState, CollectionSummary,
-    Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome, JobId, KeyRecord, KeyUse,
-    LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, Outcome,
-    PendingCollection, Publish, Published, Put, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
+    Acceptance, BatchSummary, Blob, Closed, Closing, CollectionId, CollectionState,
+    CollectionSummary, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome,
+    JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry, LogHead,
+    LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Secret, Started,
+    StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},

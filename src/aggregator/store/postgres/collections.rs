@@ -7,8 +7,8 @@ use super::{
 };
 use crate::aggregator::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
-    CollectionState, Decide, Kept, NewCollection, Outcome, PendingCollection, Started, StoreError, Then,
-    Timestamp, Wanted, job::last_wait,
+    CollectionState, Decide, Kept, NewCollection, Outcome, PendingCollection, Started, StoreError,
+    Then, Timestamp, Wanted, job::last_wait,
 };
 use crate::dap::ids::{BatchId, TaskId};
 use postgres::{Row, fallible_iterator::FallibleIterator};

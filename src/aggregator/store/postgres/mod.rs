@@ -62,8 +62,8 @@ use super::{
     Acceptance, BatchSummary, BatchingMode, Blob, Closed, Closing, CollectionId, CollectionState,
     CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
     HelperOutcome, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Secret, Started, StoreError, StoredJob,
-    TaskRecord, Timestamp, UploadBatch, replay::Known,
+    LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put,
+    Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},

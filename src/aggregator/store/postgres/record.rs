@@ -23,10 +23,7 @@ pub(super) fn log(tx: &mut Tx<'_>, entries: &[LogEntry]) -> Result<u64, Failure>
     )
 }
 
-pub(super) fn publish(
-    tx: &mut Tx<'_>,
-    build: &mut Publish<'_>,
-) -> Result<End<Published>, Failure> {
+pub(super) fn publish(tx: &mut Tx<'_>, build: &mut Publish<'_>) -> Result<End<Published>, Failure> {
     tx.execute("SELECT pg_advisory_xact_lock($1, 0)", &[&locks::LOG])?;
     let head = found(tx.row(HEAD, &[])?.as_ref())?;
     if head.waiting == 0 && head.checkpoint.is_some() {
@@ -57,7 +54,10 @@ fn waiting(tx: &mut Tx<'_>) -> Result<(Vec<i64>, Vec<LogEntry>), Failure> {
         &[&stored(PUBLISH_AT_ONCE as u64)],
     )?;
     let entry = |row: &Row| {
-        Ok::<_, Failure>((get::<i64>(row, 0)?, LogEntry { key: bytes(row, 1)?, bytes: blob(row, 2)? }))
+        Ok::<_, Failure>((
+            get::<i64>(row, 0)?,
+            LogEntry { key: bytes(row, 1)?, bytes: blob(row, 2)? },
+        ))
     };
     Ok(rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?.into_iter().unzip())
 }
@@ -100,11 +100,7 @@ pub(super) fn index(pool: &Pool, key: &[u8; 32]) -> Result<Option<u64>, Failure>
     Ok(position.map(from_stored))
 }
 
-pub(super) fn replace_checkpoint(
-    tx: &mut Tx<'_>,
-    from: &[u8],
-    to: &[u8],
-) -> Result<bool, Failure> {
+pub(super) fn replace_checkpoint(tx: &mut Tx<'_>, from: &[u8], to: &[u8]) -> Result<bool, Failure> {
     let sql = "UPDATE log_head SET checkpoint = $2 WHERE checkpoint = $1";
     Ok(tx.execute(sql, &[&from, &to])? == 1)
 }

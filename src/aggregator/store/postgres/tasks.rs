@@ -43,11 +43,7 @@ pub(super) fn tasks(pool: &Pool) -> Result<Vec<TaskRecord>, Failure> {
     pool.read(sql, &[])?.iter().map(task_record).collect()
 }
 
-pub(super) fn put_key(
-    tx: &mut Tx<'_>,
-    of: KeyUse,
-    key: &KeyRecord,
-) -> Result<End<Put>, Failure> {
+pub(super) fn put_key(tx: &mut Tx<'_>, of: KeyUse, key: &KeyRecord) -> Result<End<Put>, Failure> {
     let (insert, find) = match of {
         KeyUse::Hpke => (
             "INSERT INTO hpke_keys VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",

@@ -6,8 +6,8 @@ use super::{
     replay, stored,
 };
 use crate::aggregator::store::{
-    BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, KeyUse, Secret, Stage,
-    StoreError, Timestamp, span,
+    BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, KeyUse, Secret,
+    Stage, StoreError, Timestamp, span,
 };
 use crate::dap::{ids::TaskId, time::Time};
 use postgres::Row;

@@ -3,8 +3,8 @@
 use super::{TaskRow, from_stored, record, stored, task_row, tasks::blob, time_from_stored};
 use crate::aggregator::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
-    CollectionState, Decide, Kept, NewCollection, Outcome, PendingCollection, Started, StoreError, Then,
-    Timestamp, Wanted, job::last_wait,
+    CollectionState, Decide, Kept, NewCollection, Outcome, PendingCollection, Started, StoreError,
+    Then, Timestamp, Wanted, job::last_wait,
 };
 use crate::dap::ids::{BatchId, TaskId};
 use rusqlite::{OptionalExtension, Row, Transaction};

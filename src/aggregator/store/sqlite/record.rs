@@ -57,9 +57,8 @@ fn keep(tx: &Transaction<'_>, size: u64, edition: &Edition) -> Result<(), StoreE
 
 pub(super) fn head(tx: &Transaction<'_>) -> Result<LogHead, StoreError> {
     let sql = "SELECT size, checkpoint FROM log_head";
-    let published = tx.prepare_cached(sql)?.query_row([], |row| {
-        Ok((from_stored(row.get(0)?), blob(row, 1)?))
-    });
+    let published =
+        tx.prepare_cached(sql)?.query_row([], |row| Ok((from_stored(row.get(0)?), blob(row, 1)?)));
     let (size, checkpoint) = published.optional()?.unzip();
     let sql = "SELECT count(*) FROM log_entries WHERE position IS NULL";
     let waiting = tx.prepare_cached(sql)?.query_row([], |row| row.get(0))?;

@@ -56,10 +56,7 @@ pub(super) fn put_key(
         Some(_) => Err(StoreError::KeyConflict(key.id)),
         None => {
             let sql = format!("INSERT INTO {table} VALUES (?1, ?2, ?3, ?4)");
-            tx.execute(
-                &sql,
-                (key.id, stored(key.offered.0), &*key.public, &*key.sealed),
-            )?;
+            tx.execute(&sql, (key.id, stored(key.offered.0), &*key.public, &*key.sealed))?;
             Ok(Put::Added)
         }
     }

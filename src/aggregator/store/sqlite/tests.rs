@@ -184,7 +184,7 @@ fn half_a_batch_is_never_closed() {
     let mut seen = 0;
     let closed = store.close_batch(Timestamp(0), &closing, &mut |shards| {
         seen = shards.count();
-        Some(Blob::default())
+        Some(Blob::default().into())
     });
     assert!(matches!(closed, Err(StoreError::Corrupt { .. })), "{closed:?}");
     let counts = store.counts(&task).unwrap();

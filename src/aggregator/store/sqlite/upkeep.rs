@@ -2,8 +2,8 @@
 
 use super::{from_stored, replay, stored, task_row, tasks::table};
 use crate::aggregator::store::{
-    BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, KeyUse, Secret, Stage,
-    StoreError, Timestamp, span,
+    BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, KeyUse, Secret,
+    Stage, StoreError, Timestamp, span,
 };
 use crate::dap::{ids::TaskId, time::Time};
 use rusqlite::{OptionalExtension, Transaction};

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::aggregator::store::{
-    Again, Closed, Closing, CollectionId, CollectionState, MAX_ABANDONED, NewCollection, Outcome,
-    Refusal, Started, StoreError, Then, Wanted,
+    Again, Closed, Closing, CollectionId, CollectionState, LogEntry, MAX_ABANDONED, NewCollection,
+    Outcome, Refusal, Started, StoreError, Then, Wanted,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -41,9 +41,14 @@ fn close_then(
 ) -> Closed {
     let closing = Closing { task, id, request: REQUEST, range, then };
     let mut count = |shards: &mut dyn Iterator<Item = BucketShard>| {
-        Some(kept(shards.map(|shard| shard.reports).sum()))
+        Some(kept(shards.map(|shard| shard.reports).sum()).into())
     };
     store.close_batch(NOW, &closing, &mut count).unwrap()
+}
+
+fn finished_with(text: &str) -> Outcome {
+    let entry = LogEntry { key: [1; 32], bytes: blob(text) };
+    Outcome::Finished { response: blob(text), entry }
 }
 
 fn kept(reports: u64) -> Blob {
@@ -204,7 +209,7 @@ pub(crate) fn a_closed_batch_stays_closed_and_is_decided_once(bench: &dyn Bench)
     assert_eq!(store.close_batch(NOW, &closing, &mut never), Ok(Closed::Kept(kept(2))));
     assert_eq!(store.collection(&task, id(1)), Ok(Some(CollectionState::Closed(kept(2)))));
     let finished = CollectionState::Finished(blob("result"));
-    let outcome = Outcome::Finished(blob("result"));
+    let outcome = finished_with("result");
     assert_eq!(store.finish_collection(&task, id(1), &outcome), Ok(finished.clone()));
     assert_eq!(store.close_batch(NOW, &closing, &mut never), Ok(Closed::Over(finished)));
     let counts = store.counts(&task).unwrap();
@@ -279,7 +284,7 @@ pub(crate) fn a_deleted_collection_never_gives_back_its_batch(bench: &dyn Bench)
 
 pub(crate) fn the_first_end_of_a_collection_stands(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
-    let finished = Outcome::Finished(blob("result"));
+    let finished = finished_with("result");
     let unknown = Err(StoreError::UnknownCollection);
     assert_eq!(store.finish_collection(&task, id(1), &finished), unknown);
     start_range(&*store, &task, 1, &range(5, 1));
@@ -287,7 +292,7 @@ pub(crate) fn the_first_end_of_a_collection_stands(bench: &dyn Bench) {
     assert_eq!(close(&*store, &task, id(1), &range(5, 1)), Closed::Kept(kept(0)));
     let state = CollectionState::Finished(blob("result"));
     assert_eq!(store.finish_collection(&task, id(1), &finished), Ok(state.clone()));
-    for late in [Outcome::Finished(blob("other")), Outcome::FailedReopened(blob("error"))] {
+    for late in [finished_with("other"), Outcome::FailedReopened(blob("error"))] {
         assert_eq!(store.finish_collection(&task, id(1), &late), Ok(state.clone()));
     }
     assert_eq!(store.collection(&task, id(1)), Ok(Some(state)));
@@ -308,7 +313,7 @@ pub(crate) fn pending_and_closed_collections_are_found_after_a_restart(bench: &d
     let found = due(seconds_later(5));
     assert_eq!((found[0].attempt, &found[0].state), (2, &CollectionState::Closed(kept(0))));
     assert_eq!(store.pending_collections(seconds_later(60), NOW, 0), Ok(vec![]));
-    let outcome = Outcome::Finished(blob("result"));
+    let outcome = finished_with("result");
     store.finish_collection(&task, id(1), &outcome).unwrap();
     assert_eq!(due(seconds_later(60)), []);
 }

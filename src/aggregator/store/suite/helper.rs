@@ -44,7 +44,7 @@ pub(crate) fn a_conflict_names_every_report_and_bucket_and_changes_nothing(bench
     let batch = range(10, 5);
     let id = CollectionId([1; 16]);
     let closing = Closing { task: &task, id, request: b"", range: &batch, then: Then::Finish };
-    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::default())).unwrap();
+    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::default().into())).unwrap();
     assert!(matches!(closed, Closed::Kept(_)));
     let before = store.counts(&task).unwrap();
 

@@ -131,7 +131,7 @@ pub(crate) fn a_commit_to_a_collected_bucket_changes_nothing(bench: &dyn Bench) 
     let id = CollectionId([1; 16]);
     let batch = range(10, 1);
     let closing = Closing { task: &task, id, request: b"", range: &batch, then: Then::AwaitPeer };
-    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::default())).unwrap();
+    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::default().into())).unwrap();
     assert!(matches!(closed, Closed::Kept(_)));
     let before = store.counts(&task).unwrap();
     let shards = [shard(at(1), 1), shard(at(10), 1)];

@@ -6,6 +6,7 @@
 pub(super) mod collections;
 pub(super) mod helper;
 pub(super) mod leader;
+pub(super) mod record;
 pub(super) mod tasks;
 pub(super) mod upkeep;
 pub(super) mod upload;
@@ -86,6 +87,16 @@ macro_rules! conformance {
             a_clock_that_was_put_back_holds_up_no_collection,
             a_helpers_batch_is_finished_when_it_is_closed,
             a_leader_selected_batch_is_closed_once;
+        record:
+            entries_wait_until_they_are_published_and_get_their_indices_for_good,
+            a_log_without_entries_gets_its_first_checkpoint_once,
+            a_refused_or_failed_publication_changes_nothing,
+            more_entries_than_one_publication_takes_are_left_for_the_next,
+            each_entry_gets_one_index_whoever_publishes,
+            a_checkpoint_is_replaced_only_if_it_is_still_the_newest,
+            what_is_released_is_in_the_log_and_what_is_not_is_not,
+            the_end_of_a_collection_is_in_the_log_once,
+            keys_of_the_log_are_apart_from_those_of_hpke;
         upkeep:
             forgotten_reports_are_replays_even_if_the_clock_is_put_back,
             report_ids_are_told_by_time_and_only_if_they_are_few,

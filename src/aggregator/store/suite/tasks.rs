@@ -1,7 +1,7 @@
 //! Tasks and keys.
 
 use super::*;
-use crate::aggregator::store::{KeyRecord, Put, StoreError};
+use crate::aggregator::store::{KeyRecord, KeyUse, Put, StoreError};
 
 pub(crate) fn a_changed_task_under_the_same_id_is_refused(bench: &dyn Bench) {
     let (store, id) = with_intervals(bench);
@@ -21,12 +21,12 @@ pub(crate) fn a_changed_task_under_the_same_id_is_refused(bench: &dyn Bench) {
 pub(crate) fn a_changed_key_under_the_same_id_is_refused(bench: &dyn Bench) {
     let store = bench.open();
     let key = KeyRecord { id: 7, offered: NOW, public: vec![1].into(), sealed: vec![2].into() };
-    assert_eq!(store.put_key(&key), Ok(Put::Added));
+    assert_eq!(store.put_key(KeyUse::Hpke, &key), Ok(Put::Added));
     let sealed_anew = KeyRecord { sealed: vec![3].into(), ..key.clone() };
-    assert_eq!(store.put_key(&sealed_anew), Ok(Put::AlreadyThere));
+    assert_eq!(store.put_key(KeyUse::Hpke, &sealed_anew), Ok(Put::AlreadyThere));
     let other = KeyRecord { public: vec![4].into(), ..key.clone() };
-    assert_eq!(store.put_key(&other), Err(StoreError::KeyConflict(7)));
-    assert_eq!(store.keys(), Ok(vec![key]));
+    assert_eq!(store.put_key(KeyUse::Hpke, &other), Err(StoreError::KeyConflict(7)));
+    assert_eq!(store.keys(KeyUse::Hpke), Ok(vec![key]));
 }
 
 pub(crate) fn tasks_and_keys_survive_a_restart_in_their_order(bench: &dyn Bench) {
@@ -35,7 +35,7 @@ pub(crate) fn tasks_and_keys_survive_a_restart_in_their_order(bench: &dyn Bench)
     put(&*store, 1, BatchingMode::TimeInterval);
     for (id, offered) in [(1, seconds_later(5)), (200, NOW)] {
         let key = KeyRecord { id, offered, public: vec![id].into(), sealed: vec![].into() };
-        assert_eq!(store.put_key(&key), Ok(Put::Added));
+        assert_eq!(store.put_key(KeyUse::Hpke, &key), Ok(Put::Added));
     }
     drop(store);
     let store = bench.open();
@@ -44,7 +44,10 @@ pub(crate) fn tasks_and_keys_survive_a_restart_in_their_order(bench: &dyn Bench)
     assert_eq!(tasks[0].mode, BatchingMode::LeaderSelected { target: 100 });
     assert_eq!(tasks[1].mode, BatchingMode::TimeInterval);
     assert_eq!((&*tasks[0].public, &*tasks[0].sealed), (&b"public"[..], &b"sealed"[..]));
-    assert_eq!(store.keys().unwrap().iter().map(|key| key.id).collect::<Vec<_>>(), [200, 1]);
+    assert_eq!(
+        store.keys(KeyUse::Hpke).unwrap().iter().map(|key| key.id).collect::<Vec<_>>(),
+        [200, 1]
+    );
 }
 
 pub(crate) fn an_unknown_task_is_named(bench: &dyn Bench) {

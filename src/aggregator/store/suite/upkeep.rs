@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::aggregator::store::{
-    Closing, CollectionId, Expiry, HelperJob, HelperOutcome, KeyRecord, Put, Refusal, Secret,
-    Stage, Then,
+    Closing, CollectionId, Expiry, HelperJob, HelperOutcome, KeyRecord, KeyUse, Put, Refusal,
+    Secret, Stage, Then,
 };
 use crate::dap::ids::AggregationJobId;
 
@@ -84,7 +84,7 @@ pub(crate) fn old_answers_are_forgotten_and_what_they_closed_is_not(bench: &dyn 
     let id = CollectionId([1; 16]);
     let closing =
         Closing { task: &task, id, request: b"request", range: &range, then: Then::Finish };
-    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::from(&b"share"[..])));
+    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::from(&b"share"[..]).into()));
     assert!(matches!(closed.unwrap(), crate::aggregator::store::Closed::Kept(_)));
     let expiry = |responses| Expiry { responses, ..Expiry::default() };
     assert_eq!(store.forget(&expiry(NOW)).unwrap().responses, 0);
@@ -115,7 +115,8 @@ pub(crate) fn lists_show_what_is_there(bench: &dyn Bench) {
     let id = CollectionId([1; 16]);
     let closing =
         Closing { task: &task, id, request: b"request", range: &range, then: Then::AwaitPeer };
-    let closed = store.close_batch(seconds_later(5), &closing, &mut |_| Some(Blob::default()));
+    let closed =
+        store.close_batch(seconds_later(5), &closing, &mut |_| Some(Blob::default().into()));
     assert!(matches!(closed.unwrap(), crate::aggregator::store::Closed::Kept(_)));
     assert_eq!(store.batches(&task).unwrap().len(), 1);
     let collections = store.collections(&task).unwrap();
@@ -127,24 +128,24 @@ pub(crate) fn lists_show_what_is_there(bench: &dyn Bench) {
 
 pub(crate) fn a_sealed_secret_is_replaced_only_if_it_is_still_the_same(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
-    assert_eq!(store.put_key(&key(7)).unwrap(), Put::Added);
-    for secret in [Secret::Task(&task), Secret::HpkeKey(7)] {
+    assert_eq!(store.put_key(KeyUse::Hpke, &key(7)).unwrap(), Put::Added);
+    for secret in [Secret::Task(&task), Secret::Key(KeyUse::Hpke, 7)] {
         assert!(!store.replace_sealed(secret, b"other", b"anew").unwrap());
         assert!(store.replace_sealed(secret, b"sealed", b"anew").unwrap());
         assert!(!store.replace_sealed(secret, b"sealed", b"again").unwrap());
     }
-    assert!(!store.replace_sealed(Secret::HpkeKey(8), b"sealed", b"anew").unwrap());
+    assert!(!store.replace_sealed(Secret::Key(KeyUse::Hpke, 8), b"sealed", b"anew").unwrap());
     assert_eq!(&*store.task(&task).unwrap().unwrap().sealed, b"anew");
-    assert_eq!(&*store.keys().unwrap()[0].sealed, b"anew");
+    assert_eq!(&*store.keys(KeyUse::Hpke).unwrap()[0].sealed, b"anew");
 }
 
 pub(crate) fn a_deleted_key_is_gone_and_its_id_free(bench: &dyn Bench) {
     let store = bench.open();
     store.ping().unwrap();
-    store.put_key(&key(7)).unwrap();
-    store.delete_key(7).unwrap();
-    store.delete_key(7).unwrap();
-    assert!(store.keys().unwrap().is_empty());
-    assert_eq!(store.put_key(&key(7)).unwrap(), Put::Added);
+    store.put_key(KeyUse::Hpke, &key(7)).unwrap();
+    store.delete_key(KeyUse::Hpke, 7).unwrap();
+    store.delete_key(KeyUse::Hpke, 7).unwrap();
+    assert!(store.keys(KeyUse::Hpke).unwrap().is_empty());
+    assert_eq!(store.put_key(KeyUse::Hpke, &key(7)).unwrap(), Put::Added);
     store.give_back().unwrap();
 }

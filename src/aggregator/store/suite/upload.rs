@@ -13,7 +13,7 @@ fn collect(store: &dyn Datastore, task: &TaskId, batch: &BucketRange) {
         range: batch,
         then: Then::AwaitPeer,
     };
-    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::default())).unwrap();
+    let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::default().into())).unwrap();
     assert_eq!(closed, crate::aggregator::store::Closed::Kept(Blob::default()));
 }
 

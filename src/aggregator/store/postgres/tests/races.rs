@@ -46,7 +46,7 @@ fn close(store: &PostgresStore, task: &TaskId, time: u64, then: Then) -> Closed 
     let closing = Closing { task, id, request: &request, range: &range, then };
     let mut concatenate = |shards: &mut dyn Iterator<Item = BucketShard>| {
         let numbers = shards.flat_map(|shard| shard.share.to_vec());
-        Some(Blob::from(numbers.collect::<Vec<_>>()))
+        Some(Blob::from(numbers.collect::<Vec<_>>()).into())
     };
     store.close_batch(NOW, &closing, &mut concatenate).unwrap()
 }
@@ -278,7 +278,7 @@ fn close_while(
     let closing = Closing { task, id, request: b"", range: &range, then: Then::Finish };
     let mut decide = |_: &mut dyn Iterator<Item = BucketShard>| {
         meanwhile();
-        Some(Blob::default())
+        Some(Blob::default().into())
     };
     store.close_batch(NOW, &closing, &mut decide).unwrap()
 }

@@ -1,0 +1,184 @@
+//! Has others cosign our checkpoints (C2SP tlog-witness), so that nobody can be shown another log.
+//!
+//! No release waits for a witness: who is away is asked again, ever less often, and a cosignature
+//! is added to its checkpoint as long as that is the newest.
+
+use crate::{
+    aggregator::{
+        config::Witness,
+        log::{LogError, PublicLog},
+        metrics::Metrics,
+    },
+    dap::exchange::{Method, Request as HttpRequest},
+    log::{
+        checkpoint::{Checkpoint, CheckpointError, cosigners},
+        note::{Note, NoteError, SignatureLine},
+        witness::{Answer, AnswerError, MAX_ANSWER, Refusal, Request},
+    },
+    transport::{
+        http::{HttpClient, SetupError, TransportError},
+        retry::Backoff,
+    },
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use thiserror::Error;
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+
+/// Asks until `stop`.
+pub(super) async fn run(
+    log: Arc<PublicLog>,
+    witnesses: Vec<Witness>,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), SetupError> {
+    let http = HttpClient::new(TIMEOUT)?;
+    let mut asked: Vec<_> = witnesses.into_iter().map(Asked::new).collect();
+    while !asked.is_empty() {
+        if let Err(error) = round(&log, &http, &metrics, &mut asked).await {
+            tracing::warn!(%error, "the log's checkpoint cannot be witnessed");
+        }
+        tokio::select! {
+            () = sleep(LOOK_AGAIN) => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    Ok(())
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A witness that fails is asked again after this, and then ever less often.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// A witness, and what we know of it.
+struct Asked {
+    witness: Witness,
+    /// The size that it cosigned last, as far as we know.
+    size: u64,
+    failures: u32,
+    due: Instant,
+}
+
+impl Asked {
+    fn new(witness: Witness) -> Self {
+        Self { witness, size: 0, failures: 0, due: Instant::now() }
+    }
+
+    fn answered(&mut self, size: u64) {
+        (self.size, self.failures) = (size, 0);
+    }
+
+    fn failed(&mut self, error: &WitnessError, metrics: &Metrics) {
+        let name = self.witness.key.name();
+        metrics.witness_failed(name.as_str());
+        self.failures += 1;
+        self.due = Instant::now() + Backoff::at_attempt(FIRST_WAIT, LONGEST_WAIT, self.failures);
+        if matches!(error, WitnessError::RolledBack { .. }) {
+            tracing::error!(witness = %name, %error, "the public log is behind itself");
+        } else if self.failures.is_power_of_two() {
+            tracing::warn!(witness = %name, %error, "a witness does not cosign");
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+enum WitnessError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Request(#[from] Refusal),
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(
+        "the witness has cosigned {theirs} entries, and the log has {ours}: this database is an old \
+         copy, or another one was used for the same log; see the runbook on restoring"
+    )]
+    RolledBack { theirs: u64, ours: u64 },
+    #[error("reading the log stopped: {0}")]
+    Stopped(#[from] tokio::task::JoinError),
+}
+
+/// Asks those who have not cosigned the newest checkpoint and are due.
+async fn round(
+    log: &Arc<PublicLog>,
+    http: &HttpClient,
+    metrics: &Metrics,
+    asked: &mut [Asked],
+) -> Result<(), WitnessError> {
+    let now = Instant::now();
+    let note = blocking(log, PublicLog::checkpoint).await?;
+    let keys: Vec<_> = asked.iter().map(|asked| asked.witness.key.clone()).collect();
+    let have: Vec<_> = cosigners(&note, &keys)?.into_iter().map(|(key, _)| key.clone()).collect();
+    let mut more = note.clone();
+    for asked in asked.iter_mut().filter(|asked| asked.due <= now) {
+        if have.contains(&asked.witness.key) {
+            continue;
+        }
+        match ask(log, http, asked, &note).await {
+            Ok(lines) => more.add(lines),
+            Err(error) => asked.failed(&error, metrics),
+        }
+    }
+    if more != note {
+        // If the log has grown meanwhile, the newer checkpoint is cosigned in the next round.
+        blocking(log, move |log| log.keep_signatures(&note, &more)).await?;
+    }
+    Ok(())
+}
+
+/// One witness's cosignatures of a checkpoint.
+async fn ask(
+    log: &Arc<PublicLog>,
+    http: &HttpClient,
+    asked: &mut Asked,
+    note: &Note,
+) -> Result<Vec<SignatureLine>, WitnessError> {
+    let ours = Checkpoint::parse(note.text())?.size;
+    let mut old = asked.size.min(ours);
+    for _ in 0..2 {
+        let proof = blocking(log, move |log| log.consistency(old, ours)).await?;
+        let request = Request::new(old, proof, note.clone())?;
+        let response = http.send(posted(&asked.witness, &request), None, MAX_ANSWER).await?;
+        let keys = std::slice::from_ref(&asked.witness.key);
+        match request.answer(response.status, &response.body, keys)? {
+            Answer::Cosigned(lines) => {
+                asked.answered(ours);
+                return Ok(lines);
+            }
+            Answer::Conflict(theirs) if theirs > ours => {
+                return Err(WitnessError::RolledBack { theirs, ours });
+            }
+            // It knows an earlier checkpoint than we thought, or a later one than we knew of.
+            Answer::Conflict(theirs) => old = theirs,
+        }
+    }
+    Err(AnswerError::Form(409).into())
+}
+
+fn posted(witness: &Witness, request: &Request) -> HttpRequest {
+    HttpRequest {
+        method: Method::Post,
+        url: format!("{}/add-checkpoint", witness.url.trim_end_matches('/')),
+        media_type: None,
+        body: request.to_string().into_bytes(),
+        authorized: false,
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    log: &Arc<PublicLog>,
+    work: impl FnOnce(&PublicLog) -> Result<T, LogError> + Send + 'static,
+) -> Result<T, WitnessError> {
+    let log = Arc::clone(log);
+    Ok(spawn_blocking(move || work(&log)).await??)
+}

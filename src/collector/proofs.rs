@@ -1,0 +1,258 @@
+//! The proofs that both aggregators' logs have a release: fetched with it, checked, and kept beside
+//! its figures, for whoever doubts them later.
+//!
+//! A log names a release by the share that was handed over, so that the proof is of exactly what
+//! was opened here.
+
+use crate::{
+    dap::{
+        collect::{BatchSelector, CollectionJobResp, Query},
+        exchange::{Method, Request},
+        hpke::HpkeCiphertext,
+        ids::TaskId,
+        role::Role,
+        task::Url,
+        time::Interval,
+    },
+    log::{
+        checkpoint::{CheckpointError, Trust},
+        entry::{EntryKey, Event, Release, ShareDigest},
+        proof::{MAX_PROOF, Proof, ProofError},
+    },
+    program::{Program, log::LogPolicy},
+    transport::{
+        http::{HttpClient, TransportError},
+        retry::Backoff,
+    },
+};
+use serde::Serialize;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+/// Why a release is not proved.
+#[derive(Debug, Error)]
+pub enum UnprovedError {
+    /// The log does not answer.
+    #[error("the {role}'s log: {source}")]
+    Transport {
+        /// Whose log.
+        role: Role,
+        /// What the network said.
+        source: TransportError,
+    },
+    /// The log answers with something else.
+    #[error(
+        "the {role}'s log answers {status}: it does not have this release, or serves no proofs"
+    )]
+    Status {
+        /// Whose log.
+        role: Role,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The proof does not hold.
+    #[error("the {role}'s log: {source}")]
+    Proof {
+        /// Whose log.
+        role: Role,
+        /// Why not.
+        source: ProofError,
+    },
+    /// It proves something else.
+    #[error(
+        "the {role}'s log has this share under another {what}; it says something else in public than it \
+         told the collector: ask both operators"
+    )]
+    Other {
+        /// Whose log.
+        role: Role,
+        /// What differs.
+        what: &'static str,
+    },
+    /// The logs contradict each other.
+    #[error("the two logs have this release with another {0}; ask both operators")]
+    Disagree(&'static str),
+}
+
+impl UnprovedError {
+    /// Whether the proof may be there a little later: what is published has yet to be cosigned.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Transport { source, .. } => source.is_retryable(),
+            Self::Status { status, .. } => *status == 404 || *status >= 500,
+            Self::Proof { source, .. } => {
+                matches!(source, ProofError::Checkpoint(CheckpointError::Quorum { .. }))
+            }
+            Self::Other { .. } | Self::Disagree(_) => false,
+        }
+    }
+}
+
+/// A release that a log is proved to have.
+#[derive(Clone, Debug, Serialize)]
+pub struct Logged {
+    /// The log's name.
+    pub log: String,
+    /// The entry's place.
+    pub index: u64,
+    /// The proof, as it came (C2SP tlog-proof).
+    pub proof: String,
+    #[serde(skip)]
+    release: Release,
+}
+
+/// The proofs of both logs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Proofs {
+    /// The leader's.
+    pub leader: Logged,
+    /// The helper's.
+    pub helper: Logged,
+}
+
+/// What a release must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// Its task.
+    pub task: TaskId,
+    /// What was asked for.
+    pub query: Query,
+    /// What the leader answered.
+    pub response: &'a CollectionJobResp,
+}
+
+/// Fetches both proofs and checks them. What is not there yet is waited for, as long as `patience`.
+pub async fn proofs(
+    http: &HttpClient,
+    program: &Program,
+    policy: &LogPolicy,
+    expected: Expected<'_>,
+    patience: Duration,
+) -> Result<Proofs, UnprovedError> {
+    let until = Instant::now() + patience;
+    let response = expected.response;
+    let leader = Asked {
+        role: Role::Leader,
+        endpoint: program.leader(),
+        trust: policy.leader(),
+        share: &response.leader_encrypted_agg_share,
+    };
+    let helper = Asked {
+        role: Role::Helper,
+        endpoint: program.helper(),
+        trust: policy.helper(),
+        share: &response.helper_encrypted_agg_share,
+    };
+    let (leader, helper) =
+        (leader.wait(http, expected, until).await?, helper.wait(http, expected, until).await?);
+    agree(&leader.release, &helper.release)?;
+    Ok(Proofs { leader, helper })
+}
+
+/// Whether both logs say the same of the batch.
+fn agree(one: &Release, other: &Release) -> Result<(), UnprovedError> {
+    let same = [
+        ("batch", one.batch == other.batch),
+        ("number of reports", one.report_count == other.report_count),
+        ("checksum", one.checksum == other.checksum),
+        ("interval", one.interval == other.interval),
+        ("charge to the budget", one.charged == other.charged),
+    ];
+    match same.into_iter().find(|(_, same)| !same) {
+        Some((what, _)) => Err(UnprovedError::Disagree(what)),
+        None => Ok(()),
+    }
+}
+
+/// One log, and the share that it must have.
+struct Asked<'a> {
+    role: Role,
+    endpoint: &'a Url,
+    trust: &'a Trust,
+    share: &'a HpkeCiphertext,
+}
+
+impl Asked<'_> {
+    async fn wait(
+        &self,
+        http: &HttpClient,
+        expected: Expected<'_>,
+        until: Instant,
+    ) -> Result<Logged, UnprovedError> {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        loop {
+            match self.ask(http, expected).await {
+                Err(error) if error.may_pass() => {
+                    let wait = backoff.wait(None);
+                    if Instant::now() + wait > until {
+                        return Err(error);
+                    }
+                    sleep(wait).await;
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        http: &HttpClient,
+        expected: Expected<'_>,
+    ) -> Result<Logged, UnprovedError> {
+        let role = self.role;
+        let key = EntryKey::release(&ShareDigest::of(self.share));
+        let base = self.endpoint.as_str().trim_end_matches('/');
+        let url = format!("{base}/log/proof/{key}");
+        let method = Method::Get;
+        let request =
+            Request { method, url, media_type: None, body: Vec::new(), authorized: false };
+        let response = http
+            .send(request, None, MAX_PROOF)
+            .await
+            .map_err(|source| UnprovedError::Transport { role, source })?;
+        match response.status {
+            200 => self.check(&response.body, expected),
+            status => Err(UnprovedError::Status { role, status }),
+        }
+    }
+
+    fn check(&self, bytes: &[u8], expected: Expected<'_>) -> Result<Logged, UnprovedError> {
+        let role = self.role;
+        let proved = Proof::parse(bytes)
+            .and_then(|proof| Ok((proof.to_string(), proof.verify(self.trust)?)));
+        let (proof, proved) = proved.map_err(|source| UnprovedError::Proof { role, source })?;
+        let other = |what| UnprovedError::Other { role, what };
+        let Event::Release(release) = proved.entry.event else { return Err(other("kind")) };
+        let response = expected.response;
+        let same = [
+            ("share", release.share == ShareDigest::of(self.share)),
+            ("task", release.task == expected.task),
+            ("number of reports", release.report_count == response.report_count),
+            ("interval", release.interval == response.interval),
+            ("batch", within(&release.batch, &expected.query, response.interval)),
+        ];
+        if let Some((what, _)) = same.into_iter().find(|(_, same)| !same) {
+            return Err(other(what));
+        }
+        let log = self.trust.origin().to_owned();
+        Ok(Logged { log, index: proved.index, proof, release })
+    }
+}
+
+/// Whether a batch is one that was asked for.
+fn within(batch: &BatchSelector, query: &Query, reports: Interval) -> bool {
+    match (batch, query) {
+        (BatchSelector::TimeInterval(batch), Query::TimeInterval(query)) => {
+            let (Some(batch), Some(query)) = (batch.interval(), query.interval()) else {
+                return false;
+            };
+            query.covers(&batch) && batch.covers(&reports)
+        }
+        (BatchSelector::LeaderSelected(_), Query::LeaderSelected) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

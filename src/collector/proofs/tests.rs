@@ -1,0 +1,116 @@
+use super::*;
+use crate::{
+    dap::{
+        aggregate::Checksum,
+        codec::{Encode, Opaque},
+        hpke::HpkeConfigId,
+        time::Time,
+    },
+    log::{
+        checkpoint::{Checkpoint, Signer, tests::TestKey},
+        entry::Entry,
+        note::KeyKind,
+        tree::{Frontier, Hash},
+    },
+};
+
+const ORIGIN: &str = "leader.example/log";
+
+fn share(byte: u8) -> HpkeCiphertext {
+    HpkeCiphertext {
+        config_id: HpkeConfigId(1),
+        enc: Opaque::try_from(vec![byte; 32]).unwrap(),
+        payload: Opaque::try_from(vec![byte; 40]).unwrap(),
+    }
+}
+
+fn interval(start: u64, duration: u64) -> Interval {
+    Interval::new(Time(start), duration).unwrap()
+}
+
+fn response() -> CollectionJobResp {
+    CollectionJobResp {
+        report_count: 3000,
+        interval: interval(101, 2),
+        leader_encrypted_agg_share: share(1),
+        helper_encrypted_agg_share: share(2),
+    }
+}
+
+fn release() -> Release {
+    Release {
+        task: TaskId::new([3; 32]),
+        batch: BatchSelector::TimeInterval(interval(100, 4).into()),
+        report_count: 3000,
+        checksum: Checksum::new([4; 32]),
+        interval: interval(101, 2),
+        noise: None,
+        charged: Vec::new(),
+        share: ShareDigest::of(&share(1)),
+    }
+}
+
+fn key(seed: u8) -> TestKey {
+    TestKey::new(ORIGIN, KeyKind::Log, seed)
+}
+
+/// The proof of the only entry of a log.
+fn proof(event: Event, key: &TestKey) -> Vec<u8> {
+    let entry = Entry { time: 1, event }.to_bytes();
+    let mut tree = Frontier::new();
+    tree.push(Hash::leaf(&entry), |_, _, _| {});
+    let checkpoint = Checkpoint::new(ORIGIN, &tree).sign(&[key]);
+    Proof { entry, index: 0, hashes: Vec::new(), checkpoint }.to_string().into_bytes()
+}
+
+fn checked(event: Event, key: &TestKey) -> Result<Logged, UnprovedError> {
+    let trust = Trust::new(vec![self::key(1).verifier_key().clone()], Vec::new(), 0).unwrap();
+    let (endpoint, share) = (Url::new("https://leader.example/").unwrap(), share(1));
+    let asked = Asked { role: Role::Leader, endpoint: &endpoint, trust: &trust, share: &share };
+    let query = Query::TimeInterval(interval(100, 4).into());
+    let response = response();
+    let expected = Expected { task: TaskId::new([3; 32]), query, response: &response };
+    asked.check(&proof(event, key), expected)
+}
+
+#[test]
+fn a_proof_of_the_very_share_is_taken() {
+    let logged = checked(Event::Release(release()), &key(1)).unwrap();
+    assert_eq!((logged.log.as_str(), logged.index), (ORIGIN, 0));
+}
+
+#[test]
+fn a_proof_of_anything_else_is_refused_by_what_differs() {
+    let changes: [(&str, fn(&mut Release)); 6] = [
+        ("share", |release| release.share = ShareDigest([0; 32])),
+        ("task", |release| release.task = TaskId::new([9; 32])),
+        ("number of reports", |release| release.report_count += 1),
+        ("interval", |release| release.interval = interval(101, 1)),
+        ("batch", |release| release.batch = BatchSelector::TimeInterval(interval(99, 5).into())),
+        ("batch", |release| release.batch = BatchSelector::TimeInterval(interval(102, 1).into())),
+    ];
+    for (what, change) in changes {
+        let mut release = release();
+        change(&mut release);
+        let error = checked(Event::Release(release), &key(1)).unwrap_err();
+        assert!(matches!(error, UnprovedError::Other { what: found, .. } if found == what));
+        assert!(!error.may_pass());
+    }
+    let error = checked(Event::Started("x".into()), &key(1)).unwrap_err();
+    assert!(matches!(error, UnprovedError::Other { what: "kind", .. }), "{error}");
+}
+
+#[test]
+fn a_proof_by_strangers_is_refused() {
+    let error = checked(Event::Release(release()), &key(2)).unwrap_err();
+    assert!(matches!(error, UnprovedError::Proof { .. }) && !error.may_pass(), "{error}");
+}
+
+#[test]
+fn logs_that_contradict_each_other_are_told_by_what_they_differ_in() {
+    let other = Release { share: ShareDigest([8; 32]), ..release() };
+    agree(&release(), &other).unwrap();
+    let other = Release { checksum: Checksum::new([5; 32]), ..release() };
+    let error = agree(&release(), &other).unwrap_err();
+    assert!(matches!(error, UnprovedError::Disagree("checksum")), "{error}");
+}

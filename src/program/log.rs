@@ -1,0 +1,134 @@
+//! The logs in which both aggregators must say what they do, and who insists on it.
+//!
+//! Keys of logs come and go, so none of this is part of a manifest or of a task's ID: a program with
+//! other keys asks the same, of the same tasks.
+
+use super::{
+    ProgramError,
+    file::{At, LogTable, Source},
+};
+use crate::log::{checkpoint::Trust, note::VerifierKey};
+
+/// What the program says of the aggregators' logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPolicy {
+    leader: Trust,
+    helper: Trust,
+    collector: bool,
+    devices: bool,
+}
+
+impl LogPolicy {
+    pub(super) fn parse(source: Source<'_>, table: &LogTable) -> Result<Self, ProgramError> {
+        let witnesses = keys(source, &table.witnesses)?;
+        let quorum = table.quorum.as_ref().map_or(0, |quorum| *quorum.get_ref());
+        let quorum = usize::try_from(quorum).unwrap_or(usize::MAX);
+        let trust = |named: &At<Vec<At<String>>>| {
+            let own = keys(source, named.get_ref())?;
+            Trust::new(own, witnesses.clone(), quorum).map_err(|error| source.error(named, error))
+        };
+        let (leader, helper) = (trust(&table.leader)?, trust(&table.helper)?);
+        if leader.origin() == helper.origin() {
+            let reason = "is the leader's log too; each aggregator has a log of its own";
+            return Err(source.error(&table.helper, reason));
+        }
+        let mut policy = Self { leader, helper, collector: false, devices: false };
+        for who in &table.required_by {
+            match who.get_ref().as_str() {
+                "collector" => policy.collector = true,
+                "devices" => policy.devices = true,
+                _ => return Err(source.error(who, "must be \"collector\" or \"devices\"")),
+            }
+        }
+        Ok(policy)
+    }
+
+    /// Whom to believe about the leader's log.
+    pub fn leader(&self) -> &Trust {
+        &self.leader
+    }
+
+    /// Whom to believe about the helper's log.
+    pub fn helper(&self) -> &Trust {
+        &self.helper
+    }
+
+    /// Whether a figure counts only with the proof that both logs have its release.
+    pub fn collector_requires(&self) -> bool {
+        self.collector
+    }
+
+    /// Whether a device reports only to tasks that are proved to be in both logs.
+    pub fn devices_require(&self) -> bool {
+        self.devices
+    }
+}
+
+fn keys(source: Source<'_>, texts: &[At<String>]) -> Result<Vec<VerifierKey>, ProgramError> {
+    let key = |text: &At<String>| text.get_ref().parse().map_err(|e| source.error(text, e));
+    texts.iter().map(key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::program::{Program, ProgramKind, template::template};
+
+    fn key(name: &str, kind: u8) -> String {
+        use crate::log::note::{KeyKind, KeyName, VerifierKey};
+        let kind = if kind == 1 { KeyKind::Log } else { KeyKind::Witness };
+        // The key of signed-note's own example.
+        let example: VerifierKey =
+            "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+                .parse()
+                .unwrap();
+        VerifierKey::new(KeyName::new(name).unwrap(), kind, *example.public_key())
+            .unwrap()
+            .to_string()
+    }
+
+    fn parse(table: &str) -> Result<Program, crate::program::ProgramError> {
+        let text = template(ProgramKind::Feedback, "support").unwrap();
+        Program::parse("program.toml", &format!("{text}\n[log]\n{table}\n"))
+    }
+
+    fn both() -> String {
+        format!(
+            "leader = [\"{}\"]\nhelper = [\"{}\"]\n",
+            key("leader.example/log", 1),
+            key("helper.example/log", 1)
+        )
+    }
+
+    #[test]
+    fn the_keys_of_logs_change_no_task() {
+        let without =
+            Program::parse("program.toml", &template(ProgramKind::Feedback, "support").unwrap());
+        let with = parse(&format!("{}required_by = [\"collector\"]", both())).unwrap();
+        let ids = |program: &Program| program.tasks().iter().map(|t| t.task_id).collect::<Vec<_>>();
+        assert_eq!(ids(&with), ids(&without.unwrap()));
+        let policy = with.log().unwrap();
+        assert_eq!(policy.leader().origin(), "leader.example/log");
+        assert_eq!((policy.collector_requires(), policy.devices_require()), (true, false));
+    }
+
+    #[test]
+    fn what_cannot_be_believed_is_refused_at_its_place() {
+        let witness = key("witness.example", 4);
+        for (table, words) in [
+            (both().replace("helper.example", "leader.example"), "leader's log too"),
+            (format!("{}quorum = 1", both()), "1 witnesses must have cosigned"),
+            (format!("{}required_by = [\"everybody\"]", both()), "\"collector\" or \"devices\""),
+            (
+                both().replace("leader = [\"", &format!("leader = [\"{witness}\"]\n# [\"")),
+                "not a log's",
+            ),
+            (both().replace("+A", "+B"), "does not fit its hash"),
+            ("leader = []\nhelper = []".to_owned(), "none is given"),
+        ] {
+            let error = parse(&table).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let two = format!("{}witnesses = [\"{witness}\"]\nquorum = 1", both());
+        assert_eq!(parse(&two).unwrap().log().unwrap().leader().witnesses().len(), 1);
+    }
+}
