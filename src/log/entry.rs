@@ -428,7 +428,9 @@ fn text(
 
 /// Text that is longer than its field is cut at a character.
 fn encode_text(text: &str, max: usize, out: &mut Vec<u8>) {
-    encode_bytes(&text.as_bytes()[..text.floor_char_boundary(max)], max, out);
+    let mut ends = (0..=text.len().min(max)).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    encode_bytes(&text.as_bytes()[..end], max, out);
 }
 
 /// A manifest that is longer than its field is refused as a whole by [`Entry::to_log`].

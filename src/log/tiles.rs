@@ -20,7 +20,7 @@ const HEIGHT: u32 = 8;
 /// The longest entry in bytes: its length is written in 16 bits.
 pub const MAX_ENTRY: usize = u16::MAX as usize;
 /// The longest bundle in bytes.
-pub const MAX_BUNDLE: usize = WIDTH as usize * (2 + MAX_ENTRY);
+pub const MAX_BUNDLE: usize = 256 * (2 + MAX_ENTRY);
 
 /// Where a file stands, whatever its width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -247,7 +247,7 @@ impl Edge {
         let hashes = (0..=MAX_LEVEL).map(Content::Hashes);
         let place = |content: Content| {
             let items = content.items(size);
-            (items % WIDTH > 0).then_some(Place { content, index: items / WIDTH })
+            (!items.is_multiple_of(WIDTH)).then_some(Place { content, index: items / WIDTH })
         };
         hashes.chain([Content::Entries]).filter_map(place).collect()
     }

@@ -103,7 +103,7 @@ impl Frontier {
     /// Of a tree of so many entries; `None` unless there is one hash for each bit of `size`, and
     /// room for more.
     pub fn from_parts(size: u64, hashes: Vec<Hash>) -> Option<Self> {
-        let fits = size <= i64::MAX as u64 && hashes.len() == size.count_ones() as usize;
+        let fits = i64::try_from(size).is_ok() && hashes.len() == size.count_ones() as usize;
         fits.then_some(Self { size, hashes })
     }
 

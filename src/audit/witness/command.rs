@@ -70,7 +70,8 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
     for path in [path, &key, &records] {
         ensure!(!path.exists(), "{} is there already; name another with --output", path.display());
     }
-    let text = config::template(base_name(&key), base_name(&records));
+    ensure!(*path != key && *path != records, "a configuration is better called witness.toml");
+    let text = config::template(&base_name(&key), &base_name(&records));
     std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
     Records::create(&records)?;
     let public = WitnessKey::create(&name, &key)?;
@@ -87,8 +88,8 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
 }
 
 /// As the configuration names what is beside it.
-fn base_name(path: &Path) -> &Path {
-    path.file_name().map_or(path, Path::new)
+fn base_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn start(config: &Config) -> anyhow::Result<()> {

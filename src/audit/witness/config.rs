@@ -155,8 +155,8 @@ impl Log {
     }
 }
 
-/// The text of a first configuration, for `init`.
-pub(super) fn template(key: &Path, records: &Path) -> String {
+/// The text of a first configuration, for `init`, with the names of what is beside it.
+pub(super) fn template(key: &str, records: &str) -> String {
     format!(
         r#"# A witness's configuration. Paths are relative to this file.
 
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_first_configuration_is_one() {
-        let first = template(Path::new("witness.key"), Path::new("witness.records"));
+        let first = template("witness.key", "witness.records");
         let config = read(&first).unwrap();
         assert!(config.key.ends_with("witness.key") && config.logs.is_empty());
         assert!(config.records.ends_with("witness.records"));

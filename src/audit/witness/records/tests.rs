@@ -35,7 +35,9 @@ fn open(folder: &TempDir) -> Result<Records, RecordsError> {
 
 fn note(entries: &[&str]) -> Note {
     let mut frontier = Frontier::new();
-    entries.iter().for_each(|entry| frontier.push(Hash::leaf(entry.as_bytes()), |_, _, _| {}));
+    for entry in entries {
+        frontier.push(Hash::leaf(entry.as_bytes()), |_, _, _| {});
+    }
     Checkpoint::new(ORIGIN, &frontier).sign(&[&log()])
 }
 
