@@ -1,18 +1,46 @@
 //! The auditor's commands.
 
-use super::witness::command::{self as witness, WitnessArgs};
+use super::{
+    verify::command::{self as verify, LogArgs, WatchArgs},
+    witness::command::{self as witness, WitnessArgs},
+};
+use crate::command_line;
 use clap::Subcommand;
+use std::process::ExitCode;
 
 /// What an auditor does.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Verify both aggregators' logs by the program: nothing altered, nothing released twice, too small
+    /// or beyond the budget.
+    ///
+    /// Ends with 0 if all holds, 1 if a promise is broken, 3 if that cannot be told.
+    Verify(LogArgs),
+    /// Verify again and again, and end with 1 as soon as something is violated.
+    Watch(WatchArgs),
     /// Cosign checkpoints of logs that only grow, as long as they do.
     Witness(WitnessArgs),
 }
 
 /// Carries a command out.
-pub fn run(command: &Command) -> anyhow::Result<()> {
+pub fn run(command: &Command) -> ExitCode {
     match command {
-        Command::Witness(args) => witness::run(args),
+        Command::Verify(args) => judged(verify::run(args)),
+        Command::Watch(args) => judged(verify::watch(args)),
+        Command::Witness(args) => command_line::exit(witness::run(args)),
     }
 }
+
+/// What an auditor could not look at is neither right nor wrong.
+fn judged(result: anyhow::Result<bool>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {}", command_line::story(&error));
+            ExitCode::from(UNTOLD)
+        }
+    }
+}
+
+const UNTOLD: u8 = 3;

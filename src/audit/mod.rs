@@ -1,6 +1,12 @@
 //! What outsiders hold aggregators to.
 //!
-//! [`witness`] remembers logs, so that they cannot become others. [`command`] is the command line.
+//! [`verify`] reads both aggregators' logs from a [`source`], and judges what they say by [`rules`];
+//! each [`finding`] names its rule and its entry. [`witness`] remembers logs, so that they cannot become
+//! others. [`command`] is the command line.
 
 pub mod command;
+pub mod finding;
+pub mod rules;
+pub mod source;
+pub mod verify;
 pub mod witness;

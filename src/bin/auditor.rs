@@ -13,5 +13,5 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    sottovoce::command_line::exit(command::run(&Arguments::parse().command))
+    command::run(&Arguments::parse().command)
 }

@@ -195,6 +195,11 @@ impl Trust {
         &self.witnesses
     }
 
+    /// How many of the witnesses must have cosigned.
+    pub fn quorum(&self) -> usize {
+        self.quorum
+    }
+
     /// Also believes this key, as a log's entry says that it is one of its own.
     pub fn and_key(&mut self, key: VerifierKey) {
         if key.kind() == KeyKind::Log

@@ -22,6 +22,11 @@ use crate::{
 };
 use thiserror::Error;
 
+/// The digest of the manifest that a task is bound to; none if no program of ours made the task.
+pub fn manifest_digest(configuration: &TaskConfiguration) -> Option<[u8; 32]> {
+    configuration.task_info.as_bytes().strip_prefix(TASK_INFO_TAG)?.try_into().ok()
+}
+
 /// One DAP task of a program.
 #[derive(Clone, Debug)]
 pub struct CompiledTask {

@@ -114,8 +114,10 @@ mod tests {
     #[test]
     fn what_cannot_be_believed_is_refused_at_its_place() {
         let witness = key("witness.example", 4);
+        let own = key("leader.example/log", 1);
+        let twice = format!("leader = [\"{own}\"]\nhelper = [\"{own}\"]\n");
         for (table, words) in [
-            (both().replace("helper.example", "leader.example"), "leader's log too"),
+            (twice, "leader's log too"),
             (format!("{}quorum = 1", both()), "1 witnesses must have cosigned"),
             (format!("{}required_by = [\"everybody\"]", both()), "\"collector\" or \"devices\""),
             (

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The canonical manifest of one task.
@@ -218,6 +218,15 @@ impl Manifest {
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.to_bytes()).into()
     }
+}
+
+/// What a manifest claims, read from its canonical bytes; none if they are not those of a manifest.
+pub fn claims_in(manifest: &[u8]) -> Option<Vec<crate::log::claim::Claim>> {
+    #[derive(Deserialize)]
+    struct Stated {
+        guarantees: Vec<crate::log::claim::Claim>,
+    }
+    serde_json::from_slice::<Stated>(manifest).ok().map(|stated| stated.guarantees)
 }
 
 /// To the fourth digit after the point, upwards: coarse enough that every machine agrees on it.

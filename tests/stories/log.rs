@@ -216,7 +216,7 @@ fn a_log_that_is_damaged_lets_no_share_out() {
     world.upload_all(&world.reports(&measurements));
     Log::helper(&world).checkpoint();
     world.helper.kill();
-    let database = rusqlite::Connection::open(world.folder.path().join("helper.sqlite")).unwrap();
+    let database = rusqlite::Connection::open(world.folder.path().join("helper.db")).unwrap();
     let good: Vec<u8> = database
         .query_row("SELECT bytes FROM log_pages WHERE content = 0", [], |row| row.get(0))
         .unwrap();

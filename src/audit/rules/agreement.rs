@@ -1,0 +1,100 @@
+//! Both logs by each other: each aggregator is half of every release, so each must have all of them.
+
+use super::{Known, LogFacts, Ranges, release::OpenRelease, task};
+use crate::{
+    audit::finding::{At, Findings, Severity},
+    dap::role::Role,
+};
+
+/// A release that one log lacks for this long, in seconds, is not just on its way.
+const ON_ITS_WAY: u64 = 3600;
+
+/// Compares both logs, and forgets what is settled.
+pub fn compare(
+    known: Known<'_>,
+    leader: &mut LogFacts,
+    helper: &mut LogFacts,
+    findings: &mut Findings,
+) {
+    tasks(known, leader, helper, findings);
+    let settled: Vec<String> =
+        leader.open.keys().filter(|key| helper.open.contains_key(*key)).cloned().collect();
+    for key in settled {
+        if let (Some(ours), Some(theirs)) = (leader.open.remove(&key), helper.open.remove(&key)) {
+            pair(known, &ours, &theirs, findings);
+        }
+    }
+    for (role, facts, other) in
+        [(Role::Leader, &*leader, Role::Helper), (Role::Helper, &*helper, Role::Leader)]
+    {
+        for release in facts.open.values() {
+            let old = release.time + ON_ITS_WAY < known.now;
+            let severity = if old { Severity::Violation } else { Severity::Warning };
+            let name = known.name(&release.task);
+            let seconds = known.now.saturating_sub(release.time);
+            let message = format!(
+                "a release of {name} with {} reports is not in the {other}'s log, {seconds} seconds later",
+                release.report_count
+            );
+            findings.add(severity, "one-sided-release", At::entry(role, release.entry), message);
+        }
+    }
+}
+
+/// One release, as both logs have it.
+fn pair(known: Known<'_>, ours: &OpenRelease, theirs: &OpenRelease, findings: &mut Findings) {
+    let name = known.name(&ours.task);
+    let at = At::entry(Role::Leader, ours.entry);
+    let same = [
+        ("number of reports", ours.report_count == theirs.report_count),
+        ("checksum", ours.checksum == theirs.checksum),
+        ("interval", ours.interval == theirs.interval),
+    ];
+    for (what, _) in same.into_iter().filter(|(_, same)| !same) {
+        let message = format!(
+            "the logs have a release of {name} with another {what}: the leader's says {} reports, entry {} \
+             of the helper's {}",
+            ours.report_count, theirs.entry, theirs.report_count
+        );
+        findings.add(Severity::Violation, "sides-differ", at, message);
+    }
+    let apart = ours.time.abs_diff(theirs.time);
+    if apart > ON_ITS_WAY {
+        let message = format!(
+            "the clocks of the logs are {apart} seconds apart for a release of {name}: leader {}",
+            Ranges::label(ours.time.min(theirs.time), ours.time.max(theirs.time))
+        );
+        findings.add(Severity::Warning, "clocks-differ", at, message);
+    }
+}
+
+fn tasks(known: Known<'_>, leader: &LogFacts, helper: &LogFacts, findings: &mut Findings) {
+    for (id, ours) in &leader.tasks {
+        let name = known.name(id);
+        let at = At::entry(Role::Leader, ours.entry);
+        let Some(theirs) = helper.tasks.get(id) else {
+            let message = format!("the helper's log does not have {name}");
+            findings.add(Severity::Warning, "one-sided-task", at, message);
+            continue;
+        };
+        let same = [
+            ("configuration or collector's key", ours.agreed == theirs.agreed),
+            ("aggregator noise", ours.noise == theirs.noise),
+            ("claimed guarantee", ours.claims == theirs.claims),
+        ];
+        for (what, _) in same.into_iter().filter(|(_, same)| !same) {
+            let message = format!("the aggregators took {name} on with another {what}");
+            findings.add(Severity::Violation, "sides-differ", at, message);
+        }
+    }
+    for (id, theirs) in helper.tasks.iter().filter(|(id, _)| !leader.tasks.contains_key(id)) {
+        let message = format!("the leader's log does not have {}", known.name(id));
+        let at = At::entry(Role::Helper, theirs.entry);
+        findings.add(Severity::Warning, "one-sided-task", at, message);
+    }
+    let taken = |id: &_| leader.tasks.contains_key(id) || helper.tasks.contains_key(id);
+    for name in task::missing(known, taken) {
+        let message = format!("{name} of the program is in neither log: nobody has taken it on");
+        findings.add(Severity::Warning, "not-taken-on", At::BOTH, message);
+    }
+}

@@ -1,0 +1,234 @@
+//! What must hold of what is logged. Pure: entries in, findings out.
+//!
+//! [`LogFacts`] is what is remembered of one log, small enough to be kept between audits. [`task`]
+//! and [`release`] judge an entry by what came before it in the same log, [`agreement`] both logs by
+//! each other, and [`budget`] all releases by what the program declares.
+
+pub mod agreement;
+pub mod budget;
+pub mod release;
+pub mod task;
+
+use super::finding::{At, Findings, Severity};
+use crate::{
+    dap::{codec::Decode, ids::TaskId, role::Role},
+    log::entry::{Entry, Event, KeyChange},
+    program::{Program, compile::CompiledTask},
+};
+use release::{OpenRelease, Ranges};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use task::TaskFacts;
+
+/// What is remembered of a log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogFacts {
+    /// The time of the latest entry.
+    pub(super) latest: u64,
+    /// The last settings.
+    pub(super) settings: BTreeMap<String, String>,
+    /// Keys that the log has said to be its own.
+    pub(super) keys: BTreeSet<String>,
+    /// The tasks that were taken on.
+    pub(super) tasks: BTreeMap<TaskId, TaskFacts>,
+    /// Releases that the other log did not have yet.
+    pub(super) open: BTreeMap<String, OpenRelease>,
+    /// Releases so far.
+    pub(super) releases: u64,
+}
+
+/// What is known beside the logs.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The programs that the auditor was given.
+    pub programs: &'a [Program],
+    /// The auditor's clock, in seconds since the Epoch.
+    pub now: u64,
+}
+
+impl<'a> Known<'a> {
+    /// The program that a task is of, and the task.
+    pub(super) fn task(&self, id: &TaskId) -> Option<(&'a Program, &'a CompiledTask)> {
+        let mut of = self.programs.iter().filter_map(|program| {
+            let task = program.tasks().iter().find(|task| task.task_id == *id)?;
+            Some((program, task))
+        });
+        of.next()
+    }
+
+    /// What people call a task.
+    pub(super) fn name(&self, id: &TaskId) -> String {
+        self.task(id).map_or_else(|| format!("task {id}"), |(_, task)| task.name.clone())
+    }
+}
+
+/// Clocks may differ by this much, in seconds, without anybody having to say why.
+pub const TOLERANCE: u64 = 600;
+
+/// One log, entry by entry.
+pub struct Judge<'a> {
+    pub(super) role: Role,
+    pub(super) known: Known<'a>,
+    pub(super) facts: &'a mut LogFacts,
+    pub(super) findings: &'a mut Findings,
+}
+
+impl<'a> Judge<'a> {
+    /// Goes on from what is remembered of `role`'s log.
+    pub fn new(
+        role: Role,
+        known: Known<'a>,
+        facts: &'a mut LogFacts,
+        findings: &'a mut Findings,
+    ) -> Self {
+        Self { role, known, facts, findings }
+    }
+
+    /// Judges one entry, the next of the log.
+    pub fn entry(&mut self, index: u64, bytes: &[u8]) {
+        let at = At::entry(self.role, index);
+        match Entry::from_bytes(bytes) {
+            Err(error) => {
+                let message = format!(
+                    "the entry does not decode ({error}): whoever wrote it is damaged, or newer than this \
+                     auditor"
+                );
+                self.findings.add(Severity::Violation, "entry-encoding", at, message);
+            }
+            Ok(entry) => {
+                self.clock(at, entry.time);
+                self.event(at, &entry);
+                self.facts.latest = self.facts.latest.max(entry.time);
+            }
+        }
+    }
+
+    fn clock(&mut self, at: At, time: u64) {
+        let (latest, now) = (self.facts.latest, self.known.now);
+        if time + TOLERANCE < latest {
+            let message = format!(
+                "its time is {} seconds before that of an earlier entry: a clock was put back",
+                latest - time
+            );
+            self.findings.add(Severity::Warning, "time-goes-back", at, message);
+        }
+        if time > now + TOLERANCE {
+            let message = format!(
+                "its time is {} seconds from now: the aggregator's clock and this one disagree",
+                time - now
+            );
+            self.findings.add(Severity::Warning, "time-to-come", at, message);
+        }
+    }
+
+    fn event(&mut self, at: At, entry: &Entry) {
+        match &entry.event {
+            Event::Started(software) => self.note(at, "started", format!("{software} started")),
+            Event::Task(taken) => self.task(at, taken),
+            Event::Release(release) => self.release(at, entry.time, release),
+            Event::Refused(refused) => {
+                let name = self.known.name(&refused.task);
+                let (problem, detail) = (&refused.problem, &refused.detail);
+                self.note(at, "refused", format!("{name}: {problem}: {}", printable(detail)));
+            }
+            Event::HpkeKey(change, config) => {
+                let id = config.id.0;
+                self.note(at, "hpke-key", format!("HPKE key {id} was {}", word(*change)));
+            }
+            Event::LogKey(change, key) => {
+                let text = key.to_string();
+                match change {
+                    KeyChange::Added => self.facts.keys.insert(text.clone()),
+                    KeyChange::Retired => self.facts.keys.remove(&text),
+                };
+                self.note(at, "log-key", format!("{text} was {}", word(*change)));
+            }
+            Event::Settings(settings) => self.settings(at, settings),
+        }
+    }
+
+    fn note(&mut self, at: At, rule: &'static str, message: String) {
+        self.findings.add(Severity::Note, rule, at, message);
+    }
+
+    pub(super) fn violation(&mut self, at: At, rule: &'static str, message: String) {
+        self.findings.add(Severity::Violation, rule, at, message);
+    }
+
+    /// Settings that weaken what was there before have to be explained by whoever changed them.
+    fn settings(&mut self, at: At, settings: &[(String, String)]) {
+        for (name, value) in settings {
+            let before = self.facts.settings.insert(name.clone(), value.clone());
+            let Some(before) = before.filter(|before| before != value) else { continue };
+            let severity =
+                if weakens(name, &before, value) { Severity::Warning } else { Severity::Note };
+            let (name, before, value) = (printable(name), printable(&before), printable(value));
+            let message = format!("{name} was {before:?} and is {value:?}");
+            self.findings.add(severity, "settings", at, message);
+        }
+    }
+}
+
+fn word(change: KeyChange) -> &'static str {
+    match change {
+        KeyChange::Added => "added",
+        KeyChange::Retired => "retired",
+    }
+}
+
+/// Whether a change of a setting is one that takes protection away.
+fn weakens(name: &str, before: &str, value: &str) -> bool {
+    let days = |text: &str| text.parse::<u64>().unwrap_or(0);
+    match name {
+        "plain_http" => value == "true",
+        "peer_certificate" => value == "false",
+        // 0 is for ever. Forgetting sooner makes more reports replays, keys that live longer open more.
+        "retention.report_days" => {
+            days(value) != 0 && (days(before) == 0 || days(value) < days(before))
+        }
+        "hpke.rotate_days" => days(value) == 0 || (days(before) != 0 && days(value) > days(before)),
+        "hpke.keep_days" => days(value) > days(before),
+        "public_log.witnesses" => {
+            let still: BTreeSet<_> = value.split(' ').collect();
+            before.split(' ').any(|witness| !witness.is_empty() && !still.contains(witness))
+        }
+        _ => false,
+    }
+}
+
+/// Others' words, for a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().take(300).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+impl Ranges {
+    pub(super) fn label(start: u64, end: u64) -> String {
+        use crate::program::format_moment;
+        format!("{} to {}", format_moment(start), format_moment(end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_take_protection_away_are_told_from_others() {
+        for (name, before, value, worse) in [
+            ("plain_http", "false", "true", true),
+            ("plain_http", "true", "false", false),
+            ("retention.report_days", "0", "90", true),
+            ("retention.report_days", "90", "30", true),
+            ("retention.report_days", "30", "0", false),
+            ("hpke.keep_days", "30", "90", true),
+            ("hpke.rotate_days", "90", "0", true),
+            ("hpke.rotate_days", "0", "90", false),
+            ("public_log.witnesses", "a b", "b", true),
+            ("public_log.witnesses", "a", "a b", false),
+            ("something new", "1", "2", false),
+        ] {
+            assert_eq!(weakens(name, before, value), worse, "{name} {before} {value}");
+        }
+    }
+}

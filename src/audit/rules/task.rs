@@ -1,0 +1,151 @@
+//! A task that was taken on: that it is what it says, and what the program says.
+
+use super::{Judge, Ranges};
+use crate::{
+    audit::finding::{At, Severity},
+    dap::{codec::Encode, ids::TaskId},
+    log::entry::{Claim, TaskTaken},
+    privacy::noise::AggregatorNoise,
+    program::{compile::manifest_digest, manifest::claims_in},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// What is remembered of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskFacts {
+    /// The entry that took it on.
+    pub(in crate::audit) entry: u64,
+    /// SHA-256 of its configuration and the collector's key, in base64url: what both must have.
+    pub(in crate::audit) agreed: String,
+    pub(in crate::audit) noise: Option<AggregatorNoise>,
+    pub(in crate::audit) claims: Vec<Claim>,
+    pub(in crate::audit) min_batch_size: u64,
+    /// Seconds.
+    pub(in crate::audit) window: u64,
+    /// What was released.
+    pub(in crate::audit) released: Ranges,
+    /// Windows released in each period of the budget.
+    pub(in crate::audit) periods: BTreeMap<u64, u64>,
+}
+
+impl Judge<'_> {
+    pub(super) fn task(&mut self, at: At, taken: &TaskTaken) {
+        let facts = TaskFacts {
+            entry: at.entry.unwrap_or(0),
+            agreed: agreed(taken),
+            noise: taken.noise,
+            claims: taken.claims.clone(),
+            min_batch_size: taken.configuration.min_batch_size,
+            window: taken.configuration.time_precision.seconds(),
+            released: Ranges::default(),
+            periods: BTreeMap::new(),
+        };
+        let name = self.known.name(&taken.task);
+        if let Some(before) = self.facts.tasks.get(&taken.task) {
+            let same = (&before.agreed, before.noise, &before.claims)
+                == (&facts.agreed, facts.noise, &facts.claims);
+            let message = format!("{name} was taken on before, by entry {}", before.entry);
+            if same {
+                self.findings.add(Severity::Warning, "task-twice", at, message);
+            } else {
+                self.violation(at, "task-changed", format!("{message}, with other promises"));
+            }
+            return;
+        }
+        self.own(at, &name, taken);
+        self.by_program(at, &name, taken);
+        self.facts.tasks.insert(taken.task, facts);
+    }
+
+    /// Whether the task names its manifest, and is named by its configuration.
+    fn own(&mut self, at: At, name: &str, taken: &TaskTaken) {
+        let Some(digest) = manifest_digest(&taken.configuration) else {
+            let message =
+                format!("{name} is a plain DAP task: it promises no privacy in its own words");
+            self.findings.add(Severity::Warning, "plain-task", at, message);
+            return;
+        };
+        if taken.configuration.task_id() != taken.task {
+            let message = format!("{name} is not named by the hash of its configuration");
+            self.violation(at, "task-id", message);
+        }
+        if taken.manifest.is_empty() {
+            let message =
+                format!("{name} was taken on before there was a log, without its manifest");
+            self.findings.add(Severity::Warning, "manifest-missing", at, message);
+            return;
+        }
+        if <[u8; 32]>::from(Sha256::digest(&taken.manifest)) != digest {
+            let message =
+                format!("the manifest of {name} is not the one that its reports are bound to");
+            return self.violation(at, "manifest", message);
+        }
+        match claims_in(&taken.manifest) {
+            Some(claims)
+                if claims.len() == taken.claims.len() && within(&claims, &taken.claims) => {}
+            _ => {
+                let message = format!("{name} claims another privacy than its manifest");
+                self.violation(at, "claims", message);
+            }
+        }
+    }
+
+    /// Whether it is what the program compiles to. The guarantees are worked out anew for that.
+    fn by_program(&mut self, at: At, name: &str, taken: &TaskTaken) {
+        let Some((program, task)) = self.known.task(&taken.task) else {
+            if manifest_digest(&taken.configuration).is_some() {
+                let message = format!(
+                    "{name} is of no program that was given, so its guarantee was not worked out anew"
+                );
+                self.findings.add(Severity::Warning, "program-missing", at, message);
+            }
+            return;
+        };
+        let manifest = task.manifest.to_bytes();
+        let claimed: Vec<Claim> = task
+            .guarantees()
+            .iter()
+            .map(|g| Claim { trust: g.trust, epsilon: g.epsilon, delta: g.delta })
+            .collect();
+        let same = [
+            ("configuration", task.configuration == taken.configuration),
+            ("collector's key", *program.collector() == taken.collector),
+            ("aggregator noise", task.noise() == taken.noise),
+            ("manifest", taken.manifest.is_empty() || taken.manifest == manifest),
+            ("guarantee", claimed == taken.claims),
+        ];
+        for (what, _) in same.into_iter().filter(|(_, same)| !same) {
+            let message = format!("{name} was taken on with another {what} than the program's");
+            self.violation(at, "program", message);
+        }
+    }
+}
+
+/// Whether claims are those of a manifest, whose figures are rounded up.
+fn within(manifest: &[Claim], claims: &[Claim]) -> bool {
+    manifest.iter().zip(claims).all(|(stated, claim)| {
+        let gap = stated.epsilon.get() - claim.epsilon.get();
+        stated.trust == claim.trust
+            && (-1e-9..=1.1e-4).contains(&gap)
+            && stated.delta == claim.delta
+    })
+}
+
+fn agreed(taken: &TaskTaken) -> String {
+    let mut bytes = taken.configuration.to_bytes();
+    taken.collector.encode(&mut bytes);
+    URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
+}
+
+/// Tasks that the programs ask and no log has taken on.
+pub(in crate::audit) fn missing<'a>(
+    known: super::Known<'a>,
+    taken: impl Fn(&TaskId) -> bool + 'a,
+) -> impl Iterator<Item = &'a str> {
+    let tasks = known.programs.iter().flat_map(|program| program.tasks());
+    tasks.filter(move |task| !taken(&task.task_id)).map(|task| task.name.as_str())
+}

@@ -1,0 +1,211 @@
+//! `verify` and `watch`: the same audit, once or again and again.
+
+use super::{Audited, Outcome, present, state::State, verify};
+use crate::{
+    audit::source::{Reader, Source},
+    command_line,
+    dap::{role::Role, task::Url},
+    log::{checkpoint::Trust, note::VerifierKey},
+    program::Program,
+};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// What to audit, and whom to believe.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// The programs that the aggregators serve: what is promised, and the keys of the logs.
+    #[arg(required = true)]
+    pub programs: Vec<PathBuf>,
+    /// The leader's log: a URL or a folder; the one under its endpoint otherwise, or `none`.
+    #[arg(long, value_name = "PLACE")]
+    pub leader: Option<String>,
+    /// The helper's log, likewise.
+    #[arg(long, value_name = "PLACE")]
+    pub helper: Option<String>,
+    /// Keys of the leader's log, in place of those that the program names.
+    #[arg(long, value_name = "KEY")]
+    pub leader_key: Vec<VerifierKey>,
+    /// Keys of the helper's log, in place of those that the program names.
+    #[arg(long, value_name = "KEY")]
+    pub helper_key: Vec<VerifierKey>,
+    /// Keys of witnesses, beside those that the program names.
+    #[arg(long, value_name = "KEY")]
+    pub witness: Vec<VerifierKey>,
+    /// How many witnesses must have cosigned; as many as the program says otherwise.
+    #[arg(long, value_name = "NUMBER")]
+    pub quorum: Option<usize>,
+    /// Remember in this file what was verified, and read only what is new since then.
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Print JSON for machines.
+    #[arg(long)]
+    pub json: bool,
+    /// Show what is only worth knowing, too.
+    #[arg(long)]
+    pub notes: bool,
+}
+
+impl LogArgs {
+    /// The programs.
+    pub fn programs(&self) -> anyhow::Result<Vec<Program>> {
+        let read = |path: &PathBuf| Ok(Program::read(path)?);
+        self.programs.iter().map(read).collect()
+    }
+
+    /// The logs that are audited.
+    pub fn logs(&self, programs: &[Program]) -> anyhow::Result<Vec<Audited>> {
+        let first = programs.first().context("name a program")?;
+        for program in programs {
+            if (program.leader(), program.helper()) != (first.leader(), first.helper()) {
+                bail!("the programs are of different aggregators; audit them one by one");
+            }
+        }
+        let policy = first.log();
+        let leader = self.log(
+            Role::Leader,
+            (self.leader.as_deref(), first.leader()),
+            (&self.leader_key, policy.map(crate::program::log::LogPolicy::leader)),
+        )?;
+        let helper = self.log(
+            Role::Helper,
+            (self.helper.as_deref(), first.helper()),
+            (&self.helper_key, policy.map(crate::program::log::LogPolicy::helper)),
+        )?;
+        let logs: Vec<_> = leader.into_iter().chain(helper).collect();
+        if logs.is_empty() {
+            bail!("no log is left to audit");
+        }
+        Ok(logs)
+    }
+
+    fn log(
+        &self,
+        role: Role,
+        (place, endpoint): (Option<&str>, &Url),
+        (keys, named): (&[VerifierKey], Option<&Trust>),
+    ) -> anyhow::Result<Option<Audited>> {
+        let source: Source = match place {
+            Some("none") => return Ok(None),
+            Some(place) => place.parse()?,
+            None => format!("{}/log", endpoint.as_str().trim_end_matches('/')).parse()?,
+        };
+        let keys = if keys.is_empty() { named.map_or(&[][..], Trust::keys) } else { keys };
+        let mut witnesses = named.map_or(Vec::new(), |named| named.witnesses().to_vec());
+        witnesses.extend(self.witness.iter().cloned());
+        let quorum = self.quorum.unwrap_or_else(|| named.map_or(0, Trust::quorum));
+        let trust = Trust::new(keys.to_vec(), witnesses, quorum).with_context(|| {
+            format!("the {role}'s log: name its key in the program's [log], or as --{role}-key")
+        })?;
+        Ok(Some(Audited { role, reader: Reader::new(source)?, trust }))
+    }
+
+    /// One audit. Remembers what was verified only if all promises hold.
+    pub fn audit(&self, programs: &[Program], logs: &[Audited]) -> anyhow::Result<Outcome> {
+        let mut state = self.state.as_deref().map(State::read).transpose()?.unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let bar = indicatif::ProgressBar::new_spinner();
+        let outcome = verify(logs, programs, now, &mut state, &mut |role, index| {
+            if index.is_multiple_of(1000) {
+                bar.set_message(format!("the {role}'s log: entry {index}"));
+                bar.tick();
+            }
+        });
+        bar.finish_and_clear();
+        let outcome = outcome?;
+        if let Some(path) = self.state.as_deref().filter(|_| outcome.holds) {
+            state.write(path)?;
+        }
+        Ok(outcome)
+    }
+
+    fn show(&self, outcome: &Outcome) -> anyhow::Result<()> {
+        if self.json {
+            command_line::print(serde_json::to_string_pretty(outcome)?)
+        } else {
+            command_line::print(present::text(outcome, self.notes))
+        }
+    }
+}
+
+/// Audits once; says whether all holds.
+pub fn run(args: &LogArgs) -> anyhow::Result<bool> {
+    let programs = args.programs()?;
+    let outcome = args.audit(&programs, &args.logs(&programs)?)?;
+    args.show(&outcome)?;
+    Ok(outcome.holds)
+}
+
+/// How to watch.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    logs: LogArgs,
+    /// Seconds between audits.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    every: u64,
+    /// Seconds for which a log may be out of reach before that counts as a violation.
+    #[arg(long, default_value_t = 3600)]
+    patience: u64,
+    /// Where to send the outcome, as JSON, once something is violated.
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
+}
+
+/// Audits again and again until something is violated, or the logs stay out of reach: then false.
+pub fn watch(args: &WatchArgs) -> anyhow::Result<bool> {
+    let programs = args.logs.programs()?;
+    let logs = args.logs.logs(&programs)?;
+    let mut reached = Instant::now();
+    loop {
+        match args.logs.audit(&programs, &logs) {
+            Ok(outcome) if outcome.holds => {
+                reached = Instant::now();
+                args.logs.show(&outcome)?;
+            }
+            Ok(outcome) => {
+                args.logs.show(&outcome)?;
+                args.call(&serde_json::to_string(&outcome)?)?;
+                return Ok(false);
+            }
+            Err(error) if reached.elapsed() > Duration::from_secs(args.patience) => {
+                let error = command_line::story(&error);
+                eprintln!("error: {error}");
+                args.call(&serde_json::json!({ "holds": false, "error": error }).to_string())?;
+                return Ok(false);
+            }
+            Err(error) => eprintln!("not verified yet: {}", command_line::story(&error)),
+        }
+        std::thread::sleep(Duration::from_secs(args.every));
+    }
+}
+
+impl WatchArgs {
+    fn call(&self, body: &str) -> anyhow::Result<()> {
+        let Some(url) = &self.webhook else { return Ok(()) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let http = crate::transport::http::HttpClient::new(Duration::from_secs(30))?;
+        let request = crate::dap::exchange::Request {
+            method: crate::dap::exchange::Method::Post,
+            url: url.clone(),
+            media_type: None,
+            body: body.as_bytes().to_vec(),
+            authorized: false,
+        };
+        let mut backoff =
+            crate::transport::retry::Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
+        for _ in 0..5 {
+            match runtime.block_on(http.send(request.clone(), None, 64 * 1024)) {
+                Ok(response) if response.status < 300 => return Ok(()),
+                Ok(response) => eprintln!("{url} answers with status {}", response.status),
+                Err(error) => eprintln!("{error}"),
+            }
+            std::thread::sleep(backoff.wait(None));
+        }
+        bail!("the webhook {url} could not be called")
+    }
+}

@@ -1,0 +1,146 @@
+//! Follows a log from where it was left: every new entry, hashed anew, and every tile beside it.
+//!
+//! What is kept of the past is the tree's right edge. If that edge and the new entries lead to
+//! the new checkpoint's root, the log only grew; nothing that was read before is read again.
+
+use crate::{
+    audit::source::{Reader, SourceError},
+    log::{
+        checkpoint::{CheckpointError, Opened, Trust},
+        tiles::{Content, Place, TileError, WIDTH, entries, hashes},
+        tree::{Frontier, Hash},
+    },
+};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// A log that cannot be followed, or is not what it was.
+#[derive(Debug, Error)]
+pub enum FollowError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Its checkpoint is not believed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A file is not what its name says.
+    #[error(transparent)]
+    Tile(#[from] TileError),
+    /// It is shorter than it was.
+    #[error(
+        "the log has {now} entries, and had {before} when it was last audited: it was rolled back, or \
+         this is an old copy"
+    )]
+    RolledBack {
+        /// Entries then.
+        before: u64,
+        /// Entries now.
+        now: u64,
+    },
+    /// It is another one.
+    #[error(
+        "the log has another root for its {size} entries than when it was last audited: it was rewritten \
+         or forked"
+    )]
+    Forked {
+        /// Entries.
+        size: u64,
+    },
+    /// A tile is not what the entries lead to.
+    #[error("{name} differs from the entries below it, from hash {offset} on: a tile was altered")]
+    TileDiffers {
+        /// The tile.
+        name: String,
+        /// The first hash in it that differs.
+        offset: u64,
+    },
+    /// The entries lead elsewhere.
+    #[error(
+        "the {size} entries do not lead to the checkpoint's root: an entry was altered, or the log does \
+         not go on from where it was last audited"
+    )]
+    Root {
+        /// Entries.
+        size: u64,
+    },
+}
+
+impl FollowError {
+    /// Whether it proves that somebody altered something, rather than that nothing can be said.
+    pub fn is_proof(&self) -> bool {
+        match self {
+            Self::Source(_) => false,
+            Self::Checkpoint(error) => !matches!(error, CheckpointError::Quorum { .. }),
+            _ => true,
+        }
+    }
+}
+
+/// Reads what is new in a log that was read up to `from`, and gives each new entry to `each`.
+/// Returns the checkpoint and the tree that it covers.
+pub fn follow(
+    reader: &Reader,
+    trust: &Trust,
+    from: &Frontier,
+    each: &mut dyn FnMut(u64, &[u8]),
+) -> Result<(Opened, Frontier), FollowError> {
+    let opened = trust.open(&reader.checkpoint()?)?;
+    let (size, root) = (opened.checkpoint().size, opened.checkpoint().root);
+    if size < from.size() {
+        return Err(FollowError::RolledBack { before: from.size(), now: size });
+    }
+    if size == from.size() {
+        let same = root == from.root();
+        return if same { Ok((opened, from.clone())) } else { Err(FollowError::Forked { size }) };
+    }
+    let (mut tree, mut nodes) = (from.clone(), Nodes::default());
+    for index in from.size() / WIDTH..size.div_ceil(WIDTH) {
+        let place = Place { content: Content::Entries, index };
+        let (name, bytes) = reader.file(place, size)?;
+        let known = tree.size() - index * WIDTH;
+        for entry in entries(&name, &bytes)?.iter().skip(usize::try_from(known).unwrap_or(0)) {
+            let at = tree.size();
+            tree.push(Hash::leaf(entry), |level, index, hash| nodes.add(level, index, hash));
+            each(at, entry);
+        }
+        nodes.compare(reader, size, false)?;
+    }
+    nodes.compare(reader, size, true)?;
+    if tree.root() == root { Ok((opened, tree)) } else { Err(FollowError::Root { size }) }
+}
+
+/// The hashes that tiles must have, until they are compared.
+#[derive(Default)]
+struct Nodes {
+    tiles: BTreeMap<Place, (u64, Vec<Hash>)>,
+}
+
+impl Nodes {
+    fn add(&mut self, level: u32, index: u64, hash: Hash) {
+        if !level.is_multiple_of(8) {
+            return;
+        }
+        let content = Content::Hashes(u8::try_from(level / 8).unwrap_or(u8::MAX));
+        let place = Place { content, index: index / WIDTH };
+        let (_, hashes) = self.tiles.entry(place).or_insert((index % WIDTH, Vec::new()));
+        hashes.push(hash);
+    }
+
+    /// Compares the tiles that are complete, or all there are.
+    fn compare(&mut self, reader: &Reader, size: u64, all: bool) -> Result<(), FollowError> {
+        let complete = |(first, hashes): &(u64, Vec<Hash>)| first + hashes.len() as u64 == WIDTH;
+        let due: Vec<_> = self.tiles.iter().filter(|(_, tile)| all || complete(tile)).collect();
+        let due: Vec<Place> = due.into_iter().map(|(place, _)| *place).collect();
+        for place in due {
+            let Some((first, ours)) = self.tiles.remove(&place) else { continue };
+            let (name, bytes) = reader.file(place, size)?;
+            let theirs = hashes(&name, &bytes)?;
+            let theirs = theirs.iter().skip(usize::try_from(first).unwrap_or(usize::MAX));
+            if let Some(at) = ours.iter().zip(theirs).position(|(ours, theirs)| ours != theirs) {
+                let (name, offset) = (name.to_string(), first + at as u64);
+                return Err(FollowError::TileDiffers { name, offset });
+            }
+        }
+        Ok(())
+    }
+}
