@@ -8,10 +8,10 @@ use crate::{
         units::{Delta, Epsilon, TrustModel},
     },
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// What a program claims that a report in one batch costs its device.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct Claim {
     /// Who must be honest.
     pub trust: TrustModel,

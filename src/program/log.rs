@@ -124,7 +124,7 @@ mod tests {
                 both().replace("leader = [\"", &format!("leader = [\"{witness}\"]\n# [\"")),
                 "not a log's",
             ),
-            (both().replace("+A", "+B"), "does not fit its hash"),
+            (both().replace("helper.", "another."), "does not fit its hash"),
             ("leader = []\nhelper = []".to_owned(), "none is given"),
         ] {
             let error = parse(&table).unwrap_err().to_string();

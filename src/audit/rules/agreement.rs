@@ -28,7 +28,7 @@ pub fn compare(
         [(Role::Leader, &*leader, Role::Helper), (Role::Helper, &*helper, Role::Leader)]
     {
         for release in facts.open.values() {
-            let old = release.time + ON_ITS_WAY < known.now;
+            let old = release.time.saturating_add(ON_ITS_WAY) < known.now;
             let severity = if old { Severity::Violation } else { Severity::Warning };
             let name = known.name(&release.task);
             let seconds = known.now.saturating_sub(release.time);

@@ -106,14 +106,14 @@ impl<'a> Judge<'a> {
 
     fn clock(&mut self, at: At, time: u64) {
         let (latest, now) = (self.facts.latest, self.known.now);
-        if time + TOLERANCE < latest {
+        if time.saturating_add(TOLERANCE) < latest {
             let message = format!(
                 "its time is {} seconds before that of an earlier entry: a clock was put back",
                 latest - time
             );
             self.findings.add(Severity::Warning, "time-goes-back", at, message);
         }
-        if time > now + TOLERANCE {
+        if time > now.saturating_add(TOLERANCE) {
             let message = format!(
                 "its time is {} seconds from now: the aggregator's clock and this one disagree",
                 time - now

@@ -71,7 +71,7 @@ impl Judge<'_> {
         let least = task.min_batch_size;
         let count = release.report_count;
         let small = count < least;
-        let charged = release.charged == task.claims;
+        let charged = super::task::encoded(&release.charged) == task.claims;
         let noise = release.noise == task.noise;
         if small {
             let message = format!(
@@ -120,7 +120,7 @@ impl Judge<'_> {
                             ),
                         ));
                     }
-                    if time + super::TOLERANCE < end {
+                    if time.saturating_add(super::TOLERANCE) < end {
                         found.push((Severity::Warning, "too-early", format!(
                             "a batch of {name} was released {} seconds before its last window was over",
                             end - time

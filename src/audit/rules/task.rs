@@ -4,7 +4,10 @@ use super::{Judge, Ranges};
 use crate::{
     audit::finding::{At, Severity},
     dap::{codec::Encode, ids::TaskId},
-    log::entry::{Claim, TaskTaken},
+    log::{
+        claim::encode_claims,
+        entry::{Claim, TaskTaken},
+    },
     privacy::noise::AggregatorNoise,
     program::{compile::manifest_digest, manifest::claims_in},
 };
@@ -22,7 +25,8 @@ pub struct TaskFacts {
     /// SHA-256 of its configuration and the collector's key, in base64url: what both must have.
     pub(in crate::audit) agreed: String,
     pub(in crate::audit) noise: Option<AggregatorNoise>,
-    pub(in crate::audit) claims: Vec<Claim>,
+    /// The claims' encoding, in base64url: JSON's numbers would not come back the same.
+    pub(in crate::audit) claims: String,
     pub(in crate::audit) min_batch_size: u64,
     /// Seconds.
     pub(in crate::audit) window: u64,
@@ -38,7 +42,7 @@ impl Judge<'_> {
             entry: at.entry.unwrap_or(0),
             agreed: agreed(taken),
             noise: taken.noise,
-            claims: taken.claims.clone(),
+            claims: encoded(&taken.claims),
             min_batch_size: taken.configuration.min_batch_size,
             window: taken.configuration.time_precision.seconds(),
             released: Ranges::default(),
@@ -131,7 +135,7 @@ fn within(manifest: &[Claim], claims: &[Claim]) -> bool {
         let gap = stated.epsilon.get() - claim.epsilon.get();
         stated.trust == claim.trust
             && (-1e-9..=1.1e-4).contains(&gap)
-            && stated.delta == claim.delta
+            && (stated.delta.get() - claim.delta.get()).abs() <= claim.delta.get() * 1e-9
     })
 }
 
@@ -139,6 +143,13 @@ fn agreed(taken: &TaskTaken) -> String {
     let mut bytes = taken.configuration.to_bytes();
     taken.collector.encode(&mut bytes);
     URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
+}
+
+/// Claims, to be compared and kept.
+pub(super) fn encoded(claims: &[Claim]) -> String {
+    let mut bytes = Vec::new();
+    encode_claims(claims, &mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Tasks that the programs ask and no log has taken on.

@@ -78,7 +78,7 @@ pub struct Unverified {
     source: FollowError,
 }
 
-/// Reads what is new in the logs, judges it, and remembers it in `state`.
+/// Reads what is new in the logs, judges it, and remembers it in `state` if all holds.
 ///
 /// A log that is proved to be altered, rolled back or forked is a violation; one that cannot be read is
 /// an error, and then nothing is remembered.
@@ -108,7 +108,7 @@ pub fn verify(
     let spent = together(logs, known, &mut next, &mut findings);
     let (findings, left_out) = findings.sorted();
     let holds = findings.iter().all(|finding| finding.severity < Severity::Violation);
-    if read.len() == logs.len() {
+    if holds && read.len() == logs.len() {
         *state = next;
     }
     Ok(Outcome { holds, logs: read, findings, left_out, spent })
@@ -168,7 +168,7 @@ fn gaps(role: Role, known: Known<'_>, facts: &LogFacts, findings: &mut Findings)
         findings.add(Severity::Warning, "gap", At::log(role), message);
     }
     const MONTH: u64 = 30 * 86_400;
-    if facts.latest > 0 && facts.latest + MONTH + TOLERANCE < known.now {
+    if facts.latest > 0 && facts.latest.saturating_add(MONTH + TOLERANCE) < known.now {
         let days = (known.now - facts.latest) / 86_400;
         let message = format!("nothing was logged for {days} days: is the server still running?");
         findings.add(Severity::Warning, "gap", At::log(role), message);
