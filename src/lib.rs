@@ -9,7 +9,8 @@
 //! 1. [`program`]: what is asked, by one file that every party holds.
 //! 2. `client::report`: an answer is randomized ([`privacy`]), sharded and sealed ([`dap`]).
 //! 3. `aggregator::leader`: uploaded, stored, verified together with `aggregator::helper`.
-//! 4. `collector`: the batch is opened and turned into figures ([`estimate`]) and words
+//! 4. Both say in public what they hand over: [`log`], which an `audit` verifies from outside.
+//! 5. `collector`: the batch is opened and turned into figures ([`estimate`]) and words
 //!    ([`findings`]).
 //!
 //! [`plan`] says before all of that what to expect.
@@ -21,6 +22,7 @@
 //! | `leader`, `helper` | the servers' roles |
 //! | `sqlite` | their embedded storage |
 //! | `collector` | collecting and presenting |
+//! | `auditor` | verifying logs, probing clients, witnessing |
 //! | `schema` | the JSON Schema of program files |
 //! | `full` (default) | all of it, the binaries and the demo |
 

@@ -59,7 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "collector/command",
         &["collector", "command_line", "dap", "findings", "program", "transport"],
     ),
-    ("audit", &["command_line", "dap", "log", "privacy", "program", "transport"]),
+    ("audit", &["client", "command_line", "dap", "log", "privacy", "program", "transport"]),
     // A server: it is told what a log says, and asks nobody.
     ("audit/witness", &["command_line", "log"]),
     ("keygen", &["aggregator", "command_line", "dap"]),

@@ -87,6 +87,7 @@ fn refused(command: &[String]) -> Option<String> {
         "sottovoce-leader" => env!("CARGO_BIN_EXE_sottovoce-leader"),
         "sottovoce-helper" => env!("CARGO_BIN_EXE_sottovoce-helper"),
         "sottovoce-collector" => env!("CARGO_BIN_EXE_sottovoce-collector"),
+        "sottovoce-auditor" => env!("CARGO_BIN_EXE_sottovoce-auditor"),
         other => return Some(format!("there is no program {other}")),
     };
     let output = Command::new(program).args(&command[1..]).arg("--help").output().unwrap();
@@ -118,7 +119,9 @@ fn in_shell_line(line: &str) -> Option<Vec<String>> {
 }
 
 fn is_ours(word: &str) -> bool {
-    ["", "-leader", "-helper", "-collector"].iter().any(|end| word == format!("sottovoce{end}"))
+    ["", "-leader", "-helper", "-collector", "-auditor"]
+        .iter()
+        .any(|end| word == format!("sottovoce{end}"))
 }
 
 /// Words as the shell splits them, as far as the runbook goes: quotes hold together, signs stand

@@ -158,7 +158,7 @@ impl Metrics {
                 "Verified reports not collected, over the least that a batch must have";
             "public_log_entries", log_entries, "Entries in the public log, under a checkpoint";
             "public_log_waiting_entries", log_waiting,
-                "Entries of the public log that are not published yet; no share leaves before them";
+                "Entries of the public log that are not published yet, before which no share leaves";
             "public_log_witness_failures", witness_failures,
                 "Checkpoints of the public log that a witness did not cosign when asked";
         }

@@ -1,6 +1,8 @@
 //! The auditor's commands.
 
 use super::{
+    probe::command::{self as probe, ProbeArgs},
+    prove::{self, ProveArgs},
     verify::command::{self as verify, LogArgs, WatchArgs},
     witness::command::{self as witness, WitnessArgs},
 };
@@ -18,6 +20,12 @@ pub enum Command {
     Verify(LogArgs),
     /// Verify again and again, and end with 1 as soon as something is violated.
     Watch(WatchArgs),
+    /// Put a client to the test: whether it really adds the noise that its manifest promises.
+    ///
+    /// Ends with 0 if it does, 1 if it does not, 3 if the limits were reached before that was clear.
+    Probe(ProbeArgs),
+    /// Gather the proofs that both logs have a program's tasks, for devices that insist on them.
+    Prove(ProveArgs),
     /// Cosign checkpoints of logs that only grow, as long as they do.
     Witness(WitnessArgs),
 }
@@ -27,6 +35,12 @@ pub fn run(command: &Command) -> ExitCode {
     match command {
         Command::Verify(args) => judged(verify::run(args)),
         Command::Watch(args) => judged(verify::watch(args)),
+        Command::Probe(args) => match probe::run(args) {
+            Ok(None) => ExitCode::from(UNTOLD),
+            Ok(Some(certified)) => judged(Ok(certified)),
+            Err(error) => judged(Err(error)),
+        },
+        Command::Prove(args) => command_line::exit(prove::run(args)),
         Command::Witness(args) => command_line::exit(witness::run(args)),
     }
 }

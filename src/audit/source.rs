@@ -3,7 +3,9 @@
 use crate::{
     dap::exchange::{Method, Request},
     log::{
+        entry::EntryKey,
         note::MAX_NOTE,
+        proof::MAX_PROOF,
         tiles::{Content, MAX_BUNDLE, Place, TileName, WIDTH, narrowed},
         tree::Hash,
     },
@@ -141,6 +143,11 @@ impl Reader {
         let bytes = grown.and_then(|bytes| narrowed(&name, &bytes));
         let missing = || SourceError::Missing(format!("{}/{name}", self.source));
         bytes.map(|bytes| (name, bytes)).ok_or_else(missing)
+    }
+
+    /// The proof of an entry, if the log serves proofs and has it.
+    pub fn proof(&self, key: &EntryKey) -> Result<Option<Vec<u8>>, SourceError> {
+        self.read(&format!("proof/{key}"), MAX_PROOF)
     }
 
     /// A file, or that there is none of this name.

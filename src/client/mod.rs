@@ -20,6 +20,7 @@ pub mod engine;
 pub mod event;
 pub mod hpke_configs;
 mod ledger;
+pub mod logged;
 mod outbox;
 mod pending;
 pub mod personal;

@@ -79,7 +79,7 @@ impl Parties {
     }
 
     /// Sends `ups` thumbs up and as many without an answer, two hours ago.
-    fn report(&self, task: &str, ups: usize) {
+    pub(crate) fn report(&self, task: &str, ups: usize) {
         let answers = [Answer::given(Given::Thumbs(Thumb::Up)), Answer::none()];
         self.send(task, &answers.iter().cycle().take(2 * ups).cloned().collect::<Vec<_>>());
     }
@@ -114,7 +114,7 @@ impl Parties {
     }
 
     /// The start of the window that was reported in.
-    fn window(&self) -> String {
+    pub(crate) fn window(&self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 7200;
         sottovoce::program::format_moment(now - now % 3600)
     }

@@ -13,6 +13,7 @@
 mod support;
 use support::{device, http, impostor, leaks, peer, server, task, world};
 
+mod audit;
 mod collector;
 mod engine;
 mod happy;

@@ -1,7 +1,8 @@
 //! What the engine refuses, and why.
 
 use super::super::{
-    personal::triage::TriageError, report::ReportError, state::BlobError, storage::StorageError,
+    logged::NotLogged, personal::triage::TriageError, report::ReportError, state::BlobError,
+    storage::StorageError,
 };
 use crate::{
     dap::ids::NoRandomness,
@@ -70,6 +71,9 @@ pub enum EngineError {
         /// What is wrong with it.
         source: EncodingError,
     },
+    /// The program demands a proof that its tasks are in both logs.
+    #[error(transparent)]
+    NotLogged(#[from] NotLogged),
     /// The clock is plainly wrong.
     #[error(
         "the clock says {}, and it is between {} and {} or so; set it right and call again",

@@ -13,7 +13,7 @@ use super::{
         report::Reporter,
         storage::Storage,
     },
-    ChangeStep, Engine, EngineError,
+    ChangeStep, Engine, EngineError, NotLogged,
 };
 use crate::dap::{
     exchange::{Exchange, ExchangeError, FetchHpkeConfigs, Request, Response, Upload},
@@ -22,6 +22,7 @@ use crate::dap::{
     time::Time,
     upload::{ReportError, UploadErrors},
 };
+use crate::program::log::LogPolicy;
 use std::{collections::HashMap, time::Duration};
 
 /// What the app should do now.
@@ -123,6 +124,7 @@ impl<S: Storage> Engine<S> {
     ///
     /// A request that is not answered may be asked for again; it will be the same.
     pub fn next(&mut self, now: u64) -> Result<Step, EngineError> {
+        self.check_logged()?;
         self.keys.retry_at = self.keys.retry_at.min(now.saturating_add(LONGEST_WAIT));
         self.commit(now, |step| {
             step.state.outbox.heed(now, step.program.jitter());
@@ -162,6 +164,12 @@ impl<S: Storage> Engine<S> {
                 self.reports_arrived(&exchange, &sent, arrived, now)
             }
         }
+    }
+
+    /// Before anything is spent: a task that is kept from the public gets nothing.
+    fn check_logged(&self) -> Result<(), EngineError> {
+        let required = self.program.log().is_some_and(LogPolicy::devices_require);
+        if required && self.logged.is_none() { Err(NotLogged::Missing.into()) } else { Ok(()) }
     }
 
     fn wait(&self, now: u64) -> Step {

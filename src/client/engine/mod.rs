@@ -25,6 +25,7 @@ use super::{
     consent::Consent,
     event::{Event, Said},
     ledger::Fate,
+    logged::{self, Logged, NotLogged},
     pending::{Place, ResponseMark},
     state::{self, BlobError, DeviceSecret, State, StateKey},
     storage::Storage,
@@ -51,6 +52,8 @@ pub struct Engine<S> {
     key: Option<StateKey>,
     state: State,
     keys: Keys,
+    /// That the tasks are in both logs, once it is proved.
+    logged: Option<Logged>,
     rng: DeviceRng,
 }
 
@@ -132,11 +135,20 @@ impl<S: Storage> Engine<S> {
             Some(Err(error)) => return Err(error.into()),
         };
         let key = options.key;
-        let mut engine = Self { program, storage, key, state, keys: Keys::default(), rng };
+        let (keys, logged) = (Keys::default(), None);
+        let mut engine = Self { program, storage, key, state, keys, logged, rng };
         if matches!(found, Found::Adopted | Found::SetAside { .. }) {
             engine.store(&engine.state.clone())?;
         }
         Ok((engine, found))
+    }
+
+    /// Takes the proofs that come with the program, that both aggregators' logs have its tasks. Needed
+    /// each time an engine is opened for a program that demands them of devices: without them,
+    /// [`next`](Self::next) closes nothing and sends nothing, and what was said waits.
+    pub fn prove(&mut self, proofs: &str) -> Result<(), EngineError> {
+        self.logged = Some(logged::verify(&self.program, proofs)?);
+        Ok(())
     }
 
     /// Whether the user agreed.

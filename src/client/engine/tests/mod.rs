@@ -582,3 +582,25 @@ fn a_joint_takes_what_was_said_of_one_response_and_a_cohort_is_the_devices_own()
     }
     assert!((70..=130).contains(&held_out), "{held_out}");
 }
+
+#[test]
+fn a_device_that_insists_on_the_logs_sends_and_spends_nothing_without_their_proof() {
+    use crate::client::logged::tests::{proofs, table};
+    let program = program_with(&table("required_by = [\"devices\"]"));
+    let mut engine =
+        Engine::open(Arc::clone(&program), MemoryStorage::default(), Options::default(), NOW)
+            .unwrap()
+            .0;
+    engine.give_consent(NOW).unwrap();
+    engine.assign("arm", "control", NOW).unwrap();
+    engine.record(thumb(Thumb::Up), NOW).unwrap();
+    let later = NOW + DAY + 3600;
+    let error = engine.next(later).unwrap_err();
+    assert!(matches!(error, EngineError::NotLogged(NotLogged::Missing)), "{error}");
+    assert!(matches!(engine.prove("{}"), Err(EngineError::NotLogged(NotLogged::Form(_)))));
+    assert_eq!(kept(&engine, "helpful"), [Given::Thumbs(Thumb::Up)], "nothing was drawn");
+    let proofs = serde_json::to_string(&proofs(&program, false)).unwrap();
+    engine.prove(&proofs).unwrap();
+    engine.next(later).unwrap();
+    assert_eq!(kept(&engine, "helpful"), [], "what was said is on its way");
+}

@@ -1,0 +1,137 @@
+//! `probe`: what is asked, and what is told.
+
+use super::{
+    Limits, Outcome, Verdict,
+    client::{Client, Executable, Library},
+    probe,
+    reader::TestAggregators,
+};
+use crate::{
+    command_line,
+    program::{Program, compile::CompiledTask},
+};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::{path::PathBuf, time::Duration};
+
+/// What to probe.
+#[derive(Debug, Args)]
+pub struct ProbeArgs {
+    /// The program whose promises are put to the test.
+    program: PathBuf,
+    /// Only this task, by the name that `sottovoce tasks` shows; all of them otherwise.
+    #[arg(long, value_name = "NAME")]
+    task: Option<String>,
+    /// Probe this program, which speaks the lines that the manual of `audit::probe::client` describes,
+    /// in place of the shipped library.
+    #[arg(long, value_name = "COMMAND")]
+    exec: Option<String>,
+    /// The probability with which the outcome holds.
+    #[arg(long, default_value_t = 0.999)]
+    confidence: f64,
+    /// How near the bound must come to what is promised: 0.05 is within five percent.
+    #[arg(long, default_value_t = 0.05)]
+    precision: f64,
+    /// Reports of a task, at most.
+    #[arg(long, default_value_t = 2_000_000)]
+    reports: u64,
+    /// Seconds for a task, at most.
+    #[arg(long, default_value_t = 120)]
+    seconds: u64,
+    /// Print JSON for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Probes; whether all tasks are certified, or `None` if a limit came first.
+pub fn run(args: &ProbeArgs) -> anyhow::Result<Option<bool>> {
+    for (name, value) in [("confidence", args.confidence), ("precision", args.precision)] {
+        if !(value > 0.0 && value < 1.0) {
+            bail!("--{name} must be above 0 and below 1, and {value} was given");
+        }
+    }
+    let text = std::fs::read_to_string(&args.program)
+        .with_context(|| format!("{} cannot be read", args.program.display()))?;
+    let program = Program::parse(&args.program.display().to_string(), &text)?;
+    let mut outcomes = Vec::new();
+    for task in chosen(&program, args.task.as_deref())? {
+        let outcome = one(args, &text, task).with_context(|| task.name.clone())?;
+        if !args.json {
+            command_line::print(words(&outcome))?;
+        }
+        outcomes.push(outcome);
+    }
+    if args.json {
+        command_line::print(serde_json::to_string_pretty(&outcomes)?)?;
+    }
+    let verdicts: Vec<_> = outcomes.iter().map(|outcome| outcome.verdict).collect();
+    Ok(if verdicts.contains(&Verdict::Faulty) {
+        Some(false)
+    } else if verdicts.contains(&Verdict::Undecided) {
+        None
+    } else {
+        Some(true)
+    })
+}
+
+fn chosen<'a>(program: &'a Program, name: Option<&str>) -> anyhow::Result<Vec<&'a CompiledTask>> {
+    let Some(name) = name else { return Ok(program.tasks().iter().collect()) };
+    let names: Vec<_> = program.tasks().iter().map(|task| task.name.as_str()).collect();
+    let task = program.task(name);
+    let task =
+        task.with_context(|| format!("there is no task {name:?}; there are: {}", names.join(", ")));
+    Ok(vec![task?])
+}
+
+fn one(args: &ProbeArgs, text: &str, task: &CompiledTask) -> anyhow::Result<Outcome> {
+    let aggregators = TestAggregators::new(task)?;
+    let limits = Limits {
+        confidence: args.confidence,
+        precision: args.precision,
+        reports: args.reports,
+        time: Duration::from_secs(args.seconds),
+    };
+    let mut client: Box<dyn Client + '_> = match &args.exec {
+        None => Box::new(Library::new(task, &aggregators)?),
+        Some(command) => Box::new(Executable::start(command, text, task, &aggregators, PATIENCE)?),
+    };
+    let bar = indicatif::ProgressBar::new_spinner();
+    let outcome = probe(task, &aggregators, client.as_mut(), limits, &mut |reports, judgement| {
+        bar.set_message(format!(
+            "{}: {reports} reports, ε is at least {:.3}",
+            task.name, judgement.epsilon_at_least
+        ));
+        bar.tick();
+    });
+    bar.finish_and_clear();
+    Ok(outcome?)
+}
+
+/// For an answer of the client.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn words(outcome: &Outcome) -> String {
+    let Outcome { task, reports, seconds, confidence, judgement, verdict } = outcome;
+    let verdict = match verdict {
+        Verdict::Certified => "does as its manifest promises",
+        Verdict::Faulty => "DOES NOT do as its manifest promises",
+        Verdict::Undecided => {
+            "could not be decided within the limits; allow more reports or seconds"
+        }
+    };
+    let mut text = format!(
+        "{task}: the client {verdict}\n  {reports} reports in {seconds:.1} s; all of this with confidence \
+         {confidence}\n  ε is at least {:.3} and promised to be at most {:.3}  (OC: {})\n  turned over: {:.5} to \
+         {:.5}, promised {:.5}",
+        judgement.epsilon_at_least,
+        judgement.epsilon0,
+        crate::privacy::units::TrustModel::Oc.in_words(),
+        judgement.flips.low,
+        judgement.flips.high,
+        judgement.flips_promised
+    );
+    for fault in &judgement.faults {
+        text.push_str(&format!("\n  {}: {}", fault.rule, fault.message));
+    }
+    text
+}

@@ -1,0 +1,191 @@
+//! What the counts prove, with how much confidence.
+//!
+//! Everything that is looked at is fixed in advance by the manifest: which events, how many, and how
+//! often. The error that the wanted confidence leaves is divided among all of it, looks included, so
+//! that the confidence holds for the outcome as a whole.
+
+use super::{
+    inputs::{Input, flip_probability},
+    statistics::clopper_pearson,
+    tally::{Share, Tally},
+};
+use crate::privacy::guarantee::Mechanism;
+use serde::Serialize;
+
+/// What was found wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fault {
+    /// The rule's name.
+    pub rule: &'static str,
+    /// What was found, with its numbers.
+    pub message: String,
+}
+
+/// An interval for a probability.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Within {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+/// What is proved so far.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Judgement {
+    /// The privacy loss is at least this.
+    pub epsilon_at_least: f64,
+    /// What the manifest promises of one report.
+    pub epsilon0: f64,
+    /// How often a report (or a bit of it) is turned over.
+    pub flips: Within,
+    /// What the manifest says of that.
+    pub flips_promised: f64,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
+}
+
+impl Judgement {
+    /// Whether nothing is wrong, and enough is known: the bound is within `precision` of the promise, and
+    /// so is the rate of flips.
+    pub fn certifies(&self, precision: f64) -> bool {
+        let near = |value: f64| (value / self.flips_promised - 1.0).abs() <= precision;
+        self.faults.is_empty()
+            && self.epsilon_at_least >= self.epsilon0 * (1.0 - precision)
+            && near(self.flips.low)
+            && near(self.flips.high)
+    }
+}
+
+/// Judges the counts of one look, with an error of at most `alpha`.
+pub fn judge(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64) -> Judgement {
+    let pairs = inputs.len() * inputs.len().saturating_sub(1);
+    // Half for the rates, half for the bound; in each as many statements as are made.
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let (rates, events) = (alpha / 2.0 / 4.0, alpha / 2.0 / (2 * pairs.max(1)) as f64);
+    let promised = flip_probability(mechanism);
+    let (counted, what) = match mechanism {
+        Mechanism::Krr(_) => (tally.lies, "reports that say something else than the answer"),
+        Mechanism::Bits(_) | Mechanism::Signals(_) => (tally.flips, "bits that are turned over"),
+    };
+    let flips = within(counted, rates);
+    let mut faults = Vec::new();
+    if promised < flips.low || promised > flips.high {
+        faults.push(Fault {
+            rule: "flip-probability",
+            message: format!(
+                "{} of {} are {what}: with this confidence the probability is {:.6} to {:.6}, and the manifest \
+                 says {promised:.6}",
+                counted.hits, counted.trials, flips.low, flips.high
+            ),
+        });
+    }
+    faults.extend(uneven(mechanism, tally, inputs, rates));
+    faults.extend(dependent(mechanism, inputs, tally, rates));
+    faults.extend(repeated(tally));
+    let epsilon_at_least = epsilon(inputs, tally, events);
+    let epsilon0 = mechanism.local_epsilon().get();
+    if epsilon_at_least > epsilon0 {
+        faults.push(Fault {
+            rule: "epsilon",
+            message: format!(
+                "two answers can be told apart with a loss of at least {epsilon_at_least:.3}, and the manifest \
+                 promises {epsilon0:.3}"
+            ),
+        });
+    }
+    Judgement { epsilon_at_least, epsilon0, flips, flips_promised: promised, faults }
+}
+
+fn within(share: Share, alpha: f64) -> Within {
+    let (low, high) = clopper_pearson(share.hits, share.trials, alpha);
+    Within { low, high }
+}
+
+/// The largest loss that is proved of any two inputs, by the event that the manifest says is the most
+/// telling: that the report is just what the one input is.
+fn epsilon(inputs: &[Input], tally: &Tally, alpha: f64) -> f64 {
+    let mut most: f64 = 0.0;
+    for (one, input) in inputs.iter().enumerate() {
+        for (other, another) in inputs.iter().enumerate().filter(|(other, _)| *other != one) {
+            let told = |bits: &[bool]| tells(&input.bits, &another.bits, bits);
+            let often = within(tally.outcomes(one, told), alpha).low;
+            let seldom = within(tally.outcomes(other, told), alpha).high;
+            if often > 0.0 && seldom > 0.0 {
+                most = most.max((often / seldom).ln());
+            }
+        }
+    }
+    most
+}
+
+/// Whether an output is like the one input wherever the two differ.
+fn tells(one: &[bool], other: &[bool], output: &[bool]) -> bool {
+    one.iter().zip(other).zip(output).all(|((one, other), output)| one == other || output == one)
+}
+
+/// Whether lies go to all other bins alike: a choice that lies to its neighbour only hides less.
+fn uneven(mechanism: &Mechanism, tally: &Tally, inputs: &[Input], alpha: f64) -> Option<Fault> {
+    let Mechanism::Krr(kary) = mechanism else { return None };
+    let bins = kary.bins() as usize;
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let alpha = alpha / (inputs.len() * bins).max(1) as f64;
+    for (index, input) in inputs.iter().enumerate() {
+        for bin in (0..bins).filter(|bin| !input.bits[*bin]) {
+            let share = tally.outcomes(index, |bits| bits[bin]);
+            let (found, promised) = (within(share, alpha), kary.lie_probability());
+            if promised < found.low || promised > found.high {
+                let message = format!(
+                    "one answer becomes bin {bin} in {} of {} reports: with this confidence the probability is \
+                     {:.6} to {:.6}, and the manifest says {promised:.6}",
+                    share.hits, share.trials, found.low, found.high
+                );
+                return Some(Fault { rule: "lies-uneven", message });
+            }
+        }
+    }
+    None
+}
+
+/// Whether a lie makes another one more or less probable.
+fn dependent(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64) -> Option<Fault> {
+    let flip = flip_probability(mechanism);
+    let promised = match mechanism {
+        Mechanism::Krr(_) => flip,
+        Mechanism::Bits(_) | Mechanism::Signals(_) => {
+            let bits = inputs.first().map_or(0, |input| input.bits.len());
+            1.0 - (1.0 - flip).powi(i32::try_from(bits).unwrap_or(i32::MAX))
+        }
+    };
+    let share = tally.lies_after_lies;
+    let found = within(share, alpha);
+    (promised < found.low || promised > found.high).then(|| Fault {
+        rule: "dependent",
+        message: format!(
+            "right after a report that was changed, {} of {} are: independent ones are with probability \
+             {promised:.4}",
+            share.hits, share.trials
+        ),
+    })
+}
+
+/// What never happens by chance needs no statistics.
+fn repeated(tally: &Tally) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if tally.repeated > 0 {
+        let message = format!(
+            "{} of the report IDs, encapsulated keys and seeds came twice: randomness is used again",
+            tally.repeated
+        );
+        faults.push(Fault { rule: "randomness-reused", message });
+    }
+    if tally.redrawn.hits > 0 {
+        let message = format!(
+            "{} of {} retries say something else than the report before: an answer is drawn again, and \
+             several draws of one answer tell more of it",
+            tally.redrawn.hits, tally.redrawn.trials
+        );
+        faults.push(Fault { rule: "redrawn-on-retry", message });
+    }
+    faults
+}

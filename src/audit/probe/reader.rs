@@ -1,0 +1,187 @@
+//! Opens a report as both aggregators together could, with keys that were made for the probe: the
+//! randomized answer, and whatever must never come twice.
+
+use crate::{
+    client::hpke_configs::{CachedConfig, HpkeConfigs},
+    dap::{
+        codec::{Decode, DecodeError},
+        hpke::{
+            HpkeCiphertext, HpkeConfigId, HpkeError, Suite,
+            native::{Opener, generate},
+        },
+        hpke_config_list::HpkeConfigList,
+        role::Role,
+        task::TaskConfiguration,
+        upload::{
+            AadPrefix, InputShareAad, PlaintextInputShare, Report, input_share_info, vdaf_context,
+        },
+        vdaf::{
+            UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey,
+            unshard::{AggregateResult, UnshardError},
+            verify::{OpenReport, Verification, VerifyError},
+        },
+    },
+    program::compile::CompiledTask,
+};
+use std::hash::{BuildHasher, RandomState};
+use thiserror::Error;
+
+/// A report that cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// It is not a report.
+    #[error("what the client made is no report: {0}")]
+    Decode(#[from] DecodeError),
+    /// It is sealed to somebody else, or for another task.
+    #[error("the {role}'s share does not open: {source}")]
+    Open {
+        /// Whose share.
+        role: Role,
+        /// Why not.
+        source: HpkeError,
+    },
+    /// The aggregators would reject it.
+    #[error("the aggregators would reject the report: {0}")]
+    Verify(#[from] VerifyError),
+    /// Its shares do not add up.
+    #[error(transparent)]
+    Unshard(#[from] UnshardError),
+    /// It is of another shape.
+    #[error("the report has {found} elements, and the task has {bins} bins")]
+    Shape {
+        /// Elements.
+        found: usize,
+        /// Bins.
+        bins: usize,
+    },
+}
+
+/// A reader that cannot be set up.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// The VDAF of the task.
+    #[error(transparent)]
+    Vdaf(#[from] UnsupportedVdaf),
+    /// The keys of the probe.
+    #[error(transparent)]
+    Hpke(#[from] HpkeError),
+    /// The keys of the probe, as a client takes them.
+    #[error("the probe's own keys cannot be used: {0}")]
+    Keys(String),
+}
+
+/// Both aggregators' halves, in one hand.
+pub struct TestAggregators {
+    configs: HpkeConfigs,
+    leader: Opener,
+    helper: Opener,
+    vdaf: Vdaf,
+    verify_key: VerifyKey,
+    context: Vec<u8>,
+    aad: AadPrefix,
+    bins: usize,
+    hasher: RandomState,
+}
+
+/// What a report says once it is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The randomized answer, a bit for each bin.
+    pub bits: Vec<bool>,
+    /// Hashes of what honest clients never use twice: the ID, the encapsulated keys, the helper's share
+    /// (a seed).
+    pub fresh: [u64; 4],
+}
+
+impl TestAggregators {
+    /// For a task, with new keys.
+    pub fn new(task: &CompiledTask) -> Result<Self, SetupError> {
+        let configuration: &TaskConfiguration = &task.configuration;
+        let keypairs = [1, 2].map(|id| generate(HpkeConfigId(id), Suite::DEFAULT));
+        let [leader, helper] = keypairs;
+        let (leader, helper) = (leader?, helper?);
+        let cached = |role, config: &crate::dap::hpke::HpkeConfig| {
+            let list = HpkeConfigList::new(vec![config.clone()])
+                .map_err(|error| SetupError::Keys(error.to_string()))?;
+            CachedConfig::choose(role, &list, None, u64::MAX / 2)
+                .map_err(|error| SetupError::Keys(error.to_string()))
+        };
+        let configs = HpkeConfigs {
+            leader: cached(Role::Leader, &leader.config)?,
+            helper: cached(Role::Helper, &helper.config)?,
+        };
+        Ok(Self {
+            configs,
+            leader: Opener::new(&leader)?,
+            helper: Opener::new(&helper)?,
+            vdaf: Vdaf::new(&configuration.vdaf)?,
+            verify_key: VerifyKey::new([7; VERIFY_KEY_SIZE]),
+            context: vdaf_context(&task.task_id),
+            aad: InputShareAad::prefix(&task.task_id, configuration),
+            bins: task.encoding().bins() as usize,
+            hasher: RandomState::new(),
+        })
+    }
+
+    /// What the client seals to.
+    pub fn configs(&self) -> &HpkeConfigs {
+        &self.configs
+    }
+
+    /// Opens a report, as the aggregators would verify it.
+    pub fn open(&self, bytes: &[u8]) -> Result<Opened, ReadError> {
+        let report = Report::from_bytes(bytes)?;
+        let mut aad = Vec::new();
+        self.aad.with(&report.report_metadata, report.public_share.as_bytes(), &mut aad);
+        let open = |role, opener: &Opener, sealed: &HpkeCiphertext| {
+            let plaintext = opener
+                .open(sealed, &input_share_info(role), &aad)
+                .map_err(|source| ReadError::Open { role, source })?;
+            Ok::<_, ReadError>(PlaintextInputShare::from_bytes(&plaintext)?.payload.into_bytes())
+        };
+        let leader = open(Role::Leader, &self.leader, &report.leader_encrypted_input_share)?;
+        let helper = open(Role::Helper, &self.helper, &report.helper_encrypted_input_share)?;
+        let bits = self.unsharded(&report, &leader, &helper)?;
+        let hash = |bytes: &[u8]| self.hasher.hash_one(bytes);
+        let fresh = [
+            hash(report.report_metadata.report_id.as_bytes()),
+            hash(report.leader_encrypted_input_share.enc.as_bytes()),
+            hash(report.helper_encrypted_input_share.enc.as_bytes()),
+            hash(&helper),
+        ];
+        Ok(Opened { bits, fresh })
+    }
+
+    fn unsharded(
+        &self,
+        report: &Report,
+        leader: &[u8],
+        helper: &[u8],
+    ) -> Result<Vec<bool>, ReadError> {
+        let verification = Verification { key: &self.verify_key, context: &self.context };
+        let of = |input_share| OpenReport {
+            report_id: report.report_metadata.report_id,
+            public_share: report.public_share.as_bytes(),
+            input_share,
+        };
+        let (mut messages, waiting) = self.vdaf.start_verifying(verification, &[of(leader)]);
+        let message = messages.pop().unwrap_or(Err(VerifyError::Malformed))?;
+        let helpers = [(of(helper), message.as_slice(), 0)];
+        let (mut answers, helper_sums) = self.vdaf.answer(verification, &helpers, 1);
+        let answer = answers.pop().unwrap_or(Err(VerifyError::Malformed))?;
+        let (verdicts, leader_sums) = waiting.finish(&self.context, &[(Some(&answer), 0)], 1);
+        verdicts.into_iter().collect::<Result<Vec<()>, _>>()?;
+        let sum = |mut sums: Vec<Option<Vec<u8>>>| {
+            sums.pop().flatten().ok_or(ReadError::Verify(VerifyError::Malformed))
+        };
+        let result = self.vdaf.unshard(&sum(leader_sums)?, &sum(helper_sums)?, 1)?;
+        let elements = match result {
+            AggregateResult::Vector(elements) => elements,
+            AggregateResult::Integer(element) => vec![element.into()],
+        };
+        if elements.len() != self.bins {
+            return Err(ReadError::Shape { found: elements.len(), bins: self.bins });
+        }
+        Ok(elements.iter().map(|element| *element > 0).collect())
+    }
+}

@@ -1,0 +1,64 @@
+//! Gathers the proofs that both logs have a program's tasks, for devices that insist on them.
+
+use super::source::Reader;
+use crate::{
+    client::logged::{self, TaskProof, TaskProofs},
+    command_line,
+    log::{checkpoint::Trust, entry::EntryKey},
+    program::{Program, compile::CompiledTask},
+};
+use anyhow::Context;
+use clap::Args;
+use std::path::PathBuf;
+
+/// What to prove.
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// The program; its table [log] names the keys of both logs.
+    program: PathBuf,
+    /// Where to write the proofs, which the app gives its devices with the program.
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Fetches, checks and writes the proofs.
+pub fn run(args: &ProveArgs) -> anyhow::Result<()> {
+    let program = Program::read(&args.program)?;
+    let policy = program.log().context(logged::NotLogged::NoLogs)?;
+    let at = |endpoint: &crate::dap::task::Url| {
+        let place = format!("{}/log", endpoint.as_str().trim_end_matches('/'));
+        Ok::<_, anyhow::Error>(Reader::new(place.parse()?)?)
+    };
+    let (leader, helper) = (at(program.leader())?, at(program.helper())?);
+    let mut proofs = TaskProofs::default();
+    for task in program.tasks() {
+        let leader = one(&program, task, policy.leader(), &leader)?;
+        let helper = one(&program, task, policy.helper(), &helper)?;
+        proofs.tasks.insert(task.task_id, TaskProof { leader, helper });
+    }
+    let text = serde_json::to_string_pretty(&proofs)?;
+    logged::verify(&program, &text)?;
+    std::fs::write(&args.output, text)
+        .with_context(|| format!("{} cannot be written", args.output.display()))?;
+    command_line::print(format_args!(
+        "{} proves that both logs have all {} tasks of {}",
+        args.output.display(),
+        program.tasks().len(),
+        program.name()
+    ))
+}
+
+fn one(
+    program: &Program,
+    task: &CompiledTask,
+    trust: &Trust,
+    reader: &Reader,
+) -> anyhow::Result<String> {
+    let proof = reader.proof(&EntryKey::task(&task.task_id))?;
+    let proof = proof.with_context(|| {
+        format!("{} does not have {}; has its operator taken it on?", reader.source(), task.name)
+    })?;
+    let proof = String::from_utf8(proof).context("the proof is not text")?;
+    logged::check(program, task, trust, &proof)?;
+    Ok(proof)
+}

@@ -1,0 +1,138 @@
+//! Whether the program's tasks are in both aggregators' logs, told from proofs that come with the
+//! program: without asking anybody.
+//!
+//! A device that insists on it reports to no task that its aggregators keep from the public, or show
+//! to it alone.
+
+use crate::{
+    dap::ids::TaskId,
+    log::{
+        checkpoint::Trust,
+        entry::{Event, TaskTaken},
+        proof::{MAX_PROOF, Proof, ProofError},
+    },
+    program::{Program, compile::CompiledTask},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// The proofs that come with a program: JSON, with two texts of C2SP's tlog-proof for each task.
+/// `sottovoce-auditor prove` makes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskProofs {
+    /// By the task's ID.
+    pub tasks: BTreeMap<TaskId, TaskProof>,
+}
+
+/// The proofs that both logs have a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskProof {
+    /// The leader's.
+    pub leader: String,
+    /// The helper's.
+    pub helper: String,
+}
+
+/// That all tasks of a program are in both logs, as the program has them. Only [`verify`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logged(());
+
+/// Why a device does not report.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NotLogged {
+    /// There are no proofs yet.
+    #[error(
+        "the program demands proofs that its tasks are in both logs; give the ones that come with it \
+         to `prove`"
+    )]
+    Missing,
+    /// The program names no logs.
+    #[error("the program names no logs, so that nothing can be proved; add a table [log]")]
+    NoLogs,
+    /// The proofs are not JSON of the right form.
+    #[error("the proofs cannot be read: {0}; make them anew with `sottovoce-auditor prove`")]
+    Form(String),
+    /// A task has none.
+    #[error("{task} has no proofs; make them anew with `sottovoce-auditor prove`")]
+    Task {
+        /// The task's name.
+        task: String,
+    },
+    /// A proof does not hold.
+    #[error("{task} in the {log}: {source}")]
+    Proof {
+        /// The task's name.
+        task: String,
+        /// The log's name.
+        log: String,
+        /// Why not.
+        source: ProofError,
+    },
+    /// It is another task than the program's.
+    #[error("{task} is in the {log} with another {what} than the program's: do not report")]
+    Other {
+        /// The task's name.
+        task: String,
+        /// The log's name.
+        log: String,
+        /// What differs.
+        what: &'static str,
+    },
+}
+
+/// Checks the proofs of all tasks of a program, in both logs. Needs no network and no clock.
+pub fn verify(program: &Program, proofs: &str) -> Result<Logged, NotLogged> {
+    let policy = program.log().ok_or(NotLogged::NoLogs)?;
+    let most = program.tasks().len().saturating_mul(2 * 2 * MAX_PROOF);
+    if proofs.len() > most {
+        return Err(NotLogged::Form(format!("{} bytes are more than {most}", proofs.len())));
+    }
+    let proofs: TaskProofs =
+        serde_json::from_str(proofs).map_err(|error| NotLogged::Form(error.to_string()))?;
+    for task in program.tasks() {
+        let name = || task.name.clone();
+        let both =
+            proofs.tasks.get(&task.task_id).ok_or_else(|| NotLogged::Task { task: name() })?;
+        check(program, task, policy.leader(), &both.leader)?;
+        check(program, task, policy.helper(), &both.helper)?;
+    }
+    Ok(Logged(()))
+}
+
+/// Checks that a log has a task as the program has it.
+pub fn check(
+    program: &Program,
+    task: &CompiledTask,
+    trust: &Trust,
+    proof: &str,
+) -> Result<(), NotLogged> {
+    let (name, log) = (task.name.clone(), trust.origin().to_owned());
+    let proved = Proof::parse(proof.as_bytes()).and_then(|proof| proof.verify(trust));
+    let proved = proved.map_err(|source| NotLogged::Proof {
+        task: name.clone(),
+        log: log.clone(),
+        source,
+    })?;
+    let what = match proved.entry.event {
+        Event::Task(taken) => difference(program, task, &taken),
+        _ => Some("kind of entry"),
+    };
+    what.map_or(Ok(()), |what| Err(NotLogged::Other { task: name, log, what }))
+}
+
+fn difference(program: &Program, task: &CompiledTask, taken: &TaskTaken) -> Option<&'static str> {
+    let same = [
+        ("ID", taken.task == task.task_id),
+        ("configuration", taken.configuration == task.configuration),
+        ("collector's key", taken.collector == *program.collector()),
+        ("manifest", taken.manifest == task.manifest.to_bytes()),
+        ("aggregator noise", taken.noise == task.noise()),
+    ];
+    same.into_iter().find(|(_, same)| !same).map(|(what, _)| what)
+}
+
+#[cfg(test)]
+pub(in crate::client) mod tests;

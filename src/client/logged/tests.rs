@@ -1,0 +1,135 @@
+use super::*;
+use crate::{
+    dap::codec::Encode,
+    log::{
+        checkpoint::{Checkpoint, CheckpointError, Signer, cosign, tests::TestKey},
+        entry::Entry,
+        note::KeyKind,
+        tree::{Frontier, Hash},
+    },
+    program::{ProgramKind, template::template},
+};
+
+fn key(role: &str) -> TestKey {
+    TestKey::new(&format!("{role}.example/log"), KeyKind::Log, 1)
+}
+
+fn witness() -> TestKey {
+    TestKey::new("witness.example", KeyKind::Witness, 4)
+}
+
+/// The table of a program that names the logs of these tests.
+pub(in crate::client) fn table(more: &str) -> String {
+    let [leader, helper] = ["leader", "helper"].map(|role| key(role).verifier_key().to_string());
+    format!("[log]\nleader = [\"{leader}\"]\nhelper = [\"{helper}\"]\n{more}\n")
+}
+
+fn program(more: &str) -> Program {
+    let text = template(ProgramKind::Feedback, "support").unwrap();
+    Program::parse("program.toml", &format!("{text}\n{}", table(more))).unwrap()
+}
+
+fn taken(program: &Program, task: &CompiledTask) -> TaskTaken {
+    TaskTaken {
+        task: task.task_id,
+        configuration: task.configuration.clone(),
+        collector: program.collector().clone(),
+        noise: task.noise(),
+        claims: Vec::new(),
+        manifest: task.manifest.to_bytes(),
+    }
+}
+
+/// The proof of the only entry of a log.
+fn proof(role: &str, event: Event, cosigned: bool) -> String {
+    let entry = Entry { time: 1, event }.to_bytes();
+    let mut tree = Frontier::new();
+    tree.push(Hash::leaf(&entry), |_, _, _| {});
+    let origin = format!("{role}.example/log");
+    let mut checkpoint = Checkpoint::new(&origin, &tree).sign(&[&key(role)]);
+    if cosigned {
+        let line = cosign(&checkpoint, 7, &witness());
+        checkpoint.add([line]);
+    }
+    Proof { entry, index: 0, hashes: Vec::new(), checkpoint }.to_string()
+}
+
+pub(in crate::client) fn proofs(program: &Program, cosigned: bool) -> TaskProofs {
+    let one = |task: &CompiledTask| {
+        let of = |role| proof(role, Event::Task(Box::new(taken(program, task))), cosigned);
+        (task.task_id, TaskProof { leader: of("leader"), helper: of("helper") })
+    };
+    TaskProofs { tasks: program.tasks().iter().map(one).collect() }
+}
+
+fn verified(program: &Program, proofs: &TaskProofs) -> Result<Logged, NotLogged> {
+    verify(program, &serde_json::to_string(proofs).unwrap())
+}
+
+#[test]
+fn tasks_that_both_logs_have_are_proved() {
+    let program = program("");
+    verified(&program, &proofs(&program, false)).unwrap();
+}
+
+#[test]
+fn a_task_that_a_log_has_otherwise_is_told_by_what_differs() {
+    let program = program("");
+    let task = &program.tasks()[0];
+    let changes: [(&str, fn(&mut TaskTaken)); 4] = [
+        ("ID", |taken| taken.task = TaskId::new([1; 32])),
+        ("configuration", |taken| taken.configuration.min_batch_size -= 1),
+        ("manifest", |taken| taken.manifest.push(b' ')),
+        ("aggregator noise", |taken| {
+            let scale = crate::privacy::noise::Thousandths::new(4.0).unwrap();
+            taken.noise = Some(crate::privacy::noise::AggregatorNoise::DiscreteLaplace { scale });
+        }),
+    ];
+    for (what, change) in changes {
+        let mut taken = taken(&program, task);
+        change(&mut taken);
+        let mut proofs = proofs(&program, false);
+        let one = proofs.tasks.get_mut(&task.task_id).unwrap();
+        one.helper = proof("helper", Event::Task(Box::new(taken)), false);
+        let error = verified(&program, &proofs).unwrap_err();
+        assert!(
+            matches!(&error, NotLogged::Other { what: found, .. } if *found == what),
+            "{error}"
+        );
+        assert!(error.to_string().contains("helper.example/log"), "{error}");
+    }
+}
+
+#[test]
+fn missing_foreign_and_altered_proofs_are_refused() {
+    let program = program("");
+    let id = program.tasks()[0].task_id;
+    let mut proofs_ = proofs(&program, false);
+    proofs_.tasks.remove(&id);
+    assert!(matches!(verified(&program, &proofs_), Err(NotLogged::Task { .. })));
+    let mut proofs_ = proofs(&program, false);
+    let one = proofs_.tasks.get_mut(&id).unwrap();
+    one.leader.clone_from(&one.helper);
+    let error = verified(&program, &proofs_).unwrap_err();
+    assert!(matches!(error, NotLogged::Proof { .. }), "{error}");
+    let mut proofs_ = proofs(&program, false);
+    let one = proofs_.tasks.get_mut(&id).unwrap();
+    one.leader = one.leader.replacen("extra A", "extra B", 1);
+    assert!(matches!(verified(&program, &proofs_), Err(NotLogged::Proof { .. })));
+    for text in ["", "[]", "{\"tasks\":{},\"more\":1}"] {
+        assert!(matches!(verify(&program, text), Err(NotLogged::Form(_))), "{text}");
+    }
+    let without = template(ProgramKind::Feedback, "support").unwrap();
+    let without = Program::parse("program.toml", &without).unwrap();
+    assert_eq!(verify(&without, "{}"), Err(NotLogged::NoLogs));
+}
+
+#[test]
+fn as_many_witnesses_as_the_program_asks_for_must_have_seen_the_log() {
+    let witness = witness().verifier_key().to_string();
+    let program = program(&format!("witnesses = [\"{witness}\"]\nquorum = 1"));
+    let error = verified(&program, &proofs(&program, false)).unwrap_err();
+    let quorum = ProofError::Checkpoint(CheckpointError::Quorum { found: 0, needed: 1 });
+    assert!(matches!(error, NotLogged::Proof { source, .. } if source == quorum));
+    verified(&program, &proofs(&program, true)).unwrap();
+}

@@ -1,0 +1,185 @@
+//! An audit of real logs: two servers, a program that names their logs, and an auditor who trusts
+//! nobody.
+
+use super::{collector::Parties, server::poll};
+use sottovoce::log::note::VerifierKey;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+const AUDITOR: &str = env!("CARGO_BIN_EXE_sottovoce-auditor");
+
+const METRIC: &str = r#"
+window = "1 hour"
+grace = "1 minute"
+min_batch_size = 20
+
+[privacy]
+epsilon = 4.0
+
+[metrics.first]
+kind = "thumbs"
+question = "Did this help?"
+"#;
+
+/// Names the logs' keys in the program, as its author would once the aggregators gave theirs. Neither a
+/// task nor a manifest changes by that.
+fn name_logs(parties: &Parties, more: &str) -> [VerifierKey; 2] {
+    let [helper, leader] = &parties.servers;
+    let key = |server: &super::server::Server| -> VerifierKey {
+        let config = server.config.to_str().unwrap();
+        let printed = server.run(&["log", "key", "-c", config]).stdout;
+        String::from_utf8(printed).unwrap().trim().parse().unwrap()
+    };
+    let (leader, helper) = (key(leader), key(helper));
+    let text = fs::read_to_string(&parties.program).unwrap();
+    let table = format!("\n[log]\nleader = [\"{leader}\"]\nhelper = [\"{helper}\"]\n{more}\n");
+    fs::write(&parties.program, text + &table).unwrap();
+    [leader, helper]
+}
+
+fn auditor(arguments: &[&str]) -> Output {
+    Command::new(AUDITOR).args(arguments).output().unwrap()
+}
+
+fn verify(program: &Path, more: &[&str]) -> (Option<i32>, serde_json::Value, String) {
+    let program = program.to_str().unwrap();
+    let done = auditor(&[&["verify", program, "--json"], more].concat());
+    let json = serde_json::from_slice(&done.stdout).unwrap_or_default();
+    (done.status.code(), json, String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+#[test]
+fn honest_servers_are_verified_and_each_figure_carries_its_proofs() {
+    let parties = Parties::asking(METRIC);
+    name_logs(&parties, "required_by = [\"collector\", \"devices\"]");
+    let state = parties.folder.path().join("audit.json");
+    let state = ["--state", state.to_str().unwrap()];
+    let (code, first, error) = verify(&parties.program, &state);
+    assert_eq!(code, Some(0), "{first:#} {error}");
+    parties.report("first", 20);
+    let collected = parties.collect(&["--json", "--start", &parties.window()]);
+    assert!(collected.status.success(), "{}", String::from_utf8_lossy(&collected.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&collected.stdout).unwrap();
+    let proofs = &json["metrics"][0]["proofs"];
+    for side in ["leader", "helper"] {
+        let proof = proofs[side]["proof"].as_str().unwrap();
+        assert!(proof.starts_with("c2sp.org/tlog-proof@v1\n"), "{proof}");
+    }
+    let (code, second, _) = verify(&parties.program, &state);
+    assert_eq!(code, Some(0), "{second:#}");
+    assert_eq!(second["logs"][0]["releases"], 1);
+    let new = |outcome: &serde_json::Value| outcome["logs"][0]["new"].as_u64().unwrap();
+    assert!(new(&second) < new(&first) && new(&second) >= 1, "{second:#}");
+    // What a machine did with it, people can read too.
+    let table = parties.collect(&["--start", &parties.window()]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("logged as entry"), "{table}");
+}
+
+#[test]
+fn devices_get_the_proofs_of_their_tasks_with_the_program() {
+    let parties = Parties::asking(METRIC);
+    name_logs(&parties, "required_by = [\"devices\"]");
+    let output = parties.folder.path().join("program.proofs");
+    let program = parties.program.to_str().unwrap();
+    let done = auditor(&["prove", program, "--output", output.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = fs::read_to_string(&output).unwrap();
+    let read = sottovoce::program::Program::read(&parties.program).unwrap();
+    sottovoce::client::logged::verify(&read, &text).unwrap();
+    // A program that asks something else is proved by nothing of this.
+    let other = fs::read_to_string(program).unwrap().replace("Did this help?", "Did it help?");
+    let other = sottovoce::program::Program::parse("other.toml", &other).unwrap();
+    let error = sottovoce::client::logged::verify(&other, &text).unwrap_err();
+    assert!(error.to_string().contains("no proofs"), "{error}");
+}
+
+#[test]
+fn a_figure_without_proofs_is_held_back_where_the_program_demands_them() {
+    let parties = Parties::asking(METRIC);
+    let [leader, _] = name_logs(&parties, "required_by = [\"collector\"]");
+    parties.report("first", 20);
+    let text = fs::read_to_string(&parties.program).unwrap();
+    // The key of somebody else, under the leader's name.
+    let stranger = VerifierKey::new(
+        leader.name().clone(),
+        leader.kind(),
+        *"example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
+            .parse::<VerifierKey>()
+            .unwrap()
+            .public_key(),
+    );
+    let forged = text.replace(&leader.to_string(), &stranger.unwrap().to_string());
+    fs::write(&parties.program, forged).unwrap();
+    let refused = parties.collect(&["--start", &parties.window()]);
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("held back") && error.contains("the leader's log"), "{error}");
+    // Nothing is lost: with the right key the same batch is there.
+    fs::write(&parties.program, text).unwrap();
+    let collected = parties.collect(&["--start", &parties.window()]);
+    assert!(collected.status.success(), "{}", String::from_utf8_lossy(&collected.stderr));
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_neither_right_nor_wrong() {
+    let parties = Parties::asking(METRIC);
+    name_logs(&parties, "");
+    let (code, _, error) = verify(&parties.program, &["--leader", "/nowhere"]);
+    assert_eq!(code, Some(3), "{error}");
+    assert!(error.contains("/nowhere") && error.contains("could not be verified"), "{error}");
+    parties.servers[0].kill();
+    let (code, outcome, error) = verify(&parties.program, &[]);
+    assert_eq!((code, &outcome), (Some(3), &serde_json::Value::Null), "{error}");
+    assert!(error.contains("did not answer"), "{error}");
+}
+
+#[test]
+fn an_archive_that_was_altered_is_told_with_what_was_altered() {
+    let parties = Parties::asking(METRIC);
+    name_logs(&parties, "");
+    let archive = parties.folder.path().join("archive");
+    let leader = &parties.servers[1];
+    let config = leader.config.to_str().unwrap();
+    assert!(
+        leader.run(&["log", "export", "-c", config, archive.to_str().unwrap()]).status.success()
+    );
+    let place = ["--leader", archive.to_str().unwrap()];
+    let (code, outcome, error) = verify(&parties.program, &place);
+    assert_eq!(code, Some(0), "{outcome:#} {error}");
+    let checkpoint = archive.join("checkpoint");
+    let text = fs::read_to_string(&checkpoint).unwrap();
+    let size = text.lines().nth(1).unwrap();
+    fs::write(&checkpoint, text.replacen(size, "1", 1)).unwrap();
+    let (code, outcome, _) = verify(&parties.program, &place);
+    assert_eq!(code, Some(1));
+    let message = outcome["findings"][0]["message"].as_str().unwrap();
+    assert!(message.contains("was changed"), "{message}");
+}
+
+#[test]
+fn a_watch_ends_when_something_is_violated_and_says_so() {
+    let parties = Parties::asking(METRIC);
+    name_logs(&parties, "");
+    let state = parties.folder.path().join("watch.json");
+    let program = parties.program.to_str().unwrap();
+    let mut watch = Command::new(AUDITOR)
+        .args(["watch", program, "--every", "1", "--state", state.to_str().unwrap()])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    poll("the first audit", || state.exists().then_some(()));
+    assert!(watch.try_wait().unwrap().is_none(), "all is well");
+    // The helper loses its database, and so its log begins anew.
+    let helper = &parties.servers[0];
+    helper.kill();
+    for file in ["helper.db", "helper.db-wal", "helper.db-shm", "helper.key"] {
+        let _ = fs::remove_file(parties.folder.path().join(file));
+    }
+    helper.start();
+    let status = poll("the watch's end", || watch.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+}
