@@ -51,6 +51,9 @@ typedef enum {
     SV_STATUS_NETWORK = 11,
     // The library broke; open the engine again.
     SV_STATUS_BROKEN = 12,
+    // The program demands proofs that its tasks are in both aggregators' logs, and they are missing or do
+    // not hold.
+    SV_STATUS_NOT_LOGGED = 13,
 } sv_status;
 
 // What `sv_open` found.
@@ -129,6 +132,12 @@ void sv_close(sv_engine *engine);
 
 // The user agrees to take part, or changes their mind: then what was not sent is deleted.
 sv_status sv_consent(const sv_engine *engine, bool given, uint64_t now);
+
+// Takes the proofs that come with the program, from `sottovoce-auditor prove`: that both aggregators'
+// logs have its tasks. A program that demands them of devices needs this after each `sv_open`; before
+// it, `sv_next` sends nothing and what was said waits.
+sv_status sv_prove(const sv_engine *engine,
+                   const char *proofs);
 
 // Tells the device its value of a public dimension, such as its experiment arm.
 sv_status sv_assign(const sv_engine *engine,

@@ -175,6 +175,15 @@ pub unsafe extern "C" fn sv_consent(engine: *const SvEngine, given: bool, now: u
     }
 }
 
+/// Takes the proofs that come with the program, from `sottovoce-auditor prove`: that both aggregators'
+/// logs have its tasks. A program that demands them of devices needs this after each `sv_open`; before
+/// it, `sv_next` sends nothing and what was said waits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sv_prove(engine: *const SvEngine, proofs: *const c_char) -> SvStatus {
+    // SAFETY: the caller passes an engine and a string, or null.
+    unsafe { with(engine, |engine| Ok(engine.prove(required(proofs)?)?)) }
+}
+
 /// Tells the device its value of a public dimension, such as its experiment arm.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_assign(

@@ -40,6 +40,9 @@ pub enum SvStatus {
     Network = 11,
     /// The library broke; open the engine again.
     Broken = 12,
+    /// The program demands proofs that its tasks are in both aggregators' logs, and they are missing or do
+    /// not hold.
+    NotLogged = 13,
 }
 
 /// A call that failed.
@@ -79,6 +82,7 @@ impl From<EngineError> for Failure {
                 SvStatus::OtherProgram
             }
             EngineError::Key(_) => SvStatus::Key,
+            EngineError::NotLogged(_) => SvStatus::NotLogged,
             EngineError::Storage(StorageError::InUse { .. }) => SvStatus::InUse,
             EngineError::Blob(_) | EngineError::Storage(_) => SvStatus::Storage,
             EngineError::Report(_) | EngineError::Randomness(_) => SvStatus::Report,
