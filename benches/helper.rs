@@ -12,6 +12,7 @@ use sottovoce::{
         config::limits::Retention,
         helper::Helper,
         keyring::Keyring,
+        log::PublicLog,
         metrics::Metrics,
         store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
         task::{HelperTask, LeaderTask, StoredTask, Task},
@@ -66,7 +67,8 @@ fn helper(folder: &std::path::Path) -> (Helper, HelperTask) {
     let keyring = Keyring::load(store.as_ref(), &key, clock::now()).unwrap();
     let keyring = Arc::new(keyring);
     let metrics = Arc::new(Metrics::new());
-    (Helper::new(store, key, keyring, metrics, Retention::default()), task)
+    let log = Arc::new(PublicLog::new(Arc::clone(&store), key.clone()));
+    (Helper::new(store, key, keyring, metrics, log, Retention::default()), task)
 }
 
 /// A fresh job of [`REPORTS`] reports, as a leader sends it.

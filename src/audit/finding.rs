@@ -34,19 +34,11 @@ pub struct Finding {
     /// The rule's name, which does not change.
     pub rule: &'static str,
     /// In whose log, if it is about one.
-    #[serde(serialize_with = "role")]
     pub log: Option<Role>,
     /// The entry's place, if it is about one.
     pub entry: Option<u64>,
     /// What was found, with its numbers.
     pub message: String,
-}
-
-fn role<S: serde::Serializer>(role: &Option<Role>, serializer: S) -> Result<S::Ok, S::Error> {
-    match role {
-        Some(role) => serializer.collect_str(role),
-        None => serializer.serialize_none(),
-    }
 }
 
 impl fmt::Display for Finding {

@@ -221,7 +221,7 @@ impl PublicLog {
 }
 
 /// What is published when all that waits is added to the log as it stands.
-fn edition(keys: &[LogKey], state: LogState<'_>) -> Result<Edition, LogError> {
+fn edition(keys: &[LogKey], state: &mut LogState<'_>) -> Result<Edition, LogError> {
     let mut edge = edge(state.head, state.page)?;
     for entry in state.waiting {
         edge.push(&entry.bytes)?;

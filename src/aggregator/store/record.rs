@@ -64,7 +64,7 @@ pub struct Edition {
 /// Makes a publication, or `None` to refuse (the reason stays in a variable of the caller). A
 /// backend may call it more than once, so it must begin afresh each time. It must not call the
 /// store but by `page`.
-pub type Publish<'a> = dyn FnMut(LogState<'_>) -> Result<Option<Edition>, StoreError> + 'a;
+pub type Publish<'a> = dyn FnMut(&mut LogState<'_>) -> Result<Option<Edition>, StoreError> + 'a;
 
 /// What became of publishing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

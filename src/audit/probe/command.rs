@@ -12,7 +12,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use clap::Args;
-use std::{path::PathBuf, time::Duration};
+use std::{fmt::Write, path::PathBuf, time::Duration};
 
 /// What to probe.
 #[derive(Debug, Args)]
@@ -119,7 +119,7 @@ fn words(outcome: &Outcome) -> String {
             "could not be decided within the limits; allow more reports or seconds"
         }
     };
-    let mut text = format!(
+    let text = format!(
         "{task}: the client {verdict}\n  {reports} reports in {seconds:.1} s; all of this with confidence \
          {confidence}\n  ε is at least {:.3} and promised to be at most {:.3}  (OC: {})\n  turned over: {:.5} to \
          {:.5}, promised {:.5}",
@@ -130,8 +130,8 @@ fn words(outcome: &Outcome) -> String {
         judgement.flips.high,
         judgement.flips_promised
     );
-    for fault in &judgement.faults {
-        text.push_str(&format!("\n  {}: {}", fault.rule, fault.message));
-    }
-    text
+    judgement.faults.iter().fold(text, |mut text, fault| {
+        let _ = write!(text, "\n  {}: {}", fault.rule, fault.message);
+        text
+    })
 }

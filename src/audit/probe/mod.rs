@@ -153,7 +153,7 @@ fn round(
     while tally.reports < wanted {
         let count = AT_ONCE.min(wanted - tally.reports);
         let first = tally.reports;
-        let turn = |at: u64| usize::try_from((first + at) / 2).unwrap_or(0) % inputs.len();
+        let turn = |at: u64| usize::try_from((first + at) >> 1).unwrap_or(0) % inputs.len();
         let turns: Vec<usize> = (0..count).map(turn).collect();
         let answers: Vec<_> = turns.iter().map(|turn| &inputs[*turn].answer).collect();
         let reports = client.reports(&answers)?;

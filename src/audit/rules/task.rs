@@ -157,6 +157,6 @@ pub(in crate::audit) fn missing<'a>(
     known: super::Known<'a>,
     taken: impl Fn(&TaskId) -> bool + 'a,
 ) -> impl Iterator<Item = &'a str> {
-    let tasks = known.programs.iter().flat_map(|program| program.tasks());
+    let tasks = known.programs.iter().flat_map(crate::program::Program::tasks);
     tasks.filter(move |task| !taken(&task.task_id)).map(|task| task.name.as_str())
 }

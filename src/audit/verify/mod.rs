@@ -36,7 +36,6 @@ pub struct Audited {
 #[derive(Clone, Debug, Serialize)]
 pub struct Read {
     /// Whose it is.
-    #[serde(serialize_with = "role")]
     pub log: Role,
     /// Its name.
     pub origin: String,
@@ -48,10 +47,6 @@ pub struct Read {
     pub releases: u64,
     /// Which trusted witnesses have cosigned the checkpoint.
     pub witnesses: Vec<String>,
-}
-
-fn role<S: serde::Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(role)
 }
 
 /// What an audit comes to.
@@ -161,13 +156,15 @@ fn believed(trust: &Trust, facts: &LogFacts) -> Trust {
     trust
 }
 
+/// A server that runs logs something more often than that: a key, at least.
+const MONTH: u64 = 30 * 86_400;
+
 /// What a log should have and does not.
 fn gaps(role: Role, known: Known<'_>, facts: &LogFacts, findings: &mut Findings) {
     if facts.settings.is_empty() {
         let message = "the log never says with which settings its server runs".to_owned();
         findings.add(Severity::Warning, "gap", At::log(role), message);
     }
-    const MONTH: u64 = 30 * 86_400;
     if facts.latest > 0 && facts.latest.saturating_add(MONTH + TOLERANCE) < known.now {
         let days = (known.now - facts.latest) / 86_400;
         let message = format!("nothing was logged for {days} days: is the server still running?");

@@ -376,11 +376,14 @@ fn reports_that_are_released_twice_are_told_by_their_windows() {
     assert!(message.contains(" to "), "{message}");
 }
 
+/// A rule, and what breaks it.
+type Change = (&'static str, fn(&mut Release));
+
 #[test]
 fn a_batch_too_small_or_of_another_price_or_noise_is_told() {
     let mut stage = Stage::new();
     stage.holds();
-    let changes: [(&str, fn(&mut Release)); 4] = [
+    let changes: [Change; 4] = [
         ("batch-size", |release| release.report_count -= 1),
         ("charge", |release| release.charged.clear()),
         ("unknown-task", |release| release.task = crate::dap::ids::TaskId::new([1; 32])),

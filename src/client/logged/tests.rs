@@ -72,11 +72,14 @@ fn tasks_that_both_logs_have_are_proved() {
     verified(&program, &proofs(&program, false)).unwrap();
 }
 
+/// What differs, and how it comes to.
+type Change = (&'static str, fn(&mut TaskTaken));
+
 #[test]
 fn a_task_that_a_log_has_otherwise_is_told_by_what_differs() {
     let program = program("");
     let task = &program.tasks()[0];
-    let changes: [(&str, fn(&mut TaskTaken)); 4] = [
+    let changes: [Change; 4] = [
         ("ID", |taken| taken.task = TaskId::new([1; 32])),
         ("configuration", |taken| taken.configuration.min_batch_size -= 1),
         ("manifest", |taken| taken.manifest.push(b' ')),

@@ -79,9 +79,12 @@ fn a_proof_of_the_very_share_is_taken() {
     assert_eq!((logged.log.as_str(), logged.index), (ORIGIN, 0));
 }
 
+/// What differs, and how it comes to.
+type Change = (&'static str, fn(&mut Release));
+
 #[test]
 fn a_proof_of_anything_else_is_refused_by_what_differs() {
-    let changes: [(&str, fn(&mut Release)); 6] = [
+    let changes: [Change; 6] = [
         ("share", |release| release.share = ShareDigest([0; 32])),
         ("task", |release| release.task = TaskId::new([9; 32])),
         ("number of reports", |release| release.report_count += 1),

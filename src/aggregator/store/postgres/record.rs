@@ -34,8 +34,8 @@ pub(super) fn publish(tx: &mut Tx<'_>, build: &mut Publish<'_>) -> Result<End<Pu
         let row = tx.row(PAGE, &[&i16::from(page.content), &stored(page.index)]);
         row.and_then(|row| row.map(|row| blob(&row, 0)).transpose()).map_err(StoreError::from)
     };
-    let state = LogState { head: &head, waiting: &waiting, page: &mut page };
-    let Some(edition) = build(state)? else { return Ok(End::Undo(Published::Refused)) };
+    let mut state = LogState { head: &head, waiting: &waiting, page: &mut page };
+    let Some(edition) = build(&mut state)? else { return Ok(End::Undo(Published::Refused)) };
     let positions: Vec<_> = (head.size..).take(rows.len()).map(stored).collect();
     tx.execute(
         "UPDATE log_entries e SET position = new.position, entry = NULL

@@ -24,8 +24,8 @@ pub(super) fn publish(
     }
     let (rows, waiting) = waiting(tx)?;
     let mut page = |page| self::page(tx, page);
-    let state = LogState { head: &head, waiting: &waiting, page: &mut page };
-    let Some(edition) = build(state)? else { return Ok(Published::Refused) };
+    let mut state = LogState { head: &head, waiting: &waiting, page: &mut page };
+    let Some(edition) = build(&mut state)? else { return Ok(Published::Refused) };
     let sql = "UPDATE log_entries SET position = ?2, entry = NULL WHERE seq = ?1";
     for (row, position) in rows.iter().zip(head.size..) {
         tx.prepare_cached(sql)?.execute((row, stored(position)))?;

@@ -20,7 +20,7 @@ fn entries(numbers: std::ops::Range<u64>) -> Vec<LogEntry> {
 }
 
 /// A log whose page is all entries end to end, and whose checkpoint is its size.
-fn appended(state: LogState<'_>) -> Result<Option<Edition>, StoreError> {
+fn appended(state: &mut LogState<'_>) -> Result<Option<Edition>, StoreError> {
     let mut page = (state.page)(PAGE)?.unwrap_or_default().into_bytes();
     assert_eq!(page.len() as u64, 8 * state.head.size);
     state.waiting.iter().for_each(|entry| page.extend_from_slice(&entry.bytes));
