@@ -9,23 +9,11 @@ use crate::{
 /// A release that one log lacks for this long, in seconds, is not just on its way.
 const ON_ITS_WAY: u64 = 3600;
 
-/// Compares both logs, and forgets what is settled.
-pub fn compare(
-    known: Known<'_>,
-    leader: &mut LogFacts,
-    helper: &mut LogFacts,
-    findings: &mut Findings,
-) {
+/// Compares both logs. Releases that both have were compared as they were read.
+pub fn compare(known: Known<'_>, leader: &LogFacts, helper: &LogFacts, findings: &mut Findings) {
     tasks(known, leader, helper, findings);
-    let settled: Vec<String> =
-        leader.open.keys().filter(|key| helper.open.contains_key(*key)).cloned().collect();
-    for key in settled {
-        if let (Some(ours), Some(theirs)) = (leader.open.remove(&key), helper.open.remove(&key)) {
-            pair(known, &ours, &theirs, findings);
-        }
-    }
     for (role, facts, other) in
-        [(Role::Leader, &*leader, Role::Helper), (Role::Helper, &*helper, Role::Leader)]
+        [(Role::Leader, leader, Role::Helper), (Role::Helper, helper, Role::Leader)]
     {
         for release in facts.open.values() {
             let old = release.time.saturating_add(ON_ITS_WAY) < known.now;
@@ -42,7 +30,12 @@ pub fn compare(
 }
 
 /// One release, as both logs have it.
-fn pair(known: Known<'_>, ours: &OpenRelease, theirs: &OpenRelease, findings: &mut Findings) {
+pub(super) fn pair(
+    known: Known<'_>,
+    ours: &OpenRelease,
+    theirs: &OpenRelease,
+    findings: &mut Findings,
+) {
     let name = known.name(&ours.task);
     let at = At::entry(Role::Leader, ours.entry);
     let same = [

@@ -15,7 +15,7 @@ use crate::{
     log::entry::{Entry, Event, KeyChange},
     program::{Program, compile::CompiledTask},
 };
-use release::{OpenRelease, Ranges};
+use release::{Mark, OpenRelease, Ranges};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use task::TaskFacts;
@@ -33,7 +33,7 @@ pub struct LogFacts {
     /// The tasks that were taken on.
     pub(super) tasks: BTreeMap<TaskId, TaskFacts>,
     /// Releases that the other log did not have yet.
-    pub(super) open: BTreeMap<String, OpenRelease>,
+    pub(super) open: BTreeMap<Mark, OpenRelease>,
     /// Releases so far.
     pub(super) releases: u64,
 }
@@ -71,6 +71,8 @@ pub struct Judge<'a> {
     pub(super) role: Role,
     pub(super) known: Known<'a>,
     pub(super) facts: &'a mut LogFacts,
+    /// What the other log had that this one did not; none if only one log is read.
+    pub(super) others: Option<&'a mut BTreeMap<Mark, OpenRelease>>,
     pub(super) findings: &'a mut Findings,
 }
 
@@ -80,9 +82,10 @@ impl<'a> Judge<'a> {
         role: Role,
         known: Known<'a>,
         facts: &'a mut LogFacts,
+        others: Option<&'a mut BTreeMap<Mark, OpenRelease>>,
         findings: &'a mut Findings,
     ) -> Self {
-        Self { role, known, facts, findings }
+        Self { role, known, facts, others, findings }
     }
 
     /// Judges one entry, the next of the log.

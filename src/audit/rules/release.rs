@@ -1,16 +1,18 @@
 //! A release: that it is large enough, costs what was promised, and gives out nothing twice.
 
-use super::Judge;
+use super::{Judge, agreement};
 use crate::{
     audit::finding::{At, Severity},
     dap::{
         codec::Encode,
         collect::BatchSelector,
+        role::Role,
         time::{Interval, TimePrecision},
     },
     log::entry::Release,
 };
-use serde::{Deserialize, Serialize};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Ranges {
     /// Start and end of each span; those that touch are one.
     spans: BTreeMap<u64, u64>,
-    /// Beginnings of batch IDs, in hexadecimal.
-    batches: BTreeSet<String>,
+    /// Beginnings of batch IDs.
+    batches: BTreeSet<Mark>,
 }
 
 impl Ranges {
@@ -54,8 +56,7 @@ pub struct OpenRelease {
     pub(in crate::audit) time: u64,
     pub(in crate::audit) task: crate::dap::ids::TaskId,
     pub(in crate::audit) report_count: u64,
-    /// The beginning of it, in hexadecimal.
-    pub(in crate::audit) checksum: String,
+    pub(in crate::audit) checksum: Mark,
     /// In windows.
     pub(in crate::audit) interval: (u64, u64),
 }
@@ -89,7 +90,19 @@ impl Judge<'_> {
             self.violation(at, "noise", message);
         }
         self.once(at, time, &name, release);
-        self.facts.open.insert(batch_key(release), open(at, time, release));
+        let (batch, release) = (batch_mark(release), open(at, time, release));
+        match self.others.as_deref_mut().map(|others| others.remove(&batch)) {
+            // Only one log is read: nobody has to have it too.
+            None => {}
+            Some(Some(theirs)) => {
+                let (leader, helper) = match self.role {
+                    Role::Helper => (&theirs, &release),
+                    _ => (&release, &theirs),
+                };
+                agreement::pair(self.known, leader, helper, self.findings);
+            }
+            Some(None) => drop(self.facts.open.insert(batch, release)),
+        }
     }
 
     /// Whether no report of the batch was released before.
@@ -135,7 +148,7 @@ impl Judge<'_> {
                 }
             },
             BatchSelector::LeaderSelected(id) => {
-                if !task.released.batches.insert(hex(&id.as_bytes()[..16])) {
+                if !task.released.batches.insert(Mark::of(id.as_bytes())) {
                     let message = format!("batch {id} of {name} was released before");
                     found.push((Severity::Violation, "released-twice", message));
                 }
@@ -175,24 +188,42 @@ fn open(at: At, time: u64, release: &Release) -> OpenRelease {
         time,
         task: release.task,
         report_count: release.report_count,
-        checksum: hex(&release.checksum.as_bytes()[..16]),
+        checksum: Mark::of(release.checksum.as_bytes()),
         interval: (release.interval.start().0, release.interval.end().0),
     }
 }
 
 /// Names a batch of a task in both logs alike.
-fn batch_key(release: &Release) -> String {
+fn batch_mark(release: &Release) -> Mark {
     let mut bytes = release.task.to_bytes();
     release.batch.encode(&mut bytes);
-    hex(&Sha256::digest(bytes)[..16])
+    Mark::of(&Sha256::digest(bytes).into())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// The beginning of something as long as a hash: enough to know it again, of millions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark([u8; 16]);
+
+impl Mark {
+    fn of(bytes: &[u8; 32]) -> Self {
+        let mut mark = [0; 16];
+        mark.copy_from_slice(&bytes[..16]);
+        Self(mark)
+    }
+}
+
+impl Serialize for Mark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Mark {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(String::deserialize(deserializer)?).ok();
+        let mark = bytes.and_then(|bytes| bytes.try_into().ok());
+        mark.map(Self).ok_or_else(|| serde::de::Error::custom("16 bytes in base64url are expected"))
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     rules::{
         Judge, Known, LogFacts, TOLERANCE, agreement,
         budget::{self, Spent},
+        release::{Mark, OpenRelease},
     },
     source::Reader,
 };
@@ -20,6 +21,7 @@ use crate::{dap::role::Role, log::checkpoint::Trust, program::Program};
 use follow::{FollowError, follow};
 use serde::Serialize;
 use state::{Kept, State};
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// A log, and whom to believe about it.
@@ -85,10 +87,16 @@ pub fn verify(
     progress: &mut dyn FnMut(Role, u64),
 ) -> Result<Outcome, Unverified> {
     let known = Known { programs, now };
-    let (mut findings, mut read, mut next) = (Findings::default(), Vec::new(), state.clone());
+    let paired = logs.len() == 2;
+    let (mut findings, mut read) = (Findings::default(), Vec::new());
+    let mut next = if state.fits(logs) { state.clone() } else { State::default() };
     for audited in logs {
-        let kept = kept_of(&mut next, audited.role);
-        match one(audited, known, kept, &mut findings, progress) {
+        let (kept, other) = next.sides(audited.role);
+        let others = other.as_mut().map(|other| &mut other.facts.open);
+        // The first of two logs to be read ever has nothing to be compared with yet.
+        let mut none = BTreeMap::new();
+        let others = if paired { others.or(Some(&mut none)) } else { None };
+        match one(audited, known, kept, others, &mut findings, progress) {
             Ok(one) => read.push(one),
             Err(source) if source.is_proof() => {
                 let message = format!("{}: {source}", audited.reader.source());
@@ -100,7 +108,7 @@ pub fn verify(
             }
         }
     }
-    let spent = together(logs, known, &mut next, &mut findings);
+    let spent = together(logs, known, &next, &mut findings);
     let (findings, left_out) = findings.sorted();
     let holds = findings.iter().all(|finding| finding.severity < Severity::Violation);
     if holds && read.len() == logs.len() {
@@ -109,8 +117,25 @@ pub fn verify(
     Ok(Outcome { holds, logs: read, findings, left_out, spent })
 }
 
-fn kept_of(state: &mut State, role: Role) -> &mut Option<Kept> {
-    if role == Role::Helper { &mut state.helper } else { &mut state.leader }
+impl State {
+    /// Whether it is of these logs, read in the same company.
+    fn fits(&self, logs: &[Audited]) -> bool {
+        let kept = |role| if role == Role::Helper { &self.helper } else { &self.leader };
+        let same = |audited: &Audited| {
+            kept(audited.role).as_ref().is_some_and(|kept| {
+                kept.origin == audited.trust.origin() && kept.paired == (logs.len() == 2)
+            })
+        };
+        logs.iter().all(same)
+    }
+
+    /// What is kept of a log, and of the other.
+    fn sides(&mut self, role: Role) -> (&mut Option<Kept>, &mut Option<Kept>) {
+        match role {
+            Role::Helper => (&mut self.helper, &mut self.leader),
+            _ => (&mut self.leader, &mut self.helper),
+        }
+    }
 }
 
 /// Reads one log.
@@ -118,18 +143,17 @@ fn one(
     audited: &Audited,
     known: Known<'_>,
     kept: &mut Option<Kept>,
+    others: Option<&mut BTreeMap<Mark, OpenRelease>>,
     findings: &mut Findings,
     progress: &mut dyn FnMut(Role, u64),
 ) -> Result<Read, FollowError> {
-    let (role, origin) = (audited.role, audited.trust.origin());
-    // Another log's past says nothing of this one.
-    let before = kept.take().filter(|kept| kept.origin == origin);
-    let (from, mut facts) = match before {
+    let (role, origin, paired) = (audited.role, audited.trust.origin(), others.is_some());
+    let (from, mut facts) = match kept.take() {
         Some(kept) => (kept.tree().unwrap_or_default(), kept.facts),
         None => Default::default(),
     };
     let trust = believed(&audited.trust, &facts);
-    let mut judge = Judge::new(role, known, &mut facts, findings);
+    let mut judge = Judge::new(role, known, &mut facts, others, findings);
     let (opened, tree) = follow(&audited.reader, &trust, &from, &mut |index, entry| {
         judge.entry(index, entry);
         progress(role, index);
@@ -143,7 +167,7 @@ fn one(
         releases: facts.releases,
         witnesses: opened.witnessed().iter().map(|(name, _)| name.clone()).collect(),
     };
-    *kept = Some(Kept::new(origin, &tree, facts));
+    *kept = Some(Kept::new(origin, &tree, paired, facts));
     Ok(read)
 }
 
@@ -176,12 +200,12 @@ fn gaps(role: Role, known: Known<'_>, facts: &LogFacts, findings: &mut Findings)
 fn together(
     logs: &[Audited],
     known: Known<'_>,
-    state: &mut State,
+    state: &State,
     findings: &mut Findings,
 ) -> Vec<Spent> {
-    match (&mut state.leader, &mut state.helper) {
+    match (&state.leader, &state.helper) {
         (Some(leader), Some(helper)) if logs.len() == 2 => {
-            agreement::compare(known, &mut leader.facts, &mut helper.facts, findings);
+            agreement::compare(known, &leader.facts, &helper.facts, findings);
             budget::judge(known, &[&leader.facts, &helper.facts], findings)
         }
         (leader, helper) => {

@@ -30,6 +30,8 @@ pub struct Kept {
     pub origin: String,
     size: u64,
     edge: Vec<String>,
+    /// Whether it was read beside the other log, so that releases of one are known of the other.
+    pub paired: bool,
     /// What its entries said.
     pub facts: LogFacts,
 }
@@ -62,9 +64,9 @@ const VERSION: u32 = 1;
 
 impl Kept {
     /// Of a log that was read up to `tree`.
-    pub fn new(origin: &str, tree: &Frontier, facts: LogFacts) -> Self {
+    pub fn new(origin: &str, tree: &Frontier, paired: bool, facts: LogFacts) -> Self {
         let edge = tree.hashes().iter().map(Hash::to_string).collect();
-        Self { origin: origin.to_owned(), size: tree.size(), edge, facts }
+        Self { origin: origin.to_owned(), size: tree.size(), edge, paired, facts }
     }
 
     /// The tree that was read.

@@ -1,0 +1,109 @@
+//! Writes a leader's log with as many releases as wanted into a folder, to see what auditing one of that
+//! size takes:
+//!
+//! ```sh
+//! cargo run --release --example large_log -- program.toml folder 1000000
+//! sottovoce-auditor verify program.toml --leader folder --helper none --leader-key KEY
+//! ```
+//!
+//! with the key that it prints. It is signed by a key that everybody can have, and proves nothing.
+
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use sottovoce::{
+    dap::{
+        aggregate::Checksum,
+        collect::BatchSelector,
+        time::{Interval, Time},
+    },
+    log::{
+        checkpoint::{Checkpoint, Signer},
+        entry::{Claim, Entry, Event, Release, ShareDigest, TaskTaken},
+        note::{KeyKind, KeyName, VerifierKey},
+        tiles::{Edge, TileName},
+    },
+    program::Program,
+};
+use std::{error::Error, fs, path::Path};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+struct Everybodys(Ed25519KeyPair, VerifierKey);
+
+impl Signer for Everybodys {
+    fn verifier_key(&self) -> &VerifierKey {
+        &self.1
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let mut signature = [0; 64];
+        signature.copy_from_slice(self.0.sign(message).as_ref());
+        signature
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [program, folder, releases] = &arguments[..] else {
+        return Err("usage: large_log PROGRAM FOLDER RELEASES".into());
+    };
+    let (program, folder) = (Program::read(Path::new(program))?, Path::new(folder));
+    let releases: u64 = releases.parse()?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).map_err(|_| "no key")?;
+    let public = pair.public_key().as_ref().try_into()?;
+    let key = VerifierKey::new(KeyName::new("large.example/log")?, KeyKind::Log, public);
+    let key = Everybodys(pair, key.ok_or("no key")?);
+    let mut edge = Edge::default();
+    let task = &program.tasks()[0];
+    let claims: Vec<_> = task
+        .guarantees()
+        .iter()
+        .map(|g| Claim { trust: g.trust, epsilon: g.epsilon, delta: g.delta })
+        .collect();
+    let taken = TaskTaken {
+        task: task.task_id,
+        configuration: task.configuration.clone(),
+        collector: program.collector().clone(),
+        noise: task.noise(),
+        claims: claims.clone(),
+        manifest: task.manifest.to_bytes(),
+    };
+    let settings = vec![("plain_http".to_owned(), "false".to_owned())];
+    for event in [Event::Settings(settings), Event::Task(Box::new(taken))] {
+        edge.push(&Entry { time: 0, event }.to_log()?)?;
+    }
+    let seconds = task.configuration.time_precision.seconds();
+    for window in 0..releases {
+        let interval = Interval::new(Time(window), 1)?;
+        let release = Release {
+            task: task.task_id,
+            batch: BatchSelector::TimeInterval(interval.into()),
+            report_count: task.configuration.min_batch_size,
+            checksum: Checksum::new([7; 32]),
+            interval,
+            noise: task.noise(),
+            charged: claims.clone(),
+            share: ShareDigest([0; 32]),
+        };
+        let time = (window + 2).saturating_mul(seconds);
+        edge.push(&Entry { time, event: Event::Release(release) }.to_log()?)?;
+        if window.is_multiple_of(1 << 14) || window + 1 == releases {
+            write(&mut edge, folder)?;
+        }
+    }
+    let checkpoint = Checkpoint::new(key.1.name().as_str(), edge.frontier()).sign(&[&key]);
+    fs::write(folder.join("checkpoint"), checkpoint.to_string())?;
+    println!("{}", key.1);
+    Ok(())
+}
+
+/// Writes what has changed. Some of it is not full yet, and stays beside the wider file of later.
+fn write(edge: &mut Edge, folder: &Path) -> Result<()> {
+    let size = edge.frontier().size();
+    for (place, bytes) in edge.take_changed() {
+        let name = TileName::of(place, size).ok_or("a file without a name")?;
+        let path = folder.join(name.to_string());
+        fs::create_dir_all(path.parent().ok_or("no folder")?)?;
+        fs::write(path, bytes)?;
+    }
+    Ok(())
+}
