@@ -3,6 +3,7 @@
 use super::{
     probe::command::{self as probe, ProbeArgs},
     prove::{self, ProveArgs},
+    report::command::{self as report, ReportArgs},
     verify::command::{self as verify, LogArgs, WatchArgs},
     witness::command::{self as witness, WitnessArgs},
 };
@@ -20,6 +21,10 @@ pub enum Command {
     Verify(LogArgs),
     /// Verify again and again, and end with 1 as soon as something is violated.
     Watch(WatchArgs),
+    /// Verify, and write a document for a privacy office, with an entry for the deployments registry.
+    ///
+    /// Ends as `verify` does.
+    Report(ReportArgs),
     /// Put a client to the test: whether it really adds the noise that its manifest promises.
     ///
     /// Ends with 0 if it does, 1 if it does not, 3 if the limits were reached before that was clear.
@@ -35,6 +40,7 @@ pub fn run(command: &Command) -> ExitCode {
     match command {
         Command::Verify(args) => judged(verify::run(args)),
         Command::Watch(args) => judged(verify::watch(args)),
+        Command::Report(args) => judged(report::run(args)),
         Command::Probe(args) => match probe::run(args) {
             Ok(None) => ExitCode::from(UNTOLD),
             Ok(Some(certified)) => judged(Ok(certified)),

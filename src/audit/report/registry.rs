@@ -1,0 +1,108 @@
+//! An entry for the Differential Privacy Deployments Registry, by its schema of deployments (tier 3),
+//! as a draft for people to complete.
+//!
+//! Strings are written as JSON, which YAML reads.
+
+use crate::{
+    audit::verify::Outcome,
+    privacy::{
+        guarantee::NEIGHBOURS,
+        units::{Guarantee, TrustModel},
+    },
+    program::{Program, explain::Explanation, format_moment},
+};
+use std::fmt::Write;
+
+/// The entry, in YAML.
+pub fn entry(program: &Program, explanation: &Explanation, outcome: &Outcome) -> String {
+    let first = outcome.spent.iter().map(|spent| spent.start).min();
+    let date = first
+        .map_or_else(|| "1970-01-01".to_owned(), |start| format_moment(start)[..10].to_owned());
+    let strongest = strongest(explanation);
+    let text = |words: &str| serde_json::Value::from(words).to_string();
+    let mechanisms: Vec<_> = explanation.questions.iter().map(|q| q.randomized.clone()).collect();
+    let mut yaml = String::new();
+    let mut line = |indent: usize, key: &str, value: &str| {
+        let _ = writeln!(yaml, "{}{key}: {value}", "  ".repeat(indent));
+    };
+    line(0, "url_slug", &text(program.name()));
+    line(0, "status", "\"Draft\"");
+    line(0, "tier", "3");
+    yaml.push_str("deployment:\n  basic:\n");
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(yaml, "    {key}: {value}");
+    };
+    line("name", text(program.name()));
+    line("data_curators", format!("[{}]", text("REPLACE: who publishes the figures")));
+    line("description", text(explanation.purpose));
+    line("intended_use", text("Satisfaction with an LLM app"));
+    line("data_product_type", text("Summary statistics"));
+    line("data_product_region", text("REPLACE"));
+    line("publication_date", text(&date));
+    yaml.push_str("  dp_variant:\n");
+    let approximate = strongest.is_some_and(|guarantee| guarantee.delta.get() > 0.0);
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(yaml, "    {key}: {value}");
+    };
+    line("variant_name", text(if approximate { "Approximate DP" } else { "Pure DP" }));
+    line("data_domain", text("one report of each device, for each metric and window"));
+    line(
+        "unprotected_quantities",
+        text("the number of reports in a batch; values of public dimensions"),
+    );
+    yaml.push_str("  privacy_loss:\n");
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(yaml, "    {key}: {value}");
+    };
+    line("privacy_unit", text("one report of one device in one batch"));
+    line("privacy_unit_details", text(NEIGHBOURS));
+    if let Some(guarantee) = strongest {
+        let (epsilon, delta) = (guarantee.epsilon.get(), guarantee.delta.get());
+        line("privacy_parameters", format!("{{epsilon: {epsilon:.4}, delta: {delta:e}}}"));
+    }
+    line("privacy_parameters_details", text(&explanation.at_worst.join(" ")));
+    yaml.push_str("  deployment_model:\n");
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(yaml, "    {key}: {value}");
+    };
+    line("model_name", text("Local"));
+    line(
+        "model_name_details",
+        text(
+            "randomized on each device, then summed by two aggregators that do not collude, over secret shares: \
+         what a sum reveals is bounded by far less than what one report does",
+        ),
+    );
+    line(
+        "actors",
+        text(&format!(
+            "devices; the leader {}; the helper {}; the collector; auditors, who read both aggregators' public logs",
+            program.leader(),
+            program.helper()
+        )),
+    );
+    line("release_type", text("Many releases"));
+    line("data_source_type", text("Dynamic"));
+    line("access_type", text("Non-interactive"));
+    yaml.push_str("  accounting:\n");
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(yaml, "    {key}: {value}");
+    };
+    line("post_processing", text("counts are debiased; intervals include all noise"));
+    line(
+        "composition",
+        text(
+            "pure bounds by their sum, others by privacy-loss distributions, over the windows of each period",
+        ),
+    );
+    yaml.push_str("  implementation:\n");
+    let _ = writeln!(yaml, "    mechanisms: {}", text(&mechanisms.join("; ")));
+    yaml
+}
+
+/// The largest ε of any metric with one honest aggregator and most devices.
+fn strongest(explanation: &Explanation) -> Option<&Guarantee> {
+    let all = explanation.questions.iter().flat_map(|question| &question.guarantees);
+    all.filter(|guarantee| guarantee.trust == TrustModel::Oamc)
+        .max_by(|one, other| one.epsilon.get().total_cmp(&other.epsilon.get()))
+}
