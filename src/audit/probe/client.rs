@@ -77,13 +77,22 @@ pub enum ClientError {
     Line(String),
 }
 
+/// Why a report is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resent {
+    /// No response came: the report may be counted already, so it must be the same one.
+    Lost,
+    /// The aggregators could not read it and have not counted it: its draw is sealed afresh.
+    Unreadable,
+}
+
 /// Makes reports when it is told what was answered.
 pub trait Client {
     /// One report for each answer, in order.
     fn reports(&mut self, answers: &[&Answer]) -> Result<Vec<Vec<u8>>, ClientError>;
 
-    /// A report of an answer, and what is sent when no response came.
-    fn retried(&mut self, answer: &Answer) -> Result<[Vec<u8>; 2], ClientError>;
+    /// A report of an answer, what is sent after it, and why.
+    fn retried(&mut self, answer: &Answer) -> Result<([Vec<u8>; 2], Resent), ClientError>;
 }
 
 /// The shipped library, on all cores.
@@ -116,13 +125,13 @@ impl Client for Library<'_> {
         Ok(made.into_iter().flatten().collect())
     }
 
-    fn retried(&mut self, answer: &Answer) -> Result<[Vec<u8>; 2], ClientError> {
+    fn retried(&mut self, answer: &Answer) -> Result<([Vec<u8>; 2], Resent), ClientError> {
         let mut rng = DeviceRng::new()?;
         let mut prepared = self.reporter.prepare(answer, self.now, self.configs, &mut rng)?;
         let first = prepared.report().bytes().to_vec();
         // The hardest retry there is: the leader could not read it, so the draw is sealed afresh.
         self.reporter.reseal(&mut prepared, self.configs)?;
-        Ok([first, prepared.report().bytes().to_vec()])
+        Ok(([first, prepared.report().bytes().to_vec()], Resent::Unreadable))
     }
 }
 
@@ -270,11 +279,11 @@ impl Client for Executable {
         Ok(reports)
     }
 
-    fn retried(&mut self, answer: &Answer) -> Result<[Vec<u8>; 2], ClientError> {
+    fn retried(&mut self, answer: &Answer) -> Result<([Vec<u8>; 2], Resent), ClientError> {
         self.tell(&Asked::Answer { answer, time: now() })?;
         self.tell(&Asked::Retry { retry: true })?;
         self.flush()?;
-        Ok([self.hear()?, self.hear()?])
+        Ok(([self.hear()?, self.hear()?], Resent::Lost))
     }
 }
 

@@ -26,7 +26,7 @@ pub struct ProbeArgs {
     /// in place of the shipped library.
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
-    /// The probability with which the outcome holds.
+    /// The probability with which all outcomes hold together.
     #[arg(long, default_value_t = 0.999)]
     confidence: f64,
     /// How near the bound must come to what is promised: 0.05 is within five percent.
@@ -53,25 +53,37 @@ pub fn run(args: &ProbeArgs) -> anyhow::Result<Option<bool>> {
     let text = std::fs::read_to_string(&args.program)
         .with_context(|| format!("{} cannot be read", args.program.display()))?;
     let program = Program::parse(&args.program.display().to_string(), &text)?;
-    let mut outcomes = Vec::new();
-    for task in chosen(&program, args.task.as_deref())? {
-        let outcome = one(args, &text, task).with_context(|| task.name.clone())?;
-        if !args.json {
-            command_line::print(words(&outcome))?;
+    let (mut outcomes, mut failed) = (Vec::new(), Ok(()));
+    let tasks = chosen(&program, args.task.as_deref())?;
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
+    let confidence = 1.0 - (1.0 - args.confidence) / tasks.len().max(1) as f64;
+    for task in tasks {
+        match one(args, confidence, &text, task).with_context(|| task.name.clone()) {
+            Ok(outcome) => {
+                if !args.json {
+                    command_line::print(words(&outcome))?;
+                }
+                outcomes.push(outcome);
+            }
+            // What was found of other tasks must not be lost.
+            Err(error) => {
+                failed = Err(error);
+                break;
+            }
         }
-        outcomes.push(outcome);
     }
     if args.json {
         command_line::print(serde_json::to_string_pretty(&outcomes)?)?;
     }
     let verdicts: Vec<_> = outcomes.iter().map(|outcome| outcome.verdict).collect();
-    Ok(if verdicts.contains(&Verdict::Faulty) {
-        Some(false)
-    } else if verdicts.contains(&Verdict::Undecided) {
-        None
-    } else {
-        Some(true)
-    })
+    if verdicts.contains(&Verdict::Faulty) {
+        if let Err(error) = failed {
+            eprintln!("{error:#}");
+        }
+        return Ok(Some(false));
+    }
+    failed?;
+    Ok(if verdicts.contains(&Verdict::Undecided) { None } else { Some(true) })
 }
 
 fn chosen<'a>(program: &'a Program, name: Option<&str>) -> anyhow::Result<Vec<&'a CompiledTask>> {
@@ -83,10 +95,15 @@ fn chosen<'a>(program: &'a Program, name: Option<&str>) -> anyhow::Result<Vec<&'
     Ok(vec![task?])
 }
 
-fn one(args: &ProbeArgs, text: &str, task: &CompiledTask) -> anyhow::Result<Outcome> {
+fn one(
+    args: &ProbeArgs,
+    confidence: f64,
+    text: &str,
+    task: &CompiledTask,
+) -> anyhow::Result<Outcome> {
     let aggregators = TestAggregators::new(task)?;
     let limits = Limits {
-        confidence: args.confidence,
+        confidence,
         precision: args.precision,
         reports: args.reports,
         time: Duration::from_secs(args.seconds),

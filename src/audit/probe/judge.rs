@@ -187,5 +187,12 @@ fn repeated(tally: &Tally) -> Vec<Fault> {
         );
         faults.push(Fault { rule: "redrawn-on-retry", message });
     }
+    if tally.renewed.hits > 0 {
+        let message = format!(
+            "{} of {} retries after a lost response have another ID: the report would be counted twice",
+            tally.renewed.hits, tally.renewed.trials
+        );
+        faults.push(Fault { rule: "new-id-on-retry", message });
+    }
     faults
 }

@@ -103,7 +103,7 @@ pub fn probe(
         look += 1;
         // Each look at twice as many reports, and with its own part of the error: they sum to all of it.
         let wanted = (FIRST_LOOK << (look - 1).min(40)).min(limits.reports);
-        round(aggregators, client, &inputs, &mut tally, wanted)?;
+        round(aggregators, client, &inputs, &mut tally, wanted, began + limits.time)?;
         let alpha = (1.0 - limits.confidence) / f64::from(look * (look + 1));
         let judgement = judge(mechanism, &inputs, &tally, alpha);
         progress(tally.reports, &judgement);
@@ -137,7 +137,7 @@ const AT_ONCE: u64 = 2048;
 /// Retries before each look.
 const RETRIES: usize = 64;
 
-/// Has the client report until there are `wanted` reports. Inputs take turns, in pairs of two: what
+/// Has the client report until there are `wanted` reports, or until the deadline. Inputs take turns, in pairs of two: what
 /// follows a report is of the same input half of the time, so that a draw that is used again shows.
 fn round(
     aggregators: &TestAggregators,
@@ -145,12 +145,13 @@ fn round(
     inputs: &[Input],
     tally: &mut Tally,
     wanted: u64,
+    deadline: Instant,
 ) -> Result<(), ProbeError> {
     for turn in 0..RETRIES {
-        let [first, again] = client.retried(&inputs[turn % inputs.len()].answer)?;
-        tally.retried(&aggregators.open(&first)?, &aggregators.open(&again)?);
+        let ([first, again], why) = client.retried(&inputs[turn % inputs.len()].answer)?;
+        tally.retried(&aggregators.open(&first)?, &aggregators.open(&again)?, why);
     }
-    while tally.reports < wanted {
+    while tally.reports < wanted && Instant::now() < deadline {
         let count = AT_ONCE.min(wanted - tally.reports);
         let first = tally.reports;
         let turn = |at: u64| usize::try_from((first + at) >> 1).unwrap_or(0) % inputs.len();

@@ -13,7 +13,8 @@ use crate::{
         role::Role,
         task::TaskConfiguration,
         upload::{
-            AadPrefix, InputShareAad, PlaintextInputShare, Report, input_share_info, vdaf_context,
+            AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportMetadata,
+            check_extensions, input_share_info, vdaf_context,
         },
         vdaf::{
             UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey,
@@ -40,6 +41,11 @@ pub enum ReadError {
         /// Why not.
         source: HpkeError,
     },
+    /// Aggregators reject any, and they are a place to hide an answer in.
+    #[error(
+        "the report says more than it may: it has extensions, and the aggregators would reject it"
+    )]
+    Extensions,
     /// The aggregators would reject it.
     #[error("the aggregators would reject the report: {0}")]
     Verify(#[from] VerifyError),
@@ -93,6 +99,21 @@ pub struct Opened {
     pub fresh: [u64; 4],
 }
 
+/// What of a share is for the VDAF, if there is nothing beside it.
+pub(super) fn payload(metadata: &ReportMetadata, plaintext: &[u8]) -> Result<Vec<u8>, ReadError> {
+    let share = PlaintextInputShare::from_bytes(plaintext)?;
+    check_extensions(&metadata.public_extensions, &share.private_extensions)
+        .map_err(|_| ReadError::Extensions)?;
+    Ok(share.payload.into_bytes())
+}
+
+impl Opened {
+    /// A hash of the report's ID.
+    pub fn id(&self) -> u64 {
+        self.fresh[0]
+    }
+}
+
 impl TestAggregators {
     /// For a task, with new keys.
     pub fn new(task: &CompiledTask) -> Result<Self, SetupError> {
@@ -137,7 +158,7 @@ impl TestAggregators {
             let plaintext = opener
                 .open(sealed, &input_share_info(role), &aad)
                 .map_err(|source| ReadError::Open { role, source })?;
-            Ok::<_, ReadError>(PlaintextInputShare::from_bytes(&plaintext)?.payload.into_bytes())
+            payload(&report.report_metadata, &plaintext)
         };
         let leader = open(Role::Leader, &self.leader, &report.leader_encrypted_input_share)?;
         let helper = open(Role::Helper, &self.helper, &report.helper_encrypted_input_share)?;

@@ -1,6 +1,6 @@
 //! What was counted of a client's reports.
 
-use super::{inputs::Input, reader::Opened};
+use super::{client::Resent, inputs::Input, reader::Opened};
 use std::collections::{BTreeMap, HashSet};
 
 /// Counts, over any number of reports.
@@ -22,6 +22,8 @@ pub struct Tally {
     pub repeated: u64,
     /// Retries whose draw was another one.
     pub redrawn: Share,
+    /// Retries after a lost response that have another ID.
+    pub renewed: Share,
     seen: HashSet<(usize, u64)>,
     half: Option<bool>,
 }
@@ -61,6 +63,7 @@ impl Tally {
             lies_after_lies: Share::default(),
             repeated: 0,
             redrawn: Share::default(),
+            renewed: Share::default(),
             seen: HashSet::new(),
             half: None,
         }
@@ -91,9 +94,12 @@ impl Tally {
         }
     }
 
-    /// Counts a report and its retry: the same bytes, or at least the same draw.
-    pub fn retried(&mut self, first: &Opened, again: &Opened) {
+    /// Counts a report and its retry: the same draw, and the same ID if it may be counted already.
+    pub fn retried(&mut self, first: &Opened, again: &Opened, why: Resent) {
         self.redrawn.count(first.bits != again.bits);
+        if why == Resent::Lost {
+            self.renewed.count(first.id() != again.id());
+        }
     }
 
     /// How often an input came out as vectors of a kind.

@@ -1,11 +1,22 @@
 //! The right client and wrong ones. Their randomness is the system's, which no seed reaches: a false
 //! alarm has a probability of one in a million here.
 
-use super::{client::Library, *};
+use super::{
+    client::{Library, Resent},
+    reader::payload,
+    *,
+};
 use crate::{
     client::{
         hpke_configs::HpkeConfigs,
         report::{Drawn, Reporter},
+    },
+    dap::{
+        codec::{Decode, Encode},
+        extension::UncheckedExtensions,
+        ids::ReportId,
+        time::Time,
+        upload::{PlaintextInputShare, ReportMetadata},
     },
     privacy::rng::DeviceRng,
     program::{Program, answer::Answer},
@@ -46,6 +57,8 @@ enum Wrong {
     Twice,
     /// A retry draws anew.
     Retry,
+    /// A retry after a lost response has an ID of its own.
+    Renew,
     /// The same report again, as another one.
     Same,
 }
@@ -105,10 +118,11 @@ impl Client for Cheat<'_> {
         Ok(reports)
     }
 
-    fn retried(&mut self, answer: &Answer) -> Result<[Vec<u8>; 2], ClientError> {
+    fn retried(&mut self, answer: &Answer) -> Result<([Vec<u8>; 2], Resent), ClientError> {
         let first = self.draw(answer);
         let again = if self.wrong == Wrong::Retry { self.draw(answer) } else { first.clone() };
-        Ok([self.seal(&first), self.seal(&again)])
+        let why = if self.wrong == Wrong::Renew { Resent::Lost } else { Resent::Unreadable };
+        Ok(([self.seal(&first), self.seal(&again)], why))
     }
 }
 
@@ -155,6 +169,29 @@ fn a_client_that_draws_again_on_a_retry_is_found() {
     let outcome = probed(&rating(), Some(Wrong::Retry), limits(5_000, 0.01));
     assert_eq!(rules(&outcome), ["redrawn-on-retry"]);
     assert_eq!(outcome.verdict, Verdict::Faulty);
+}
+
+#[test]
+fn a_client_that_takes_a_new_id_when_a_response_was_lost_is_found() {
+    let outcome = probed(&rating(), Some(Wrong::Renew), limits(5_000, 0.01));
+    assert_eq!(rules(&outcome), ["new-id-on-retry"]);
+}
+
+#[test]
+fn extensions_are_no_place_to_hide_an_answer() {
+    let mut metadata = ReportMetadata {
+        report_id: ReportId::new([1; 16]),
+        time: Time(20_000),
+        public_extensions: UncheckedExtensions::default(),
+    };
+    let plain = PlaintextInputShare {
+        private_extensions: UncheckedExtensions::default(),
+        payload: vec![5; 32].try_into().unwrap(),
+    };
+    assert_eq!(payload(&metadata, &plain.to_bytes()).unwrap(), [5; 32]);
+    metadata.public_extensions = UncheckedExtensions::from_bytes(&[0, 5, 0, 9, 0, 1, 1]).unwrap();
+    let error = payload(&metadata, &plain.to_bytes()).unwrap_err();
+    assert!(matches!(error, ReadError::Extensions), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Verifies both aggregators' logs from nothing but what is public: the logs and the program.
 //!
-//! [`follow`] reads what is new in a log and makes sure that it is one, [`state`] remembers how far,
+//! [`follow()`] reads what is new in a log and makes sure that it is one, [`state`] remembers how far,
 //! the rules of [`super::rules`] judge what the entries say, and [`present`] tells people and machines.
 
 pub mod command;
