@@ -212,7 +212,8 @@ impl<'a> Collector<'a> {
         match proofs::proofs(&self.http, self.program, policy, expected, patience).await {
             Ok(proofs) => Ok(Some(proofs)),
             Err(error) if policy.collector_requires() => Err(anyhow::Error::new(error).context(
-                "the figures are held back, because the program demands proofs of both logs; ask for                  the same batch again once its release is in both",
+                "the figures are held back, because the program demands proofs of both logs; ask for \
+                 the same batch again once its release is in both",
             )),
             Err(error) => {
                 eprintln!("{}: the release is not proved: {error}", task.name);

@@ -167,7 +167,7 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Before anything is spent: a task that is kept from the public gets nothing.
-    fn check_logged(&self) -> Result<(), EngineError> {
+    pub(super) fn check_logged(&self) -> Result<(), EngineError> {
         let required = self.program.log().is_some_and(LogPolicy::devices_require);
         if required && self.logged.is_none() { Err(NotLogged::Missing.into()) } else { Ok(()) }
     }

@@ -144,8 +144,8 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Takes the proofs that come with the program, that both aggregators' logs have its tasks. Needed
-    /// each time an engine is opened for a program that demands them of devices: without them,
-    /// [`next`](Self::next) closes nothing and sends nothing, and what was said waits.
+    /// each time an engine is opened for a program that demands them of devices, before anything else:
+    /// without them nothing is closed, drawn or sent, and what was said waits for a later window.
     pub fn prove(&mut self, proofs: &str) -> Result<(), EngineError> {
         self.logged = Some(logged::verify(&self.program, proofs)?);
         Ok(())
@@ -302,17 +302,22 @@ impl<S: Storage> Engine<S> {
         &self.storage
     }
 
-    /// Changes the state in one stored step, after closing what is over. If anything fails, nothing
-    /// has changed.
+    /// Changes the state in one stored step, after closing what is over; as long as the program demands
+    /// a proof that is not there, what is over is carried instead. If anything fails, nothing has changed.
     fn commit<T>(
         &mut self,
         now: u64,
         change: impl FnOnce(&mut ChangeStep<'_>) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         error::check_clock(now)?;
+        let proved = self.check_logged().is_ok();
         let mut next = self.state.clone();
         let mut step = ChangeStep { program: &self.program, state: &mut next, rng: &mut self.rng };
-        step.close_what_is_over(now)?;
+        if proved {
+            step.close_what_is_over(now)?;
+        } else {
+            step.carry(now);
+        }
         let result = change(&mut step)?;
         if step.state.consent.is_given() && step.state.open.is_none() {
             step.state.open = Some(self.program.window().time_at(now).0);

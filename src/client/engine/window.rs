@@ -43,7 +43,7 @@ impl ChangeStep<'_> {
         if !self.state.consent.is_given() {
             return Ok(());
         }
-        let current = self.program.window().time_at(now).0;
+        let current = self.current(now);
         let Some(open) = self.state.open else { return Ok(()) };
         if current == open {
             return Ok(());
@@ -52,11 +52,21 @@ impl ChangeStep<'_> {
         if current > open && in_time && is_asked(self.program, open) {
             self.close(open, now)?;
         }
-        // What is carried waits for the first window that was not closed before.
-        if !self.state.ledger.has(current) {
+        self.carry(now);
+        Ok(())
+    }
+
+    /// Has what was said wait for the first window from now on that was not closed before.
+    pub(super) fn carry(&mut self, now: u64) {
+        let current = self.current(now);
+        let waits = self.state.consent.is_given() && self.state.open.is_some();
+        if waits && !self.state.ledger.has(current) {
             self.state.open = Some(current);
         }
-        Ok(())
+    }
+
+    fn current(&self, now: u64) -> u64 {
+        self.program.window().time_at(now).0
     }
 
     /// Draws one answer of each metric, or that there is none.

@@ -604,3 +604,25 @@ fn a_device_that_insists_on_the_logs_sends_and_spends_nothing_without_their_proo
     engine.next(later).unwrap();
     assert_eq!(kept(&engine, "helpful"), [], "what was said is on its way");
 }
+
+#[test]
+fn what_is_said_to_a_device_that_waits_for_proof_draws_nothing_either() {
+    use crate::client::logged::tests::{proofs, table};
+    let program = program_with(&table("required_by = [\"devices\"]"));
+    let mut engine =
+        Engine::open(Arc::clone(&program), MemoryStorage::default(), Options::default(), NOW)
+            .unwrap()
+            .0;
+    engine.give_consent(NOW).unwrap();
+    engine.assign("arm", "control", NOW).unwrap();
+    engine.record(thumb(Thumb::Up).on("r1"), NOW).unwrap();
+    let later = NOW + DAY + 3600;
+    engine.record(Event::signal("behaviour", "copied").on("r1"), later).unwrap();
+    assert_eq!(kept(&engine, "helpful"), [Given::Thumbs(Thumb::Up)], "it waits");
+    assert!(engine.state.outbox.entries.is_empty() && fates(&engine, "helpful").is_empty());
+    engine.prove(&serde_json::to_string(&proofs(&program, false)).unwrap()).unwrap();
+    engine.next(later).unwrap();
+    assert!(fates(&engine, "helpful").is_empty(), "its window is not over");
+    engine.next(later + DAY).unwrap();
+    assert_eq!(fates(&engine, "helpful"), [(Fate::Waiting, 1)]);
+}
