@@ -46,11 +46,18 @@ pub fn document(program: &Program, explanation: &Explanation, outcome: &Outcome)
     blocks.extend(mechanism(explanation));
     blocks.extend(exposure(explanation));
     blocks.extend(findings(outcome));
+    if outcome.left_out > 0 {
+        blocks.push(text(format!("{} more findings are not listed.", outcome.left_out)));
+    }
     blocks
 }
 
 fn verdict(program: &Program, outcome: &Outcome) -> Vec<Block> {
-    let verdict = if outcome.holds {
+    let verdict = if outcome.holds && outcome.logs.len() < 2 {
+        "All that can be seen in one log holds: it is whole and only grew, no batch was too small, nothing was \
+         released twice, and the guarantees are those that the program's parameters give. The other aggregator's log \
+         was not read, so this rests on the honesty of the one."
+    } else if outcome.holds {
         "All that can be seen from outside holds: both logs are whole and only grew, they agree on every \
          release, no batch was too small, nothing was released twice, and the guarantees are those that \
          the program's parameters give."

@@ -16,8 +16,8 @@ use std::fmt::Write;
 /// The entry, in YAML.
 pub fn entry(program: &Program, explanation: &Explanation, outcome: &Outcome) -> String {
     let first = outcome.spent.iter().map(|spent| spent.start).min();
-    let date = first
-        .map_or_else(|| "1970-01-01".to_owned(), |start| format_moment(start)[..10].to_owned());
+    let date =
+        first.map_or_else(|| "REPLACE".to_owned(), |start| format_moment(start)[..10].to_owned());
     let strongest = strongest(explanation);
     let text = |words: &str| serde_json::Value::from(words).to_string();
     let mechanisms: Vec<_> = explanation.questions.iter().map(|q| q.randomized.clone()).collect();

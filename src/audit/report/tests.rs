@@ -57,6 +57,15 @@ fn the_document_answers_each_question_in_both_forms() {
 }
 
 #[test]
+fn one_log_is_not_called_two() {
+    let program = program();
+    let outcome = Outcome { left_out: 7, ..outcome(&program) };
+    let markdown = render::markdown(&document(&program, &Explanation::of(&program), &outcome));
+    assert!(markdown.contains("was not read") && !markdown.contains("both logs are whole"));
+    assert!(markdown.contains("7 more findings"), "{markdown}");
+}
+
+#[test]
 fn what_others_wrote_is_no_mark_in_either_form() {
     let program = program();
     let blocks = document(&program, &Explanation::of(&program), &outcome(&program));
