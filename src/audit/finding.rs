@@ -2,7 +2,7 @@
 
 use crate::dap::role::Role;
 use serde::Serialize;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -57,27 +57,42 @@ impl fmt::Display for Finding {
 #[derive(Debug, Default)]
 pub struct Findings {
     all: Vec<Finding>,
-    left_out: u64,
+    /// How many there were of each severity.
+    counts: BTreeMap<Severity, usize>,
 }
 
-/// More of them say nothing new, and a log may have any number of bad entries.
+/// More of one severity say nothing new, and a log may have any number of bad entries.
 const MOST: usize = 1000;
 
+/// Characters of a message: entries may hold long texts.
+const LONGEST: usize = 1000;
+
 impl Findings {
-    /// Adds one.
+    /// Adds one. Its message may hold others' words, and is made fit for a terminal.
     pub fn add(&mut self, severity: Severity, rule: &'static str, at: At, message: String) {
-        if self.all.len() < MOST || severity == Severity::Violation && self.all.len() < 2 * MOST {
+        let count = self.counts.entry(severity).or_insert(0);
+        *count += 1;
+        if *count <= MOST {
+            let message = printable(&message);
             self.all.push(Finding { severity, rule, log: at.log, entry: at.entry, message });
-        } else {
-            self.left_out += 1;
         }
     }
 
-    /// All of them, the worst first.
+    /// Whether a promise is broken.
+    pub fn broken(&self) -> bool {
+        self.counts.contains_key(&Severity::Violation)
+    }
+
+    /// All of them, the worst first, and how many more there were.
     pub fn sorted(mut self) -> (Vec<Finding>, u64) {
         self.all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        (self.all, self.left_out)
+        let left_out = self.counts.values().sum::<usize>() - self.all.len();
+        (self.all, left_out as u64)
     }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// What a finding is about.
@@ -101,5 +116,26 @@ impl At {
     /// About an entry of a log.
     pub fn entry(role: Role, index: u64) -> Self {
         Self { log: Some(role), entry: Some(index) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_of_one_severity_leave_room_for_the_others() {
+        let mut findings = Findings::default();
+        for _ in 0..MOST + 7 {
+            findings.add(Severity::Note, "started", At::BOTH, String::new());
+        }
+        assert!(!findings.broken());
+        findings.add(Severity::Warning, "gap", At::BOTH, "\u{1b}[2J\u{9b}".to_owned());
+        findings.add(Severity::Violation, "log", At::BOTH, "x".repeat(2 * LONGEST));
+        assert!(findings.broken());
+        let (all, left_out) = findings.sorted();
+        assert_eq!((all.len(), left_out), (MOST + 2, 7));
+        assert_eq!((all[0].rule, all[0].message.len()), ("log", LONGEST));
+        assert_eq!((all[1].rule, all[1].message.as_str()), ("gap", "\u{fffd}[2J\u{fffd}"));
     }
 }

@@ -1,7 +1,7 @@
 //! Where a log is read from: a server, or a folder.
 
 use crate::{
-    dap::exchange::{Method, Request},
+    dap::exchange::{Method, Request, Response},
     log::{
         entry::EntryKey,
         note::MAX_NOTE,
@@ -9,7 +9,10 @@ use crate::{
         tiles::{Content, MAX_BUNDLE, Place, TileName, WIDTH, narrowed},
         tree::Hash,
     },
-    transport::http::{HttpClient, SetupError, TransportError},
+    transport::{
+        http::{HttpClient, SetupError, TransportError},
+        retry::Backoff,
+    },
 };
 use std::{
     fmt, fs,
@@ -104,6 +107,14 @@ pub struct Reader {
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often a server that is out of reach or busy is asked for a file: an audit of a long log should
+/// not end because one answer of thousands was lost.
+const ATTEMPTS: u32 = 4;
+
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 impl Reader {
     /// Over a source, which is not looked at yet.
     pub fn new(source: Source) -> Result<Self, SourceError> {
@@ -166,18 +177,50 @@ impl Reader {
             body: Vec::new(),
             authorized: false,
         };
-        let response = self.runtime.block_on(self.http.send(request, None, limit))?;
-        match response.status {
-            200 => Ok(Some(response.body)),
-            404 => Ok(None),
-            status => Err(SourceError::Status { url, status }),
+        let (mut backoff, mut left) = (Backoff::new(FIRST_WAIT, LONGEST_WAIT), ATTEMPTS);
+        loop {
+            left -= 1;
+            let answer = self.runtime.block_on(self.http.send(request.clone(), None, limit));
+            match again(&answer) {
+                Some(asked) if left > 0 => std::thread::sleep(backoff.wait(asked)),
+                _ => return read(url, answer),
+            }
         }
+    }
+}
+
+/// Whether another time may bring another answer, and after which wait if the server says so.
+fn again(answer: &Result<Response, TransportError>) -> Option<Option<Duration>> {
+    match answer {
+        Ok(response) if response.status == 429 || response.status >= 500 => {
+            let asked = response.retry_after.as_deref().and_then(|text| text.trim().parse().ok());
+            Some(asked.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT)))
+        }
+        Err(error) => error.is_retryable().then_some(None),
+        Ok(_) => None,
+    }
+}
+
+/// What an answer comes to: a file, or that there is none of this name.
+fn read(
+    url: String,
+    answer: Result<Response, TransportError>,
+) -> Result<Option<Vec<u8>>, SourceError> {
+    let response = answer?;
+    match response.status {
+        200 => Ok(Some(response.body)),
+        404 => Ok(None),
+        status => Err(SourceError::Status { url, status }),
     }
 }
 
 /// Names come from `TileName`, so nothing outside of the folder is reached.
 fn from_folder(path: PathBuf, limit: usize) -> Result<Option<Vec<u8>>, SourceError> {
-    let file = match fs::File::open(&path) {
+    // A pipe in a file's place would be waited for without end, even to be opened.
+    let regular = fs::metadata(&path).and_then(|found| {
+        if found.is_file() { Ok(()) } else { Err(io::Error::other("it is not a regular file")) }
+    });
+    let file = match regular.and_then(|()| fs::File::open(&path)) {
         Ok(file) => file,
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(SourceError::File { path, source }),

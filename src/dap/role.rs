@@ -1,7 +1,7 @@
 //! The parties of the protocol (§4.1).
 
 /// `Role`, with its code point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Role {
     /// Asks for aggregates and is the only one to see them.

@@ -46,7 +46,8 @@ impl Decode for Url {
 }
 
 /// How reports are gathered into batches (§5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum BatchMode {
     /// By their times (§5.1).

@@ -5,7 +5,9 @@ use super::{collector::Parties, server::poll};
 use sottovoce::log::note::VerifierKey;
 use std::{
     fs,
-    path::Path,
+    io::{Read, Write},
+    net::TcpListener,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -137,28 +139,72 @@ fn what_cannot_be_looked_at_is_neither_right_nor_wrong() {
     assert!(error.contains("did not answer"), "{error}");
 }
 
+/// An archive of the leader's log, and what makes its checkpoint another than the one that was signed.
+fn archive(parties: &Parties) -> (PathBuf, impl Fn()) {
+    let archive = parties.folder.path().join("archive");
+    let leader = &parties.servers[1];
+    let config = leader.config.to_str().unwrap();
+    let export = leader.run(&["log", "export", "-c", config, archive.to_str().unwrap()]);
+    assert!(export.status.success());
+    let checkpoint = archive.join("checkpoint");
+    let alter = move || {
+        let text = fs::read_to_string(&checkpoint).unwrap();
+        let size = text.lines().nth(1).unwrap();
+        fs::write(&checkpoint, text.replacen(&format!("\n{size}\n"), "\n1\n", 1)).unwrap();
+    };
+    (archive, alter)
+}
+
 #[test]
 fn an_archive_that_was_altered_is_told_with_what_was_altered() {
     let parties = Parties::asking(METRIC);
     name_logs(&parties, "");
-    let archive = parties.folder.path().join("archive");
-    let leader = &parties.servers[1];
-    let config = leader.config.to_str().unwrap();
-    assert!(
-        leader.run(&["log", "export", "-c", config, archive.to_str().unwrap()]).status.success()
-    );
+    let (archive, alter) = archive(&parties);
     let place = ["--leader", archive.to_str().unwrap()];
     let (code, outcome, error) = verify(&parties.program, &place);
     assert_eq!(code, Some(0), "{outcome:#} {error}");
-    let checkpoint = archive.join("checkpoint");
-    let text = fs::read_to_string(&checkpoint).unwrap();
-    let size = text.lines().nth(1).unwrap();
-    let shorter = text.replacen(&format!("\n{size}\n"), "\n1\n", 1);
-    fs::write(&checkpoint, shorter).unwrap();
+    alter();
     let (code, outcome, _) = verify(&parties.program, &place);
     assert_eq!(code, Some(1));
     let message = outcome["findings"][0]["message"].as_str().unwrap();
     assert!(message.contains("was changed"), "{message}");
+    // What is wrong with one log shows, even if the other cannot be read.
+    let (code, outcome, _) = verify(&parties.program, &[&place[..], &["--helper", "/no"]].concat());
+    assert_eq!(code, Some(1));
+    let rules: Vec<_> =
+        outcome["findings"].as_array().unwrap().iter().map(|f| &f["rule"]).collect();
+    assert!(rules.iter().any(|rule| *rule == "unverified"), "{outcome:#}");
+}
+
+#[test]
+fn a_watch_calls_its_webhook_and_its_verdict_does_not_depend_on_that() {
+    let parties = Parties::asking(METRIC);
+    name_logs(&parties, "");
+    let (archive, alter) = archive(&parties);
+    alter();
+    let hook = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", hook.local_addr().unwrap());
+    let program = parties.program.to_str().unwrap();
+    let watch =
+        ["watch", program, "--leader", archive.to_str().unwrap(), "--webhook", &url, "--json"];
+    let called = std::thread::spawn(move || {
+        let (mut stream, _) = hook.accept().unwrap();
+        let mut told = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&told).contains("\"holds\":false") {
+            let read = stream.read(&mut buffer).unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&told));
+            told.extend_from_slice(&buffer[..read]);
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    });
+    assert_eq!(auditor(&watch).status.code(), Some(1));
+    called.join().unwrap();
+    // Nobody listens there any more.
+    let done = auditor(&watch);
+    assert_eq!(done.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&done.stderr);
+    assert!(error.contains("could not be called"), "{error}");
 }
 
 #[test]

@@ -20,7 +20,9 @@ pub struct ReportArgs {
 /// all holds.
 pub fn run(args: &ReportArgs) -> anyhow::Result<bool> {
     let programs = args.logs.programs()?;
-    let outcome = args.logs.audit(&programs, &args.logs.logs(&programs)?)?;
+    let logs = args.logs.logs(&programs)?;
+    // A document is of everything, not of what happened since the last one.
+    let outcome = args.logs.audit(&programs, &logs, &mut args.logs.remembered()?, true)?;
     fs::create_dir_all(&args.output)
         .with_context(|| format!("{} cannot be made", args.output.display()))?;
     for program in &programs {

@@ -15,7 +15,8 @@ use std::fmt::Write;
 
 /// The entry, in YAML.
 pub fn entry(program: &Program, explanation: &Explanation, outcome: &Outcome) -> String {
-    let first = outcome.spent.iter().map(|spent| spent.start).min();
+    let own = outcome.spent.iter().filter(|spent| spent.program == program.name());
+    let first = own.map(|spent| spent.start).min();
     let date =
         first.map_or_else(|| "REPLACE".to_owned(), |start| format_moment(start)[..10].to_owned());
     let strongest = strongest(explanation);

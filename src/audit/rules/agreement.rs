@@ -1,13 +1,29 @@
 //! Both logs by each other: each aggregator is half of every release, so each must have all of them.
 
-use super::{Known, LogFacts, Ranges, release::OpenRelease, task};
+use super::{Known, LogFacts, TOLERANCE, ranges::Ranges, release::OpenRelease};
 use crate::{
     audit::finding::{At, Findings, Severity},
     dap::role::Role,
+    program::Program,
 };
 
 /// A release that one log lacks for this long, in seconds, is not just on its way.
 const ON_ITS_WAY: u64 = 3600;
+
+/// Whether each task of the programs is in a log that was read. Otherwise nothing that is promised
+/// of it can be looked at.
+pub fn taken(known: Known<'_>, logs: &[&LogFacts], findings: &mut Findings) {
+    let tasks = known.programs.iter().flat_map(Program::tasks);
+    let missing =
+        tasks.filter(|task| logs.iter().all(|log| !log.tasks.contains_key(&task.task_id)));
+    for name in missing.map(|task| &task.name) {
+        let message = format!(
+            "{name} of the program is in no log that was read: nobody has taken it on, or this is not the \
+             program that the aggregators serve"
+        );
+        findings.add(Severity::Violation, "not-taken-on", At::BOTH, message);
+    }
+}
 
 /// Compares both logs. Releases that both have were compared as they were read.
 pub fn compare(known: Known<'_>, leader: &LogFacts, helper: &LogFacts, findings: &mut Findings) {
@@ -16,12 +32,18 @@ pub fn compare(known: Known<'_>, leader: &LogFacts, helper: &LogFacts, findings:
         [(Role::Leader, leader, Role::Helper), (Role::Helper, helper, Role::Leader)]
     {
         for release in facts.open.values() {
-            let old = release.time.saturating_add(ON_ITS_WAY) < known.now;
-            let severity = if old { Severity::Violation } else { Severity::Warning };
+            let late = release.time.saturating_add(ON_ITS_WAY) < known.now;
+            // One that is dated ahead would otherwise be on its way for as long.
+            let ahead = release.time > known.now.saturating_add(TOLERANCE);
+            let severity = if late || ahead { Severity::Violation } else { Severity::Warning };
             let name = known.name(&release.task);
-            let seconds = known.now.saturating_sub(release.time);
+            let when = if ahead {
+                format!("and dated {} seconds from now", release.time - known.now)
+            } else {
+                format!("{} seconds later", known.now.saturating_sub(release.time))
+            };
             let message = format!(
-                "a release of {name} with {} reports is not in the {other}'s log, {seconds} seconds later",
+                "a release of {name} with {} reports is not in the {other}'s log, {when}",
                 release.report_count
             );
             findings.add(severity, "one-sided-release", At::entry(role, release.entry), message);
@@ -84,10 +106,5 @@ fn tasks(known: Known<'_>, leader: &LogFacts, helper: &LogFacts, findings: &mut 
         let message = format!("the leader's log does not have {}", known.name(id));
         let at = At::entry(Role::Helper, theirs.entry);
         findings.add(Severity::Warning, "one-sided-task", at, message);
-    }
-    let taken = |id: &_| leader.tasks.contains_key(id) || helper.tasks.contains_key(id);
-    for name in task::missing(known, taken) {
-        let message = format!("{name} of the program is in neither log: nobody has taken it on");
-        findings.add(Severity::Warning, "not-taken-on", At::BOTH, message);
     }
 }

@@ -1,10 +1,11 @@
 //! All releases of a period by what the program declares.
 //!
-//! A device reports each metric at most once a window, and by the program in at most so many windows
-//! of a period; which ones, no log says. So what a period can have cost any device is at most the
-//! windows that were released, or those that a device may report in, whichever are fewer.
+//! A device reports each metric at most once a window, to one of its tasks, and by the program in at
+//! most so many windows of a period; which ones, no log says. So what a period can have cost any device
+//! is at most the windows that were released of any of the metric's tasks, or those that a device may
+//! report in, whichever are fewer.
 
-use super::{Known, LogFacts};
+use super::{Known, LogFacts, ranges::Ranges};
 use crate::{
     audit::finding::{At, Findings, Severity},
     privacy::{
@@ -45,19 +46,28 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
         findings.add(Severity::Note, "no-budget", At::BOTH, message);
         return Vec::new();
     };
-    let mut all = Vec::new();
-    let mut worked_out = BTreeMap::new();
-    for period in periods(program, logs) {
-        let windows = windows(program, logs, period);
-        let counted: Vec<_> = windows
-            .iter()
-            .map(|(metric, count)| (metric.clone(), (*count).min(budget.windows())))
-            .collect();
-        let spent = worked_out.entry(counted.clone()).or_insert_with(|| spent(program, &counted));
-        let most = windows.values().copied().max().unwrap_or(0);
+    let Some(periods) = periods(program, logs, budget.period()) else {
+        let message = format!(
+            "releases of {} claim to reach over more than {MOST_PERIODS} periods of its budget",
+            program.name()
+        );
+        findings.add(Severity::Violation, "budget", At::BOTH, message);
+        return Vec::new();
+    };
+    let (mut all, mut worked_out, mut beyond) = (Vec::new(), BTreeMap::new(), 0);
+    for period in periods {
         let start = period.saturating_mul(budget.period());
+        let windows = windows(program, logs, (start, start.saturating_add(budget.period())));
+        let most = windows.values().copied().max().unwrap_or(0);
+        beyond += u64::from(most > budget.windows());
+        let counted: Vec<_> = windows
+            .into_iter()
+            .map(|(metric, windows)| (metric.to_owned(), windows.min(budget.windows())))
+            .collect();
+        let spent = worked_out.entry(counted).or_insert_with_key(|counted| spent(program, counted));
         match spent {
             Ok(guarantees) => {
+                judge_period(program, start, guarantees, findings);
                 all.push(Spent {
                     program: program.name().to_owned(),
                     start,
@@ -65,7 +75,6 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
                     windows: most,
                     guarantees: guarantees.clone(),
                 });
-                judge_period(program, start, guarantees, findings);
             }
             Err(error) => {
                 let message =
@@ -73,6 +82,15 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
                 findings.add(Severity::Violation, "budget", At::BOTH, message);
             }
         }
+    }
+    if beyond > 0 {
+        let message = format!(
+            "in {beyond} periods more windows of {} were released than the {} that a device reports in: what \
+             they come to rests on devices that keep to that",
+            program.name(),
+            budget.windows()
+        );
+        findings.add(Severity::Note, "windows", At::BOTH, message);
     }
     all
 }
@@ -99,26 +117,46 @@ fn judge_period(program: &Program, start: u64, spent: &[Guarantee], findings: &m
     }
 }
 
-/// The periods in which anything of a program was released.
-fn periods(program: &Program, logs: &[&LogFacts]) -> BTreeSet<u64> {
-    let tasks = program.tasks().iter();
-    let facts = tasks.flat_map(|task| logs.iter().filter_map(|log| log.tasks.get(&task.task_id)));
-    facts.flat_map(|task| task.periods.keys().copied()).collect()
+/// More periods than any program lives through: a log may claim batches that last for ages.
+const MOST_PERIODS: usize = 100_000;
+
+/// The periods in which anything of a program was released, unless they are too many to be true.
+fn periods(program: &Program, logs: &[&LogFacts], period: u64) -> Option<BTreeSet<u64>> {
+    let mut periods = BTreeSet::new();
+    for (start, end) in program.tasks().iter().flat_map(|task| {
+        let facts = logs.iter().filter_map(|log| log.tasks.get(&task.task_id));
+        facts.flat_map(|task| task.released.spans())
+    }) {
+        for at in start / period..end.div_ceil(period) {
+            periods.insert(at);
+            if periods.len() > MOST_PERIODS {
+                return None;
+            }
+        }
+    }
+    Some(periods)
 }
 
-/// The windows released of each metric: of its tasks the most, since a device reports to one of them.
-fn windows(program: &Program, logs: &[&LogFacts], period: u64) -> BTreeMap<String, u64> {
-    let mut windows = BTreeMap::new();
+/// The windows released of each metric within a span, by any of its tasks: a device reports to one of
+/// them, and another one in the next window.
+fn windows<'a>(
+    program: &'a Program,
+    logs: &[&LogFacts],
+    (start, end): (u64, u64),
+) -> BTreeMap<&'a str, u64> {
+    let mut released: BTreeMap<&str, Ranges> = BTreeMap::new();
     for task in program.tasks() {
-        let released = logs
-            .iter()
-            .filter_map(|log| log.tasks.get(&task.task_id)?.periods.get(&period).copied())
-            .max()
-            .unwrap_or(0);
-        let most = windows.entry(task.metric.name.clone()).or_insert(0);
-        *most = released.max(*most);
+        let of_metric = released.entry(&task.metric.name).or_default();
+        for facts in logs.iter().filter_map(|log| log.tasks.get(&task.task_id)) {
+            for (from, to) in facts.released.within(start, end) {
+                of_metric.add(from, to);
+            }
+        }
     }
-    windows
+    let window = program.window().seconds();
+    let count =
+        |ranges: &Ranges| ranges.spans().map(|(from, to)| (to - from).div_ceil(window)).sum();
+    released.iter().map(|(metric, ranges)| (*metric, count(ranges))).collect()
 }
 
 fn spent(program: &Program, counted: &[(String, u64)]) -> Result<Vec<Guarantee>, String> {

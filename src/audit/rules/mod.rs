@@ -1,11 +1,13 @@
 //! What must hold of what is logged. Pure: entries in, findings out.
 //!
 //! [`LogFacts`] is what is remembered of one log, small enough to be kept between audits. [`task`]
-//! and [`release`] judge an entry by what came before it in the same log, [`agreement`] both logs by
-//! each other, and [`budget`] all releases by what the program declares.
+//! and [`release`] judge an entry by what came before it in the same log, of which [`ranges`] remembers
+//! what was released, [`agreement`] both logs by each other, and [`budget`] all releases by what the
+//! program declares.
 
 pub mod agreement;
 pub mod budget;
+pub mod ranges;
 pub mod release;
 pub mod task;
 
@@ -15,7 +17,8 @@ use crate::{
     log::entry::{Entry, Event, KeyChange},
     program::{Program, compile::CompiledTask},
 };
-use release::{Mark, OpenRelease, Ranges};
+use ranges::Mark;
+use release::OpenRelease;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use task::TaskFacts;
@@ -30,12 +33,21 @@ pub struct LogFacts {
     pub(super) settings: BTreeMap<String, String>,
     /// Keys that the log has said to be its own.
     pub(super) keys: BTreeSet<String>,
+    /// Keys that it has said to be its own no more.
+    pub(super) retired: BTreeSet<String>,
     /// The tasks that were taken on.
     pub(super) tasks: BTreeMap<TaskId, TaskFacts>,
     /// Releases that the other log did not have yet.
     pub(super) open: BTreeMap<Mark, OpenRelease>,
     /// Releases so far.
     pub(super) releases: u64,
+}
+
+impl LogFacts {
+    /// Nothing but the keys that a log is known to have.
+    pub(super) fn with_keys_of(other: Self) -> Self {
+        Self { keys: other.keys, retired: other.retired, ..Self::default() }
+    }
 }
 
 /// What is known beside the logs.
@@ -88,6 +100,11 @@ impl<'a> Judge<'a> {
         Self { role, known, facts, others, findings }
     }
 
+    /// What is remembered.
+    pub fn facts(&self) -> &LogFacts {
+        self.facts
+    }
+
     /// Judges one entry, the next of the log.
     pub fn entry(&mut self, index: u64, bytes: &[u8]) {
         let at = At::entry(self.role, index);
@@ -102,7 +119,9 @@ impl<'a> Judge<'a> {
             Ok(entry) => {
                 self.clock(at, entry.time);
                 self.event(at, &entry);
-                self.facts.latest = self.facts.latest.max(entry.time);
+                // A clock ahead of ours must not keep silence from being noticed.
+                let soonest = self.known.now.saturating_add(TOLERANCE);
+                self.facts.latest = self.facts.latest.max(entry.time.min(soonest));
             }
         }
     }
@@ -133,7 +152,7 @@ impl<'a> Judge<'a> {
             Event::Refused(refused) => {
                 let name = self.known.name(&refused.task);
                 let (problem, detail) = (&refused.problem, &refused.detail);
-                self.note(at, "refused", format!("{name}: {problem}: {}", printable(detail)));
+                self.note(at, "refused", format!("{name}: {problem}: {detail}"));
             }
             Event::HpkeKey(change, config) => {
                 let id = config.id.0;
@@ -141,10 +160,12 @@ impl<'a> Judge<'a> {
             }
             Event::LogKey(change, key) => {
                 let text = key.to_string();
-                match change {
-                    KeyChange::Added => self.facts.keys.insert(text.clone()),
-                    KeyChange::Retired => self.facts.keys.remove(&text),
+                let (from, to) = match change {
+                    KeyChange::Added => (&mut self.facts.retired, &mut self.facts.keys),
+                    KeyChange::Retired => (&mut self.facts.keys, &mut self.facts.retired),
                 };
+                from.remove(&text);
+                to.insert(text.clone());
                 self.note(at, "log-key", format!("{text} was {}", word(*change)));
             }
             Event::Settings(settings) => self.settings(at, settings),
@@ -166,7 +187,6 @@ impl<'a> Judge<'a> {
             let Some(before) = before.filter(|before| before != value) else { continue };
             let severity =
                 if weakens(name, &before, value) { Severity::Warning } else { Severity::Note };
-            let (name, before, value) = (printable(name), printable(&before), printable(value));
             let message = format!("{name} was {before:?} and is {value:?}");
             self.findings.add(severity, "settings", at, message);
         }
@@ -197,18 +217,6 @@ fn weakens(name: &str, before: &str, value: &str) -> bool {
             before.split(' ').any(|witness| !witness.is_empty() && !still.contains(witness))
         }
         _ => false,
-    }
-}
-
-/// Others' words, for a terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().take(300).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-impl Ranges {
-    pub(super) fn label(start: u64, end: u64) -> String {
-        use crate::program::format_moment;
-        format!("{} to {}", format_moment(start), format_moment(end))
     }
 }
 

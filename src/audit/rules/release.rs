@@ -1,52 +1,22 @@
 //! A release: that it is large enough, costs what was promised, and gives out nothing twice.
 
-use super::{Judge, agreement};
+use super::{
+    Judge, agreement,
+    ranges::{Mark, Ranges},
+};
 use crate::{
     audit::finding::{At, Severity},
     dap::{
         codec::Encode,
         collect::BatchSelector,
         role::Role,
+        task::BatchMode,
         time::{Interval, TimePrecision},
     },
     log::entry::Release,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// What has been released of a task: spans of seconds that never overlap, or batches.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ranges {
-    /// Start and end of each span; those that touch are one.
-    spans: BTreeMap<u64, u64>,
-    /// Beginnings of batch IDs.
-    batches: BTreeSet<Mark>,
-}
-
-impl Ranges {
-    /// Adds a span, unless a part of it is there: then gives that.
-    fn add(&mut self, start: u64, end: u64) -> Result<(), (u64, u64)> {
-        if let Some((&from, &to)) = self.spans.range(..end).next_back()
-            && to > start
-        {
-            return Err((from.max(start), to.min(end)));
-        }
-        let (mut start, mut end) = (start, end);
-        if let Some((&from, &to)) = self.spans.range(..=start).next_back()
-            && to == start
-        {
-            start = from;
-        }
-        if let Some(to) = self.spans.remove(&end) {
-            end = to;
-        }
-        self.spans.insert(start, end);
-        Ok(())
-    }
-}
 
 /// A release that the other log has to have too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,79 +77,70 @@ impl Judge<'_> {
 
     /// Whether no report of the batch was released before.
     fn once(&mut self, at: At, time: u64, name: &str, release: &Release) {
-        let period = self.known.task(&release.task).and_then(|(program, _)| program.budget());
         let Some(task) = self.facts.tasks.get_mut(&release.task) else { return };
         let Some(window) = TimePrecision::from_seconds(task.window) else { return };
-        let mut found = Vec::new();
-        let span = match &release.batch {
-            BatchSelector::TimeInterval(batch) => match batch.interval() {
-                Some(batch) => {
-                    let (start, end) =
-                        (window.start_of(batch.start()), window.start_of(batch.end()));
-                    if !batch.covers(&release.interval) {
-                        found.push((
-                            Severity::Violation,
-                            "interval",
-                            format!("a release of {name} has reports from outside of its batch"),
-                        ));
+        let seconds = |span: Interval| (window.start_of(span.start()), window.start_of(span.end()));
+        let broken = match (&release.batch, task.batch_mode) {
+            (BatchSelector::TimeInterval(batch), BatchMode::TimeInterval) => {
+                match batch.interval() {
+                    None => vec![(
+                        "interval",
+                        format!("a release of {name} names a batch that is no interval"),
+                    )],
+                    Some(batch) => {
+                        let (start, end) = seconds(batch);
+                        let before = task.released.add(start, end);
+                        self.early(at, name, time, end);
+                        by_interval(name, batch, release.interval, before)
                     }
-                    if let Err((from, to)) = task.released.add(start, end) {
-                        found.push((
-                            Severity::Violation,
-                            "released-twice",
-                            format!(
-                                "reports of {name} from {} were released before",
-                                Ranges::label(from, to)
-                            ),
-                        ));
-                    }
-                    if time.saturating_add(super::TOLERANCE) < end {
-                        found.push((Severity::Warning, "too-early", format!(
-                            "a batch of {name} was released {} seconds before its last window was over",
-                            end - time
-                        )));
-                    }
-                    Some(batch)
                 }
-                None => {
-                    let message = format!("a release of {name} names a batch that is no interval");
-                    found.push((Severity::Violation, "interval", message));
-                    None
-                }
-            },
-            BatchSelector::LeaderSelected(id) => {
-                if !task.released.batches.insert(Mark::of(id.as_bytes())) {
-                    let message = format!("batch {id} of {name} was released before");
-                    found.push((Severity::Violation, "released-twice", message));
-                }
-                Some(release.interval)
             }
+            (BatchSelector::LeaderSelected(id), BatchMode::LeaderSelected) => {
+                let (start, end) = seconds(release.interval);
+                task.released.add(start, end);
+                if task.released.add_batch(Mark::of(id.as_bytes())) {
+                    Vec::new()
+                } else {
+                    vec![("released-twice", format!("batch {id} of {name} was released before"))]
+                }
+            }
+            _ => vec![(
+                "batch-mode",
+                format!("a release of {name} is of a batch of the other mode than the task's"),
+            )],
         };
-        if let (Some(span), Some(budget)) = (span, period) {
-            count_windows(&mut task.periods, span, window, budget.period());
+        for (rule, message) in broken {
+            self.violation(at, rule, message);
         }
-        for (severity, rule, message) in found {
-            self.findings.add(severity, rule, at, message);
+    }
+
+    fn early(&mut self, at: At, name: &str, time: u64, end: u64) {
+        if time.saturating_add(super::TOLERANCE) < end {
+            let message = format!(
+                "a batch of {name} was released {} seconds before its last window was over",
+                end - time
+            );
+            self.findings.add(Severity::Warning, "too-early", at, message);
         }
     }
 }
 
-/// Counts the windows of a batch into the periods that they begin in. A batch of a malicious log may
-/// claim to last for ages: what is beyond a period's worth of periods is counted in the last.
-fn count_windows(
-    periods: &mut BTreeMap<u64, u64>,
-    span: Interval,
-    window: TimePrecision,
-    period: u64,
-) {
-    const MOST_PERIODS: u64 = 64;
-    let (start, end) = (window.start_of(span.start()), window.start_of(span.end()));
-    let (first, last) = (start / period, end.saturating_sub(1) / period);
-    for at in first..=last.min(first + MOST_PERIODS) {
-        let from = start.max(at.saturating_mul(period));
-        let to = end.min(at.saturating_add(1).saturating_mul(period));
-        *periods.entry(at).or_insert(0) += to.saturating_sub(from).div_ceil(window.seconds());
-    }
+/// What is wrong with a batch that is an interval, of reports from another one.
+fn by_interval(
+    name: &str,
+    batch: Interval,
+    reports: Interval,
+    before: Option<(u64, u64)>,
+) -> Vec<(&'static str, String)> {
+    let outside = (!batch.covers(&reports)).then(|| {
+        ("interval", format!("a release of {name} has reports from outside of its batch"))
+    });
+    let twice = before.map(|(from, to)| {
+        let message =
+            format!("reports of {name} from {} were released before", Ranges::label(from, to));
+        ("released-twice", message)
+    });
+    outside.into_iter().chain(twice).collect()
 }
 
 fn open(at: At, time: u64, release: &Release) -> OpenRelease {
@@ -198,63 +159,4 @@ fn batch_mark(release: &Release) -> Mark {
     let mut bytes = release.task.to_bytes();
     release.batch.encode(&mut bytes);
     Mark::of(&Sha256::digest(bytes).into())
-}
-
-/// The beginning of something as long as a hash: enough to know it again, of millions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark([u8; 16]);
-
-impl Mark {
-    fn of(bytes: &[u8; 32]) -> Self {
-        let mut mark = [0; 16];
-        mark.copy_from_slice(&bytes[..16]);
-        Self(mark)
-    }
-}
-
-impl Serialize for Mark {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Mark {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = URL_SAFE_NO_PAD.decode(String::deserialize(deserializer)?).ok();
-        let mark = bytes.and_then(|bytes| bytes.try_into().ok());
-        mark.map(Self).ok_or_else(|| serde::de::Error::custom("16 bytes in base64url are expected"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn spans_are_released_once_whatever_their_order(spans in proptest::collection::vec((0u64..40, 1u64..6), 1..25)) {
-            let (mut ranges, mut seconds) = (Ranges::default(), BTreeSet::new());
-            for (start, length) in spans {
-                let fresh = (start..start + length).all(|second| !seconds.contains(&second));
-                let added = ranges.add(start, start + length);
-                prop_assert_eq!(added.is_ok(), fresh);
-                match added {
-                    Ok(()) => seconds.extend(start..start + length),
-                    Err((from, to)) => prop_assert!(from < to),
-                }
-            }
-            let listed: BTreeSet<_> = ranges.spans.iter().flat_map(|(from, to)| *from..*to).collect();
-            prop_assert_eq!(listed, seconds);
-        }
-
-        #[test]
-        fn any_span_is_counted_in_bounded_time(start in 0u64..u64::MAX / 8000, length in 1u64..u64::MAX / 8000, period in 1u64..1000) {
-            let span = Interval::new(crate::dap::time::Time(start), length).unwrap();
-            let window = TimePrecision::from_seconds(3600).unwrap();
-            let mut periods = BTreeMap::new();
-            count_windows(&mut periods, span, window, period * 3600);
-            prop_assert!(periods.len() <= 65);
-        }
-    }
 }

@@ -1,9 +1,9 @@
 //! A task that was taken on: that it is what it says, and what the program says.
 
-use super::{Judge, Ranges};
+use super::{Judge, ranges::Ranges};
 use crate::{
     audit::finding::{At, Severity},
-    dap::{codec::Encode, ids::TaskId},
+    dap::{codec::Encode, task::BatchMode},
     log::{
         claim::encode_claims,
         entry::{Claim, TaskTaken},
@@ -14,7 +14,6 @@ use crate::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 
 /// What is remembered of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,10 +29,9 @@ pub struct TaskFacts {
     pub(in crate::audit) min_batch_size: u64,
     /// Seconds.
     pub(in crate::audit) window: u64,
+    pub(in crate::audit) batch_mode: BatchMode,
     /// What was released.
     pub(in crate::audit) released: Ranges,
-    /// Windows released in each period of the budget.
-    pub(in crate::audit) periods: BTreeMap<u64, u64>,
 }
 
 impl Judge<'_> {
@@ -45,8 +43,8 @@ impl Judge<'_> {
             claims: encoded(&taken.claims),
             min_batch_size: taken.configuration.min_batch_size,
             window: taken.configuration.time_precision.seconds(),
+            batch_mode: taken.configuration.batch_mode,
             released: Ranges::default(),
-            periods: BTreeMap::new(),
         };
         let name = self.known.name(&taken.task);
         if let Some(before) = self.facts.tasks.get(&taken.task) {
@@ -150,13 +148,4 @@ pub(super) fn encoded(claims: &[Claim]) -> String {
     let mut bytes = Vec::new();
     encode_claims(claims, &mut bytes);
     URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// Tasks that the programs ask and no log has taken on.
-pub(in crate::audit) fn missing<'a>(
-    known: super::Known<'a>,
-    taken: impl Fn(&TaskId) -> bool + 'a,
-) -> impl Iterator<Item = &'a str> {
-    let tasks = known.programs.iter().flat_map(crate::program::Program::tasks);
-    tasks.filter(move |task| !taken(&task.task_id)).map(|task| task.name.as_str())
 }

@@ -1,6 +1,6 @@
 //! `verify` and `watch`: the same audit, once or again and again.
 
-use super::{Audited, Outcome, present, state::State, verify};
+use super::{Audit, Audited, Outcome, present, state::State, verify};
 use crate::{
     audit::source::{Reader, Source},
     command_line,
@@ -66,6 +66,11 @@ impl LogArgs {
             }
         }
         let policy = first.log();
+        if programs.iter().any(|program| program.log() != policy) {
+            bail!(
+                "the programs name other keys, witnesses or demands in [log]; audit them one by one"
+            );
+        }
         let leader = self.log(
             Role::Leader,
             (self.leader.as_deref(), first.leader()),
@@ -76,11 +81,16 @@ impl LogArgs {
             (self.helper.as_deref(), first.helper()),
             (&self.helper_key, policy.map(crate::program::log::LogPolicy::helper)),
         )?;
-        let logs: Vec<_> = leader.into_iter().chain(helper).collect();
-        if logs.is_empty() {
-            bail!("no log is left to audit");
+        match (leader, helper) {
+            (None, None) => bail!("no log is left to audit"),
+            (Some(leader), Some(helper)) if leader.trust.origin() == helper.trust.origin() => {
+                bail!(
+                    "both logs are {}, by their keys: each aggregator has a log of its own",
+                    leader.trust.origin()
+                )
+            }
+            (leader, helper) => Ok(leader.into_iter().chain(helper).collect()),
         }
-        Ok(logs)
     }
 
     fn log(
@@ -104,12 +114,24 @@ impl LogArgs {
         Ok(Some(Audited { role, reader: Reader::new(source)?, trust }))
     }
 
-    /// One audit. Remembers what was verified only if all promises hold.
-    pub fn audit(&self, programs: &[Program], logs: &[Audited]) -> anyhow::Result<Outcome> {
-        let mut state = self.state.as_deref().map(State::read).transpose()?.unwrap_or_default();
+    /// What was remembered at the last audit.
+    pub fn remembered(&self) -> anyhow::Result<State> {
+        Ok(self.state.as_deref().map(State::read).transpose()?.unwrap_or_default())
+    }
+
+    /// One audit, going on from `state`, or of all entries if `whole` is set. Remembers what was
+    /// verified only if all promises hold.
+    pub fn audit(
+        &self,
+        programs: &[Program],
+        logs: &[Audited],
+        state: &mut State,
+        whole: bool,
+    ) -> anyhow::Result<Outcome> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let bar = indicatif::ProgressBar::new_spinner();
-        let outcome = verify(logs, programs, now, &mut state, &mut |role, index| {
+        let audit = Audit { logs, programs, now, whole };
+        let outcome = verify(&audit, state, &mut |role, index| {
             if index.is_multiple_of(1000) {
                 bar.set_message(format!("the {role}'s log: entry {index}"));
                 bar.tick();
@@ -135,7 +157,8 @@ impl LogArgs {
 /// Audits once; says whether all holds.
 pub fn run(args: &LogArgs) -> anyhow::Result<bool> {
     let programs = args.programs()?;
-    let outcome = args.audit(&programs, &args.logs(&programs)?)?;
+    let logs = args.logs(&programs)?;
+    let outcome = args.audit(&programs, &logs, &mut args.remembered()?, false)?;
     args.show(&outcome)?;
     Ok(outcome.holds)
 }
@@ -160,22 +183,22 @@ pub struct WatchArgs {
 pub fn watch(args: &WatchArgs) -> anyhow::Result<bool> {
     let programs = args.logs.programs()?;
     let logs = args.logs.logs(&programs)?;
-    let mut reached = Instant::now();
+    let (mut state, mut reached) = (args.logs.remembered()?, Instant::now());
     loop {
-        match args.logs.audit(&programs, &logs) {
+        match args.logs.audit(&programs, &logs, &mut state, false) {
             Ok(outcome) if outcome.holds => {
                 reached = Instant::now();
                 args.logs.show(&outcome)?;
             }
             Ok(outcome) => {
                 args.logs.show(&outcome)?;
-                args.call(&serde_json::to_string(&outcome)?)?;
+                args.tell(&serde_json::to_string(&outcome)?);
                 return Ok(false);
             }
             Err(error) if reached.elapsed() > Duration::from_secs(args.patience) => {
                 let error = command_line::story(&error);
                 eprintln!("error: {error}");
-                args.call(&serde_json::json!({ "holds": false, "error": error }).to_string())?;
+                args.tell(&serde_json::json!({ "holds": false, "error": error }).to_string());
                 return Ok(false);
             }
             Err(error) => eprintln!("not verified yet: {}", command_line::story(&error)),
@@ -185,6 +208,13 @@ pub fn watch(args: &WatchArgs) -> anyhow::Result<bool> {
 }
 
 impl WatchArgs {
+    /// Calls the webhook, if there is one. That it cannot be called takes nothing from the verdict.
+    fn tell(&self, body: &str) {
+        if let Err(error) = self.call(body) {
+            eprintln!("error: {}", command_line::story(&error));
+        }
+    }
+
     fn call(&self, body: &str) -> anyhow::Result<()> {
         let Some(url) = &self.webhook else { return Ok(()) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -198,13 +228,15 @@ impl WatchArgs {
         };
         let mut backoff =
             crate::transport::retry::Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
-        for _ in 0..5 {
+        for last in [false, false, false, true] {
             match runtime.block_on(http.send(request.clone(), None, 64 * 1024)) {
                 Ok(response) if response.status < 300 => return Ok(()),
                 Ok(response) => eprintln!("{url} answers with status {}", response.status),
                 Err(error) => eprintln!("{error}"),
             }
-            std::thread::sleep(backoff.wait(None));
+            if !last {
+                std::thread::sleep(backoff.wait(None));
+            }
         }
         bail!("the webhook {url} could not be called")
     }

@@ -7,6 +7,7 @@ use crate::{
     audit::source::{Reader, SourceError},
     log::{
         checkpoint::{CheckpointError, Opened, Trust},
+        note::NoteError,
         tiles::{Content, Place, TileError, WIDTH, entries, hashes},
         tree::{Frontier, Hash},
     },
@@ -66,41 +67,53 @@ pub enum FollowError {
 }
 
 impl FollowError {
-    /// Whether it proves that somebody altered something, rather than that nothing can be said.
+    /// Whether it proves that somebody altered something, rather than that nothing can be said: what
+    /// stands in a checkpoint's place and is none may be a proxy's page, or half of a file.
     pub fn is_proof(&self) -> bool {
         match self {
             Self::Source(_) => false,
-            Self::Checkpoint(error) => !matches!(error, CheckpointError::Quorum { .. }),
+            Self::Checkpoint(error) => !matches!(
+                error,
+                CheckpointError::Quorum { .. }
+                    | CheckpointError::Note(
+                        NoteError::Form | NoteError::Line | NoteError::TooLong(_)
+                    )
+            ),
             _ => true,
         }
     }
 }
 
-/// Reads what is new in a log that was read up to `from`, and gives each new entry to `each`.
-/// Returns the checkpoint and the tree that it covers.
+/// Reads a log from the end of `from` on, and gives each entry to `each`. It has to be the
+/// continuation of `past`, of which `from` is a beginning. Returns the checkpoint and the tree that it
+/// covers.
 pub fn follow(
     reader: &Reader,
     trust: &Trust,
-    from: &Frontier,
+    (from, past): (&Frontier, &Frontier),
     each: &mut dyn FnMut(u64, &[u8]),
 ) -> Result<(Opened, Frontier), FollowError> {
     let opened = trust.open(&reader.checkpoint()?)?;
     let (size, root) = (opened.checkpoint().size, opened.checkpoint().root);
-    if size < from.size() {
-        return Err(FollowError::RolledBack { before: from.size(), now: size });
+    if size < past.size() {
+        return Err(FollowError::RolledBack { before: past.size(), now: size });
     }
-    if size == from.size() {
-        let same = root == from.root();
-        return if same { Ok((opened, from.clone())) } else { Err(FollowError::Forked { size }) };
+    if size == past.size() && root != past.root() {
+        return Err(FollowError::Forked { size });
     }
     let (mut tree, mut nodes) = (from.clone(), Nodes::default());
-    for index in from.size() / WIDTH..size.div_ceil(WIDTH) {
+    let first = from.size() / WIDTH;
+    let bundles = if size == from.size() { 0..0 } else { first..size.div_ceil(WIDTH) };
+    for index in bundles {
         let place = Place { content: Content::Entries, index };
         let (name, bytes) = reader.file(place, size)?;
         let known = tree.size() - index * WIDTH;
         for entry in entries(&name, &bytes)?.iter().skip(usize::try_from(known).unwrap_or(0)) {
             let at = tree.size();
             tree.push(Hash::leaf(entry), |level, index, hash| nodes.add(level, index, hash));
+            if tree.size() == past.size() && tree.root() != past.root() {
+                return Err(FollowError::Forked { size: past.size() });
+            }
             each(at, entry);
         }
         nodes.compare(reader, size, false)?;

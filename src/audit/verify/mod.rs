@@ -13,14 +13,17 @@ use super::{
     rules::{
         Judge, Known, LogFacts, TOLERANCE, agreement,
         budget::{self, Spent},
-        release::{Mark, OpenRelease},
     },
     source::Reader,
 };
-use crate::{dap::role::Role, log::checkpoint::Trust, program::Program};
+use crate::{
+    dap::role::Role,
+    log::checkpoint::{Opened, Trust},
+    program::Program,
+};
 use follow::{FollowError, follow};
 use serde::Serialize;
-use state::{Kept, State};
+use state::{Beginning, State};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -75,28 +78,36 @@ pub struct Unverified {
     source: FollowError,
 }
 
+/// What is judged, and how.
+pub struct Audit<'a> {
+    /// The logs: one, or both.
+    pub logs: &'a [Audited],
+    /// The programs that the aggregators serve.
+    pub programs: &'a [Program],
+    /// The auditor's clock, in seconds since the Epoch.
+    pub now: u64,
+    /// Whether to judge all entries, those of earlier audits too.
+    pub whole: bool,
+}
+
 /// Reads what is new in the logs, judges it, and remembers it in `state` if all holds.
 ///
-/// A log that is proved to be altered, rolled back or forked is a violation; one that cannot be read is
-/// an error, and then nothing is remembered.
+/// A log that is proved to be altered, rolled back or forked is a violation. One that cannot be read is
+/// an error, unless the other log shows a violation: then that is the outcome, with a warning.
 pub fn verify(
-    logs: &[Audited],
-    programs: &[Program],
-    now: u64,
+    audit: &Audit<'_>,
     state: &mut State,
     progress: &mut dyn FnMut(Role, u64),
 ) -> Result<Outcome, Unverified> {
+    let Audit { logs, programs, now, whole } = *audit;
     let known = Known { programs, now };
-    let paired = logs.len() == 2;
-    let (mut findings, mut read) = (Findings::default(), Vec::new());
-    let mut next = if state.fits(logs) { state.clone() } else { State::default() };
+    let (mut findings, mut read, mut unverified) = (Findings::default(), Vec::new(), Vec::new());
     for audited in logs {
-        let (kept, other) = next.sides(audited.role);
-        let others = other.as_mut().map(|other| &mut other.facts.open);
-        // The first of two logs to be read ever has nothing to be compared with yet.
-        let mut none = BTreeMap::new();
-        let others = if paired { others.or(Some(&mut none)) } else { None };
-        match one(audited, known, kept, others, &mut findings, progress) {
+        state.of_another(audited, &mut findings);
+    }
+    let (mut next, mut sides) = state.clone().begin(logs, programs, whole);
+    for audited in logs {
+        match one(audited, known, logs.len() == 2, &mut sides, &mut findings, progress) {
             Ok(one) => read.push(one),
             Err(source) if source.is_proof() => {
                 let message = format!("{}: {source}", audited.reader.source());
@@ -104,71 +115,93 @@ pub fn verify(
             }
             Err(source) => {
                 let place = audited.reader.source().to_string();
-                return Err(Unverified { role: audited.role, place, source });
+                unverified.push(Unverified { role: audited.role, place, source });
             }
         }
     }
-    let spent = together(logs, known, &next, &mut findings);
-    let (findings, left_out) = findings.sorted();
-    let holds = findings.iter().all(|finding| finding.severity < Severity::Violation);
-    if holds && read.len() == logs.len() {
+    let spent = together(logs, known, &sides, &mut findings);
+    for error in unverified {
+        if !findings.broken() {
+            return Err(error);
+        }
+        findings.add(Severity::Warning, "unverified", At::log(error.role), error.to_string());
+    }
+    let holds = !findings.broken();
+    if holds {
+        next.keep(logs, sides);
         *state = next;
     }
+    let (findings, left_out) = findings.sorted();
     Ok(Outcome { holds, logs: read, findings, left_out, spent })
 }
 
 impl State {
-    /// Whether it is of these logs, read in the same company.
-    fn fits(&self, logs: &[Audited]) -> bool {
-        let kept = |role| if role == Role::Helper { &self.helper } else { &self.leader };
-        let same = |audited: &Audited| {
-            kept(audited.role).as_ref().is_some_and(|kept| {
-                kept.origin == audited.trust.origin() && kept.paired == (logs.len() == 2)
-            })
+    /// Says so if a log is not the one that is remembered.
+    fn of_another(&self, audited: &Audited, findings: &mut Findings) {
+        let kept = if audited.role == Role::Helper { &self.helper } else { &self.leader };
+        let Some(kept) = kept.as_ref().filter(|kept| kept.origin != audited.trust.origin()) else {
+            return;
         };
-        logs.iter().all(same)
-    }
-
-    /// What is kept of a log, and of the other.
-    fn sides(&mut self, role: Role) -> (&mut Option<Kept>, &mut Option<Kept>) {
-        match role {
-            Role::Helper => (&mut self.helper, &mut self.leader),
-            _ => (&mut self.leader, &mut self.helper),
-        }
+        let message = format!(
+            "what is remembered is of the log {}, and this one is {}: nobody knows what it was before",
+            kept.origin,
+            audited.trust.origin()
+        );
+        findings.add(Severity::Warning, "another-log", At::log(audited.role), message);
     }
 }
 
-/// Reads one log.
+/// The other side of a role.
+fn other(role: Role) -> Role {
+    if role == Role::Helper { Role::Leader } else { Role::Helper }
+}
+
+/// Reads one log. If that fails, it has no side any more.
 fn one(
     audited: &Audited,
     known: Known<'_>,
-    kept: &mut Option<Kept>,
-    others: Option<&mut BTreeMap<Mark, OpenRelease>>,
+    paired: bool,
+    sides: &mut BTreeMap<Role, Beginning>,
     findings: &mut Findings,
     progress: &mut dyn FnMut(Role, u64),
 ) -> Result<Read, FollowError> {
-    let (role, origin, paired) = (audited.role, audited.trust.origin(), others.is_some());
-    let (from, mut facts) = match kept.take() {
-        Some(kept) => (kept.tree().unwrap_or_default(), kept.facts),
-        None => Default::default(),
-    };
-    let trust = believed(&audited.trust, &facts);
-    let mut judge = Judge::new(role, known, &mut facts, others, findings);
-    let (opened, tree) = follow(&audited.reader, &trust, &from, &mut |index, entry| {
+    let role = audited.role;
+    let Beginning { from, past, mut facts } = sides.remove(&role).unwrap_or_default();
+    // The first of two logs to be read ever has nothing to be compared with yet.
+    let mut none = BTreeMap::new();
+    let others = sides.get_mut(&other(role)).map_or(&mut none, |other| &mut other.facts.open);
+    let mut judge = Judge::new(role, known, &mut facts, paired.then_some(others), findings);
+    let trust = believed(&audited.trust, judge.facts());
+    let (opened, tree) = follow(&audited.reader, &trust, (&from, &past), &mut |index, entry| {
         judge.entry(index, entry);
         progress(role, index);
     })?;
+    signed(audited, &opened, &facts, findings);
     gaps(role, known, &facts, findings);
     let read = Read {
         log: role,
-        origin: origin.to_owned(),
+        origin: audited.trust.origin().to_owned(),
         size: tree.size(),
-        new: tree.size() - from.size(),
+        new: tree.size() - past.size(),
         releases: facts.releases,
         witnesses: opened.witnessed().iter().map(|(name, _)| name.clone()).collect(),
     };
-    *kept = Some(Kept::new(origin, &tree, paired, facts));
+    sides.insert(role, Beginning { from: tree, past, facts });
     Ok(read)
+}
+
+/// Whether a key has signed that the log itself has not retired.
+fn signed(audited: &Audited, opened: &Opened, facts: &LogFacts, findings: &mut Findings) {
+    let trust = believed(&audited.trust, facts);
+    let keys = trust.keys().iter().filter(|key| !facts.retired.contains(&key.to_string()));
+    let keys: Vec<_> = keys.cloned().collect();
+    if opened.note().signed_by(&keys).is_err() {
+        let message =
+            "the checkpoint is signed only by keys that the log has retired: somebody goes on \
+                       with an old key"
+                .to_owned();
+        findings.add(Severity::Violation, "retired-key", At::log(audited.role), message);
+    }
 }
 
 /// Keys that the log itself said are its own, under a key that was believed then.
@@ -196,29 +229,28 @@ fn gaps(role: Role, known: Known<'_>, facts: &LogFacts, findings: &mut Findings)
     }
 }
 
-/// Judges both logs together, if both were read.
+/// Judges what was read together.
 fn together(
     logs: &[Audited],
     known: Known<'_>,
-    state: &State,
+    sides: &BTreeMap<Role, Beginning>,
     findings: &mut Findings,
 ) -> Vec<Spent> {
-    match (&state.leader, &state.helper) {
-        (Some(leader), Some(helper)) if logs.len() == 2 => {
-            agreement::compare(known, &leader.facts, &helper.facts, findings);
-            budget::judge(known, &[&leader.facts, &helper.facts], findings)
-        }
-        (leader, helper) => {
-            let message =
-                "only one log was read: one honest aggregator's log has every release, but \
-                           which of the two is honest nobody knows"
-                    .to_owned();
-            findings.add(Severity::Warning, "one-log", At::BOTH, message);
-            let facts: Vec<_> =
-                [leader, helper].into_iter().flatten().map(|kept| &kept.facts).collect();
-            budget::judge(known, &facts, findings)
-        }
+    let facts: Vec<_> = sides.values().map(|side| &side.facts).collect();
+    if facts.len() == logs.len() {
+        agreement::taken(known, &facts, findings);
     }
+    if let (Some(leader), Some(helper)) = (sides.get(&Role::Leader), sides.get(&Role::Helper)) {
+        agreement::compare(known, &leader.facts, &helper.facts, findings);
+    }
+    if logs.len() == 1 {
+        let message =
+            "only one log was read: one honest aggregator's log has every release, but which of \
+                       the two is honest nobody knows"
+                .to_owned();
+        findings.add(Severity::Warning, "one-log", At::BOTH, message);
+    }
+    budget::judge(known, &facts, findings)
 }
 
 #[cfg(test)]

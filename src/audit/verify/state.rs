@@ -1,11 +1,16 @@
 //! What is remembered between audits: how far each log was read, and what must hold of the rest.
 
+use super::Audited;
 use crate::{
     audit::rules::LogFacts,
+    dap::role::Role,
     log::tree::{Frontier, Hash},
+    program::Program,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -16,9 +21,11 @@ use thiserror::Error;
 #[serde(deny_unknown_fields)]
 pub struct State {
     version: u32,
-    /// The logs that were read, by their names.
+    /// The programs by which the logs were judged, named by [`State::of`].
+    programs: String,
+    /// What is remembered of the leader's log.
     pub leader: Option<Kept>,
-    /// The helper's.
+    /// And of the helper's.
     pub helper: Option<Kept>,
 }
 
@@ -60,7 +67,7 @@ pub enum StateError {
     },
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Kept {
     /// Of a log that was read up to `tree`.
@@ -76,7 +83,84 @@ impl Kept {
     }
 }
 
+/// Where the audit of a log begins.
+#[derive(Clone, Debug, Default)]
+pub struct Beginning {
+    /// Entries that need not be judged again.
+    pub from: Frontier,
+    /// What the log has to be the continuation of, even if it is read from its first entry.
+    pub past: Frontier,
+    /// What the entries before said.
+    pub facts: LogFacts,
+}
+
+impl Kept {
+    /// Goes on where the last audit ended.
+    fn go_on(self) -> Beginning {
+        let tree = self.tree().unwrap_or_default();
+        Beginning { from: tree.clone(), past: tree, facts: self.facts }
+    }
+
+    /// Reads again what was read, which must be the same; only the log's keys are still known.
+    fn again(self) -> Beginning {
+        let past = self.tree().unwrap_or_default();
+        let facts = LogFacts::with_keys_of(self.facts);
+        Beginning { from: Frontier::default(), past, facts }
+    }
+}
+
 impl State {
+    /// Nothing yet, of these programs: their tasks, and how their budgets count.
+    pub fn of(programs: &[Program]) -> Self {
+        let mut hash = Sha256::new();
+        for program in programs {
+            for task in program.tasks() {
+                hash.update(task.task_id.as_bytes());
+            }
+            let budget = program.budget().map(|budget| (budget.period(), budget.windows()));
+            hash.update(format!("{budget:?}"));
+        }
+        let programs = Hash(hash.finalize().into()).to_string();
+        Self { version: VERSION, programs, leader: None, helper: None }
+    }
+
+    /// Takes where the audit of these logs begins: after what was read by the same programs and in
+    /// the same company, and otherwise, or if `whole` is wanted, at the first entry.
+    pub(super) fn begin(
+        self,
+        logs: &[Audited],
+        programs: &[Program],
+        whole: bool,
+    ) -> (Self, BTreeMap<Role, Beginning>) {
+        let empty = Self::of(programs);
+        let (same, paired) = (self.programs == empty.programs, logs.len() == 2);
+        let mut kept: BTreeMap<Role, Kept> = self.into_kept().collect();
+        let ours = |role: &Role, kept: &mut Kept| {
+            logs.iter().any(|log| log.role == *role && log.trust.origin() == kept.origin)
+        };
+        kept.retain(ours);
+        let all = kept.len() == logs.len() && kept.values().all(|kept| kept.paired == paired);
+        let go_on = same && all && !whole;
+        let begin = |kept: Kept| if go_on { kept.go_on() } else { kept.again() };
+        (empty, kept.into_iter().map(|(role, kept)| (role, begin(kept))).collect())
+    }
+
+    /// Remembers what was read of the logs.
+    pub(super) fn keep(&mut self, logs: &[Audited], mut sides: BTreeMap<Role, Beginning>) {
+        for log in logs {
+            let kept = sides
+                .remove(&log.role)
+                .map(|side| Kept::new(log.trust.origin(), &side.from, logs.len() == 2, side.facts));
+            let place = if log.role == Role::Helper { &mut self.helper } else { &mut self.leader };
+            *place = kept;
+        }
+    }
+
+    fn into_kept(self) -> impl Iterator<Item = (Role, Kept)> {
+        let leader = self.leader.map(|kept| (Role::Leader, kept));
+        leader.into_iter().chain(self.helper.map(|kept| (Role::Helper, kept)))
+    }
+
     /// Reads what was remembered; nothing, if there is no file.
     pub fn read(path: &Path) -> Result<Self, StateError> {
         let text = match fs::read(path) {
@@ -97,9 +181,8 @@ impl State {
 
     /// Puts this in the place of what was remembered, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), StateError> {
-        let state = Self { version: VERSION, ..self.clone() };
         let failed = |source| StateError::File { path: path.to_owned(), source };
-        let text = serde_json::to_vec(&state).map_err(|error| failed(error.into()))?;
+        let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let written = fs::File::create(&new).and_then(|mut file| {

@@ -1,0 +1,6 @@
+//! Logs in folders, as two aggregators would write them, and what an audit says of them.
+
+mod promises;
+mod remembered;
+mod stage;
+mod tampered;
