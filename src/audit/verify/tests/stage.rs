@@ -57,8 +57,11 @@ impl Log {
     pub(super) fn write_signed(&mut self, others: &[&dyn Signer]) {
         let size = self.edge.frontier().size();
         // Whoever reads a log of this size reads none of the narrower files of before.
-        let _ = fs::remove_dir_all(&self.folder);
-        for (place, bytes) in self.edge.take_changed() {
+        let changed = self.edge.take_changed();
+        if !changed.is_empty() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+        for (place, bytes) in changed {
             let path = self.folder.join(TileName::of(place, size).unwrap().to_string());
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
