@@ -5,7 +5,7 @@ use super::{
     note::{KeyKind, Note, NoteError, SignatureLine, VerifierKey},
     tree::{Frontier, Hash},
 };
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 use thiserror::Error;
 
 /// A log's size and root at a moment.
@@ -147,8 +147,19 @@ pub enum TrustError {
     /// A key of the other kind.
     #[error("the key of {0} is not {1}, which is expected there")]
     Kind(String, &'static str),
+    /// A key that stands there twice.
+    #[error("a key of {0} is named twice, and counts once; name it once")]
+    Twice(String),
+    /// One key with two owners.
+    #[error(
+        "{0} and {1} have one key, so they are one witness; ask both for their keys, and name one of them"
+    )]
+    OneKey(String, String),
     /// More witnesses than there are.
-    #[error("{quorum} witnesses must have cosigned, and only {witnesses} are named")]
+    #[error(
+        "{quorum} witnesses must have cosigned, and only {witnesses} are named (keys of one name are \
+         one witness's); name more witnesses, or ask for fewer"
+    )]
     Quorum {
         /// As many must have.
         quorum: usize,
@@ -157,8 +168,37 @@ pub enum TrustError {
     },
 }
 
+/// How many witnesses these keys are of. Keys of one name are of one witness, who is changing keys: they
+/// count once, since a quorum is one of organisations. A key that stands there twice, under whatever
+/// name, would be counted on twice and never counted so, and is refused.
+pub fn count_witnesses(keys: &[VerifierKey]) -> Result<usize, TrustError> {
+    all_of(keys, KeyKind::Witness, "a witness's")?;
+    let names: BTreeSet<_> = keys.iter().map(VerifierKey::name).collect();
+    each_once(keys).map(|()| names.len())
+}
+
+fn all_of(keys: &[VerifierKey], kind: KeyKind, words: &'static str) -> Result<(), TrustError> {
+    let wrong = keys.iter().find(|key| key.kind() != kind);
+    wrong.map_or(Ok(()), |key| Err(TrustError::Kind(key.name().to_string(), words)))
+}
+
+fn each_once(keys: &[VerifierKey]) -> Result<(), TrustError> {
+    for (at, key) in keys.iter().enumerate() {
+        let same = keys[..at].iter().find(|other| other.public_key() == key.public_key());
+        let Some(other) = same else { continue };
+        let (one, other) = (other.name().to_string(), key.name().to_string());
+        return Err(if one == other {
+            TrustError::Twice(one)
+        } else {
+            TrustError::OneKey(one, other)
+        });
+    }
+    Ok(())
+}
+
 impl Trust {
-    /// A log's keys, of which one must have signed, and witnesses, of which `quorum` must have.
+    /// A log's keys, of which one must have signed, and those of witnesses, of whom `quorum` must have,
+    /// each by any of its keys.
     pub fn new(
         keys: Vec<VerifierKey>,
         witnesses: Vec<VerifierKey>,
@@ -168,14 +208,11 @@ impl Trust {
         if let Some(other) = keys.iter().find(|key| key.name() != first.name()) {
             return Err(TrustError::TwoLogs(first.name().to_string(), other.name().to_string()));
         }
-        let kind = |keys: &[VerifierKey], kind, words| {
-            let wrong = keys.iter().find(|key| key.kind() != kind);
-            wrong.map_or(Ok(()), |key| Err(TrustError::Kind(key.name().to_string(), words)))
-        };
-        kind(&keys, KeyKind::Log, "a log's")?;
-        kind(&witnesses, KeyKind::Witness, "a witness's")?;
-        if quorum > witnesses.len() {
-            return Err(TrustError::Quorum { quorum, witnesses: witnesses.len() });
+        all_of(&keys, KeyKind::Log, "a log's")?;
+        each_once(&keys)?;
+        let named = count_witnesses(&witnesses)?;
+        if quorum > named {
+            return Err(TrustError::Quorum { quorum, witnesses: named });
         }
         Ok(Self { keys, witnesses, quorum })
     }
@@ -190,7 +227,7 @@ impl Trust {
         &self.keys
     }
 
-    /// The witnesses that count.
+    /// The keys of the witnesses that count.
     pub fn witnesses(&self) -> &[VerifierKey] {
         &self.witnesses
     }
@@ -219,9 +256,14 @@ impl Trust {
             return Err(CheckpointError::Origin { expected, found });
         }
         note.signed_by(&self.keys)?;
-        let witnessed = cosigners(&note, &self.witnesses)?;
-        let witnessed: Vec<_> =
-            witnessed.iter().map(|(key, time)| (key.name().to_string(), *time)).collect();
+        // By two keys of one witness is once, at the later time.
+        let mut witnessed: Vec<(String, u64)> = Vec::new();
+        for (key, time) in cosigners(&note, &self.witnesses)? {
+            match witnessed.iter_mut().find(|(name, _)| name == key.name().as_str()) {
+                Some((_, newest)) => *newest = time.max(*newest),
+                None => witnessed.push((key.name().to_string(), time)),
+            }
+        }
         if witnessed.len() < self.quorum {
             let (found, needed) = (witnessed.len(), self.quorum);
             return Err(CheckpointError::Quorum { found, needed });
@@ -351,6 +393,22 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_witness_with_two_keys_is_one_witness() {
+        let key = |seed| TestKey::new("witness.example", KeyKind::Witness, seed);
+        let keys = vec![key(2).key.clone(), key(4).key.clone(), witness(3).key.clone()];
+        let trust = |quorum| Trust::new(vec![log().key.clone()], keys.clone(), quorum);
+        assert_eq!(trust(3), Err(TrustError::Quorum { quorum: 3, witnesses: 2 }));
+        let mut note = checkpoint().sign(&[&log()]);
+        note.add([cosign(&note, 7, &key(2)), cosign(&note, 9, &key(4))]);
+        let error = trust(2).unwrap().open(note.to_string().as_bytes()).unwrap_err();
+        assert_eq!(error, CheckpointError::Quorum { found: 1, needed: 2 });
+        let opened = trust(1).unwrap().open(note.to_string().as_bytes()).unwrap();
+        assert_eq!(opened.witnessed(), [("witness.example".to_owned(), 9)]);
+        note.add([cosign(&note, 7, &witness(3))]);
+        trust(2).unwrap().open(note.to_string().as_bytes()).unwrap();
+    }
+
+    #[test]
     fn a_cosignature_of_another_time_or_key_is_wrong() {
         let note = checkpoint().sign(&[&log()]);
         let mut line = cosign(&note, 7, &witness(2));
@@ -395,7 +453,16 @@ pub(crate) mod tests {
             Trust::new(vec![log.clone()], vec![log.clone()], 0),
             Err(TrustError::Kind(..))
         ));
-        let quorum = Trust::new(vec![log], vec![witness], 2);
+        let quorum = Trust::new(vec![log.clone()], vec![witness.clone()], 2);
         assert_eq!(quorum, Err(TrustError::Quorum { quorum: 2, witnesses: 1 }));
+        let twice = Trust::new(vec![log.clone()], vec![witness.clone(); 2], 2);
+        assert_eq!(twice, Err(TrustError::Twice("witness2.example".into())));
+        assert_eq!(
+            Trust::new(vec![log.clone(); 2], vec![], 0),
+            Err(TrustError::Twice(ORIGIN.into()))
+        );
+        let other = TestKey::new("other.example", KeyKind::Witness, 2).key.clone();
+        let error = Trust::new(vec![log], vec![witness, other], 0).unwrap_err();
+        assert_eq!(error, TrustError::OneKey("witness2.example".into(), "other.example".into()));
     }
 }

@@ -7,7 +7,10 @@ use super::{
     ProgramError,
     file::{At, LogTable, Source},
 };
-use crate::log::{checkpoint::Trust, note::VerifierKey};
+use crate::log::{
+    checkpoint::{Trust, TrustError, count_witnesses},
+    note::VerifierKey,
+};
 
 /// What the program says of the aggregators' logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,12 +23,17 @@ pub struct LogPolicy {
 
 impl LogPolicy {
     pub(super) fn parse(source: Source<'_>, table: &LogTable) -> Result<Self, ProgramError> {
-        let witnesses = keys(source, &table.witnesses)?;
+        let witnesses = witnesses(source, &table.witnesses)?;
         let quorum = table.quorum.as_ref().map_or(0, |quorum| *quorum.get_ref());
         let quorum = usize::try_from(quorum).unwrap_or(usize::MAX);
         let trust = |named: &At<Vec<At<String>>>| {
             let own = keys(source, named.get_ref())?;
-            Trust::new(own, witnesses.clone(), quorum).map_err(|error| source.error(named, error))
+            Trust::new(own, witnesses.clone(), quorum).map_err(|error| match &table.quorum {
+                Some(quorum) if matches!(error, TrustError::Quorum { .. }) => {
+                    source.error(quorum, error)
+                }
+                _ => source.error(named, error),
+            })
         };
         let (leader, helper) = (trust(&table.leader)?, trust(&table.helper)?);
         if leader.origin() == helper.origin() {
@@ -62,6 +70,15 @@ impl LogPolicy {
     pub fn devices_require(&self) -> bool {
         self.devices
     }
+}
+
+/// Checked key by key, so that an error is at the key that is wrong.
+fn witnesses(source: Source<'_>, texts: &[At<String>]) -> Result<Vec<VerifierKey>, ProgramError> {
+    let keys = keys(source, texts)?;
+    for (at, text) in texts.iter().enumerate() {
+        count_witnesses(&keys[..=at]).map_err(|error| source.error(text, error))?;
+    }
+    Ok(keys)
 }
 
 fn keys(source: Source<'_>, texts: &[At<String>]) -> Result<Vec<VerifierKey>, ProgramError> {
@@ -134,3 +151,30 @@ mod tests {
         assert_eq!(parse(&two).unwrap().log().unwrap().leader().witnesses().len(), 1);
     }
 }
+    #[test]
+    fn an_error_of_a_witness_is_at_its_key_and_one_of_the_quorum_at_the_quorum() {
+        let one = key("witness.example", 4);
+        let lines = template(ProgramKind::Feedback, "support").unwrap().matches('\n').count();
+        // After an empty line, [log], and the two lines of `both`.
+        let first = lines + 5;
+        for (more, line, words) in [
+            (format!("witnesses = [\n\"{one}\",\n\"{one}\"]"), first + 2, "named twice"),
+            (
+                format!("witnesses = [\n\"{one}\",\n\"{}\"]", key("other.example", 4)),
+                first + 2,
+                "have one key",
+            ),
+            (
+                format!("witnesses = [\n\"{}\"]", key("leader.example/log", 1)),
+                first + 1,
+                "not a witness's",
+            ),
+            (format!("witnesses = [\"{one}\"]\nquorum = 2"), first + 1, "ask for fewer"),
+        ] {
+            let error = parse(&format!("{}{more}", both())).unwrap_err().to_string();
+            assert!(error.contains(&format!("program.toml:{line}:")), "{error}");
+            assert!(error.contains(words), "{error}");
+        }
+        parse(&format!("{}witnesses = [\"{one}\"]", both())).unwrap();
+    }
+
