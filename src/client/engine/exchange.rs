@@ -13,7 +13,7 @@ use super::{
         report::Reporter,
         storage::Storage,
     },
-    ChangeStep, Engine, EngineError, NotLogged,
+    ChangeStep, Engine, EngineError, NotLogged, window,
 };
 use crate::dap::{
     exchange::{Exchange, ExchangeError, FetchHpkeConfigs, Request, Response, Upload},
@@ -122,9 +122,14 @@ const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
 impl<S: Storage> Engine<S> {
     /// What to do now: closes what is over, seals what is due, and says what to send.
     ///
-    /// A request that is not answered may be asked for again; it will be the same.
+    /// A request that is not answered may be asked for again; it will be the same. Refuses with
+    /// [`EngineError::NotLogged`] where something would be drawn or sent, and the program demands
+    /// proofs that are not there.
     pub fn next(&mut self, now: u64) -> Result<Step, EngineError> {
-        self.check_logged()?;
+        super::error::check_clock(now)?;
+        if window::will_draw(&self.program, &self.state, now) {
+            self.check_logged()?;
+        }
         self.keys.retry_at = self.keys.retry_at.min(now.saturating_add(LONGEST_WAIT));
         self.commit(now, |step| {
             step.state.outbox.heed(now, step.program.jitter());
@@ -135,7 +140,10 @@ impl<S: Storage> Engine<S> {
             let (task, metric, window) = (entry.task_id, entry.metric.clone(), entry.window());
             if self.program.tasks().iter().all(|known| known.task_id != task) {
                 self.settle(&metric, window, Fate::Refused)?;
-            } else if entry.sealed.is_some() {
+                continue;
+            }
+            self.check_logged()?;
+            if entry.sealed.is_some() {
                 return self.upload(task, now).map(Step::Send);
             } else if let Some(keys) = self.keys.fresh(now) {
                 self.seal(task, now, &keys)?;

@@ -33,6 +33,9 @@ pub struct History {
     pub budget: BudgetLeft,
     /// Until when the device is silent, if it is.
     pub silent_until: Option<String>,
+    /// Whether all is held back, answers and reports, because the program demands proofs that its tasks
+    /// are in both aggregators' logs, and the app has not given them.
+    pub waits_for_proofs: bool,
 }
 
 /// Reports of one metric in neighbouring windows, with the same fate.
@@ -89,6 +92,7 @@ impl<S: Storage> Engine<S> {
             lines: self.lines(),
             budget: self.budget_left(now),
             silent_until: silent.map(format_moment),
+            waits_for_proofs: state.consent.is_given() && self.check_logged().is_err(),
         })
     }
 
@@ -172,6 +176,13 @@ impl fmt::Display for History {
         writeln!(f, "{waiting} reports are made and on their way.")?;
         if let Some(until) = &self.silent_until {
             writeln!(f, "Until {until} nothing is reported, since what was spent is not known.")?;
+        }
+        if self.waits_for_proofs {
+            writeln!(
+                f,
+                "All of it is held back: there is no proof here yet that what is asked is in the public \
+                 logs of both aggregators."
+            )?;
         }
         self.lines.iter().try_for_each(|line| line.fmt(f))?;
         self.budget.fmt(f)

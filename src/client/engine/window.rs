@@ -48,8 +48,7 @@ impl ChangeStep<'_> {
         if current == open {
             return Ok(());
         }
-        let in_time = now <= deadline(self.program, open);
-        if current > open && in_time && is_asked(self.program, open) {
+        if is_to_close(self.program, open, now) {
             self.close(open, now)?;
         }
         self.carry(now);
@@ -72,7 +71,7 @@ impl ChangeStep<'_> {
     /// Draws one answer of each metric, or that there is none.
     fn close(&mut self, window: u64, now: u64) -> Result<(), EngineError> {
         let allowance = allowance(self.program, window);
-        let silent = self.program.window().start_of(Time(window)) < self.state.silent_until;
+        let silent = is_silent(self.program, self.state, window);
         for (metric, release) in self.program.releases() {
             let contribution = contribution(self.program, self.state, &metric, now);
             let Some(contribution) = contribution else { continue };
@@ -216,6 +215,22 @@ fn joined<'a>(
         }))
     });
     Some((head, Given::Joint { first, second }))
+}
+
+/// Whether a step at this moment would close a window and draw for it.
+pub(super) fn will_draw(program: &Program, state: &State, now: u64) -> bool {
+    let open = state.open.filter(|_| state.consent.is_given());
+    open.is_some_and(|open| is_to_close(program, open, now) && !is_silent(program, state, open))
+}
+
+/// Whether a window is over, and its batch is not.
+fn is_to_close(program: &Program, window: u64, now: u64) -> bool {
+    let is_over = program.window().time_at(now).0 > window;
+    is_over && now <= deadline(program, window) && is_asked(program, window)
+}
+
+fn is_silent(program: &Program, state: &State, window: u64) -> bool {
+    program.window().start_of(Time(window)) < state.silent_until
 }
 
 /// When a window's batch may be over, in seconds since the Epoch.
