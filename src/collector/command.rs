@@ -4,7 +4,7 @@ use super::{
     collect::{Collected, Collection, collect, request},
     open::open,
     present::{self, Json},
-    proofs::{self, Expected, Proofs},
+    proofs::{self, Expected, Proofs, Unproved},
     release::Release,
     secrets::CollectorSecrets,
     window,
@@ -194,30 +194,35 @@ impl<'a> Collector<'a> {
         };
         let mut release =
             Release::new(task, &aggregate, collected.response.report_count, interval)?;
-        release.proofs = self.proofs(task, query, &collected).await?;
+        match self.proofs(task, query, &collected).await? {
+            Some(Ok(proofs)) => release.proofs = Some(proofs),
+            Some(Err(unproved)) => release.unproved = Some(unproved),
+            None => {}
+        }
         Ok(Batch { release, query, collection, collected })
     }
 
-    /// The proofs that both logs have the release, as the program demands them.
+    /// The proofs that both logs have the release, if the program names logs, or why there are none. Where
+    /// it demands them, that is an error.
     async fn proofs(
         &self,
         task: &CompiledTask,
         query: Query,
         collected: &Collected,
-    ) -> anyhow::Result<Option<Proofs>> {
+    ) -> anyhow::Result<Option<Result<Proofs, Unproved>>> {
         let Some(policy) = self.program.log() else { return Ok(None) };
         let expected = Expected { task: task.task_id, query, response: &collected.response };
         // What nobody insists on is not waited for.
         let patience = if policy.collector_requires() { self.patience } else { Duration::ZERO };
         match proofs::proofs(&self.http, self.program, policy, expected, patience).await {
-            Ok(proofs) => Ok(Some(proofs)),
+            Ok(proofs) => Ok(Some(Ok(proofs))),
             Err(error) if policy.collector_requires() => Err(anyhow::Error::new(error).context(
                 "the figures are held back, because the program demands proofs of both logs; ask for \
                  the same batch again once its release is in both",
             )),
             Err(error) => {
                 eprintln!("{}: the release is not proved: {error}", task.name);
-                Ok(None)
+                Ok(Some(Err(error)))
             }
         }
     }

@@ -19,6 +19,8 @@ pub struct Json<'a> {
     privacy: &'a [Guarantee],
     #[serde(skip_serializing_if = "Option::is_none")]
     proofs: Option<&'a super::proofs::Proofs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unproved: Option<&'a super::proofs::Unproved>,
 }
 
 impl<'a> From<&'a Release> for Json<'a> {
@@ -31,6 +33,7 @@ impl<'a> From<&'a Release> for Json<'a> {
             bins: &release.bins,
             privacy: &release.privacy,
             proofs: release.proofs.as_ref(),
+            unproved: release.unproved.as_ref(),
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::{
     dap::{
         collect::{BatchSelector, CollectionJobResp, Query},
-        exchange::{Method, Request},
+        exchange,
         hpke::HpkeCiphertext,
         ids::TaskId,
         role::Role,
@@ -26,11 +26,11 @@ use crate::{
     },
 };
 use serde::Serialize;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-/// Why a release is not proved.
+/// Why a log does not prove a release.
 #[derive(Debug, Error)]
 pub enum UnprovedError {
     /// The log does not answer.
@@ -50,6 +50,8 @@ pub enum UnprovedError {
         role: Role,
         /// The HTTP status.
         status: u16,
+        /// When to ask again, if the server says.
+        retry_after: Option<Duration>,
     },
     /// The proof does not hold.
     #[error("the {role}'s log: {source}")]
@@ -80,11 +82,19 @@ impl UnprovedError {
     fn may_pass(&self) -> bool {
         match self {
             Self::Transport { source, .. } => source.is_retryable(),
-            Self::Status { status, .. } => *status == 404 || *status >= 500,
+            Self::Status { status, .. } => *status == 404 || exchange::is_retryable(*status),
             Self::Proof { source, .. } => {
                 matches!(source, ProofError::Checkpoint(CheckpointError::Quorum { .. }))
             }
             Self::Other { .. } | Self::Disagree(_) => false,
+        }
+    }
+
+    /// How long the log wants to be left alone.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }
@@ -111,6 +121,30 @@ pub struct Proofs {
     pub helper: Logged,
 }
 
+/// Why a release is not proved, log by log: what JSON has as `unproved`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unproved {
+    /// Why not by the leader's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
+    /// Why not by the helper's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helper: Option<String>,
+    /// Why not by the two together: each proves it, and they contradict each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub both: Option<String>,
+}
+
+impl std::error::Error for Unproved {}
+
+impl fmt::Display for Unproved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons: Vec<_> =
+            [&self.leader, &self.helper, &self.both].into_iter().flatten().cloned().collect();
+        f.write_str(&reasons.join("; "))
+    }
+}
+
 /// What a release must be.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
@@ -129,7 +163,7 @@ pub async fn proofs(
     policy: &LogPolicy,
     expected: Expected<'_>,
     patience: Duration,
-) -> Result<Proofs, UnprovedError> {
+) -> Result<Proofs, Unproved> {
     let until = Instant::now() + patience;
     let response = expected.response;
     let leader = Asked {
@@ -144,10 +178,21 @@ pub async fn proofs(
         trust: policy.helper(),
         share: &response.helper_encrypted_agg_share,
     };
-    let (leader, helper) =
-        (leader.wait(http, expected, until).await?, helper.wait(http, expected, until).await?);
-    agree(&leader.release, &helper.release)?;
-    Ok(Proofs { leader, helper })
+    let leader = leader.wait(http, expected, until).await;
+    // Without the leader's, the helper's is asked for only to say what is missing.
+    let until = if leader.is_ok() { until } else { Instant::now() };
+    let helper = helper.wait(http, expected, until).await;
+    match (leader, helper) {
+        (Ok(leader), Ok(helper)) => match agree(&leader.release, &helper.release) {
+            Ok(()) => Ok(Proofs { leader, helper }),
+            Err(error) => Err(Unproved { both: Some(error.to_string()), ..Unproved::default() }),
+        },
+        (leader, helper) => {
+            let [leader, helper] =
+                [leader, helper].map(|logged| logged.err().map(|error| error.to_string()));
+            Err(Unproved { leader, helper, both: None })
+        }
+    }
 }
 
 /// Whether both logs say the same of the batch.
@@ -184,7 +229,7 @@ impl Asked<'_> {
         loop {
             match self.ask(http, expected).await {
                 Err(error) if error.may_pass() => {
-                    let wait = backoff.wait(None);
+                    let wait = backoff.wait(error.retry_after());
                     if Instant::now() + wait > until {
                         return Err(error);
                     }
@@ -204,16 +249,14 @@ impl Asked<'_> {
         let key = EntryKey::release(&ShareDigest::of(self.share));
         let base = self.endpoint.as_str().trim_end_matches('/');
         let url = format!("{base}/log/proof/{key}");
-        let method = Method::Get;
-        let request =
-            Request { method, url, media_type: None, body: Vec::new(), authorized: false };
         let response = http
-            .send(request, None, MAX_PROOF)
+            .get(url, MAX_PROOF)
             .await
             .map_err(|source| UnprovedError::Transport { role, source })?;
+        let retry_after = response.asked_to_wait();
         match response.status {
             200 => self.check(&response.body, expected),
-            status => Err(UnprovedError::Status { role, status }),
+            status => Err(UnprovedError::Status { role, status, retry_after }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A release: what a collected batch says, with its uncertainty and its price in privacy.
 
-use super::proofs::Proofs;
+use super::proofs::{Proofs, Unproved};
 use crate::{
     dap::{time::Interval, vdaf::unshard::AggregateResult},
     estimate::{
@@ -31,6 +31,8 @@ pub struct Release {
     /// That both aggregators' logs have it; nothing if the program names no logs, or demands no
     /// proofs and there are none.
     pub proofs: Option<Proofs>,
+    /// Why there are no proofs, where the program names logs.
+    pub unproved: Option<Unproved>,
 }
 
 /// One bin of a release.
@@ -99,6 +101,7 @@ impl Release {
             privacy: task.guarantees().to_vec(),
             counts: noisy,
             proofs: None,
+            unproved: None,
         })
     }
 }

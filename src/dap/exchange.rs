@@ -60,6 +60,20 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+impl Response {
+    /// How long to wait before asking again, if the server says. A date, HTTP's other form of the header,
+    /// counts as no advice.
+    pub fn asked_to_wait(&self) -> Option<Duration> {
+        let seconds = self.retry_after.as_deref()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+/// Whether the same request may succeed later: the server's fault, or its haste.
+pub fn is_retryable(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
 /// One kind of request with the response that it wants.
 pub trait Exchange {
     /// What a success says.
@@ -133,12 +147,10 @@ impl ExchangeError {
         }
     }
 
-    /// Whether the same request may succeed later: the server's fault, or its haste.
+    /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Problem { status, .. } | Self::Status { status, .. } => {
-                matches!(status, 408 | 425 | 429 | 500..=599)
-            }
+            Self::Problem { status, .. } | Self::Status { status, .. } => is_retryable(*status),
             _ => false,
         }
     }
@@ -400,9 +412,7 @@ fn message<T: Decode>(media_type: MediaType, response: &Response) -> Result<T, E
 
 fn polled<T: Resource>(response: &Response) -> Result<Polled<T>, ExchangeError> {
     if response.body.is_empty() {
-        // A date, HTTP's other form of the header, counts as no advice.
-        let seconds = response.retry_after.as_deref().and_then(|text| text.trim().parse().ok());
-        return Ok(Polled::Pending { retry_after: seconds.map(Duration::from_secs) });
+        return Ok(Polled::Pending { retry_after: response.asked_to_wait() });
     }
     message(T::RESPONSE, response).map(Polled::Ready)
 }

@@ -123,6 +123,14 @@ impl HttpClient {
         exchange.read(response).map_err(|source| TransportError::Exchange { url, source })
     }
 
+    /// Asks for what stands at a URL and is no exchange of the draft, such as a file of a log.
+    pub async fn get(&self, url: String, limit: usize) -> Result<Response, TransportError> {
+        let method = Method::Get;
+        let request =
+            Request { method, url, media_type: None, body: Vec::new(), authorized: false };
+        self.send(request, None, limit).await
+    }
+
     /// Sends one request as it is, and reads at most `limit` bytes of the response.
     pub async fn send(
         &self,

@@ -325,8 +325,7 @@ enum Answer {
 
 impl Answer {
     fn of(exchange: &Upload, response: Response) -> Self {
-        let asked = response.retry_after.as_deref().and_then(|text| text.trim().parse().ok());
-        let (asked, status) = (asked.map(Duration::from_secs), response.status);
+        let (asked, status) = (response.asked_to_wait(), response.status);
         match exchange.read(response) {
             Ok(errors) => Self::Each(errors),
             // A client's error is found before anything is taken; a server's may come after.

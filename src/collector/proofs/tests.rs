@@ -13,6 +13,10 @@ use crate::{
         tree::{Frontier, Hash},
     },
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 const ORIGIN: &str = "leader.example/log";
 
@@ -116,4 +120,66 @@ fn logs_that_contradict_each_other_are_told_by_what_they_differ_in() {
     let other = Release { checksum: Checksum::new([5; 32]), ..release() };
     let error = agree(&release(), &other).unwrap_err();
     assert!(matches!(error, UnprovedError::Disagree("checksum")), "{error}");
+}
+
+/// Answers each connection with the next of these, and counts.
+async fn serve(listener: TcpListener, answers: Vec<Vec<u8>>) {
+    for answer in answers {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).await.unwrap();
+        stream.write_all(&answer).await.unwrap();
+    }
+}
+
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// Asks a log that gives these answers, one after the other; and how long it took.
+async fn asked(answers: Vec<Vec<u8>>, patience: u64) -> (Result<Logged, UnprovedError>, Duration) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Url::new(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    let trust = Trust::new(vec![key(1).verifier_key().clone()], Vec::new(), 0).unwrap();
+    let share = share(1);
+    let asked = Asked { role: Role::Leader, endpoint: &endpoint, trust: &trust, share: &share };
+    let (query, response) = (Query::TimeInterval(interval(100, 4).into()), response());
+    let expected = Expected { task: TaskId::new([3; 32]), query, response: &response };
+    let http = HttpClient::new(Duration::from_secs(5)).unwrap();
+    let server = tokio::spawn(serve(listener, answers));
+    let started = Instant::now();
+    let outcome = asked.wait(&http, expected, started + Duration::from_secs(patience)).await;
+    server.abort();
+    (outcome, started.elapsed())
+}
+
+#[tokio::test]
+async fn a_log_that_asks_for_patience_gets_it_and_is_asked_again() {
+    let throttled = answer("429 Too Many Requests", "retry-after: 1\r\n", b"");
+    let proof = answer("200 OK", "", &proof(Event::Release(release()), &key(1)));
+    let (outcome, waited) = asked(vec![throttled.clone(), proof], 30).await;
+    outcome.unwrap();
+    assert!(waited >= Duration::from_secs(1), "{waited:?}");
+    let later = answer("503 Service Unavailable", "retry-after: 60\r\n", b"");
+    let (outcome, waited) = asked(vec![later], 30).await;
+    let error = outcome.unwrap_err();
+    assert!(matches!(error, UnprovedError::Status { status: 503, .. }), "{error}");
+    assert!(waited < Duration::from_secs(10), "no longer than there is patience for: {waited:?}");
+    let (outcome, _) = asked(vec![answer("403 Forbidden", "", b"")], 30).await;
+    assert!(!outcome.unwrap_err().may_pass(), "a refusal is one");
+}
+
+#[test]
+fn what_is_not_proved_says_so_for_each_log_in_words_and_json() {
+    let reason = |words: &str| Some(words.to_owned());
+    let unproved = Unproved { leader: reason("one"), helper: reason("other"), both: None };
+    assert_eq!(unproved.to_string(), "one; other");
+    assert_eq!(
+        serde_json::to_string(&Unproved { helper: None, ..unproved }).unwrap(),
+        r#"{"leader":"one"}"#
+    );
 }
