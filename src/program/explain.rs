@@ -41,6 +41,8 @@ pub struct Explanation {
     pub composed: Vec<Guarantee>,
     /// What a device may spend over time, if the program limits it.
     pub budget: Option<BudgetWords>,
+    /// The aggregators' logs and who insists on them, if the program names them.
+    pub log: Option<LogWords>,
     /// What nobody but the device ever sees.
     pub never_leaves: Vec<String>,
     /// What a reader should not overlook.
@@ -115,6 +117,23 @@ pub struct BudgetWords {
     pub composed: Vec<Guarantee>,
 }
 
+/// The aggregators' logs, and who insists on them, in words.
+#[derive(Clone, Debug, Serialize)]
+pub struct LogWords {
+    /// The name of the leader's log.
+    pub leader: String,
+    /// The name of the helper's log.
+    pub helper: String,
+    /// Who may have cosigned them.
+    pub witnesses: Vec<String>,
+    /// How many of the witnesses must have.
+    pub quorum: usize,
+    /// Whether figures count only with proofs that both logs have their release.
+    pub collector_requires: bool,
+    /// Whether devices report only to tasks that are proved to be in both logs.
+    pub devices_require: bool,
+}
+
 impl Explanation {
     /// Reads a program, and works out what a window and a whole period of its budget come to. Takes up to
     /// seconds: for the tools.
@@ -161,6 +180,7 @@ impl Explanation {
                 central: budget.limits().central.map(|(e, d)| (e.get(), d.get())),
                 composed: Vec::new(),
             }),
+            log: program.log().map(words::log),
             never_leaves: never_leaves(program),
             warnings: warnings::of(program),
         }

@@ -87,7 +87,7 @@ fn keys(source: Source<'_>, texts: &[At<String>]) -> Result<Vec<VerifierKey>, Pr
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::program::{Program, ProgramKind, template::template};
 
     fn key(name: &str, kind: u8) -> String {
@@ -116,6 +116,34 @@ mod tests {
         )
     }
 
+    /// A table with both logs and a witness.
+    pub(in crate::program) fn logs(more: &str) -> String {
+        let witness = key("witness.example", 4);
+        format!("[log]\n{}witnesses = [\"{witness}\"]\n{more}\n", both())
+    }
+
+    /// What stands in the template, as a comment.
+    #[test]
+    fn the_template_shows_a_table_that_is_read_once_its_keys_are_real() {
+        let text = template(ProgramKind::Feedback, "support").unwrap();
+        let (_, table) = text.split_once("# [log]\n").unwrap();
+        let table = table.lines().map_while(|line| line.strip_prefix("# ")).map(|line| {
+            let kind = if line.starts_with("witnesses") { 4 } else { 1 };
+            match line.split_once(" = [\"").zip(line.split_once('+')) {
+                Some(((name, rest), _)) => {
+                    format!("{name} = [\"{}\"]\n", key(rest.split('+').next().unwrap(), kind))
+                }
+                None => format!("{line}\n"),
+            }
+        });
+        let program = parse(&table.collect::<String>()).unwrap();
+        let policy = program.log().unwrap();
+        assert!(policy.devices_require() && policy.collector_requires());
+        assert_eq!(policy.leader().quorum(), 1);
+        let red_team = template(ProgramKind::RedTeam, "red").unwrap();
+        assert!(red_team.contains("# [log]\n"));
+    }
+
     #[test]
     fn the_keys_of_logs_change_no_task() {
         let without =
@@ -128,29 +156,6 @@ mod tests {
         assert_eq!((policy.collector_requires(), policy.devices_require()), (true, false));
     }
 
-    #[test]
-    fn what_cannot_be_believed_is_refused_at_its_place() {
-        let witness = key("witness.example", 4);
-        let own = key("leader.example/log", 1);
-        let twice = format!("leader = [\"{own}\"]\nhelper = [\"{own}\"]\n");
-        for (table, words) in [
-            (twice, "leader's log too"),
-            (format!("{}quorum = 1", both()), "1 witnesses must have cosigned"),
-            (format!("{}required_by = [\"everybody\"]", both()), "\"collector\" or \"devices\""),
-            (
-                both().replace("leader = [\"", &format!("leader = [\"{witness}\"]\n# [\"")),
-                "not a log's",
-            ),
-            (both().replace("helper.", "another."), "does not fit its hash"),
-            ("leader = []\nhelper = []".to_owned(), "none is given"),
-        ] {
-            let error = parse(&table).unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
-        }
-        let two = format!("{}witnesses = [\"{witness}\"]\nquorum = 1", both());
-        assert_eq!(parse(&two).unwrap().log().unwrap().leader().witnesses().len(), 1);
-    }
-}
     #[test]
     fn an_error_of_a_witness_is_at_its_key_and_one_of_the_quorum_at_the_quorum() {
         let one = key("witness.example", 4);
@@ -178,3 +183,26 @@ mod tests {
         parse(&format!("{}witnesses = [\"{one}\"]", both())).unwrap();
     }
 
+    #[test]
+    fn what_cannot_be_believed_is_refused_at_its_place() {
+        let witness = key("witness.example", 4);
+        let own = key("leader.example/log", 1);
+        let twice = format!("leader = [\"{own}\"]\nhelper = [\"{own}\"]\n");
+        for (table, words) in [
+            (twice, "leader's log too"),
+            (format!("{}quorum = 1", both()), "1 witnesses must have cosigned"),
+            (format!("{}required_by = [\"everybody\"]", both()), "\"collector\" or \"devices\""),
+            (
+                both().replace("leader = [\"", &format!("leader = [\"{witness}\"]\n# [\"")),
+                "not a log's",
+            ),
+            (both().replace("helper.", "another."), "does not fit its hash"),
+            ("leader = []\nhelper = []".to_owned(), "none is given"),
+        ] {
+            let error = parse(&table).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let two = format!("{}witnesses = [\"{witness}\"]\nquorum = 1", both());
+        assert_eq!(parse(&two).unwrap().log().unwrap().leader().witnesses().len(), 1);
+    }
+}

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     privacy::units::TrustModel,
-    program::{template::template, tests::asking, tests::with_tables},
+    program::{log::tests::logs, template::template, tests::asking, tests::with_tables},
 };
 
 fn explained(metrics: &str) -> Explanation {
@@ -146,4 +146,34 @@ fn without_a_jitter_no_random_moment_is_promised() {
         !words("0 hours").contains("random moment") && !words("0 hours").contains(", at random,")
     );
     every_part_is_in(&["random moment", "within 1 hour after the window"], &words("1 hour"));
+}
+
+#[test]
+fn who_insists_on_the_public_logs_is_told_to_those_it_concerns() {
+    let explained = |more: &str| Explanation::of(&with_tables(&logs(more)).unwrap());
+    let devices = explained("required_by = [\"devices\", \"collector\"]\nquorum = 1");
+    let parts = [
+        "WHAT IS PUBLIC",
+        "the leader in leader.example/log, the helper in helper.example/log",
+        "once at least 1 of these witnesses cosigned it: witness.example -",
+        "none draws or sends anything without proof that all tasks are in both logs",
+        "no figures without proof that both logs have their release",
+    ];
+    every_part_is_in(&parts, &devices.to_string());
+    let plain = "your device sends nothing unless what is asked here is proved to be in both";
+    every_part_is_in(&[plain], &devices.for_users());
+    let json = serde_json::to_value(&devices).unwrap();
+    assert_eq!(json["log"]["leader"], "leader.example/log");
+    assert_eq!(json["log"]["witnesses"], serde_json::json!(["witness.example"]));
+    assert_eq!(
+        (&json["log"]["quorum"], &json["log"]["devices_require"]),
+        (&1.into(), &true.into())
+    );
+
+    let collector = explained("required_by = [\"collector\"]");
+    assert!(!collector.for_users().contains("public log"), "it is not the device's to insist on");
+    assert!(!collector.to_string().contains("witnesses"), "nobody waits for them");
+    every_part_is_in(&["nobody insists on proof"], &explained("").to_string());
+    let without = Explanation::of(&with_tables("").unwrap());
+    assert!(without.log.is_none() && !without.to_string().contains("WHAT IS PUBLIC"));
 }

@@ -54,16 +54,23 @@ fn what_is_sent(explanation: &Explanation) -> String {
 }
 
 fn who_sees_it(explanation: &Explanation) -> String {
-    let Explanation { parties, rhythm, public, noise, .. } = explanation;
+    let Explanation { parties, rhythm, public, noise, log, .. } = explanation;
     let public = match public.as_slice() {
         [] => String::new(),
         names => format!(", what the app was given as {}", names.join(", ")),
     };
     let noise = if noise.is_some() { " Each of them adds noise of its own first." } else { "" };
+    let insists = log.as_ref().is_some_and(|log| log.devices_require);
+    let proved = if insists {
+        " Each keeps a public log of what it adds up, and your device sends nothing unless what is asked \
+         here is proved to be in both."
+    } else {
+        ""
+    };
     format!(
         "Two organisations, at {} and {}, add up the halves of at least {} reports, and only the sums \
          are seen.{noise} They also see that your device takes part, its network address{public} and \
-         when it sends; not what you said, nor whether you said anything.",
+         when it sends; not what you said, nor whether you said anything.{proved}",
         parties.leader, parties.helper, rhythm.min_batch_size,
     )
 }

@@ -1,6 +1,6 @@
 //! The words themselves.
 
-use super::{Explanation, Question};
+use super::{Explanation, LogWords, Question};
 use crate::{
     privacy::{
         guarantee::Mechanism,
@@ -9,6 +9,7 @@ use crate::{
     },
     program::{
         dimension::{Dimension, Visibility},
+        log::LogPolicy,
         metric::MetricKind,
     },
 };
@@ -61,6 +62,10 @@ impl fmt::Display for Explanation {
             if self.public.is_empty() { "" } else { " and public value" },
             parties.helper
         )?;
+        if let Some(log) = &self.log {
+            writeln!(f, "\nWHAT IS PUBLIC")?;
+            items(f, &in_public(log))?;
+        }
         writeln!(f, "\nAT WORST")?;
         items(f, &self.at_worst)?;
         writeln!(f, "\nOVER TIME")?;
@@ -200,6 +205,58 @@ pub(super) fn noise(noise: AggregatorNoise) -> String {
         }
     };
     format!("each aggregator adds {name} of {counts} to each of its counts")
+}
+
+/// The program's logs.
+pub(super) fn log(policy: &LogPolicy) -> LogWords {
+    let mut witnesses: Vec<String> = Vec::new();
+    for key in policy.leader().witnesses() {
+        // A witness that is changing keys has two.
+        if !witnesses.iter().any(|known| known == key.name().as_str()) {
+            witnesses.push(key.name().to_string());
+        }
+    }
+    LogWords {
+        leader: policy.leader().origin().to_owned(),
+        helper: policy.helper().origin().to_owned(),
+        witnesses,
+        quorum: policy.leader().quorum(),
+        collector_requires: policy.collector_requires(),
+        devices_require: policy.devices_require(),
+    }
+}
+
+/// What stands in public, and who insists on it.
+fn in_public(log: &LogWords) -> Vec<String> {
+    let LogWords { leader, helper, witnesses, quorum, .. } = log;
+    let mut words = vec![format!(
+        "each aggregator says what it does in a public log: the leader in {leader}, the helper in \
+         {helper}; each is believed under the keys that the program names, and no others"
+    )];
+    if *quorum > 0 {
+        words.push(format!(
+            "what they say is believed once at least {quorum} of these witnesses cosigned it: {}",
+            witnesses.join(", ")
+        ));
+    }
+    if log.devices_require {
+        words.push(
+            "devices insist: none draws or sends anything without proof that all tasks are in both \
+             logs, as the program has them"
+                .to_owned(),
+        );
+    }
+    if log.collector_requires {
+        words.push(
+            "the collector insists: it shows no figures without proof that both logs have their \
+             release"
+                .to_owned(),
+        );
+    }
+    if !log.devices_require && !log.collector_requires {
+        words.push("nobody insists on proof that something is in them".to_owned());
+    }
+    words
 }
 
 pub(super) fn answer(kind: &MetricKind) -> String {
