@@ -24,16 +24,18 @@ const USAGE: &str = "usage: report PROGRAM TASK up|down|none [DIMENSION=VALUE]â€
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [program, task, thumb, segments @ ..] = arguments.as_slice() else {
+    let [path, task, thumb, segments @ ..] = arguments.as_slice() else {
         return Err(USAGE.into());
     };
 
     // Once for the app's life: the program, the task, the way to the aggregators.
-    let program = Program::read(Path::new(program))?;
+    let program = Program::read(Path::new(path))?;
     let task = program.task(task).ok_or("the program has no such task; see `sottovoce tasks`")?;
     let reporter = Reporter::new(task)?;
     let http = HttpClient::new(Duration::from_secs(30))?;
-    let uploader = Uploader::new(http, program.leader().clone(), program.helper().clone(), 5);
+    // A program that insists on its logs has its proofs beside it, from `sottovoce-auditor prove`.
+    let proofs = std::fs::read_to_string(Path::new(path).with_extension("proofs")).ok();
+    let uploader = Uploader::new(http, &program, proofs.as_deref(), 5)?;
 
     // For each answer: randomize and seal it once, then send it as often as it takes.
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();

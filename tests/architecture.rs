@@ -25,7 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("client", &["dap", "log", "privacy", "program"]),
     // What never leaves the device cannot name what does.
     ("client/personal", &["program"]),
-    ("client/uploader", &["client", "dap", "transport"]),
+    ("client/uploader", &["client", "dap", "program", "transport"]),
     ("client/courier", &["client", "dap", "transport"]),
     (
         "simulate",

@@ -11,7 +11,7 @@ use crate::{
         entry::{Event, TaskTaken},
         proof::{MAX_PROOF, Proof, ProofError},
     },
-    program::{Program, compile::CompiledTask},
+    program::{Program, compile::CompiledTask, log::LogPolicy},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,8 +45,8 @@ pub struct Logged(());
 pub enum NotLogged {
     /// There are no proofs yet.
     #[error(
-        "the program demands proofs that its tasks are in both logs; give the ones that come with it \
-         to `prove`"
+        "the program demands proofs that its tasks are in both logs, and there are none; give the ones \
+         that come with it, from `sottovoce-auditor prove`"
     )]
     Missing,
     /// The program names no logs.
@@ -81,6 +81,16 @@ pub enum NotLogged {
         /// What differs.
         what: &'static str,
     },
+}
+
+/// Checks the proofs if there are any; that there are none is right unless the program demands them of
+/// devices.
+pub fn insist(program: &Program, proofs: Option<&str>) -> Result<(), NotLogged> {
+    match proofs {
+        Some(proofs) => verify(program, proofs).map(|_| ()),
+        None if program.log().is_some_and(LogPolicy::devices_require) => Err(NotLogged::Missing),
+        None => Ok(()),
+    }
 }
 
 /// Checks the proofs of all tasks of a program, in both logs. Needs no network and no clock.

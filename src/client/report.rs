@@ -34,6 +34,10 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// Makes the reports of one task on one device.
+///
+/// It knows the task and not its program, so it makes reports whether or not the task is proved to be in
+/// the aggregators' logs. To insist on that, where the program does, is for whoever sends them: the
+/// [`engine`](super::engine), `Uploader`, or [`logged::insist`](super::logged::insist).
 #[derive(Debug)]
 pub struct Reporter {
     task: TaskId,

@@ -6,6 +6,7 @@
 
 use super::{
     hpke_configs::{CachedConfig, HpkeConfigs, NoUsableConfig},
+    logged::{self, NotLogged},
     report::{Prepared, ReportError as MakeReportError, Reporter},
 };
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         task::Url,
         upload::ReportError,
     },
+    program::Program,
     transport::{
         http::{HttpClient, TransportError},
         retry::Backoff,
@@ -62,9 +64,19 @@ pub struct Uploader {
 }
 
 impl Uploader {
-    /// An uploader to two aggregators, which tries each request up to `attempts` times.
-    pub fn new(http: HttpClient, leader: Url, helper: Url, attempts: u32) -> Self {
-        Self { http, leader, helper, configs: RwLock::new(None), attempts: attempts.max(1) }
+    /// An uploader to a program's aggregators, which tries each request up to `attempts` times. A program
+    /// that demands proofs of devices, that both logs have its tasks, is refused without them; its tasks
+    /// are those of the [`Reporter`]s that go with it.
+    pub fn new(
+        http: HttpClient,
+        program: &Program,
+        proofs: Option<&str>,
+        attempts: u32,
+    ) -> Result<Self, NotLogged> {
+        logged::insist(program, proofs)?;
+        let (leader, helper) = (program.leader().clone(), program.helper().clone());
+        let (configs, attempts) = (RwLock::new(None), attempts.max(1));
+        Ok(Self { http, leader, helper, configs, attempts })
     }
 
     /// The keys to seal to: those at hand while they are fresh, or fetched. `now` is in seconds
@@ -163,5 +175,24 @@ impl Uploader {
             }
         }
         self.http.perform(exchange, None).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::logged::tests::table, *};
+    use crate::program::{ProgramKind, template::template};
+
+    #[test]
+    fn nothing_is_sent_to_a_program_that_insists_on_proofs_without_them() {
+        let text = template(ProgramKind::Feedback, "support").unwrap();
+        let uploader = |more: &str| {
+            let text = format!("{text}\n{}", table(more));
+            let program = Program::parse("program.toml", &text).unwrap();
+            let http = HttpClient::new(Duration::from_secs(1)).unwrap();
+            Uploader::new(http, &program, None, 1).map(drop)
+        };
+        uploader("required_by = [\"collector\"]").unwrap();
+        assert_eq!(uploader("required_by = [\"devices\"]"), Err(NotLogged::Missing));
     }
 }

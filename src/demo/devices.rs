@@ -36,8 +36,7 @@ pub(super) async fn send(
     reports_per_upload: usize,
 ) -> anyhow::Result<Sent> {
     let http = HttpClient::new(Duration::from_secs(60))?;
-    let (leader, helper) = (program.leader().clone(), program.helper().clone());
-    let uploader = Arc::new(Uploader::new(http, leader, helper, 5));
+    let uploader = Arc::new(Uploader::new(http, program, None, 5)?);
     let total: usize = metrics.iter().map(|metric| metric.answers.len()).sum();
     let style = "devices report {bar:40} {pos}/{len} ({per_sec}, {eta} left)";
     let progress = ProgressBar::new(total as u64).with_style(ProgressStyle::with_template(style)?);

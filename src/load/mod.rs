@@ -136,8 +136,7 @@ impl Run<'_> {
 
     async fn devices(&self) -> anyhow::Result<Devices> {
         let http = HttpClient::new(Duration::from_secs(60))?;
-        let (leader, helper) = (self.program.leader().clone(), self.program.helper().clone());
-        let uploader = Arc::new(Uploader::new(http, leader, helper, 5));
+        let uploader = Arc::new(Uploader::new(http, self.program, None, 5)?);
         Ok(Devices {
             configs: uploader.hpke_configs(0).await?,
             uploader,

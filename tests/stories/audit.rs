@@ -26,6 +26,14 @@ kind = "thumbs"
 question = "Did this help?"
 "#;
 
+/// Has the proofs of its tasks written beside a program.
+fn prove(parties: &Parties) -> std::path::PathBuf {
+    let (program, output) = (&parties.program, parties.program.with_extension("proofs"));
+    let done = auditor(&["prove", program.to_str().unwrap(), "--output", output.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    output
+}
+
 /// Names the logs' keys in the program, as its author would once the aggregators gave theirs. Neither a
 /// task nor a manifest changes by that.
 fn name_logs(parties: &Parties, more: &str) -> [VerifierKey; 2] {
@@ -61,6 +69,7 @@ fn honest_servers_are_verified_and_each_figure_carries_its_proofs() {
     let state = ["--state", state.to_str().unwrap()];
     let (code, first, error) = verify(&parties.program, &state);
     assert_eq!(code, Some(0), "{first:#} {error}");
+    prove(&parties);
     parties.report("first", 20);
     let collected = parties.collect(&["--json", "--start", &parties.window()]);
     assert!(collected.status.success(), "{}", String::from_utf8_lossy(&collected.stderr));
@@ -85,15 +94,12 @@ fn honest_servers_are_verified_and_each_figure_carries_its_proofs() {
 fn devices_get_the_proofs_of_their_tasks_with_the_program() {
     let parties = Parties::asking(METRIC);
     name_logs(&parties, "required_by = [\"devices\"]");
-    let output = parties.folder.path().join("program.proofs");
-    let program = parties.program.to_str().unwrap();
-    let done = auditor(&["prove", program, "--output", output.to_str().unwrap()]);
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let text = fs::read_to_string(&output).unwrap();
+    let text = fs::read_to_string(prove(&parties)).unwrap();
     let read = sottovoce::program::Program::read(&parties.program).unwrap();
     sottovoce::client::logged::verify(&read, &text).unwrap();
     // A program that asks something else is proved by nothing of this.
-    let other = fs::read_to_string(program).unwrap().replace("Did this help?", "Did it help?");
+    let other =
+        fs::read_to_string(&parties.program).unwrap().replace("Did this help?", "Did it help?");
     let other = sottovoce::program::Program::parse("other.toml", &other).unwrap();
     let error = sottovoce::client::logged::verify(&other, &text).unwrap_err();
     assert!(error.to_string().contains("no proofs"), "{error}");
@@ -115,11 +121,21 @@ fn a_figure_without_proofs_is_held_back_where_the_program_demands_them() {
             .public_key(),
     );
     let forged = text.replace(&leader.to_string(), &stranger.unwrap().to_string());
-    fs::write(&parties.program, forged).unwrap();
+    fs::write(&parties.program, &forged).unwrap();
     let refused = parties.collect(&["--start", &parties.window()]);
     assert!(!refused.status.success() && refused.stdout.is_empty());
     let error = String::from_utf8_lossy(&refused.stderr);
     assert!(error.contains("held back") && error.contains("the leader's log"), "{error}");
+    // Who does not insist gets the figures, and why they are not proved, also as a machine.
+    fs::write(&parties.program, forged.replace("required_by", "# required_by")).unwrap();
+    let collected = parties.collect(&["--json", "--start", &parties.window()]);
+    assert!(collected.status.success(), "{}", String::from_utf8_lossy(&collected.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&collected.stdout).unwrap();
+    let metric = &json["metrics"][0];
+    assert_eq!(metric["proofs"], serde_json::Value::Null);
+    let reason = metric["unproved"]["leader"].as_str().unwrap();
+    assert!(reason.contains("the leader's log"), "{reason}");
+    assert_eq!(metric["unproved"]["helper"], serde_json::Value::Null, "that one is fine");
     // Nothing is lost: with the right key the same batch is there.
     fs::write(&parties.program, text).unwrap();
     let collected = parties.collect(&["--start", &parties.window()]);

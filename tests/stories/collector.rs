@@ -84,15 +84,15 @@ impl Parties {
         self.send(task, &answers.iter().cycle().take(2 * ups).cloned().collect::<Vec<_>>());
     }
 
-    /// Sends answers as they were given two hours ago.
+    /// Sends answers as they were given two hours ago, with the proofs that are beside the program.
     fn send(&self, task: &str, answers: &[Answer]) {
         let program = Program::read(&self.program).unwrap();
         let reporter = Reporter::new(program.task(task).unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let http = HttpClient::new(Duration::from_secs(30)).unwrap();
-            let (leader, helper) = (program.leader().clone(), program.helper().clone());
-            let uploader = Uploader::new(http, leader, helper, 3);
+            let proofs = fs::read_to_string(self.program.with_extension("proofs")).ok();
+            let uploader = Uploader::new(http, &program, proofs.as_deref(), 3).unwrap();
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 7200;
             let keys = uploader.hpke_configs(now).await.unwrap();
             let mut rng = DeviceRng::new().unwrap();

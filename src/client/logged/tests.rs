@@ -136,3 +136,15 @@ fn as_many_witnesses_as_the_program_asks_for_must_have_seen_the_log() {
     assert!(matches!(error, NotLogged::Proof { source, .. } if source == quorum));
     verified(&program, &proofs(&program, true)).unwrap();
 }
+
+#[test]
+fn what_a_program_insists_on_is_insisted_on_and_what_is_given_is_checked() {
+    let (asks, insists) = (program(""), program("required_by = [\"devices\"]"));
+    let given = serde_json::to_string(&proofs(&asks, false)).unwrap();
+    insist(&asks, None).unwrap();
+    assert_eq!(insist(&insists, None), Err(NotLogged::Missing));
+    for program in [&asks, &insists] {
+        insist(program, Some(&given)).unwrap();
+        assert!(matches!(insist(program, Some("{}")), Err(NotLogged::Form(_))));
+    }
+}
