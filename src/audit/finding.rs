@@ -73,7 +73,7 @@ impl Findings {
         let count = self.counts.entry(severity).or_insert(0);
         *count += 1;
         if *count <= MOST {
-            let message = printable(&message);
+            let message = printable(message);
             self.all.push(Finding { severity, rule, log: at.log, entry: at.entry, message });
         }
     }
@@ -91,7 +91,10 @@ impl Findings {
     }
 }
 
-fn printable(text: &str) -> String {
+fn printable(text: String) -> String {
+    if text.len() <= LONGEST && !text.contains(char::is_control) {
+        return text;
+    }
     text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Where a log is read from: a server, or a folder.
 
 use crate::{
-    dap::exchange::{Method, Request, Response},
+    dap::exchange::is_retryable,
     log::{
         entry::EntryKey,
         note::MAX_NOTE,
@@ -19,7 +19,7 @@ use std::{
     io::{self, Read},
     path::PathBuf,
     str::FromStr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
@@ -74,6 +74,8 @@ pub enum SourceError {
         url: String,
         /// The HTTP status.
         status: u16,
+        /// For how long the server asks to be left alone.
+        retry_after: Option<Duration>,
     },
     /// The folder does not have it.
     #[error("{path} cannot be read: {source}")]
@@ -98,22 +100,33 @@ pub enum SourceError {
     Missing(String),
 }
 
-/// Reads files of one log. Blocks.
+impl SourceError {
+    /// Whether another time may bring another answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Transport(error) => error.is_retryable(),
+            Self::Status { status, .. } => is_retryable(*status),
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        if let Self::Status { retry_after, .. } = self { *retry_after } else { None }
+    }
+}
+
+/// Reads files of one log. Blocks. A server that is out of reach or busy is asked again for a while.
 pub struct Reader {
     source: Source,
+    patience: Duration,
     http: HttpClient,
     runtime: Runtime,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often a server that is out of reach or busy is asked for a file: an audit of a long log should
-/// not end because one answer of thousands was lost.
-const ATTEMPTS: u32 = 4;
-
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// An audit of a long log should not end because one answer of thousands was lost.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Reader {
     /// Over a source, which is not looked at yet.
@@ -121,9 +134,16 @@ impl Reader {
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
             source,
+            patience: PATIENCE,
             http: HttpClient::new(TIMEOUT)?,
             runtime: runtime.map_err(SourceError::Runtime)?,
         })
+    }
+
+    /// Asks for so long where that may help.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Where it reads.
@@ -164,53 +184,38 @@ impl Reader {
     /// A file, or that there is none of this name.
     fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, SourceError> {
         match &self.source {
-            Source::Url(base) => self.fetch(format!("{base}/{name}"), limit),
+            Source::Url(base) => self.persist(&format!("{base}/{name}"), limit),
             Source::Folder(folder) => from_folder(folder.join(name), limit),
         }
     }
 
-    fn fetch(&self, url: String, limit: usize) -> Result<Option<Vec<u8>>, SourceError> {
-        let request = Request {
-            method: Method::Get,
-            url: url.clone(),
-            media_type: None,
-            body: Vec::new(),
-            authorized: false,
-        };
-        let (mut backoff, mut left) = (Backoff::new(FIRST_WAIT, LONGEST_WAIT), ATTEMPTS);
+    /// Asks again, as long as there is patience, where that may help.
+    fn persist(&self, url: &str, limit: usize) -> Result<Option<Vec<u8>>, SourceError> {
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+        let started = Instant::now();
         loop {
-            left -= 1;
-            let answer = self.runtime.block_on(self.http.send(request.clone(), None, limit));
-            match again(&answer) {
-                Some(asked) if left > 0 => std::thread::sleep(backoff.wait(asked)),
-                _ => return read(url, answer),
+            let error = match self.fetch(url, limit) {
+                Err(error) if error.may_pass() => error,
+                done => return done,
+            };
+            let wait = backoff.wait(error.retry_after());
+            if started.elapsed() + wait > self.patience {
+                return Err(error);
             }
+            eprintln!("{error}; asking again in {:.1} s", wait.as_secs_f64());
+            std::thread::sleep(wait);
         }
     }
-}
 
-/// Whether another time may bring another answer, and after which wait if the server says so.
-fn again(answer: &Result<Response, TransportError>) -> Option<Option<Duration>> {
-    match answer {
-        Ok(response) if response.status == 429 || response.status >= 500 => {
-            let asked = response.retry_after.as_deref().and_then(|text| text.trim().parse().ok());
-            Some(asked.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT)))
+    /// A file, or that there is none of this name.
+    fn fetch(&self, url: &str, limit: usize) -> Result<Option<Vec<u8>>, SourceError> {
+        let response = self.runtime.block_on(self.http.get(url.to_owned(), limit))?;
+        let retry_after = response.asked_to_wait();
+        match response.status {
+            200 => Ok(Some(response.body)),
+            404 => Ok(None),
+            status => Err(SourceError::Status { url: url.to_owned(), status, retry_after }),
         }
-        Err(error) => error.is_retryable().then_some(None),
-        Ok(_) => None,
-    }
-}
-
-/// What an answer comes to: a file, or that there is none of this name.
-fn read(
-    url: String,
-    answer: Result<Response, TransportError>,
-) -> Result<Option<Vec<u8>>, SourceError> {
-    let response = answer?;
-    match response.status {
-        200 => Ok(Some(response.body)),
-        404 => Ok(None),
-        status => Err(SourceError::Status { url, status }),
     }
 }
 
@@ -232,4 +237,44 @@ fn from_folder(path: PathBuf, limit: usize) -> Result<Option<Vec<u8>>, SourceErr
         return Err(SourceError::TooLong { place: path.display().to_string(), limit });
     }
     Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{io::Write, net::TcpListener};
+
+    /// What a log that gives these answers, one a connection, comes to.
+    fn asked(
+        answers: &'static [&'static str],
+        patience: u64,
+    ) -> (Result<Option<Vec<u8>>, SourceError>, Duration) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let source = format!("http://{}/log", listener.local_addr().unwrap()).parse().unwrap();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                let answer = format!("HTTP/1.1 {answer}\r\nconnection: close\r\n\r\n");
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let reader = Reader::new(source).unwrap().with_patience(Duration::from_secs(patience));
+        let started = Instant::now();
+        let proof = reader.proof(&EntryKey::task(&crate::dap::ids::TaskId::new([1; 32])));
+        (proof, started.elapsed())
+    }
+
+    #[test]
+    fn a_log_that_is_down_or_busy_is_asked_again_and_one_that_refuses_is_not() {
+        let (outcome, waited) =
+            asked(&["", "503 Busy", "429 Too Many\r\nretry-after: 2", "404 Not Found"], 60);
+        assert_eq!(outcome.unwrap(), None, "that it has none is an answer");
+        assert!(waited >= Duration::from_secs(2), "{waited:?}");
+        let (outcome, _) = asked(&["403 Forbidden", "404 Not Found"], 60);
+        assert!(outcome.unwrap_err().to_string().contains("status 403"));
+        let (outcome, waited) = asked(&["429 Too Many\r\nretry-after: 90"], 60);
+        assert!(outcome.unwrap_err().to_string().contains("status 429"));
+        assert!(waited < Duration::from_secs(30), "it was told when: {waited:?}");
+    }
 }
