@@ -106,7 +106,8 @@ impl LogArgs {
         };
         let keys = if keys.is_empty() { named.map_or(&[][..], Trust::keys) } else { keys };
         let mut witnesses = named.map_or(Vec::new(), |named| named.witnesses().to_vec());
-        witnesses.extend(self.witness.iter().cloned());
+        let more: Vec<_> = self.witness.iter().filter(|key| !witnesses.contains(key)).collect();
+        witnesses.extend(more.into_iter().cloned());
         let quorum = self.quorum.unwrap_or_else(|| named.map_or(0, Trust::quorum));
         let trust = Trust::new(keys.to_vec(), witnesses, quorum).with_context(|| {
             format!("the {role}'s log: name its key in the program's [log], or as --{role}-key")
