@@ -5,7 +5,9 @@
 //! that the confidence holds for the outcome as a whole.
 
 use super::{
+    dependence,
     inputs::{Input, flip_probability},
+    rates::uneven,
     statistics::clopper_pearson,
     tally::{Share, Tally},
 };
@@ -80,10 +82,11 @@ pub fn judge(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64)
             ),
         });
     }
-    faults.extend(uneven(mechanism, tally, inputs, rates));
-    faults.extend(dependent(mechanism, inputs, tally, rates));
+    faults.extend(uneven(mechanism, inputs, tally, rates));
+    faults.extend(dependence::of_reports(tally, rates));
+    faults.extend(dependence::of_bits(mechanism, tally, rates));
     faults.extend(repeated(tally));
-    let epsilon_at_least = epsilon(inputs, tally, events);
+    let epsilon_at_least = epsilon(tally, events);
     let epsilon0 = mechanism.local_epsilon().get();
     if epsilon_at_least > epsilon0 {
         faults.push(Fault {
@@ -103,70 +106,19 @@ fn within(share: Share, alpha: f64) -> Within {
 }
 
 /// The largest loss that is proved of any two inputs, by the event that the manifest says is the most
-/// telling: that the report is just what the one input is.
-fn epsilon(inputs: &[Input], tally: &Tally, alpha: f64) -> f64 {
+/// telling: that the report is just what the one input is, wherever the two differ.
+fn epsilon(tally: &Tally, alpha: f64) -> f64 {
+    let inputs = 0..tally.inputs.len();
+    let pairs = inputs.clone().flat_map(|one| inputs.clone().map(move |other| (one, other)));
     let mut most: f64 = 0.0;
-    for (one, input) in inputs.iter().enumerate() {
-        for (other, another) in inputs.iter().enumerate().filter(|(other, _)| *other != one) {
-            let told = |bits: &[bool]| tells(&input.bits, &another.bits, bits);
-            let often = within(tally.outcomes(one, told), alpha).low;
-            let seldom = within(tally.outcomes(other, told), alpha).high;
-            if often > 0.0 && seldom > 0.0 {
-                most = most.max((often / seldom).ln());
-            }
+    for (one, other) in pairs.filter(|(one, other)| one != other) {
+        let often = within(tally.told(one, one, other), alpha).low;
+        let seldom = within(tally.told(other, one, other), alpha).high;
+        if often > 0.0 && seldom > 0.0 {
+            most = most.max((often / seldom).ln());
         }
     }
     most
-}
-
-/// Whether an output is like the one input wherever the two differ.
-fn tells(one: &[bool], other: &[bool], output: &[bool]) -> bool {
-    one.iter().zip(other).zip(output).all(|((one, other), output)| one == other || output == one)
-}
-
-/// Whether lies go to all other bins alike: a choice that lies to its neighbour only hides less.
-fn uneven(mechanism: &Mechanism, tally: &Tally, inputs: &[Input], alpha: f64) -> Option<Fault> {
-    let Mechanism::Krr(kary) = mechanism else { return None };
-    let bins = kary.bins() as usize;
-    #[expect(clippy::cast_precision_loss, reason = "a handful")]
-    let alpha = alpha / (inputs.len() * bins).max(1) as f64;
-    for (index, input) in inputs.iter().enumerate() {
-        for bin in (0..bins).filter(|bin| !input.bits[*bin]) {
-            let share = tally.outcomes(index, |bits| bits[bin]);
-            let (found, promised) = (within(share, alpha), kary.lie_probability());
-            if promised < found.low || promised > found.high {
-                let message = format!(
-                    "one answer becomes bin {bin} in {} of {} reports: with this confidence the probability is \
-                     {:.6} to {:.6}, and the manifest says {promised:.6}",
-                    share.hits, share.trials, found.low, found.high
-                );
-                return Some(Fault { rule: "lies-uneven", message });
-            }
-        }
-    }
-    None
-}
-
-/// Whether a lie makes another one more or less probable.
-fn dependent(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64) -> Option<Fault> {
-    let flip = flip_probability(mechanism);
-    let promised = match mechanism {
-        Mechanism::Krr(_) => flip,
-        Mechanism::Bits(_) | Mechanism::Signals(_) => {
-            let bits = inputs.first().map_or(0, |input| input.bits.len());
-            1.0 - (1.0 - flip).powi(i32::try_from(bits).unwrap_or(i32::MAX))
-        }
-    };
-    let share = tally.lies_after_lies;
-    let found = within(share, alpha);
-    (promised < found.low || promised > found.high).then(|| Fault {
-        rule: "dependent",
-        message: format!(
-            "right after a report that was changed, {} of {} are: independent ones are with probability \
-             {promised:.4}",
-            share.hits, share.trials
-        ),
-    })
 }
 
 /// What never happens by chance needs no statistics.

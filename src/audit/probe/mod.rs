@@ -9,10 +9,15 @@
 
 pub mod client;
 pub mod command;
+mod dependence;
 pub mod inputs;
 pub mod judge;
+pub mod pairs;
+mod rates;
 pub mod reader;
+pub mod seen;
 pub mod statistics;
+pub mod stream;
 pub mod tally;
 
 use crate::{privacy::guarantee::Mechanism, program::compile::CompiledTask};
@@ -96,8 +101,8 @@ pub fn probe(
     if inputs.len() < 2 {
         return Err(ProbeError::Inputs(task.name.clone()));
     }
-    let (began, mut tally) = (Instant::now(), Tally::new(&inputs));
     let mechanism: &Mechanism = &task.randomizer().mechanism;
+    let (began, mut tally) = (Instant::now(), Tally::new(mechanism, &inputs));
     let mut look = 0_u32;
     loop {
         look += 1;
@@ -159,7 +164,7 @@ fn round(
         let answers: Vec<_> = turns.iter().map(|turn| &inputs[*turn].answer).collect();
         let reports = client.reports(&answers)?;
         for (turn, opened) in turns.iter().zip(open_all(aggregators, &reports)?) {
-            tally.report(*turn, &inputs[*turn], &opened);
+            tally.report(*turn, inputs, &opened);
         }
     }
     Ok(())
@@ -189,5 +194,7 @@ fn open_all(
     })
 }
 
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,6 @@ use crate::{
     },
     program::compile::CompiledTask,
 };
-use std::hash::{BuildHasher, RandomState};
 use thiserror::Error;
 
 /// A report that cannot be read.
@@ -86,17 +85,18 @@ pub struct TestAggregators {
     context: Vec<u8>,
     aad: AadPrefix,
     bins: usize,
-    hasher: RandomState,
 }
+
+/// Bytes of a VDAF's seeds and blinds.
+const SEED: usize = 32;
 
 /// What a report says once it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// The randomized answer, a bit for each bin.
     pub bits: Vec<bool>,
-    /// Hashes of what honest clients never use twice: the ID, the encapsulated keys, the helper's share
-    /// (a seed).
-    pub fresh: [u64; 4],
+    /// What honest clients never use twice: the ID, the encapsulated keys, and of the shares the seeds.
+    pub fresh: Vec<Vec<u8>>,
 }
 
 /// What of a share is for the VDAF, if there is nothing beside it.
@@ -108,9 +108,9 @@ pub(super) fn payload(metadata: &ReportMetadata, plaintext: &[u8]) -> Result<Vec
 }
 
 impl Opened {
-    /// A hash of the report's ID.
-    pub fn id(&self) -> u64 {
-        self.fresh[0]
+    /// The report's ID.
+    pub fn id(&self) -> &[u8] {
+        &self.fresh[0]
     }
 }
 
@@ -140,7 +140,6 @@ impl TestAggregators {
             context: vdaf_context(&task.task_id),
             aad: InputShareAad::prefix(&task.task_id, configuration),
             bins: task.encoding().bins() as usize,
-            hasher: RandomState::new(),
         })
     }
 
@@ -163,13 +162,15 @@ impl TestAggregators {
         let leader = open(Role::Leader, &self.leader, &report.leader_encrypted_input_share)?;
         let helper = open(Role::Helper, &self.helper, &report.helper_encrypted_input_share)?;
         let bits = self.unsharded(&report, &leader, &helper)?;
-        let hash = |bytes: &[u8]| self.hasher.hash_one(bytes);
-        let fresh = [
-            hash(report.report_metadata.report_id.as_bytes()),
-            hash(report.leader_encrypted_input_share.enc.as_bytes()),
-            hash(report.helper_encrypted_input_share.enc.as_bytes()),
-            hash(&helper),
+        let mut fresh = vec![
+            report.report_metadata.report_id.as_bytes().to_vec(),
+            report.leader_encrypted_input_share.enc.as_bytes().to_vec(),
+            report.helper_encrypted_input_share.enc.as_bytes().to_vec(),
+            // The leader's blind, where there is one; in any case as random as that.
+            leader[leader.len().saturating_sub(SEED)..].to_vec(),
         ];
+        // The helper's share is a seed, and perhaps a blind.
+        fresh.extend(helper.chunks(SEED).map(<[u8]>::to_vec));
         Ok(Opened { bits, fresh })
     }
 

@@ -16,6 +16,24 @@ pub fn clopper_pearson(hits: u64, trials: u64, alpha: f64) -> (f64, f64) {
     (low, high)
 }
 
+/// Whether something that happens with probability `p` happens `hits` times in `trials`, or even further
+/// from what is expected on that side, with a probability below `alpha`, half for each side: whether the
+/// interval of [`clopper_pearson`] leaves `p` out, for a hundredth of its work.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub fn surprising(hits: u64, trials: u64, p: f64, alpha: f64) -> bool {
+    let expected = trials as f64 * p;
+    // Within two deviations the sums are not even looked at: that can only spare a suspect.
+    if (hits as f64 - expected).abs() <= 2.0 * (expected * (1.0 - p)).sqrt() {
+        return false;
+    }
+    let tail = if hits as f64 > expected {
+        upper_tail(hits, trials, p)
+    } else {
+        upper_tail(trials - hits, trials, 1.0 - p)
+    };
+    tail < alpha / 2.0
+}
+
 /// The largest p for which `below` still holds, enclosed; `below` holds at 0 and not at 1.
 fn bisect(below: impl Fn(f64) -> bool) -> (f64, f64) {
     let (mut low, mut high) = (0.0, 1.0);
@@ -125,6 +143,20 @@ mod tests {
                 assert!((tail - sum).abs() < 1e-12, "{hits} {p}: {tail} {sum}");
             }
         }
+    }
+
+    #[test]
+    fn what_surprises_is_what_the_interval_leaves_out() {
+        for (trials, p) in [(40_u64, 0.3), (3000, 0.07), (3000, 0.98), (200, 1e-4)] {
+            for alpha in [0.01, 1e-6] {
+                for hits in 0..=trials {
+                    let (low, high) = clopper_pearson(hits, trials, alpha);
+                    let left_out = !(low..=high).contains(&p);
+                    assert_eq!(surprising(hits, trials, p, alpha), left_out, "{hits}/{trials} {p}");
+                }
+            }
+        }
+        assert!(surprising(1, 1_000_000, 1e-12, 1e-3) && !surprising(0, 0, 0.5, 1e-3));
     }
 
     #[test]

@@ -1,31 +1,40 @@
-//! What was counted of a client's reports.
+//! What was counted of a client's reports: numbers only, as many as the task has bins, however many reports
+//! there are.
 
-use super::{client::Resent, inputs::Input, reader::Opened};
-use std::collections::{BTreeMap, HashSet};
+use super::{
+    client::Resent,
+    inputs::{Input, flip_probability},
+    pairs::Pairs,
+    reader::Opened,
+    seen::Seen,
+    stream::Stream,
+};
+use crate::privacy::guarantee::Mechanism;
+use std::ops::Range;
 
 /// Counts, over any number of reports.
 #[derive(Debug)]
 pub struct Tally {
-    /// For each input, how often each bit was on; and how often exactly the input came out.
+    /// For each input, what came out.
     pub inputs: Vec<PerInput>,
-    /// Of each vector that came out, for each input: how often.
-    pub outputs: Vec<BTreeMap<Vec<bool>, u64>>,
     /// Reports.
     pub reports: u64,
     /// Bits that were turned over, of all.
     pub flips: Share,
     /// Reports that say something else than the input.
     pub lies: Share,
-    /// Lies that follow right after a lie, of those that could; over pairs that share no report.
-    pub lies_after_lies: Share,
+    /// Bits that were turned over in one report.
+    pub pairs: Pairs,
+    /// Events of which each is as probable in each report.
+    pub events: Vec<Event>,
     /// Values that must never come twice and did.
     pub repeated: u64,
     /// Retries whose draw was another one.
     pub redrawn: Share,
     /// Retries after a lost response that have another ID.
     pub renewed: Share,
-    seen: HashSet<(usize, u64)>,
-    half: Option<bool>,
+    seen: Seen,
+    differing: Vec<Vec<Vec<usize>>>,
 }
 
 /// How often something happened, of how many times that it could have.
@@ -42,69 +51,164 @@ impl Share {
         self.hits += u64::from(hit);
         self.trials += 1;
     }
+
+    /// How often, of one.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub fn rate(self) -> f64 {
+        self.hits as f64 / self.trials.max(1) as f64
+    }
+
+    /// Of two, as one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { hits: self.hits + other.hits, trials: self.trials + other.trials }
+    }
 }
 
 /// What was counted of one input.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PerInput {
     /// Reports.
     pub reports: u64,
+    /// Bits that were turned over.
+    pub flips: Share,
+    /// Of each bit, in how many reports it was on.
+    pub on: Vec<u64>,
+    /// For each input: reports that are like this one wherever the two differ.
+    pub itself: Vec<u64>,
+    /// For each input: reports that are like that one wherever the two differ.
+    pub like: Vec<u64>,
 }
+
+/// What happens in each report with the same probability, whatever the input is.
+#[derive(Debug)]
+pub struct Event {
+    /// Of these bits at least one is turned over, or none.
+    pub bits: Range<usize>,
+    /// Whether it is that one of them is.
+    pub turned: bool,
+    /// How probable that is.
+    pub probability: f64,
+    /// Whether it happened.
+    pub stream: Stream,
+}
+
+/// Values that are remembered: a hundred megabytes at most.
+const REMEMBERED: usize = 3 << 20;
+/// Events that are looked at.
+const MOST_EVENTS: usize = 8;
 
 impl Tally {
     /// Nothing yet.
-    pub fn new(inputs: &[Input]) -> Self {
+    pub fn new(mechanism: &Mechanism, inputs: &[Input]) -> Self {
+        let bins = inputs.first().map_or(0, |input| input.bits.len());
+        let none = PerInput {
+            reports: 0,
+            flips: Share::default(),
+            on: vec![0; bins],
+            itself: vec![0; inputs.len()],
+            like: vec![0; inputs.len()],
+        };
+        let differing = |one: &Input| inputs.iter().map(|other| differences(one, other)).collect();
         Self {
-            inputs: vec![PerInput::default(); inputs.len()],
-            outputs: vec![BTreeMap::new(); inputs.len()],
+            inputs: vec![none; inputs.len()],
             reports: 0,
             flips: Share::default(),
             lies: Share::default(),
-            lies_after_lies: Share::default(),
+            pairs: Pairs::new(bins),
+            events: events(mechanism, bins),
             repeated: 0,
             redrawn: Share::default(),
             renewed: Share::default(),
-            seen: HashSet::new(),
-            half: None,
+            seen: Seen::new(REMEMBERED),
+            differing: inputs.iter().map(differing).collect(),
         }
     }
 
     /// Counts a report of the input with this index.
-    pub fn report(&mut self, index: usize, input: &Input, opened: &Opened) {
+    pub fn report(&mut self, index: usize, inputs: &[Input], opened: &Opened) {
+        let input = &inputs[index];
         self.reports += 1;
-        self.inputs[index].reports += 1;
-        let lie = opened.bits != input.bits;
-        self.lies.count(lie);
-        for (out, bit) in opened.bits.iter().zip(&input.bits) {
-            self.flips.count(out != bit);
+        let turned: Vec<usize> =
+            (0..input.bits.len()).filter(|bit| opened.bits[*bit] != input.bits[*bit]).collect();
+        self.lies.count(!turned.is_empty());
+        self.pairs.count(&turned);
+        for event in &mut self.events {
+            let any = turned.iter().any(|bit| event.bits.contains(bit));
+            event.stream.push(any == event.turned);
         }
-        // Pairs of neighbours that share no report are independent of each other.
-        match self.half.take() {
-            None => self.half = Some(lie),
-            Some(true) => self.lies_after_lies.count(lie),
-            Some(false) => {}
+        let flips = Share { hits: turned.len() as u64, trials: input.bits.len() as u64 };
+        self.flips = self.flips.and(flips);
+        let counts = &mut self.inputs[index];
+        counts.reports += 1;
+        counts.flips = counts.flips.and(flips);
+        for (on, bit) in counts.on.iter_mut().zip(&opened.bits) {
+            *on += u64::from(*bit);
         }
-        *self.outputs[index].entry(opened.bits.clone()).or_insert(0) += 1;
-        self.fresh(&opened.fresh);
+        for other in (0..inputs.len()).filter(|other| *other != index) {
+            let differing = &self.differing[index][other];
+            let like =
+                |one: &Input| differing.iter().all(|bit| opened.bits[*bit] == one.bits[*bit]);
+            counts.itself[other] += u64::from(like(input));
+            counts.like[other] += u64::from(like(&inputs[other]));
+        }
+        self.fresh(opened);
     }
 
-    fn fresh(&mut self, values: &[u64]) {
-        for (kind, value) in values.iter().enumerate() {
-            self.repeated += u64::from(!self.seen.insert((kind, *value)));
+    fn fresh(&mut self, opened: &Opened) {
+        for (kind, value) in opened.fresh.iter().enumerate() {
+            self.repeated += u64::from(self.seen.again(kind, value));
         }
     }
 
     /// Counts a report and its retry: the same draw, and the same ID if it may be counted already.
     pub fn retried(&mut self, first: &Opened, again: &Opened, why: Resent) {
         self.redrawn.count(first.bits != again.bits);
-        if why == Resent::Lost {
-            self.renewed.count(first.id() != again.id());
+        self.fresh(first);
+        match why {
+            Resent::Lost => self.renewed.count(first.id() != again.id()),
+            // Sealed afresh is with new randomness.
+            Resent::Unreadable => self.fresh(again),
         }
     }
 
-    /// How often an input came out as vectors of a kind.
-    pub fn outcomes(&self, index: usize, event: impl Fn(&[bool]) -> bool) -> Share {
-        let hits = self.outputs[index].iter().filter(|(bits, _)| event(bits)).map(|(_, n)| n).sum();
-        Share { hits, trials: self.inputs[index].reports }
+    /// How often an input came out as `one` wherever that differs from `other`; the input is either.
+    pub fn told(&self, input: usize, one: usize, other: usize) -> Share {
+        let counts = &self.inputs[input];
+        let hits = if input == one { counts.itself[other] } else { counts.like[one] };
+        Share { hits, trials: counts.reports }
+    }
+
+    /// The part of what must never come twice that is remembered.
+    pub fn remembered(&self) -> f64 {
+        self.seen.remembered()
+    }
+}
+
+fn differences(one: &Input, other: &Input) -> Vec<usize> {
+    (0..one.bits.len()).filter(|bit| one.bits[*bit] != other.bits[*bit]).collect()
+}
+
+/// What tells most of a draw that is used again: events that are about as probable as not, or less.
+fn events(mechanism: &Mechanism, bins: usize) -> Vec<Event> {
+    let flip = flip_probability(mechanism);
+    let event = |bits: Range<usize>, turned: f64| {
+        let (turned, probability) =
+            if turned <= 0.5 { (true, turned) } else { (false, 1.0 - turned) };
+        Event { bits, turned, probability, stream: Stream::default() }
+    };
+    match mechanism {
+        // Whether it is a lie: which, depends on the input.
+        Mechanism::Krr(_) => vec![event(0..bins, flip)],
+        Mechanism::Bits(_) | Mechanism::Signals(_) => {
+            let any =
+                |bits: usize| 1.0 - (1.0 - flip).powi(i32::try_from(bits).unwrap_or(i32::MAX));
+            let together = (1..=bins).take_while(|bits| any(*bits) <= 0.5).last().unwrap_or(1);
+            let groups = (0..bins).step_by(together).take(MOST_EVENTS);
+            groups
+                .map(|first| first..bins.min(first + together))
+                .map(|bits| event(bits.clone(), any(bits.len())))
+                .collect()
+        }
     }
 }

@@ -1,0 +1,95 @@
+//! Whether each bin by itself comes out as often as the manifest says: bins that come too seldom must not hide
+//! behind others that come too often.
+
+use super::{
+    inputs::{Input, flip_probability},
+    judge::Fault,
+    statistics::surprising,
+    tally::{Share, Tally},
+};
+use crate::privacy::guarantee::Mechanism;
+
+/// How probable it is that a bin's bit is on in a report, by whether it is in the input.
+fn on_probability(mechanism: &Mechanism, truth: bool) -> f64 {
+    match (mechanism, truth) {
+        (Mechanism::Krr(kary), true) => kary.truth_probability(),
+        (Mechanism::Krr(kary), false) => kary.lie_probability(),
+        (Mechanism::Bits(bits) | Mechanism::Signals(bits), true) => bits.truth_probability(),
+        (Mechanism::Bits(bits) | Mechanism::Signals(bits), false) => bits.flip_probability(),
+    }
+}
+
+/// Looks at each bin over all inputs in which it is on, over all in which it is off, and in each input; and at
+/// all bits of each input. The first that is wrong is told.
+pub(super) fn uneven(
+    mechanism: &Mechanism,
+    inputs: &[Input],
+    tally: &Tally,
+    alpha: f64,
+) -> Option<Fault> {
+    let bins = inputs.first().map_or(0, |input| input.bits.len());
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
+    let alpha = alpha / (2 * bins + inputs.len() * (bins + 1)).max(1) as f64;
+    let rates = Rates { mechanism, inputs, tally, alpha };
+    let mut alike = (0..bins).flat_map(|bin| [(bin, false), (bin, true)]);
+    let mut each = (0..inputs.len()).flat_map(|input| (0..bins).map(move |bin| (input, bin)));
+    alike
+        .find_map(|(bin, truth)| rates.of_bin(bin, truth))
+        .or_else(|| (0..inputs.len()).find_map(|input| rates.of_input(input)))
+        .or_else(|| each.find_map(|(input, bin)| rates.of_bin_in(input, bin)))
+}
+
+struct Rates<'a> {
+    mechanism: &'a Mechanism,
+    inputs: &'a [Input],
+    tally: &'a Tally,
+    alpha: f64,
+}
+
+impl Rates<'_> {
+    fn of_bin(&self, bin: usize, truth: bool) -> Option<Fault> {
+        let with = (0..self.inputs.len()).filter(|input| self.inputs[*input].bits[bin] == truth);
+        let share = with.map(|input| self.on(input, bin)).fold(Share::default(), Share::and);
+        let said = if truth { "it" } else { "another" };
+        self.compared(share, truth, || format!("where the answer is {said}, bin {bin} comes out"))
+    }
+
+    fn of_bin_in(&self, input: usize, bin: usize) -> Option<Fault> {
+        let truth = self.inputs[input].bits[bin];
+        let what = || format!("of answer {input}, bin {bin} comes out");
+        self.compared(self.on(input, bin), truth, what)
+    }
+
+    /// Of a choice, the bin that is on says all.
+    fn of_input(&self, input: usize) -> Option<Fault> {
+        let share = self.tally.inputs[input].flips;
+        let bitwise = !matches!(self.mechanism, Mechanism::Krr(_));
+        let what = || format!("of answer {input}, bits are turned over");
+        bitwise.then(|| self.told(share, flip_probability(self.mechanism), what)).flatten()
+    }
+
+    fn on(&self, input: usize, bin: usize) -> Share {
+        let counts = &self.tally.inputs[input];
+        Share { hits: counts.on[bin], trials: counts.reports }
+    }
+
+    fn compared(&self, share: Share, truth: bool, what: impl Fn() -> String) -> Option<Fault> {
+        self.told(share, on_probability(self.mechanism, truth), what)
+    }
+
+    fn told(&self, share: Share, promised: f64, what: impl Fn() -> String) -> Option<Fault> {
+        surprising(share.hits, share.trials, promised, self.alpha).then(|| Fault {
+            rule: match self.mechanism {
+                Mechanism::Krr(_) => "lies-uneven",
+                Mechanism::Bits(_) | Mechanism::Signals(_) => "flips-uneven",
+            },
+            message: format!(
+                "{} {} times in {}, {:.6} of them: the manifest says {promised:.6}",
+                what(),
+                share.hits,
+                share.trials,
+                share.rate()
+            ),
+        })
+    }
+}
