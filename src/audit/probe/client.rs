@@ -24,7 +24,10 @@
 //! {"report": "the same"}
 //! ```
 //!
-//! An answer in this form is what [`Answer`] is in JSON. At the end of its input the program ends.
+//! An answer in this form is what [`Answer`] is in JSON. At the end of its input the program ends, or is ended
+//! with all that it started. Now and then it is started again: what it draws must be new then, too.
+//!
+//! It may read up to 32 lines ahead, and has half a minute for each answer.
 
 use super::reader::TestAggregators;
 use crate::{
@@ -32,18 +35,12 @@ use crate::{
         hpke_configs::HpkeConfigs,
         report::{ReportError, Reporter},
     },
-    dap::codec::Encode,
     privacy::rng::{DeviceRng, NoRandomness},
     program::{answer::Answer, compile::CompiledTask},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
-    thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    io, thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use thiserror::Error;
 
@@ -70,11 +67,15 @@ pub enum ClientError {
     /// The program is silent.
     #[error("the client did not answer within {0:?}")]
     Silent(Duration),
+    /// The program does not read.
+    #[error("the client did not read what it was told within {0:?}")]
+    Deaf(Duration),
     /// The program says something else.
-    #[error(
-        "the client's line is not {{\"report\": …}} with base64url of at most {MAX_LINE} bytes: {0}"
-    )]
+    #[error("the client's line is not {{\"report\": …}} with base64url: {0:?}")]
     Line(String),
+    /// The program says too much.
+    #[error("the client's line is longer than {0} bytes, and no report of this task takes as many")]
+    Long(usize),
 }
 
 /// Why a report is sent again.
@@ -88,11 +89,19 @@ pub enum Resent {
 
 /// Makes reports when it is told what was answered.
 pub trait Client {
-    /// One report for each answer, in order.
-    fn reports(&mut self, answers: &[&Answer]) -> Result<Vec<Vec<u8>>, ClientError>;
+    /// Begins anew, as an app does on a device: whatever randomness comes after must be new.
+    fn restart(&mut self) -> Result<(), ClientError>;
 
-    /// A report of an answer, what is sent after it, and why.
-    fn retried(&mut self, answer: &Answer) -> Result<([Vec<u8>; 2], Resent), ClientError>;
+    /// One report for each answer, in order; fewer only if `until` came first.
+    fn reports(&mut self, answers: &[&Answer], until: Instant)
+    -> Result<Vec<Vec<u8>>, ClientError>;
+
+    /// A report of an answer, what is sent after it, and why; `None` if `until` came first.
+    fn retried(
+        &mut self,
+        answer: &Answer,
+        until: Instant,
+    ) -> Result<Option<([Vec<u8>; 2], Resent)>, ClientError>;
 }
 
 /// The shipped library, on all cores.
@@ -111,7 +120,12 @@ impl<'a> Library<'a> {
 }
 
 impl Client for Library<'_> {
-    fn reports(&mut self, answers: &[&Answer]) -> Result<Vec<Vec<u8>>, ClientError> {
+    fn restart(&mut self) -> Result<(), ClientError> {
+        Ok(()) // Each part has a generator of its own.
+    }
+
+    /// However long it takes, which is no time.
+    fn reports(&mut self, answers: &[&Answer], _: Instant) -> Result<Vec<Vec<u8>>, ClientError> {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let part = answers.len().div_ceil(threads).max(1);
         let made = thread::scope(|scope| {
@@ -125,13 +139,17 @@ impl Client for Library<'_> {
         Ok(made.into_iter().flatten().collect())
     }
 
-    fn retried(&mut self, answer: &Answer) -> Result<([Vec<u8>; 2], Resent), ClientError> {
+    fn retried(
+        &mut self,
+        answer: &Answer,
+        _: Instant,
+    ) -> Result<Option<([Vec<u8>; 2], Resent)>, ClientError> {
         let mut rng = DeviceRng::new()?;
         let mut prepared = self.reporter.prepare(answer, self.now, self.configs, &mut rng)?;
         let first = prepared.report().bytes().to_vec();
         // The hardest retry there is: the leader could not read it, so the draw is sealed afresh.
         self.reporter.reseal(&mut prepared, self.configs)?;
-        Ok(([first, prepared.report().bytes().to_vec()], Resent::Unreadable))
+        Ok(Some(([first, prepared.report().bytes().to_vec()], Resent::Unreadable)))
     }
 }
 
@@ -146,154 +164,7 @@ impl Library<'_> {
     }
 }
 
-/// A program that speaks the lines.
-pub struct Executable {
-    child: Child,
-    input: ChildStdin,
-    output: Receiver<io::Result<String>>,
-    patience: Duration,
-    command: String,
-}
-
-/// A line longer than this is not read.
-const MAX_LINE: usize = 256 * 1024;
-/// Requests that are written before an answer is read: they fit any pipe.
-const AT_ONCE: usize = 32;
-
-#[derive(Serialize)]
-struct Begin<'a> {
-    program: &'a str,
-    task: &'a str,
-    leader: String,
-    helper: String,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Asked<'a> {
-    Answer { answer: &'a Answer, time: u64 },
-    Retry { retry: bool },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Answered {
-    report: String,
-}
-
-impl Executable {
-    /// Starts a program, by a shell's rules for words without quotes.
-    pub fn start(
-        command: &str,
-        program: &str,
-        task: &CompiledTask,
-        aggregators: &TestAggregators,
-        patience: Duration,
-    ) -> Result<Self, ClientError> {
-        let failed = |source| ClientError::Run { command: command.to_owned(), source };
-        let mut words = command.split_whitespace();
-        let name = words.next().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-        let mut child = Command::new(name)
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        let closed = || failed(io::ErrorKind::BrokenPipe.into());
-        let input = child.stdin.take().ok_or_else(closed)?;
-        let output = lines(child.stdout.take().ok_or_else(closed)?);
-        let mut started = Self { child, input, output, patience, command: command.to_owned() };
-        let configs = aggregators.configs();
-        let key = |config: &crate::dap::hpke::HpkeConfig| URL_SAFE_NO_PAD.encode(config.to_bytes());
-        let (leader, helper) = (key(configs.leader.config()), key(configs.helper.config()));
-        started.tell(&Begin { program, task: &task.name, leader, helper })?;
-        started.flush()?;
-        Ok(started)
-    }
-
-    fn tell(&mut self, line: &impl Serialize) -> Result<(), ClientError> {
-        let mut text = serde_json::to_vec(line).map_err(|e| ClientError::Line(e.to_string()))?;
-        text.push(b'\n');
-        self.input.write_all(&text).map_err(|source| self.failed(source))
-    }
-
-    fn flush(&mut self) -> Result<(), ClientError> {
-        self.input.flush().map_err(|source| self.failed(source))
-    }
-
-    fn failed(&self, source: io::Error) -> ClientError {
-        match source.kind() {
-            io::ErrorKind::BrokenPipe => ClientError::Ended,
-            _ => ClientError::Run { command: self.command.clone(), source },
-        }
-    }
-
-    fn hear(&mut self) -> Result<Vec<u8>, ClientError> {
-        let line = match self.output.recv_timeout(self.patience) {
-            Ok(line) => line.map_err(|source| self.failed(source))?,
-            Err(RecvTimeoutError::Timeout) => return Err(ClientError::Silent(self.patience)),
-            Err(RecvTimeoutError::Disconnected) => return Err(ClientError::Ended),
-        };
-        let shown = |line: &str| ClientError::Line(line.chars().take(80).collect());
-        if line.len() > MAX_LINE {
-            return Err(shown(&line));
-        }
-        let answered: Answered = serde_json::from_str(&line).map_err(|_| shown(&line))?;
-        URL_SAFE_NO_PAD.decode(answered.report).map_err(|_| shown(&line))
-    }
-}
-
-/// Reads lines on a thread of its own, so that nobody waits for ever.
-fn lines(output: impl Read + Send + 'static) -> Receiver<io::Result<String>> {
-    let (send, receive) = sync_channel(AT_ONCE);
-    thread::spawn(move || {
-        let mut output = BufReader::new(output);
-        loop {
-            let mut line = Vec::new();
-            let read = (&mut output).take(MAX_LINE as u64 + 2).read_until(b'\n', &mut line);
-            let line = match read {
-                Ok(0) => return,
-                Ok(_) => Ok(String::from_utf8_lossy(&line).trim_end().to_owned()),
-                Err(error) => Err(error),
-            };
-            if send.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receive
-}
-
-impl Client for Executable {
-    fn reports(&mut self, answers: &[&Answer]) -> Result<Vec<Vec<u8>>, ClientError> {
-        let mut reports = Vec::with_capacity(answers.len());
-        for some in answers.chunks(AT_ONCE) {
-            for answer in some {
-                self.tell(&Asked::Answer { answer, time: now() })?;
-            }
-            self.flush()?;
-            for _ in some {
-                reports.push(self.hear()?);
-            }
-        }
-        Ok(reports)
-    }
-
-    fn retried(&mut self, answer: &Answer) -> Result<([Vec<u8>; 2], Resent), ClientError> {
-        self.tell(&Asked::Answer { answer, time: now() })?;
-        self.tell(&Asked::Retry { retry: true })?;
-        self.flush()?;
-        Ok(([self.hear()?, self.hear()?], Resent::Lost))
-    }
-}
-
-impl Drop for Executable {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn now() -> u64 {
+/// The time of a report, in seconds since the Epoch.
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }

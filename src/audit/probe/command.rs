@@ -2,7 +2,8 @@
 
 use super::{
     Limits, Outcome, Verdict,
-    client::{Client, Executable, Library},
+    client::{Client, Library},
+    executable::Executable,
     probe,
     reader::TestAggregators,
 };

@@ -10,6 +10,7 @@
 pub mod client;
 pub mod command;
 mod dependence;
+pub mod executable;
 pub mod inputs;
 pub mod judge;
 pub mod pairs;
@@ -106,6 +107,9 @@ pub fn probe(
     let mut look = 0_u32;
     loop {
         look += 1;
+        if look > 1 {
+            client.restart()?;
+        }
         // Each look at twice as many reports, and with its own part of the error: they sum to all of it.
         let wanted = (FIRST_LOOK << (look - 1).min(40)).min(limits.reports);
         round(aggregators, client, &inputs, &mut tally, wanted, began + limits.time)?;
@@ -114,7 +118,7 @@ pub fn probe(
         progress(tally.reports, &judgement);
         let over = tally.reports >= limits.reports || began.elapsed() >= limits.time;
         let verdict = if judgement.faults.is_empty() {
-            if judgement.certifies(limits.precision) {
+            if judgement.certifies(limits.precision) && tally.redrawn.trials > 0 {
                 Verdict::Certified
             } else if over {
                 Verdict::Undecided
@@ -137,13 +141,16 @@ pub fn probe(
 
 /// Reports before the first look.
 const FIRST_LOOK: u64 = 4096;
-/// Reports that are made before they are opened.
+/// Reports that are made before they are opened, at most.
 const AT_ONCE: u64 = 2048;
-/// Retries before each look.
-const RETRIES: usize = 64;
+/// Bytes of reports that are made before they are opened, about.
+const BYTES_AT_ONCE: usize = 64 << 20;
+/// Of as many reports one is retried.
+const RETRIED: u64 = 64;
 
-/// Has the client report until there are `wanted` reports, or until the deadline. Inputs take turns, in pairs of two: what
-/// follows a report is of the same input half of the time, so that a draw that is used again shows.
+/// Has the client report until there are `wanted` reports, and retry some, or until the deadline. Inputs take
+/// turns, in pairs of two: what follows a report is of the same input half of the time, so that a draw that is
+/// used again shows.
 fn round(
     aggregators: &TestAggregators,
     client: &mut dyn Client,
@@ -152,20 +159,30 @@ fn round(
     wanted: u64,
     deadline: Instant,
 ) -> Result<(), ProbeError> {
-    for turn in 0..RETRIES {
-        let ([first, again], why) = client.retried(&inputs[turn % inputs.len()].answer)?;
-        tally.retried(&aggregators.open(&first)?, &aggregators.open(&again)?, why);
-    }
+    let before = tally.reports;
+    // Few at first: it is not known yet how long they are.
+    let mut at_once = RETRIED;
     while tally.reports < wanted && Instant::now() < deadline {
-        let count = AT_ONCE.min(wanted - tally.reports);
+        let count = at_once.min(wanted - tally.reports);
         let first = tally.reports;
         let turn = |at: u64| usize::try_from((first + at) >> 1).unwrap_or(0) % inputs.len();
         let turns: Vec<usize> = (0..count).map(turn).collect();
         let answers: Vec<_> = turns.iter().map(|turn| &inputs[*turn].answer).collect();
-        let reports = client.reports(&answers)?;
+        let reports = client.reports(&answers, deadline)?;
         for (turn, opened) in turns.iter().zip(open_all(aggregators, &reports)?) {
             tally.report(*turn, inputs, &opened);
         }
+        let fit = BYTES_AT_ONCE / reports.first().map_or(1, Vec::len).max(1);
+        at_once = u64::try_from(fit).unwrap_or(AT_ONCE).clamp(RETRIED, AT_ONCE);
+    }
+    // After the reports, which so begin alike whenever the client was started.
+    let retries = ((tally.reports - before) / RETRIED).max(RETRIED);
+    for input in inputs.iter().cycle().take(usize::try_from(retries).unwrap_or(usize::MAX)) {
+        if Instant::now() >= deadline {
+            break;
+        }
+        let Some(([first, again], why)) = client.retried(&input.answer, deadline)? else { break };
+        tally.retried(&aggregators.open(&first)?, &aggregators.open(&again)?, why);
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ use crate::{
     program::{Program, answer::Answer},
 };
 use rand::{RngExt, rng};
+use std::mem;
 
 const SURE: f64 = 1.0 - 1e-6;
 
@@ -41,7 +42,7 @@ fn program(metrics: &str) -> Program {
 }
 
 /// Five bins by a choice, where the noise is loud enough for a test that is quick.
-fn rating() -> Program {
+pub(super) fn rating() -> Program {
     program(
         "[privacy]\nepsilon0 = 2.0\nepsilon = 4.0\n[metrics.quality]\nkind = \"rating\"\n\
          question = \"How good?\"\nstars = 4\nrandomizer = \"krr\"",
@@ -61,18 +62,22 @@ enum Wrong {
     Renew,
     /// The same report again, as another one.
     Same,
+    /// The same report as the first after each start.
+    Start,
 }
 
 struct Cheat<'a> {
     reporter: Reporter,
     configs: &'a HpkeConfigs,
     wrong: Wrong,
+    begins: bool,
+    first: Option<Vec<u8>>,
 }
 
 impl<'a> Cheat<'a> {
     fn new(task: &CompiledTask, aggregators: &'a TestAggregators, wrong: Wrong) -> Self {
         let reporter = Reporter::new(task).unwrap();
-        Self { reporter, configs: aggregators.configs(), wrong }
+        Self { reporter, configs: aggregators.configs(), wrong, begins: true, first: None }
     }
 
     fn draw(&self, answer: &Answer) -> Drawn {
@@ -86,7 +91,12 @@ impl<'a> Cheat<'a> {
 }
 
 impl Client for Cheat<'_> {
-    fn reports(&mut self, answers: &[&Answer]) -> Result<Vec<Vec<u8>>, ClientError> {
+    fn restart(&mut self) -> Result<(), ClientError> {
+        self.begins = true;
+        Ok(())
+    }
+
+    fn reports(&mut self, answers: &[&Answer], _: Instant) -> Result<Vec<Vec<u8>>, ClientError> {
         let mut reports = Vec::new();
         let mut last: Option<(&Answer, Drawn)> = None;
         for answer in answers {
@@ -115,14 +125,21 @@ impl Client for Cheat<'_> {
         if self.wrong == Wrong::Same && reports.len() > 3 {
             reports[3] = reports[2].clone();
         }
+        if self.wrong == Wrong::Start && mem::take(&mut self.begins) {
+            reports[0] = self.first.get_or_insert(reports[0].clone()).clone();
+        }
         Ok(reports)
     }
 
-    fn retried(&mut self, answer: &Answer) -> Result<([Vec<u8>; 2], Resent), ClientError> {
+    fn retried(
+        &mut self,
+        answer: &Answer,
+        _: Instant,
+    ) -> Result<Option<([Vec<u8>; 2], Resent)>, ClientError> {
         let first = self.draw(answer);
         let again = if self.wrong == Wrong::Retry { self.draw(answer) } else { first.clone() };
         let why = if self.wrong == Wrong::Renew { Resent::Lost } else { Resent::Unreadable };
-        Ok(([self.seal(&first), self.seal(&again)], why))
+        Ok(Some(([self.seal(&first), self.seal(&again)], why)))
     }
 }
 
@@ -198,6 +215,13 @@ fn extensions_are_no_place_to_hide_an_answer() {
 fn a_client_that_sends_a_report_twice_is_found() {
     let outcome = probed(&rating(), Some(Wrong::Same), limits(5_000, 0.01));
     assert!(rules(&outcome).contains(&"randomness-reused"), "{outcome:#?}");
+}
+
+#[test]
+fn a_client_that_begins_alike_whenever_it_is_started_is_found() {
+    let outcome = probed(&rating(), Some(Wrong::Start), limits(9_000, 0.01));
+    assert!(rules(&outcome).contains(&"randomness-reused"), "{outcome:#?}");
+    assert!(outcome.reports > 4096, "{}", outcome.reports);
 }
 
 #[test]
