@@ -25,6 +25,7 @@ mod noise;
 mod once;
 mod operations;
 mod outage;
+mod probe;
 mod secrets;
 mod simulate;
 mod startup;
