@@ -87,6 +87,9 @@ pub enum Resent {
     Unreadable,
 }
 
+/// A report, what was sent after it, and why.
+pub type Retried = ([Vec<u8>; 2], Resent);
+
 /// Makes reports when it is told what was answered.
 pub trait Client {
     /// Begins anew, as an app does on a device: whatever randomness comes after must be new.
@@ -97,11 +100,7 @@ pub trait Client {
     -> Result<Vec<Vec<u8>>, ClientError>;
 
     /// A report of an answer, what is sent after it, and why; `None` if `until` came first.
-    fn retried(
-        &mut self,
-        answer: &Answer,
-        until: Instant,
-    ) -> Result<Option<([Vec<u8>; 2], Resent)>, ClientError>;
+    fn retried(&mut self, answer: &Answer, until: Instant) -> Result<Option<Retried>, ClientError>;
 }
 
 /// The shipped library, on all cores.
@@ -139,11 +138,7 @@ impl Client for Library<'_> {
         Ok(made.into_iter().flatten().collect())
     }
 
-    fn retried(
-        &mut self,
-        answer: &Answer,
-        _: Instant,
-    ) -> Result<Option<([Vec<u8>; 2], Resent)>, ClientError> {
+    fn retried(&mut self, answer: &Answer, _: Instant) -> Result<Option<Retried>, ClientError> {
         let mut rng = DeviceRng::new()?;
         let mut prepared = self.reporter.prepare(answer, self.now, self.configs, &mut rng)?;
         let first = prepared.report().bytes().to_vec();

@@ -140,13 +140,14 @@ fn words(outcome: &Outcome) -> String {
     let text = format!(
         "{task}: the client {verdict}\n  {reports} reports in {seconds:.1} s; all of this with confidence \
          {confidence}\n  ε is at least {:.3} and promised to be at most {:.3}  (OC: {})\n  turned over: {:.5} to \
-         {:.5}, promised {:.5}",
+         {:.5}, promised {:.5}\n  a bin by itself has shown, as likely as not, if it is off by {:.1} % or more",
         judgement.epsilon_at_least,
         judgement.epsilon0,
         crate::privacy::units::TrustModel::Oc.in_words(),
         judgement.flips.low,
         judgement.flips.high,
-        judgement.flips_promised
+        judgement.flips_promised,
+        100.0 * judgement.bin_shows_from
     );
     judgement.faults.iter().fold(text, |mut text, fault| {
         let _ = write!(text, "\n  {}: {}", fault.rule, fault.message);

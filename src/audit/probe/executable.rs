@@ -6,7 +6,7 @@
 //! probe's deadline.
 
 use super::{
-    client::{Client, ClientError, Resent, now},
+    client::{Client, ClientError, Resent, Retried, now},
     reader::TestAggregators,
 };
 use crate::{
@@ -156,11 +156,7 @@ impl Client for Executable {
         Ok(reports)
     }
 
-    fn retried(
-        &mut self,
-        answer: &Answer,
-        until: Instant,
-    ) -> Result<Option<([Vec<u8>; 2], Resent)>, ClientError> {
+    fn retried(&mut self, answer: &Answer, until: Instant) -> Result<Option<Retried>, ClientError> {
         let asked = line(&Asked::Answer { answer, time: now() })?;
         let again = line(&Asked::Retry { retry: true })?;
         if self.tell(&[asked, again].concat(), until)?.is_none() {

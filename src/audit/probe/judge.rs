@@ -7,7 +7,7 @@
 use super::{
     dependence,
     inputs::{Input, flip_probability},
-    rates::uneven,
+    rates::{shows_from, uneven},
     statistics::clopper_pearson,
     tally::{Share, Tally},
 };
@@ -43,6 +43,8 @@ pub struct Judgement {
     pub flips: Within,
     /// What the manifest says of that.
     pub flips_promised: f64,
+    /// By how much of what is promised a bin by itself must be off to show, as likely as not.
+    pub bin_shows_from: f64,
     /// What is wrong.
     pub faults: Vec<Fault>,
 }
@@ -86,6 +88,7 @@ pub fn judge(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64)
     faults.extend(dependence::of_reports(tally, rates));
     faults.extend(dependence::of_bits(mechanism, tally, rates));
     faults.extend(repeated(tally));
+    let bin_shows_from = shows_from(mechanism, inputs, tally, rates);
     let epsilon_at_least = epsilon(tally, events);
     let epsilon0 = mechanism.local_epsilon().get();
     if epsilon_at_least > epsilon0 {
@@ -97,7 +100,14 @@ pub fn judge(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64)
             ),
         });
     }
-    Judgement { epsilon_at_least, epsilon0, flips, flips_promised: promised, faults }
+    Judgement {
+        epsilon_at_least,
+        epsilon0,
+        flips,
+        flips_promised: promised,
+        bin_shows_from,
+        faults,
+    }
 }
 
 fn within(share: Share, alpha: f64) -> Within {

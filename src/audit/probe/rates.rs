@@ -19,6 +19,37 @@ fn on_probability(mechanism: &Mechanism, truth: bool) -> f64 {
     }
 }
 
+/// By how much, of what is promised, one bin must be off that it is as likely as not to have shown: that which
+/// was asked least, where the answer is another.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+pub(super) fn shows_from(
+    mechanism: &Mechanism,
+    inputs: &[Input],
+    tally: &Tally,
+    alpha: f64,
+) -> f64 {
+    let bins = 0..inputs.first().map_or(0, |input| input.bits.len());
+    let rates = Rates { mechanism, inputs, tally, alpha: alpha / statements(inputs) };
+    let asked = bins.map(|bin| rates.alike(bin, false).trials).filter(|trials| *trials > 0).min();
+    let (trials, promised) = (asked.unwrap_or(0), on_probability(mechanism, false));
+    let hits = |off: f64| ((trials as f64 * promised * (1.0 + off)).round() as u64).min(trials);
+    let (mut hidden, mut shown) = (0.0, 1.0 / promised - 1.0);
+    for _ in 0..40 {
+        let off = f64::midpoint(hidden, shown);
+        let shows = surprising(hits(off), trials, promised, rates.alpha);
+        if shows { shown = off } else { hidden = off }
+    }
+    shown
+}
+
+/// How many rates are looked at.
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
+fn statements(inputs: &[Input]) -> f64 {
+    let bins = inputs.first().map_or(0, |input| input.bits.len());
+    (2 * bins + inputs.len() * (bins + 1)).max(1) as f64
+}
+
 /// Looks at each bin over all inputs in which it is on, over all in which it is off, and in each input; and at
 /// all bits of each input. The first that is wrong is told.
 pub(super) fn uneven(
@@ -28,9 +59,7 @@ pub(super) fn uneven(
     alpha: f64,
 ) -> Option<Fault> {
     let bins = inputs.first().map_or(0, |input| input.bits.len());
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
-    let alpha = alpha / (2 * bins + inputs.len() * (bins + 1)).max(1) as f64;
-    let rates = Rates { mechanism, inputs, tally, alpha };
+    let rates = Rates { mechanism, inputs, tally, alpha: alpha / statements(inputs) };
     let mut alike = (0..bins).flat_map(|bin| [(bin, false), (bin, true)]);
     let mut each = (0..inputs.len()).flat_map(|input| (0..bins).map(move |bin| (input, bin)));
     alike
@@ -48,10 +77,10 @@ struct Rates<'a> {
 
 impl Rates<'_> {
     fn of_bin(&self, bin: usize, truth: bool) -> Option<Fault> {
-        let with = (0..self.inputs.len()).filter(|input| self.inputs[*input].bits[bin] == truth);
-        let share = with.map(|input| self.on(input, bin)).fold(Share::default(), Share::and);
         let said = if truth { "it" } else { "another" };
-        self.compared(share, truth, || format!("where the answer is {said}, bin {bin} comes out"))
+        self.compared(self.alike(bin, truth), truth, || {
+            format!("where the answer is {said}, bin {bin} comes out")
+        })
     }
 
     fn of_bin_in(&self, input: usize, bin: usize) -> Option<Fault> {
@@ -66,6 +95,11 @@ impl Rates<'_> {
         let bitwise = !matches!(self.mechanism, Mechanism::Krr(_));
         let what = || format!("of answer {input}, bits are turned over");
         bitwise.then(|| self.told(share, flip_probability(self.mechanism), what)).flatten()
+    }
+
+    fn alike(&self, bin: usize, truth: bool) -> Share {
+        let with = (0..self.inputs.len()).filter(|input| self.inputs[*input].bits[bin] == truth);
+        with.map(|input| self.on(input, bin)).fold(Share::default(), Share::and)
     }
 
     fn on(&self, input: usize, bin: usize) -> Share {

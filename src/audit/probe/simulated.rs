@@ -1,7 +1,12 @@
 //! What is found of clients whose draws are simulated here, from a seed: each test says the same whenever it
 //! is run.
 
-use super::{inputs::Input, judge::judge, reader::Opened, tally::Tally};
+use super::{
+    inputs::Input,
+    judge::{Judgement, judge},
+    reader::Opened,
+    tally::Tally,
+};
 use crate::{
     privacy::{
         guarantee::{Mechanism, MechanismKind},
@@ -52,12 +57,20 @@ fn one_of(bins: usize, on: usize) -> Vec<bool> {
     (0..bins).map(|bin| bin == on % bins).collect()
 }
 
-/// What is found of as many reports. The client is told the number of the report, the answer, and a fresh draw.
+/// The rules that are broken in as many reports. The client is told the number of the report, the answer, and a fresh draw.
 fn found(
     mechanism: &Mechanism,
     reports: usize,
-    mut client: impl FnMut(usize, &[bool], Draw) -> Vec<bool>,
+    client: impl FnMut(usize, &[bool], Draw) -> Vec<bool>,
 ) -> Vec<&'static str> {
+    judged(mechanism, reports, client).faults.iter().map(|fault| fault.rule).collect()
+}
+
+fn judged(
+    mechanism: &Mechanism,
+    reports: usize,
+    mut client: impl FnMut(usize, &[bool], Draw) -> Vec<bool>,
+) -> Judgement {
     let (inputs, mut rng) = (inputs(mechanism), ChaCha8Rng::seed_from_u64(7));
     let mut tally = Tally::new(mechanism, &inputs);
     let draws = if matches!(mechanism, Mechanism::Krr(_)) { 1 } else { mechanism.bins() };
@@ -68,8 +81,7 @@ fn found(
         let fresh = vec![report.to_be_bytes().to_vec()];
         tally.report(turn, &inputs, &Opened { bits, fresh });
     }
-    let judgement = judge(mechanism, &inputs, &tally, ALPHA);
-    judgement.faults.iter().map(|fault| fault.rule).collect()
+    judge(mechanism, &inputs, &tally, ALPHA)
 }
 
 #[test]
@@ -90,6 +102,21 @@ fn a_bin_that_is_turned_too_seldom_does_not_hide_behind_another() {
     };
     let rules = found(&mechanism, 250_000, uneven);
     assert!(rules.contains(&"flips-uneven") && !rules.contains(&"flip-probability"), "{rules:?}");
+}
+
+#[test]
+fn a_bin_that_is_off_by_more_than_is_said_to_show_shows() {
+    let mechanism = bits(8);
+    let honest = |_, input: &[bool], draw: Draw| randomized(&mechanism, input, &draw);
+    let shows = judged(&mechanism, 40_000, honest).bin_shows_from;
+    assert!((0.05..0.15).contains(&shows), "{shows}");
+    for (factor, found) in [(1.5, true), (0.5, false)] {
+        let uneven = |_, input: &[bool], mut draw: Draw| {
+            draw[7] /= 1.0 + factor * shows;
+            randomized(&mechanism, input, &draw)
+        };
+        assert_eq!(!judged(&mechanism, 40_000, uneven).faults.is_empty(), found, "{factor}");
+    }
 }
 
 #[test]

@@ -76,7 +76,9 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let all: Vec<bool> = (0..1000).map(|_| rng.random_bool(0.4)).collect();
         let mut stream = Stream::default();
-        all.iter().for_each(|happened| stream.push(*happened));
+        for happened in &all {
+            stream.push(*happened);
+        }
         for lag in (1..140).chain([499, 500, 501, 999, 1000, 5000]) {
             let mut by_hand = Share::default();
             for at in (0..all.len()).filter(|at| (at / lag).is_multiple_of(2)) {

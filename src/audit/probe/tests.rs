@@ -2,7 +2,7 @@
 //! alarm has a probability of one in a million here.
 
 use super::{
-    client::{Library, Resent},
+    client::{Library, Resent, Retried},
     reader::payload,
     *,
 };
@@ -131,11 +131,7 @@ impl Client for Cheat<'_> {
         Ok(reports)
     }
 
-    fn retried(
-        &mut self,
-        answer: &Answer,
-        _: Instant,
-    ) -> Result<Option<([Vec<u8>; 2], Resent)>, ClientError> {
+    fn retried(&mut self, answer: &Answer, _: Instant) -> Result<Option<Retried>, ClientError> {
         let first = self.draw(answer);
         let again = if self.wrong == Wrong::Retry { self.draw(answer) } else { first.clone() };
         let why = if self.wrong == Wrong::Renew { Resent::Lost } else { Resent::Unreadable };
