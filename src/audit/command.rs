@@ -27,7 +27,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Put a client to the test: whether it really adds the noise that its manifest promises.
     ///
-    /// Ends with 0 if it does, 1 if it does not, 3 if the limits were reached before that was clear.
+    /// Ends with 0 if it does, 1 if it does not, 3 if the limits were reached before that was clear, or the
+    /// client did not answer.
     Probe(ProbeArgs),
     /// Gather the proofs that both logs have a program's tasks, for devices that insist on them.
     Prove(ProveArgs),
