@@ -1,12 +1,14 @@
-//! Writes a leader's log with as many releases as wanted into a folder, to see what auditing one of that
-//! size takes:
+//! Writes both aggregators' logs with as many releases as wanted into a folder, to see what auditing logs of
+//! that size takes:
 //!
 //! ```sh
 //! cargo run --release --example large_log -- program.toml folder 1000000
-//! sottovoce-auditor verify program.toml --leader folder --helper none --leader-key KEY
+//! sottovoce-auditor verify program.toml --leader folder/leader --helper folder/helper \
+//!     --leader-key KEY --helper-key KEY
 //! ```
 //!
-//! with the key that it prints. It is signed by a key that everybody can have, and proves nothing.
+//! with the keys that it prints. There is one release a window, from the Epoch on: so many windows of the
+//! program should have passed since then. Everybody can have the keys, so the logs prove nothing.
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use sottovoce::{
@@ -21,7 +23,8 @@ use sottovoce::{
         note::{KeyKind, KeyName, VerifierKey},
         tiles::{Edge, TileName},
     },
-    program::Program,
+    privacy::units::Guarantee,
+    program::{Program, compile::CompiledTask},
 };
 use std::{error::Error, fs, path::Path};
 
@@ -47,53 +50,67 @@ fn main() -> Result<()> {
         return Err("usage: large_log PROGRAM FOLDER RELEASES".into());
     };
     let (program, folder) = (Program::read(Path::new(program))?, Path::new(folder));
-    let releases: u64 = releases.parse()?;
-    let pair = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).map_err(|_| "no key")?;
-    let public = pair.public_key().as_ref().try_into()?;
-    let key = VerifierKey::new(KeyName::new("large.example/log")?, KeyKind::Log, public);
-    let key = Everybodys(pair, key.ok_or("no key")?);
-    let mut edge = Edge::default();
-    let task = &program.tasks()[0];
-    let claims: Vec<_> = task
-        .guarantees()
-        .iter()
-        .map(|g| Claim { trust: g.trust, epsilon: g.epsilon, delta: g.delta })
-        .collect();
-    let taken = TaskTaken {
-        task: task.task_id,
-        configuration: task.configuration.clone(),
-        collector: program.collector().clone(),
-        noise: task.noise(),
-        claims: claims.clone(),
-        manifest: task.manifest.to_bytes(),
-    };
-    let settings = vec![("plain_http".to_owned(), "false".to_owned())];
-    for event in [Event::Settings(settings), Event::Task(Box::new(taken))] {
-        edge.push(&Entry { time: 0, event }.to_log()?)?;
+    for (seed, role) in [(1, "leader"), (2, "helper")] {
+        let key = everybodys(seed, &format!("{role}.example/log"))?;
+        log(&program, &key, &folder.join(role), releases.parse()?)?;
+        println!("{}", key.1);
     }
-    let seconds = task.configuration.time_precision.seconds();
-    for window in 0..releases {
-        let interval = Interval::new(Time(window), 1)?;
-        let release = Release {
+    Ok(())
+}
+
+fn everybodys(seed: u8, name: &str) -> Result<Everybodys> {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).map_err(|_| "no key")?;
+    let public = pair.public_key().as_ref().try_into()?;
+    let key = VerifierKey::new(KeyName::new(name)?, KeyKind::Log, public);
+    Ok(Everybodys(pair, key.ok_or("no key")?))
+}
+
+fn claims(task: &CompiledTask) -> Vec<Claim> {
+    let claim = |g: &Guarantee| Claim { trust: g.trust, epsilon: g.epsilon, delta: g.delta };
+    task.guarantees().iter().map(claim).collect()
+}
+
+fn log(program: &Program, key: &Everybodys, folder: &Path, releases: u64) -> Result<()> {
+    let mut edge = Edge::default();
+    let settings = vec![("plain_http".to_owned(), "false".to_owned())];
+    edge.push(&Entry { time: 0, event: Event::Settings(settings) }.to_log()?)?;
+    for task in program.tasks() {
+        let taken = TaskTaken {
             task: task.task_id,
-            batch: BatchSelector::TimeInterval(interval.into()),
-            report_count: task.configuration.min_batch_size,
-            checksum: Checksum::new([7; 32]),
-            interval,
+            configuration: task.configuration.clone(),
+            collector: program.collector().clone(),
             noise: task.noise(),
-            charged: claims.clone(),
-            share: ShareDigest([0; 32]),
+            claims: claims(task),
+            manifest: task.manifest.to_bytes(),
         };
-        let time = (window + 2).saturating_mul(seconds);
-        edge.push(&Entry { time, event: Event::Release(release) }.to_log()?)?;
+        edge.push(&Entry { time: 0, event: Event::Task(Box::new(taken)) }.to_log()?)?;
+    }
+    let task = &program.tasks()[0];
+    for window in 0..releases {
+        edge.push(&release(task, window)?.to_log()?)?;
         if window.is_multiple_of(1 << 14) || window + 1 == releases {
             write(&mut edge, folder)?;
         }
     }
-    let checkpoint = Checkpoint::new(key.1.name().as_str(), edge.frontier()).sign(&[&key]);
+    let checkpoint = Checkpoint::new(key.1.name().as_str(), edge.frontier()).sign(&[key]);
     fs::write(folder.join("checkpoint"), checkpoint.to_string())?;
-    println!("{}", key.1);
     Ok(())
+}
+
+fn release(task: &CompiledTask, window: u64) -> Result<Entry> {
+    let interval = Interval::new(Time(window), 1)?;
+    let release = Release {
+        task: task.task_id,
+        batch: BatchSelector::TimeInterval(interval.into()),
+        report_count: task.configuration.min_batch_size,
+        checksum: Checksum::new([7; 32]),
+        interval,
+        noise: task.noise(),
+        charged: claims(task),
+        share: ShareDigest([0; 32]),
+    };
+    let time = (window + 2).saturating_mul(task.configuration.time_precision.seconds());
+    Ok(Entry { time, event: Event::Release(release) })
 }
 
 /// Writes what has changed. Some of it is not full yet, and stays beside the wider file of later.
