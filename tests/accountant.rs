@@ -206,6 +206,9 @@ fn oamc(kind: MechanismKind, bins: u32, epsilon0: f64, honest: u64, at: f64) -> 
 /// What a search leaves open, relative to ε.
 const SEARCH: f64 = 5e-6;
 
+/// What it leaves open where nothing is lost but for rounding: such ε are not compared.
+const NOTHING: f64 = 1e-8;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -219,7 +222,7 @@ proptest! {
     ) {
         let at = 10_f64.powf(-exponent);
         let bound = oamc(MechanismKind::Krr, bins, epsilon0, reports, at);
-        let slack = bound * (1.0 + SEARCH);
+        let slack = bound * (1.0 + SEARCH) + NOTHING;
         prop_assert!(bound <= epsilon0);
         prop_assert!(oamc(MechanismKind::Krr, bins, epsilon0, reports + more, at) <= slack);
         prop_assert!(oamc(MechanismKind::Krr, bins, epsilon0, reports, at * 1.5) <= slack);
@@ -235,7 +238,7 @@ proptest! {
     ) {
         let at = 10_f64.powf(-exponent);
         let bound = oamc(MechanismKind::Signals, 1, epsilon0, reports, at);
-        let slack = bound * (1.0 + SEARCH);
+        let slack = bound * (1.0 + SEARCH) + NOTHING;
         prop_assert!(bound <= epsilon0);
         prop_assert!(oamc(MechanismKind::Signals, 1, epsilon0, reports + more, at) <= slack);
         prop_assert!(oamc(MechanismKind::Signals, 1, epsilon0, reports, at * 1.5) <= slack);
