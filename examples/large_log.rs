@@ -23,7 +23,6 @@ use sottovoce::{
         note::{KeyKind, KeyName, VerifierKey},
         tiles::{Edge, TileName},
     },
-    privacy::units::Guarantee,
     program::{Program, compile::CompiledTask},
 };
 use std::{error::Error, fs, path::Path};
@@ -66,8 +65,7 @@ fn everybodys(seed: u8, name: &str) -> Result<Everybodys> {
 }
 
 fn claims(task: &CompiledTask) -> Vec<Claim> {
-    let claim = |g: &Guarantee| Claim { trust: g.trust, epsilon: g.epsilon, delta: g.delta };
-    task.guarantees().iter().map(claim).collect()
+    task.guarantees().iter().map(Claim::from).collect()
 }
 
 fn log(program: &Program, key: &Everybodys, folder: &Path, releases: u64) -> Result<()> {

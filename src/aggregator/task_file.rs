@@ -56,14 +56,9 @@ pub trait FromFile: Sized {
             .iter()
             .map(|compiled| {
                 let seed = Self::seed(secrets);
-                let claims = compiled.guarantees().iter().map(|guarantee| Claim {
-                    trust: guarantee.trust,
-                    epsilon: guarantee.epsilon,
-                    delta: guarantee.delta,
-                });
                 let agreed = Agreed {
                     name: compiled.name.clone(),
-                    claims: claims.collect(),
+                    claims: compiled.guarantees().iter().map(Claim::from).collect(),
                     manifest: compiled.manifest.to_bytes(),
                     id: compiled.task_id,
                     configuration: compiled.configuration.clone(),

@@ -194,11 +194,7 @@ impl<'a> Collector<'a> {
         };
         let mut release =
             Release::new(task, &aggregate, collected.response.report_count, interval)?;
-        match self.proofs(task, query, &collected).await? {
-            Some(Ok(proofs)) => release.proofs = Some(proofs),
-            Some(Err(unproved)) => release.unproved = Some(unproved),
-            None => {}
-        }
+        release.proofs = self.proofs(task, query, &collected).await?;
         Ok(Batch { release, query, collection, collected })
     }
 

@@ -32,8 +32,8 @@ impl<'a> From<&'a Release> for Json<'a> {
             end: format_moment(release.period.1),
             bins: &release.bins,
             privacy: &release.privacy,
-            proofs: release.proofs.as_ref(),
-            unproved: release.unproved.as_ref(),
+            proofs: release.proofs.as_ref().and_then(|proofs| proofs.as_ref().ok()),
+            unproved: release.proofs.as_ref().and_then(|proofs| proofs.as_ref().err()),
         }
     }
 }
@@ -64,7 +64,7 @@ pub fn table(release: &Release) -> String {
     }
     out.push_str(&columns(&rows));
     out.push_str(&privacy(&release.privacy));
-    if let Some(proofs) = &release.proofs {
+    if let Some(Ok(proofs)) = &release.proofs {
         for logged in [&proofs.leader, &proofs.helper] {
             let _ = writeln!(out, "  logged as entry {} of {}", logged.index, logged.log);
         }

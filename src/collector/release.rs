@@ -28,11 +28,9 @@ pub struct Release {
     pub privacy: Vec<Guarantee>,
     /// What the figures were made of.
     pub counts: NoisyCounts,
-    /// That both aggregators' logs have it; nothing if the program names no logs, or demands no
-    /// proofs and there are none.
-    pub proofs: Option<Proofs>,
-    /// Why there are no proofs, where the program names logs.
-    pub unproved: Option<Unproved>,
+    /// That both aggregators' logs have it, or why that is not proved; nothing if the program names no
+    /// logs.
+    pub proofs: Option<Result<Proofs, Unproved>>,
 }
 
 /// One bin of a release.
@@ -101,7 +99,6 @@ impl Release {
             privacy: task.guarantees().to_vec(),
             counts: noisy,
             proofs: None,
-            unproved: None,
         })
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     dap::codec::{DecodeError, Encode, Reader, U16, encode_vector},
     privacy::{
         noise::{AggregatorNoise, Thousandths},
-        units::{Delta, Epsilon, TrustModel},
+        units::{Delta, Epsilon, Guarantee, TrustModel},
     },
 };
 use serde::Deserialize;
@@ -19,6 +19,13 @@ pub struct Claim {
     pub epsilon: Epsilon,
     /// The probability that it is more.
     pub delta: Delta,
+}
+
+impl From<&Guarantee> for Claim {
+    fn from(guarantee: &Guarantee) -> Self {
+        let Guarantee { trust, epsilon, delta, .. } = *guarantee;
+        Self { trust, epsilon, delta }
+    }
 }
 
 /// Writes claims as a vector: trust model, ε and δ of each, as the bits of binary64.

@@ -5,7 +5,7 @@ use super::{collector::Parties, server::poll};
 use sottovoce::log::note::VerifierKey;
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -245,4 +245,36 @@ fn a_watch_ends_when_something_is_violated_and_says_so() {
     helper.start();
     let status = poll("the watch's end", || watch.try_wait().unwrap());
     assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_watch_remembers_what_a_log_was_without_a_file() {
+    let parties = Parties::asking(METRIC);
+    name_logs(&parties, "");
+    let leader = &parties.servers[1];
+    let folder = parties.folder.path();
+    let export = |name: &str| {
+        let (config, to) = (leader.config.to_str().unwrap(), folder.join(name));
+        let done = leader.run(&["log", "export", "-c", config, to.to_str().unwrap()]);
+        assert!(done.status.success());
+        to
+    };
+    let early = export("early");
+    leader.kill();
+    leader.start();
+    let (late, shown) = (export("late"), folder.join("shown"));
+    std::os::unix::fs::symlink(late, &shown).unwrap();
+    let (program, place) = (parties.program.to_str().unwrap(), shown.to_str().unwrap());
+    let mut watch = Command::new(AUDITOR)
+        .args(["watch", program, "--leader", place, "--every", "1"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("holds")), "the first audit");
+    // An old copy, signed as it should be, in the place of what was seen.
+    std::os::unix::fs::symlink(early, folder.join("next")).unwrap();
+    fs::rename(folder.join("next"), &shown).unwrap();
+    assert!(lines.any(|line| line.unwrap().contains("rolled back")));
+    assert_eq!(poll("the watch's end", || watch.try_wait().unwrap()).code(), Some(1));
 }

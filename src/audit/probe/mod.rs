@@ -3,9 +3,10 @@
 //! The probe plays both aggregators with keys of its own, has the client report chosen [`inputs`] many
 //! times, opens the reports ([`reader`]) and counts ([`tally`]). [`judge()`] says what the counts
 //! prove: a lower bound on ε by the intervals of Clopper and Pearson ([`statistics`]), and whether flips,
-//! over all and of each bin ([`rates`]), independence ([`dependence`]) and retries are as promised. The trust model is OC: what whoever opens both shares learns of
-//! one device. A lower bound on ε proves that a client hides too little, never that it hides enough;
-//! that rests on the manifest's exact integers, with which the flips are compared.
+//! over all and of each bin (`rates`), independence (`dependence`) and retries are as promised. The trust
+//! model is OC: what whoever opens both shares learns of one device. A lower bound on ε proves that a
+//! client hides too little, never that it hides enough; that rests on the manifest's exact integers, with
+//! which the flips are compared.
 
 pub mod client;
 pub mod command;

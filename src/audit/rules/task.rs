@@ -108,11 +108,7 @@ impl Judge<'_> {
             return;
         };
         let manifest = task.manifest.to_bytes();
-        let claimed: Vec<Claim> = task
-            .guarantees()
-            .iter()
-            .map(|g| Claim { trust: g.trust, epsilon: g.epsilon, delta: g.delta })
-            .collect();
+        let claimed: Vec<Claim> = task.guarantees().iter().map(Claim::from).collect();
         let same = [
             ("configuration", task.configuration == taken.configuration),
             ("collector's key", *program.collector() == taken.collector),

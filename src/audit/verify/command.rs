@@ -242,3 +242,64 @@ impl WatchArgs {
         bail!("the webhook {url} could not be called")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        log::{
+            checkpoint::{Signer, tests::TestKey},
+            note::KeyKind,
+        },
+        program::{ProgramKind, template::template},
+    };
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        logs: LogArgs,
+    }
+
+    fn key(name: &str, kind: KeyKind) -> String {
+        TestKey::new(name, kind, 1).verifier_key().to_string()
+    }
+
+    fn program(leader: &str, more: &str) -> Program {
+        let text = template(ProgramKind::Feedback, "support").unwrap();
+        let (leader, helper) = (key(leader, KeyKind::Log), key("helper.example/log", KeyKind::Log));
+        let table = format!("[log]\nleader = [\"{leader}\"]\nhelper = [\"{helper}\"]\n{more}\n");
+        Program::parse("program.toml", &format!("{text}\n{table}")).unwrap()
+    }
+
+    fn logs(line: &[&str], programs: &[Program]) -> anyhow::Result<Vec<Audited>> {
+        let line = [&["verify", "program.toml"], line].concat();
+        Line::try_parse_from(line).unwrap().logs.logs(programs)
+    }
+
+    #[test]
+    fn programs_of_other_logs_and_one_log_for_both_are_refused() {
+        let first = program("leader.example/log", "");
+        assert_eq!(logs(&[], &[first.clone(), first.clone()]).unwrap().len(), 2);
+        let refused = |line: &[&str], programs: &[Program]| {
+            logs(line, programs).err().map(|error| error.to_string()).unwrap()
+        };
+        for other in [
+            program("moved.example/log", ""),
+            program("leader.example/log", "required_by = [\"devices\"]"),
+        ] {
+            assert!(refused(&[], &[first.clone(), other]).contains("audit them one by one"));
+        }
+        let same = key("helper.example/log", KeyKind::Log);
+        let refused = refused(&["--leader-key", &same], &[first]);
+        assert!(refused.contains("a log of its own"), "{refused}");
+    }
+
+    #[test]
+    fn a_witness_that_the_program_names_may_be_named_again_and_counts_once() {
+        let witness = key("witness.example", KeyKind::Witness);
+        let program = program("leader.example/log", &format!("witnesses = [\"{witness}\"]"));
+        let logs = logs(&["--witness", &witness, "--quorum", "1"], &[program]).unwrap();
+        assert!(logs.iter().all(|log| log.trust.witnesses().len() == 1));
+    }
+}

@@ -103,7 +103,7 @@ pub fn verify(
     let known = Known { programs, now };
     let (mut findings, mut read, mut unverified) = (Findings::default(), Vec::new(), Vec::new());
     for audited in logs {
-        state.of_another(audited, &mut findings);
+        of_another(audited, state, &mut findings);
     }
     let (mut next, mut sides) = state.clone().begin(logs, programs, whole);
     for audited in logs {
@@ -135,20 +135,15 @@ pub fn verify(
     Ok(Outcome { holds, logs: read, findings, left_out, spent })
 }
 
-impl State {
-    /// Says so if a log is not the one that is remembered.
-    fn of_another(&self, audited: &Audited, findings: &mut Findings) {
-        let kept = if audited.role == Role::Helper { &self.helper } else { &self.leader };
-        let Some(kept) = kept.as_ref().filter(|kept| kept.origin != audited.trust.origin()) else {
-            return;
-        };
-        let message = format!(
-            "what is remembered is of the log {}, and this one is {}: nobody knows what it was before",
-            kept.origin,
-            audited.trust.origin()
-        );
-        findings.add(Severity::Warning, "another-log", At::log(audited.role), message);
-    }
+/// Says so if a log is not the one that is remembered.
+fn of_another(audited: &Audited, state: &State, findings: &mut Findings) {
+    let (kept, origin) = (state.kept(audited.role), audited.trust.origin());
+    let Some(kept) = kept.filter(|kept| kept.origin != origin) else { return };
+    let message = format!(
+        "what is remembered is of the log {}, and this one is {origin}: nobody knows what it was before",
+        kept.origin
+    );
+    findings.add(Severity::Warning, "another-log", At::log(audited.role), message);
 }
 
 /// The other side of a role.
@@ -198,7 +193,7 @@ fn signed(audited: &Audited, opened: &Opened, facts: &LogFacts, findings: &mut F
     if opened.note().signed_by(&keys).is_err() {
         let message =
             "the checkpoint is signed only by keys that the log has retired: somebody goes on \
-                       with an old key"
+             with an old key"
                 .to_owned();
         findings.add(Severity::Violation, "retired-key", At::log(audited.role), message);
     }
@@ -246,7 +241,7 @@ fn together(
     if logs.len() == 1 {
         let message =
             "only one log was read: one honest aggregator's log has every release, but which of \
-                       the two is honest nobody knows"
+             the two is honest nobody knows"
                 .to_owned();
         findings.add(Severity::Warning, "one-log", At::BOTH, message);
     }

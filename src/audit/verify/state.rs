@@ -110,18 +110,19 @@ impl Kept {
 }
 
 impl State {
-    /// Nothing yet, of these programs: their tasks, and how their budgets count.
+    /// Nothing yet, of these programs: what is remembered of entries depends on their tasks.
     pub fn of(programs: &[Program]) -> Self {
         let mut hash = Sha256::new();
-        for program in programs {
-            for task in program.tasks() {
-                hash.update(task.task_id.as_bytes());
-            }
-            let budget = program.budget().map(|budget| (budget.period(), budget.windows()));
-            hash.update(format!("{budget:?}"));
+        for task in programs.iter().flat_map(Program::tasks) {
+            hash.update(task.task_id.as_bytes());
         }
         let programs = Hash(hash.finalize().into()).to_string();
         Self { version: VERSION, programs, leader: None, helper: None }
+    }
+
+    /// What is remembered of a role's log.
+    pub fn kept(&self, role: Role) -> Option<&Kept> {
+        if role == Role::Helper { self.helper.as_ref() } else { self.leader.as_ref() }
     }
 
     /// Takes where the audit of these logs begins: after what was read by the same programs and in

@@ -118,17 +118,12 @@ impl Stage {
     }
 
     pub(super) fn taken(&self, task: &CompiledTask) -> TaskTaken {
-        let claim = |g: &crate::privacy::units::Guarantee| Claim {
-            trust: g.trust,
-            epsilon: g.epsilon,
-            delta: g.delta,
-        };
         TaskTaken {
             task: task.task_id,
             configuration: task.configuration.clone(),
             collector: self.program.collector().clone(),
             noise: task.noise(),
-            claims: task.guarantees().iter().map(claim).collect(),
+            claims: task.guarantees().iter().map(Claim::from).collect(),
             manifest: task.manifest.to_bytes(),
         }
     }
