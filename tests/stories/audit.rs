@@ -5,7 +5,7 @@ use super::{collector::Parties, server::poll};
 use sottovoce::log::note::VerifierKey;
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -260,21 +260,23 @@ fn a_watch_remembers_what_a_log_was_without_a_file() {
         to
     };
     let early = export("early");
-    leader.kill();
-    leader.start();
-    let (late, shown) = (export("late"), folder.join("shown"));
+    parties.report("first", 20);
+    assert!(parties.collect(&["--start", &parties.window()]).status.success());
+    let late = export("late");
+    let (shown, printed) = (folder.join("shown"), folder.join("printed"));
     std::os::unix::fs::symlink(late, &shown).unwrap();
     let (program, place) = (parties.program.to_str().unwrap(), shown.to_str().unwrap());
     let mut watch = Command::new(AUDITOR)
         .args(["watch", program, "--leader", place, "--every", "1"])
-        .stdout(std::process::Stdio::piped())
+        .stdout(fs::File::create(&printed).unwrap())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("holds")), "the first audit");
+    let told = |words: &str| fs::read_to_string(&printed).unwrap().contains(words).then_some(());
+    poll("the first audit", || told("holds"));
     // An old copy, signed as it should be, in the place of what was seen.
     std::os::unix::fs::symlink(early, folder.join("next")).unwrap();
     fs::rename(folder.join("next"), &shown).unwrap();
-    assert!(lines.any(|line| line.unwrap().contains("rolled back")));
-    assert_eq!(poll("the watch's end", || watch.try_wait().unwrap()).code(), Some(1));
+    let status = poll("the watch's end", || watch.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    told("rolled back").expect("the reason");
 }
