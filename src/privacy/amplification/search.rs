@@ -75,6 +75,9 @@ pub(in crate::privacy) fn smallest(search: Search, mut bound: impl FnMut(f64) ->
 /// What the privacy loss exceeds with a probability of at most `delta`, if the curve at `epsilon` is at
 /// most `at`; infinite if that proves nothing.
 pub(in crate::privacy) fn pointwise(epsilon: f64, at: f64, delta: f64) -> f64 {
+    if at <= 0.0 {
+        return epsilon;
+    }
     let rest = 1.0 - at / delta * (1.0 + OUTWARD);
     if rest > 0.0 {
         (epsilon - rest.ln()) * (1.0 + OUTWARD) + OUTWARD / rest

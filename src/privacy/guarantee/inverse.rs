@@ -4,7 +4,8 @@
 //! budgets never hurting.
 
 use super::{
-    GuaranteeError, LEAST_REPORTS, Mechanism, MechanismKind, error::check, usable_epsilon,
+    Accountant, GuaranteeError, LEAST_REPORTS, Mechanism, MechanismKind, error::check,
+    usable_epsilon,
 };
 use crate::privacy::{
     amplification::{
@@ -19,7 +20,8 @@ use crate::privacy::{
 pub const LARGEST_BATCH: u64 = 100_000_000;
 
 /// The smallest number of honest reports at which one report loses at most `target` at `delta`
-/// under OAMC; for vectors of bits up to a thousandth more, since each bound takes longer.
+/// under OAMC; for bits, which a choice of two is one of, up to a thousandth more, since each bound
+/// takes longer.
 pub fn smallest_batch(
     mechanism: &Mechanism,
     target: Epsilon,
@@ -30,9 +32,9 @@ pub fn smallest_batch(
     if meets(mechanism, LEAST_REPORTS, target, delta) {
         return Ok(LEAST_REPORTS);
     }
-    match mechanism {
-        Mechanism::Krr(_) => by_halves(mechanism, target, delta),
-        Mechanism::Bits(_) | Mechanism::Signals(_) => by_power_law(mechanism, target, delta),
+    match mechanism.accountant() {
+        Accountant::Blanket(_) => by_halves(mechanism, target, delta),
+        Accountant::Scan(..) => by_power_law(mechanism, target, delta),
     }
 }
 
@@ -126,9 +128,9 @@ pub fn largest_epsilon0(
         }
         (low, best) = (next, mechanism);
     };
-    let precision = match kind {
-        MechanismKind::Krr => 1e-6,
-        MechanismKind::Bits | MechanismKind::Signals => 1e-4,
+    let precision = match best.accountant() {
+        Accountant::Blanket(_) => 1e-6,
+        Accountant::Scan(..) => 1e-4,
     };
     while high - low > precision * low {
         let middle = f64::midpoint(low, high);
@@ -154,9 +156,9 @@ fn meets(mechanism: &Mechanism, honest: u64, target: Epsilon, delta: Delta) -> b
     if mechanism.local_epsilon() <= target {
         return true;
     }
-    match mechanism {
-        Mechanism::Krr(randomizer) => blanket::meets(randomizer, honest, target, delta),
-        Mechanism::Bits(_) | Mechanism::Signals(_) => {
+    match mechanism.accountant() {
+        Accountant::Blanket(randomizer) => blanket::meets(&randomizer, honest, target, delta),
+        Accountant::Scan(..) => {
             mechanism.amplified(honest, delta).is_some_and(|epsilon| epsilon <= target)
         }
     }
