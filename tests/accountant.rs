@@ -1,5 +1,6 @@
 //! The accountant against what is known: reference values, compositions worked out elsewhere, all
-//! datasets of small batches, and the direction in which each parameter must move a bound.
+//! datasets of small batches (`claims`: exactly, for every mechanism, noise and trust model), and the
+//! direction in which each parameter must move a bound.
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss)]
 
@@ -12,6 +13,13 @@ use sottovoce::privacy::{
     units::{Delta, Epsilon, TrustModel},
 };
 use std::collections::BTreeMap;
+
+#[path = "accountant/claims.rs"]
+mod claims;
+#[path = "accountant/exact.rs"]
+mod exact;
+#[path = "accountant/large.rs"]
+mod large;
 
 fn epsilon(value: f64) -> Epsilon {
     Epsilon::new(value).unwrap()

@@ -224,8 +224,9 @@ impl Reporter {
 
     /// Shards and seals a draw, under a fresh ID.
     ///
-    /// A draw of bits has more of them on than its proof allows once in 10^9 times and is then
-    /// refused ([`ReportError::Shard`]).
+    /// A draw of bits that has more of them on than its proof allows is refused
+    /// ([`ReportError::Shard`]); that is rarer than any δ
+    /// ([`refusal`](crate::program::randomizer::refusal)).
     pub fn seal(&self, drawn: &Drawn, configs: &HpkeConfigs) -> Result<SealedReport, ReportError> {
         let id = ReportId::random()?;
         let sharded = self.vdaf.shard(&self.vdaf_context, &drawn.measurement(), &id)?;

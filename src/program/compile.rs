@@ -124,7 +124,7 @@ pub(super) fn compile(
     let wanted =
         if encoding.is_vector() { Some(MechanismKind::Signals) } else { metric.randomizer };
     let randomizer = randomizer::choose(bins, epsilon0, wanted)?;
-    let vdaf = randomizer::vdaf(&randomizer.mechanism)?;
+    let vdaf = randomizer::vdaf(&randomizer.mechanism, program.privacy.delta)?;
     let guarantees = certify(program, &randomizer.mechanism)?;
     let task = |public: Vec<(String, String)>| {
         let mechanism = &randomizer.mechanism;

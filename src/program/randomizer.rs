@@ -7,9 +7,10 @@
 
 use crate::dap::task::VdafConfig;
 use crate::privacy::{
+    amplification::MOST_REPORTS,
     guarantee::{Mechanism, MechanismKind},
     randomizer::{Changed, RandomizerError},
-    units::Epsilon,
+    units::{Delta, Epsilon},
 };
 
 /// The randomizer of a metric.
@@ -21,9 +22,20 @@ pub struct Chosen {
     pub why: String,
 }
 
-/// An honest bitwise report has more bits on than its proof allows with a probability below this;
-/// it is then not sent.
-pub const REFUSAL: f64 = 1e-9;
+/// The probability with which an honest bitwise report may have more bits on than its proof allows; it
+/// is then not sent.
+///
+/// Bits are accounted for as if each were independent of the others, and of reports that are not sent
+/// that is not true. A batch of n reports is what it is taken for but with a probability of n times
+/// this, so that this is so small that it is at most a thousandth of δ for the largest number of reports
+/// that is ever counted on.
+pub fn refusal(delta: Delta) -> f64 {
+    /// The part of δ that it may cost.
+    const PART: f64 = 1e-3;
+    #[expect(clippy::cast_precision_loss, reason = "a power of ten")]
+    let reports = MOST_REPORTS as f64;
+    (delta.get() * PART / reports).max(f64::MIN_POSITIVE)
+}
 
 /// Bits must be better by more than this: rounding never decides, and k-ary is stricter against
 /// poisoning.
@@ -92,7 +104,7 @@ pub fn variance_per_report(mechanism: &Mechanism) -> f64 {
 }
 
 /// The VDAF whose proof lets an honest report pass, and as little else as there is.
-pub(super) fn vdaf(mechanism: &Mechanism) -> Result<VdafConfig, RandomizerError> {
+pub(super) fn vdaf(mechanism: &Mechanism, delta: Delta) -> Result<VdafConfig, RandomizerError> {
     let length = mechanism.bins();
     let multihot = |max_weight: u32| VdafConfig::Prio3MultihotCountVec {
         length,
@@ -103,7 +115,7 @@ pub(super) fn vdaf(mechanism: &Mechanism) -> Result<VdafConfig, RandomizerError>
         Mechanism::Krr(_) => {
             VdafConfig::Prio3Histogram { length, chunk_length: chunk_length(length) }
         }
-        Mechanism::Bits(bits) => multihot(bits.max_weight_for(Changed::OneHot, REFUSAL)?),
+        Mechanism::Bits(bits) => multihot(bits.max_weight_for(Changed::OneHot, refusal(delta))?),
         // Any bits may be on: there is no weight to bound.
         Mechanism::Signals(_) => VdafConfig::Prio3SumVec {
             length,
@@ -121,6 +133,7 @@ fn chunk_length(bins: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::privacy::guarantee::LARGEST_BATCH;
 
     fn chosen(bins: u32, epsilon0: f64, wanted: Option<MechanismKind>) -> Chosen {
         choose(bins, Epsilon::new(epsilon0).unwrap(), wanted).unwrap()
@@ -150,15 +163,44 @@ mod tests {
         }
     }
 
+    /// The probability that an honest report has more than so many bits on, bit by bit.
+    fn exceeds(mechanism: &Mechanism, weight: usize) -> f64 {
+        let Mechanism::Bits(randomizer) = mechanism else { panic!("not bits") };
+        let (keep, flip) = (randomizer.truth_probability(), randomizer.flip_probability());
+        let mut row = vec![1.0];
+        for bit in 0..randomizer.bits() {
+            let on = if bit == 0 { keep } else { flip };
+            let mut next = vec![0.0; row.len() + 1];
+            for (i, probability) in row.iter().enumerate() {
+                next[i] += probability * (1.0 - on);
+                next[i + 1] += probability * on;
+            }
+            row = next;
+        }
+        row[weight + 1..].iter().rev().sum()
+    }
+
+    /// Even the largest batch that is looked for is one of independent reports but for a thousandth of
+    /// δ, and no weight is larger than that needs.
     #[test]
-    fn bits_are_proved_by_a_weight_that_honest_reports_have() {
-        let mechanism = chosen(21, 2.0, Some(MechanismKind::Bits)).mechanism;
-        let VdafConfig::Prio3MultihotCountVec { length, max_weight, .. } =
-            vdaf(&mechanism).unwrap()
-        else {
-            panic!("not a vector of bits")
-        };
-        assert_eq!(length, 21);
-        assert!((8..=21).contains(&max_weight), "{max_weight}");
+    fn bits_are_proved_by_a_weight_that_no_batch_of_honest_reports_exceeds() {
+        for (bins, epsilon0, delta) in
+            [(21, 4.0, 1e-6), (60, 4.0, 1e-6), (60, 1.0, 1e-9), (21, 2.0, 1e-6), (60, 4.0, 1e-12)]
+        {
+            let delta = Delta::new(delta).unwrap();
+            let mechanism = chosen(bins, epsilon0, Some(MechanismKind::Bits)).mechanism;
+            let VdafConfig::Prio3MultihotCountVec { length, max_weight, .. } =
+                vdaf(&mechanism, delta).unwrap()
+            else {
+                panic!("not a vector of bits")
+            };
+            assert_eq!(length, bins);
+            let weight = usize::try_from(max_weight).unwrap();
+            #[expect(clippy::cast_precision_loss, reason = "a power of ten")]
+            let allowed = [LARGEST_BATCH as f64, MOST_REPORTS as f64]
+                .map(|reports| delta.get() / 1000.0 / reports);
+            assert!(exceeds(&mechanism, weight) <= allowed[0], "{bins} bits, weight {weight}");
+            assert!(exceeds(&mechanism, weight - 1) > allowed[1], "{bins} bits, weight {weight}");
+        }
     }
 }

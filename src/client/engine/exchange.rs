@@ -235,7 +235,8 @@ impl<S: Storage> Engine<S> {
             for entry in step.state.outbox.entries.iter_mut().filter(due) {
                 match reporter.seal(&entry.drawn, keys) {
                     Ok(sealed) => entry.sealed = Some(sealed),
-                    // More bits on than the proof allows: one draw in 10^9. It is not drawn again.
+                    // More bits on than the proof allows, which hardly any device ever sees: drawn
+                    // again, it would be another distribution.
                     Err(super::super::report::ReportError::Shard(_)) => {
                         unfit.push((entry.metric.clone(), entry.window()));
                     }

@@ -37,7 +37,6 @@ const NOTHING: f64 = 1e-9;
 /// the bracket makes sure of it.
 pub(in crate::privacy) fn smallest(search: Search, mut bound: impl FnMut(f64) -> f64) -> f64 {
     let Search { most, delta, guess } = search;
-    let height = |delta: f64| (-delta.ln()).max(0.0).sqrt();
     let aim = height(delta * (1.0 - CLOSE / 2.0));
     let (mut low, mut high) = (0.0_f64, most);
     let mut points: Vec<(f64, f64)> = Vec::new();
@@ -90,46 +89,71 @@ pub(in crate::privacy) fn pointwise(epsilon: f64, at: f64, delta: f64) -> f64 {
 /// proved at; `guess` is the ε whose bound is about `delta`.
 ///
 /// With `√(-ln δ)` taken for a straight line in ε, the best ε is where `δ(ε) = δ/(1+s)`, s being the
-/// slope of `-ln δ(ε)` there. Each value that was looked at corrects the line.
+/// slope of `-ln δ(ε)` there. Where ε is small the line is straight and this is all; otherwise what it
+/// found is refined.
 pub(in crate::privacy) fn smallest_pointwise(
     search: Search,
     mut bound: impl FnMut(f64) -> f64,
 ) -> (f64, f64) {
     let Search { most, delta, guess } = search;
-    let height = |delta: f64| (-delta.ln()).max(0.0).sqrt();
     let wanted = height(delta);
-    let mut line = (guess, wanted, (wanted - USUAL_AT_ZERO.1) / guess);
     let mut best = (most, most);
+    let mut line = (guess, wanted, (wanted - USUAL_AT_ZERO.1) / guess);
     for _ in 0..POINTWISE_STEPS {
         let (from, start, slope) = line;
-        if !(slope > 0.0 && slope.is_finite()) {
-            break;
-        }
-        let mut aim = wanted;
-        for _ in 0..8 {
-            aim = (wanted * wanted + (1.0 + 2.0 * aim * slope).ln()).sqrt();
-        }
+        let aim = best_height(wanted, slope);
         let next = from + (aim - start) / slope;
-        if !(next > 0.0 && next < most) {
+        if !(slope > 0.0 && next > 0.0 && next < most) {
             break;
         }
         let value = bound(next);
-        let proved = pointwise(next, value, delta);
-        if proved < best.0 {
-            best = (proved, next);
-        }
+        best = smaller(best, (pointwise(next, value, delta), next));
         let reached = height(value);
-        let steeper = (reached - start) / (next - from);
-        line = (next, reached, steeper);
+        line = (next, reached, (reached - start) / (next - from));
         if (reached - aim).abs() < 0.01 * (aim - wanted) {
             break;
         }
     }
-    best
+    if guess < STRAIGHT { best } else { refined(best, search, bound) }
+}
+
+/// By golden sections: no ε above what is proved already can prove less.
+fn refined(mut best: (f64, f64), search: Search, mut bound: impl FnMut(f64) -> f64) -> (f64, f64) {
+    let (mut low, mut high) = (search.guess, best.0);
+    let mut look = |at: f64| (pointwise(at, bound(at), search.delta), at);
+    let section = |low: f64, high: f64| low + (high - low) * 0.381_966;
+    let mut left = look(section(low, high));
+    let mut right = look(section(high, low));
+    for _ in 0..POINTWISE_STEPS * 2 {
+        best = smaller(smaller(best, left), right);
+        if left.0 <= right.0 {
+            (high, right) = (right.1, left);
+            left = look(section(low, high));
+        } else {
+            (low, left) = (left.1, right);
+            right = look(section(high, low));
+        }
+    }
+    smaller(smaller(best, left), right)
+}
+
+fn smaller(one: (f64, f64), other: (f64, f64)) -> (f64, f64) {
+    if other.0 < one.0 { other } else { one }
+}
+
+fn height(delta: f64) -> f64 {
+    (-delta.ln()).max(0.0).sqrt()
+}
+
+/// The height of the best ε on a line of this slope: `h² = wanted² + ln(1 + 2·h·slope)`.
+fn best_height(wanted: f64, slope: f64) -> f64 {
+    (0..8).fold(wanted, |h, _| (wanted * wanted + (1.0 + 2.0 * h * slope).ln()).sqrt())
 }
 
 /// Values that a pointwise search looks at: it is flat near its best.
 const POINTWISE_STEPS: u32 = 5;
+/// Below this ε the curve is nearly that of Gaussian noise.
+const STRAIGHT: f64 = 0.1;
 /// More than the relative error of a few roundings.
 const OUTWARD: f64 = 16.0 * f64::EPSILON;
 

@@ -8,7 +8,7 @@
 //! ([`Changed::Free`]).
 //!
 //! Prio3MultihotCountVec proves that a report has at most `W` ones; [`BitRandomizer::max_weight_for`]
-//! finds a `W` that honest reports hardly ever exceed.
+//! finds the smallest `W` that honest reports exceed with less than a given probability.
 
 use super::{Bin, MAX_BINS, RandomizerError, TWO_64, odds_weight, round_up, to_float};
 use crate::privacy::{
