@@ -97,7 +97,7 @@ impl Share {
         reason = "a product of a count and a number from 0 to 1 is a count; rounding goes down"
     )]
     pub fn honest_of(self, count: u64) -> u64 {
-        ((1.0 - self.0) * count as f64 * (1.0 - f64::EPSILON)).floor() as u64
+        ((1.0 - self.0) * count as f64 * (1.0 - 4.0 * f64::EPSILON)).floor() as u64
     }
 
     /// The smallest count of which at least `honest` are outside this part.

@@ -61,15 +61,13 @@ pub fn plainly(guarantee: &Guarantee, subject: Subject) -> String {
 
 /// What the pointwise figure means, for people who know the terms.
 pub fn pointwise_exactly(guarantee: &Guarantee, subject: Subject) -> String {
+    let (one, other) = (subject.one(), subject.any_other());
     let but = if_any(guarantee.delta, |delta| {
-        format!(", except with a probability of at most {}", delta.shown(2))
+        format!(", except with a probability of at most {} under {one}", delta.shown(2))
     });
     format!(
-        "the outcome that comes about is at most e^{} times as likely under {} as under {}{but}; the \
-         probability is taken under the former",
+        "the outcome that comes about is at most e^{} times as likely under {one} as under {other}{but}",
         guarantee.pointwise.shown(3),
-        subject.one(),
-        subject.any_other(),
     )
 }
 

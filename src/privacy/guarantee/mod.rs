@@ -4,8 +4,8 @@
 //! A [`Release`] is a randomizer, perhaps aggregator noise, and the number of honest reports. Under
 //! OC only the randomizer counts. Under OAOC aggregator noise counts too. Under OAMC it is the
 //! better of what aggregation adds to the randomizer and of the noise, since either could be
-//! revealed (post-processing). [`smallest_batch`] and [`largest_epsilon0`] turn the question
-//! around.
+//! revealed (post-processing). [`composed`] says what several guarantee together, and when.
+//! [`smallest_batch`] and [`largest_epsilon0`] turn the question around.
 
 mod error;
 mod inverse;
@@ -332,6 +332,14 @@ impl Release {
 /// add up under OC; where that is smaller, privacy-loss distributions are composed under the
 /// others. Valid for releases chosen in view of earlier ones too, as long as all their parameters
 /// (the smallest batch among them) were declared before.
+///
+/// This is about releases *of their own*: each report of the device lies in a full batch by itself, with
+/// [`Release::honest`] reports of other devices' own draws around it, and each draw is counted once.
+/// Then the total of several such batches reveals no more than all of them do (post-processing). It does
+/// *not* cover several reports of one device in one batch, nor one draw that is counted several times:
+/// there the total moves by their number, not by its square root. So each aggregator must see to it that
+/// every window of a collected interval is a full batch by itself, that a leader-selected batch lies
+/// within one window, and that a draw has one report ID for life.
 pub fn composed(
     releases: &[(Release, u64)],
     delta: Delta,
