@@ -61,8 +61,7 @@ fn row(
 ) -> Result<(), OutOfRange> {
     let delta = Delta::new(delta)?;
     let show = |epsilon: Option<Epsilon>| {
-        epsilon
-            .map_or("-".to_owned(), |epsilon| format!("{:.4}", (epsilon.get() * 1e4).ceil() / 1e4))
+        epsilon.map_or("-".to_owned(), |epsilon| epsilon.shown(4).to_string())
     };
     let one = show(bits::coordinate_epsilon_upper(bits, reports, delta));
     let two = show(bits::epsilon_upper(bits, Changed::OneHot, reports, delta));

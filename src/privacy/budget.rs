@@ -196,6 +196,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_spent_and_asked_is_shown_rounded_up_what_is_left_down_and_the_limit_as_declared() {
+        let error = exceeded(TrustModel::Oamc, [0.9999, 0.933_231, 0.3001]);
+        let words = error.to_string();
+        for part in ["budget of 0.9999 would", "0.934 spent", "0.301 asked", "0.066 left"] {
+            assert!(words.contains(part), "{part:?} is not in {words:?}");
+        }
+    }
+
+    #[test]
     fn a_whole_number_of_charges_fits_exactly() {
         let mut budget = Budget::new(limits(24.0, None));
         for _ in 0..6 {

@@ -226,3 +226,26 @@ impl fmt::Display for BudgetLeft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_spent_is_never_shown_smaller_than_it_is() {
+        let budget = BudgetLeft {
+            from: "2026-10-03".to_owned(),
+            windows: None,
+            windows_left: None,
+            spent_local: 8.04,
+            limit_local: Some(24.0),
+            spent_central: 0.933_231,
+            limit_central: Some(0.95),
+            delta: 1e-6,
+        };
+        let words = budget.to_string();
+        for part in ["8.040 spent (of 24)", "0.934 (of 0.95)"] {
+            assert!(words.contains(part), "{part:?} is not in {words:?}");
+        }
+    }
+}
