@@ -46,8 +46,6 @@ impl Delta {
         if self == Self::ZERO {
             return "none".to_owned();
         }
-        // So many that the digits of the number mean nothing.
-        const MANY: f64 = 1e15;
         let times = 1.0 / self.get();
         if times >= MANY {
             format!("1 in {times:.0e}")
@@ -77,6 +75,8 @@ enum Direction {
 const NOISE: f64 = 64.0 * f64::EPSILON;
 /// From here on floating-point numbers have no digits after the point.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
+/// Of so many the digits mean nothing.
+const MANY: f64 = 1e15;
 /// No more digits than a number has.
 const MOST_DIGITS: usize = 15;
 

@@ -158,7 +158,7 @@ pub(crate) struct Batch<'a> {
 impl Batch<'_> {
     /// For each set of answers of the others, the total's distribution for each answer of the target.
     pub(crate) fn all(&self) -> Vec<Vec<Totals>> {
-        let noise = self.noise.map(probabilities).unwrap_or_else(|| vec![1.0]);
+        let noise = self.noise.map_or_else(|| vec![1.0], probabilities);
         let (own, times) = match self.entry {
             Entry::Once => (1, 1),
             Entry::Drawn(reports) => (reports, 1),

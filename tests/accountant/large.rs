@@ -67,6 +67,16 @@ fn two_counts(n: usize, chances: [f64; 2], width: usize) -> Vec<Vec<f64>> {
     (0..width).map(|i| (0..width).map(|j| probability(i, j)).collect()).collect()
 }
 
+/// The counts in the first two bins by a device's own reports, with the probability of both under
+/// the first answer and under the second.
+fn own_counts(randomizer: &KaryRandomizer, reports: usize) -> Vec<(usize, usize, f64, f64)> {
+    assert_eq!(randomizer.bins(), 3);
+    let chances = [randomizer.truth_probability(), randomizer.lie_probability()];
+    let table = two_counts(reports, chances, reports + 1);
+    let each = |i: usize| (0..=reports - i).map(move |j| (i, j));
+    (0..=reports).flat_map(each).map(|(i, j)| (i, j, table[i][j], table[j][i])).collect()
+}
+
 /// `reports` of a device that always gives the first answer, or always the second, each drawn by
 /// itself and counted `times`, in a batch of `honest` reports, without noise.
 pub(crate) fn in_a_crowd(
@@ -75,31 +85,13 @@ pub(crate) fn in_a_crowd(
     reports: usize,
     times: usize,
 ) -> Pair {
-    assert_eq!(randomizer.bins(), 3);
-    let (truth, lie) = (randomizer.truth_probability(), randomizer.lie_probability());
+    let lie = randomizer.lie_probability();
     let mean = honest as f64 * lie;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a window")]
     let width = (mean + 20.0 * mean.sqrt()) as usize + reports * times + 20;
     let others = two_counts(honest - reports, [lie, lie], width);
-    let own = two_counts(reports, [truth, lie], reports + 1);
-    let mut pairs = Vec::with_capacity(width * width);
-    for x in 0..width {
-        for y in 0..width {
-            let (mut one, mut two) = (0.0, 0.0);
-            for i in 0..=reports.min(x / times) {
-                for j in 0..=(reports - i).min(y / times) {
-                    one += own[i][j] * others[x - i * times][y - j * times];
-                }
-            }
-            for i in 0..=reports.min(x / times) {
-                for j in 0..=(reports - i).min(y / times) {
-                    two += own[j][i] * others[x - i * times][y - j * times];
-                }
-            }
-            pairs.push((one, two));
-        }
-    }
-    Pair(pairs)
+    let others = |x: usize, y: usize| others[x][y];
+    together(width, &own_counts(randomizer, reports), times, others)
 }
 
 /// The same where all others' reports are known and each count has noise; the third count is not
@@ -110,27 +102,27 @@ pub(crate) fn in_noise(
     reports: usize,
     times: usize,
 ) -> Pair {
-    let (truth, lie) = (randomizer.truth_probability(), randomizer.lie_probability());
     let noise = probabilities(noise);
-    let own = two_counts(reports, [truth, lie], reports + 1);
+    let at = |x: usize| noise.get(x).copied().unwrap_or(0.0);
     let width = noise.len() + reports * times;
-    let at = |x: usize, shift: usize| {
-        x.checked_sub(shift).and_then(|x| noise.get(x)).copied().unwrap_or(0.0)
+    together(width, &own_counts(randomizer, reports), times, |x, y| at(x) * at(y))
+}
+
+/// All totals of what a device adds to what is there without it.
+fn together(
+    width: usize,
+    own: &[(usize, usize, f64, f64)],
+    times: usize,
+    rest: impl Fn(usize, usize) -> f64,
+) -> Pair {
+    let total = |(x, y): (usize, usize)| {
+        own.iter().fold((0.0, 0.0), |(one, two), (i, j, first, second)| {
+            let below = (x.checked_sub(i * times), y.checked_sub(j * times));
+            let (Some(x), Some(y)) = below else { return (one, two) };
+            let rest = rest(x, y);
+            (one + first * rest, two + second * rest)
+        })
     };
-    let mut pairs = Vec::with_capacity(width * width);
-    for x in 0..width {
-        for y in 0..width {
-            let (mut one, mut two) = (0.0, 0.0);
-            for i in 0..=reports {
-                let first = at(x, i * times);
-                for j in 0..=reports - i {
-                    let both = first * at(y, j * times);
-                    one += own[i][j] * both;
-                    two += own[j][i] * both;
-                }
-            }
-            pairs.push((one, two));
-        }
-    }
-    Pair(pairs)
+    let all = (0..width).flat_map(|x| (0..width).map(move |y| (x, y)));
+    Pair(all.map(total).collect())
 }

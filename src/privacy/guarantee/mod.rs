@@ -367,9 +367,9 @@ fn composed_under(
     Ok(better(pure, bounded(trust, &total, delta, THEOREM_COMPOSED)))
 }
 
-/// Σ ε0, rounded up.
+/// Σ ε0, rounded up by a few parts in 10^16, so that whole numbers are still shown as such.
+#[expect(clippy::cast_precision_loss, reason = "rounded up by more than this loses")]
 pub(super) fn sum_of_local(releases: &[(Release, u64)]) -> Result<Epsilon, GuaranteeError> {
-    #[expect(clippy::cast_precision_loss, reason = "rounded up by more than this loses")]
     let terms = releases
         .iter()
         .map(|(release, times)| release.mechanism.local_epsilon().get() * *times as f64);
