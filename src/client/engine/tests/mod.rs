@@ -285,7 +285,7 @@ fn history_says_what_was_sent_when_and_under_which_guarantee() {
         "1 answers are kept",
         "\"Did this answer help?\": 1 delivered",
         "epsilon 4.000, delta 0 (OC: nobody but the device",
-        "8.0 spent (no limit)",
+        "8.000 spent (no limit)",
     ] {
         assert!(words.contains(part), "{part:?} is not in {words}");
     }
