@@ -80,6 +80,21 @@ pub enum Event {
     Settings(Vec<(String, String)>),
 }
 
+/// The setting by which an aggregator says what it releases, and what it then says: batches of windows
+/// that are each full, and over. Logs of before say nothing of it.
+pub const RELEASES_SETTING: &str = "releases";
+/// See [`RELEASES_SETTING`].
+pub const FULL_AND_OVER: &str = "windows that are full and over";
+
+/// The setting by which an aggregator says that for one task its windows need not be full: then its
+/// value is anything but [`FULL_WINDOWS`].
+pub fn windows_setting(task: &TaskId) -> String {
+    format!("task {task} windows")
+}
+
+/// See [`windows_setting`].
+pub const FULL_WINDOWS: &str = "full";
+
 /// A task with all that it promises.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskTaken {

@@ -5,7 +5,7 @@ use crate::{
     aggregator::{
         clock,
         store::{BatchSummary, CollectionSummary},
-        task::{StoredTask, Task},
+        task::{StoredTask, Task, Windows},
         task_file::FromFile,
     },
     command_line,
@@ -69,7 +69,7 @@ pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Re
         let task = task.task();
         let configuration = &task.configuration;
         command_line::print(format_args!(
-            "{}  {}  {}  {}  at least {} reports, windows of {} s",
+            "{}  {}  {}  {}  at least {} reports, windows of {} s{}",
             task.id,
             name(task),
             configuration.vdaf.name(),
@@ -79,6 +79,10 @@ pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Re
             },
             configuration.min_batch_size,
             configuration.time_precision.seconds(),
+            match task.terms.windows {
+                Windows::Full => "",
+                Windows::Unchecked => ", WEAKENED: a batch's windows need not be full",
+            },
         ))?;
     }
     Ok(())

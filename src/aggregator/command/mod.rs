@@ -181,5 +181,9 @@ fn told(id: crate::dap::ids::TaskId, put: Put) {
     match put {
         Put::Added => eprintln!("task {id} is added"),
         Put::AlreadyThere => eprintln!("task {id} is there already"),
+        Put::Changed => eprintln!(
+            "task {id} is there already, and its grace or window rule has changed: servers keep to it from \
+             their next start on"
+        ),
     }
 }

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[allow(missing_docs, reason = "each is named after its verb")]
 pub enum Verb {
     PutTask,
+    ChangeTask,
     Task,
     Tasks,
     PutKey,
@@ -134,6 +135,10 @@ fn injected(verb: Verb) -> StoreError {
 impl Datastore for FaultyStore {
     fn put_task(&self, task: &TaskRecord) -> Result<Put, StoreError> {
         self.run(Verb::PutTask, || self.inner.put_task(task))
+    }
+
+    fn change_task(&self, from: &TaskRecord, to: &TaskRecord) -> Result<bool, StoreError> {
+        self.run(Verb::ChangeTask, || self.inner.change_task(from, to))
     }
 
     fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {

@@ -139,6 +139,9 @@ pub enum HelperOutcome {
         /// Buckets that have been collected.
         collected: Vec<BucketKey>,
     },
+    /// Nothing was committed, nor ever will be: the task's batches are of one time, and this batch
+    /// would hold reports of another one too.
+    OtherTime(BucketKey),
 }
 
 /// A helper's job that is over.

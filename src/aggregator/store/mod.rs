@@ -79,6 +79,10 @@ pub trait Datastore: Send + Sync {
     /// first one); the same ID with others is [`StoreError::TaskConflict`].
     fn put_task(&self, task: &TaskRecord) -> Result<Put, StoreError>;
 
+    /// Gives a task the mode and the public part of another record of its ID, if it still has those of
+    /// `from`; says whether it had. Its secrets stay.
+    fn change_task(&self, from: &TaskRecord, to: &TaskRecord) -> Result<bool, StoreError>;
+
     /// A task by its ID.
     fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError>;
 
@@ -119,7 +123,8 @@ pub trait Datastore: Send + Sync {
     /// A segment whose job was abandoned travels alone, so that it cannot fail others.
     ///
     /// Jobs of a leader-selected task go in the oldest batch that would not reach its target
-    /// with what is in flight, else in a new one. Tasks take turns. Not idempotent: a caller
+    /// with what is in flight, else in a new one. If its batches are of one time, so are its jobs,
+    /// each in a batch of its reports' time. Tasks take turns. Not idempotent: a caller
     /// that loses the answer gets the jobs again when their leases end.
     fn lease_jobs(
         &self,
@@ -153,7 +158,9 @@ pub trait Datastore: Send + Sync {
     /// would be replays in any other, and the two shares of their batch would differ for good.
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError>;
 
-    /// Commits a helper's job: report IDs, shards and response, all or nothing (§4.5.4.3).
+    /// Commits a helper's job: report IDs, shards and response, all or nothing (§4.5.4.3). A job that
+    /// would mix times in a batch of one time is [`HelperOutcome::OtherTime`], whatever else commits
+    /// at the same time.
     /// Idempotent: a job of the same ID is [`HelperOutcome::AlreadyDone`].
     fn commit_helper_job(
         &self,
@@ -194,7 +201,8 @@ pub trait Datastore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<PendingCollection>, StoreError>;
 
-    /// The oldest leader-selected batch that is full, still open and without jobs in flight.
+    /// The oldest leader-selected batch that is full, still open and without jobs in flight. If
+    /// batches are of one time, a batch of several, which only earlier versions made, is never next.
     /// Claims nothing: of two collections that close it, one is told `Overlap` and asks again.
     fn next_batch(&self, task: &TaskId) -> Result<Option<BatchId>, StoreError>;
 

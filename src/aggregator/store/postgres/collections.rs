@@ -138,8 +138,12 @@ pub(super) fn next_batch(pool: &Pool, task: &TaskId) -> Result<Option<BatchId>, 
         "SELECT (
              SELECT id FROM batches b WHERE b.task = t.key AND state < 2
              AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = t.key AND batch = b.id)
-             AND (state = 1 OR t.target <=
+             AND (state = 1 OR abs(t.target) <=
                  (SELECT sum(reports) FROM shards WHERE task = t.key AND bucket = b.id))
+             AND (t.target < 0 OR 1 = (
+                 SELECT count(DISTINCT time) FROM shards s CROSS JOIN LATERAL
+                     (VALUES (s.first), (s.last)) AS of (time)
+                 WHERE s.task = t.key AND s.bucket = b.id))
              ORDER BY key LIMIT 1)
          FROM tasks t WHERE t.id = $1",
         &[&&task.as_bytes()[..]],
@@ -204,7 +208,7 @@ fn is_busy(tx: &mut Tx<'_>, task: TaskRow, range: &BucketRange, cut: i64) -> Res
             &[&task.key, &low, &high, &cut],
         )?,
         // Waiting reports of a leader-selected task have no batch yet.
-        BatchingMode::LeaderSelected { .. } => tx.row(
+        _ => tx.row(
             "SELECT EXISTS (SELECT 1 FROM jobs WHERE task = $1 AND batch < $3 AND batch >= $2)",
             &[&task.key, &low, &high],
         )?,

@@ -1,7 +1,7 @@
 //! The ends of jobs: the leader's three, and the helper's one.
 
 use super::{
-    End, Failure, Pool, Tx, blob, bytes, get,
+    End, Failure, Pool, TaskRow, Tx, blob, bytes, get,
     locks::{self, Hold},
     ranges,
     replay::{self, Tables},
@@ -9,8 +9,8 @@ use super::{
     upload::wait_again,
 };
 use crate::aggregator::store::{
-    BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MAX_ABANDONED,
-    StoreError, StoredJob, Timestamp,
+    BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken,
+    MAX_ABANDONED, StoreError, StoredJob, Timestamp,
     bucket::time_key,
     replay::{Session, Side, Window},
     span,
@@ -85,7 +85,7 @@ pub(super) fn insert_helper_job(
     now: Timestamp,
     job: &HelperJob<'_>,
 ) -> Result<End<Option<HelperOutcome>>, Failure> {
-    let task = locks::batches(tx, job.task, Hold::Shared)?.key;
+    let TaskRow { key: task, mode } = locks::batches(tx, job.task, Hold::Shared)?;
     // First of all, so that of two that come with one job the second waits here, and finds it.
     let claimed = tx.execute(
         "INSERT INTO helper_jobs (task, id, added, digest, response) VALUES ($1, $2, $3, $4, $5)
@@ -98,6 +98,11 @@ pub(super) fn insert_helper_job(
         // Deleted in this very moment: it was never there, then, and may be committed.
         let row = row.ok_or_else(|| Failure::Lost { what: "a job deleted meanwhile".into() })?;
         return Ok(End::Undo(Some(HelperOutcome::AlreadyDone(stored_job(&row, 0)?))));
+    }
+    if mode.is_of_one_time()
+        && let Some(mixed) = mixed_bucket(tx, task, job.shards)?
+    {
+        return Ok(End::Undo(Some(HelperOutcome::OtherTime(mixed))));
     }
     let mut windows = BTreeMap::<Window, Vec<ReportId>>::new();
     for (id, time) in job.reports {
@@ -114,6 +119,28 @@ pub(super) fn insert_helper_job(
     }
     insert_shards(tx, task, job.shards)?;
     Ok(End::Keep(None))
+}
+
+/// A bucket that holds, or would hold, reports of more than one time.
+fn mixed_bucket(
+    tx: &mut Tx<'_>,
+    task: i32,
+    shards: &[BucketShard],
+) -> Result<Option<BucketKey>, Failure> {
+    // A job has one batch, so nobody waits for a second lock of this kind.
+    for shard in shards {
+        let key = shard.key.as_bytes();
+        locks::batch_of_one_time(tx, task, key)?;
+        let other = tx.row(
+            "SELECT 1 FROM shards WHERE task = $1 AND bucket = $2 AND (first <> $3 OR last <> $3)
+             LIMIT 1",
+            &[&task, &key, &&time_key(shard.first)[..]],
+        )?;
+        if shard.first != shard.last || other.is_some() {
+            return Ok(Some(shard.key.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// The reports that were known before, and those given again.

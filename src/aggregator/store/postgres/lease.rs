@@ -1,11 +1,11 @@
 //! The leader's jobs: which segments travel together, and who has them.
 
-use super::{Failure, Tx, bytes, from_stored, get, locks, mode, ranges, stored};
+use super::{Failure, Tx, bytes, from_stored, get, locks, ranges, stored, time_from_stored};
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, Timestamp,
     bucket::time_key,
     job::{LONGEST_WAIT, last_wait},
-    plan::{Head, MAX_HEADS, plan},
+    plan::{Head, MAX_HEADS, PARTED_AT_ONCE, plan},
     segment::{self, Packed},
 };
 use crate::dap::{
@@ -130,6 +130,12 @@ fn new_jobs(
         return Ok(Vec::new());
     }
     let mut heads = waiting_segments(tx, &got)?;
+    if part_by_time(tx, &heads)? {
+        heads = waiting_segments(tx, &got)?;
+    }
+    for found in heads.values_mut() {
+        found.retain(|found| !found.is_mixed);
+    }
     drop_collected(tx, &mut heads)?;
     // The longest waiting first.
     tasks.sort_by_key(|task| task.oldest);
@@ -159,7 +165,7 @@ fn waiting_tasks(tx: &mut Tx<'_>) -> Result<Vec<Waiting>, Failure> {
         Ok(Waiting {
             key: get(row, 0)?,
             id: TaskId::new(bytes(row, 1)?),
-            mode: mode(get(row, 2)?),
+            mode: BatchingMode::from_stored(get(row, 2)?),
             oldest: get(row, 3)?,
         })
     };
@@ -170,6 +176,8 @@ fn waiting_tasks(tx: &mut Tx<'_>) -> Result<Vec<Waiting>, Failure> {
 struct Found {
     head: Head,
     late: bool,
+    /// Its reports are of several times, which its task's batches must not be.
+    is_mixed: bool,
 }
 
 /// The oldest waiting segments of tasks, without those that arrived too late for a pending
@@ -182,7 +190,8 @@ fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<
                 AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high))),
             t.target IS NULL AND coalesce((
                 SELECT c.high > s.first FROM collected c WHERE c.task = t.key AND c.low <= s.last
-                ORDER BY c.low DESC LIMIT 1), false)
+                ORDER BY c.low DESC LIMIT 1), false),
+            t.target, s.first, s.last
          FROM unnest($1::integer[]) AS n (task) JOIN tasks t ON t.key = n.task
          CROSS JOIN LATERAL (
              SELECT key, reports, bytes, arrived, abandoned, first, last FROM segments w
@@ -195,6 +204,8 @@ fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<
     )?;
     let mut found = BTreeMap::<_, Vec<_>>::new();
     for row in &rows {
+        let of_one_time = BatchingMode::from_stored(get(row, 8)?).is_of_one_time();
+        let (first, last) = (time_from_stored(bytes(row, 9)?), time_from_stored(bytes(row, 10)?));
         let head = Head {
             key: get(row, 1)?,
             reports: from_stored(get(row, 2)?),
@@ -202,10 +213,41 @@ fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<
             arrived: Timestamp(from_stored(get(row, 4)?)),
             abandoned: get(row, 5)?,
             urgent: get(row, 6)?,
+            apart: of_one_time.then_some(first),
         };
-        found.entry(get(row, 0)?).or_default().push(Found { head, late: get(row, 7)? });
+        let is_mixed = of_one_time && first != last;
+        found.entry(get(row, 0)?).or_default().push(Found { head, late: get(row, 7)?, is_mixed });
     }
     Ok(found)
+}
+
+/// Parts segments that were packed before batches were of one time; says whether there were any.
+fn part_by_time(tx: &mut Tx<'_>, found: &BTreeMap<i32, Vec<Found>>) -> Result<bool, Failure> {
+    let all = found.iter().flat_map(|(task, found)| found.iter().map(|found| (*task, found)));
+    let mixed = all.filter(|(_, found)| found.is_mixed).take(PARTED_AT_ONCE).collect::<Vec<_>>();
+    for (task, Found { head, .. }) in &mixed {
+        let sql = "DELETE FROM segments WHERE task = $1 AND key = $2 RETURNING body, abandoned";
+        let row = tx.row(sql, &[task, &head.key])?;
+        let row = row.ok_or_else(|| Failure::corrupt("a waiting segment that is not found"))?;
+        let parts = segment::by_time(&Segment::from_stored(get(&row, 0)?)?);
+        for part in parts {
+            tx.execute(
+                "INSERT INTO segments (task, arrived, abandoned, reports, bytes, first, last, body)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                &[
+                    task,
+                    &stored(head.arrived.0),
+                    &get::<i32>(&row, 1)?,
+                    &stored(part.reports as u64),
+                    &stored(part.body.len() as u64),
+                    &&time_key(part.first)[..],
+                    &&time_key(part.last)[..],
+                    &part.body,
+                ],
+            )?;
+        }
+    }
+    Ok(!mixed.is_empty())
 }
 
 /// Rewrites segments without the reports whose batch was closed while they waited. Leaves out of
@@ -351,6 +393,17 @@ fn bodies(tx: &mut Tx<'_>, names: &[(i32, i64)]) -> Result<BTreeMap<(i32, i64), 
 struct OpenBatch {
     id: BatchId,
     reports: u64,
+    /// The times of its reports, as far as they can be told from the ends of its parts.
+    times: BTreeSet<Time>,
+}
+
+impl OpenBatch {
+    /// Whether it takes a job of this time; without one, of any. A batch of which nothing is left is
+    /// not used again: the helper may have counted reports of another time for it.
+    fn takes(&self, target: u64, time: Option<Time>) -> bool {
+        let fits = time.is_none_or(|time| self.times.len() == 1 && self.times.contains(&time));
+        self.reports < target && fits
+    }
 }
 
 /// Puts each job of a leader-selected task in the oldest batch with room, else in a new one.
@@ -360,17 +413,26 @@ fn assign_batches(tx: &mut Tx<'_>, loads: &mut [Load<'_>]) -> Result<(), Failure
     if tasks.is_empty() {
         return Ok(());
     }
-    let mut open = open_batches(tx, &tasks.into_iter().collect::<Vec<_>>())?;
+    let tasks = tasks.into_iter().collect::<Vec<_>>();
+    forget_empty_batches(tx, &tasks)?;
+    let mut open = open_batches(tx, &tasks)?;
     let mut new = Vec::new();
     for load in loads {
-        let BatchingMode::LeaderSelected { target } = load.task.mode else { continue };
+        let times = load.segments.iter().flat_map(|(_, segment)| segment.reports());
+        let first = times.map(|(time, _)| time).min();
+        let (target, time) = match load.task.mode {
+            BatchingMode::TimeInterval => continue,
+            BatchingMode::LeaderSelected { target } => (target, first),
+            BatchingMode::LeaderSelectedAnyTime { target } => (target, None),
+        };
         let batches = open.entry(load.task.key).or_default();
-        let at = match batches.iter().position(|batch| batch.reports < target) {
+        let at = match batches.iter().position(|batch| batch.takes(target, time)) {
             Some(at) => at,
             None => {
                 let id = BatchId::random()?;
                 new.push((load.task.key, id));
-                batches.push(OpenBatch { id, reports: 0 });
+                let times = first.into_iter().collect();
+                batches.push(OpenBatch { id, reports: 0, times });
                 batches.len() - 1
             }
         };
@@ -393,26 +455,49 @@ fn assign_batches(tx: &mut Tx<'_>, loads: &mut [Load<'_>]) -> Result<(), Failure
     Ok(())
 }
 
+/// Batches of one time of which nothing is left: they are not used again.
+fn forget_empty_batches(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<(), Failure> {
+    tx.execute(
+        "DELETE FROM batches b USING tasks t
+         WHERE t.key = b.task AND t.target > 0 AND b.task = ANY ($1) AND b.state = 0
+         AND NOT EXISTS (SELECT 1 FROM shards WHERE task = b.task AND bucket = b.id)
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = b.task AND batch = b.id)",
+        &[&tasks],
+    )?;
+    Ok(())
+}
+
 /// The batches of tasks that are not full, oldest first. Notes which have become so.
 fn open_batches(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<OpenBatch>>, Failure> {
     // Verified reports only become more while a batch is open, so the note stays true.
     tx.execute(
         "UPDATE batches b SET state = 1 FROM tasks t
          WHERE b.task = ANY ($1) AND b.state = 0 AND t.key = b.task
-         AND (SELECT sum(reports) FROM shards WHERE task = b.task AND bucket = b.id) >= t.target",
+         AND (SELECT sum(reports) FROM shards WHERE task = b.task AND bucket = b.id) >= abs(t.target)",
         &[&tasks],
     )?;
     let rows = tx.rows(
         "SELECT b.task, b.id, (
              (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = b.task AND bucket = b.id) +
              (SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = b.task AND batch = b.id)
-         )::bigint FROM batches b WHERE b.task = ANY ($1) AND b.state = 0 ORDER BY b.task, b.key",
+         )::bigint, (
+             SELECT array_agg(DISTINCT time) FROM (
+                 SELECT first, last FROM shards WHERE task = b.task AND bucket = b.id
+                 UNION SELECT first, last FROM jobs WHERE task = b.task AND batch = b.id) AS part
+             CROSS JOIN LATERAL (VALUES (part.first), (part.last)) AS of (time)
+         ) FROM batches b WHERE b.task = ANY ($1) AND b.state = 0 ORDER BY b.task, b.key",
         &[&tasks],
     )?;
     let mut open = BTreeMap::<_, Vec<_>>::new();
     for row in &rows {
-        let batch =
-            OpenBatch { id: BatchId::new(bytes(row, 1)?), reports: from_stored(get(row, 2)?) };
+        let times = get::<Option<Vec<&[u8]>>>(row, 3)?.unwrap_or_default().into_iter();
+        let times = times.map(|time| time.try_into().map(time_from_stored));
+        let times = times.collect::<Result<_, _>>();
+        let batch = OpenBatch {
+            id: BatchId::new(bytes(row, 1)?),
+            reports: from_stored(get(row, 2)?),
+            times: times.map_err(|_| Failure::corrupt("a time that is not 8 bytes"))?,
+        };
         open.entry(get(row, 0)?).or_default().push(batch);
     }
     Ok(open)

@@ -124,13 +124,7 @@ struct TaskRow {
 
 /// Reads a task's `key, target`.
 fn task_row(row: &Row) -> Result<TaskRow, Failure> {
-    Ok(TaskRow { key: get(row, 0)?, mode: mode(get(row, 1)?) })
-}
-
-fn mode(target: Option<i64>) -> BatchingMode {
-    target.map_or(BatchingMode::TimeInterval, |target| BatchingMode::LeaderSelected {
-        target: from_stored(target),
-    })
+    Ok(TaskRow { key: get(row, 0)?, mode: BatchingMode::from_stored(get(row, 1)?) })
 }
 
 /// A column's value. The statement is ours, so what cannot be read was not written by us.
@@ -166,6 +160,10 @@ fn time_from_stored(bytes: [u8; 8]) -> Time {
 impl Datastore for PostgresStore {
     fn put_task(&self, task: &TaskRecord) -> Result<Put, StoreError> {
         Ok(self.pool.transact(|tx| tasks::put_task(tx, task))?.0)
+    }
+
+    fn change_task(&self, from: &TaskRecord, to: &TaskRecord) -> Result<bool, StoreError> {
+        self.write(|tx| tasks::change_task(tx, from, to))
     }
 
     fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {

@@ -9,7 +9,7 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Session, Side, Window},
-    segment::{Packed, Packer, pack_again},
+    segment::{Packed, Packers, pack_again},
     span,
 };
 use crate::dap::{
@@ -47,17 +47,19 @@ pub(super) fn accept_reports(
     let places = places(uploads, &tasks);
     let mut rulings: Vec<_> = uploads.iter().map(|upload| vec![Ok(()); upload.len()]).collect();
     rule(tx, session, &tasks, &places, &mut rulings)?;
-    let mut packers = BTreeMap::<i32, Packer>::new();
+    let modes: HashMap<_, _> = tasks.values().map(|task| (task.key, task.mode)).collect();
+    let mut packers = BTreeMap::<i32, Packers>::new();
     let mut segments = Vec::new();
     for place in &places {
         if rulings[place.upload][place.at].is_ok() {
-            let packer = packers.entry(place.task).or_default();
-            let full = packer.add(place.time, uploads[place.upload].packed(place.at));
+            let packers =
+                packers.entry(place.task).or_insert_with(|| Packers::new(modes[&place.task]));
+            let full = packers.add(place.time, uploads[place.upload].packed(place.at));
             segments.extend(full.map(|full| (place.task, full)));
         }
     }
-    for (task, packer) in packers {
-        segments.extend(packer.finish().map(|last| (task, last)));
+    for (task, packers) in packers {
+        segments.extend(packers.finish().map(|last| (task, last)));
     }
     insert_segments(tx, now, &segments)?;
     Ok(rulings)

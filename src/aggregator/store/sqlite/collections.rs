@@ -137,6 +137,8 @@ pub(super) fn next_batch(
     let mut statement = tx.prepare_cached(
         "SELECT id FROM batches b WHERE task = ?1 AND state = 1
          AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = ?1 AND batch = b.id)
+         AND ((SELECT target FROM tasks WHERE key = ?1) < 0 OR
+            (SELECT min(first) = max(last) FROM shards WHERE task = ?1 AND bucket = b.id))
          ORDER BY key LIMIT 1",
     )?;
     Ok(statement.query_row([task], |row| Ok(BatchId::new(row.get(0)?))).optional()?)
@@ -190,9 +192,7 @@ fn is_busy(
         BatchingMode::TimeInterval => {
             "SELECT 1 FROM jobs WHERE task = ?1 AND first < ?3 AND last >= ?2"
         }
-        BatchingMode::LeaderSelected { .. } => {
-            "SELECT 1 FROM jobs WHERE task = ?1 AND batch < ?3 AND batch >= ?2"
-        }
+        _ => "SELECT 1 FROM jobs WHERE task = ?1 AND batch < ?3 AND batch >= ?2",
     })?;
     if jobs.exists((task.key, low, high))? {
         return Ok(true);
@@ -333,7 +333,7 @@ fn reopen(
         "UPDATE batches SET state =
             (SELECT coalesce(sum(reports), 0) FROM shards
              WHERE shards.task = ?1 AND bucket = batches.id) >=
-            (SELECT target FROM tasks WHERE tasks.key = ?1)
+            (SELECT abs(target) FROM tasks WHERE tasks.key = ?1)
          WHERE task = ?1 AND id >= ?2 AND id < ?3",
     )?
     .execute((task, low, high))?;

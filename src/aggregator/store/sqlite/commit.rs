@@ -89,7 +89,7 @@ fn mark_if_full(tx: &Transaction<'_>, task: i64, batch: &[u8]) -> Result<(), Sto
     tx.prepare_cached(
         "UPDATE batches SET state = 1 WHERE task = ?1 AND id = ?2 AND state = 0 AND
             (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1 AND bucket = ?2) >=
-            (SELECT target FROM tasks WHERE key = ?1)",
+            (SELECT abs(target) FROM tasks WHERE key = ?1)",
     )?
     .execute((task, batch))?;
     Ok(())
@@ -102,9 +102,14 @@ pub(super) fn insert_helper_job(
     now: Timestamp,
     job: &HelperJob<'_>,
 ) -> Result<Option<HelperOutcome>, StoreError> {
-    let super::TaskRow { key: task, horizon, .. } = task_row(tx, job.task)?;
+    let super::TaskRow { key: task, horizon, mode } = task_row(tx, job.task)?;
     if let Some(done) = replay_job(tx, task, job.id)? {
         return Ok(Some(HelperOutcome::AlreadyDone(done)));
+    }
+    if mode.is_of_one_time()
+        && let Some(mixed) = mixed_bucket(tx, task, job.shards)?
+    {
+        return Ok(Some(HelperOutcome::OtherTime(mixed)));
     }
     let collected = collected_buckets(tx, task, job.shards)?;
     let (mut replayed, mut spans) = (Vec::new(), BTreeMap::<i64, Vec<ReportId>>::new());
@@ -178,6 +183,24 @@ fn insert_shards(
         ))?;
     }
     Ok(())
+}
+
+/// A bucket that holds, or would hold, reports of more than one time.
+fn mixed_bucket(
+    tx: &Transaction<'_>,
+    task: i64,
+    shards: &[BucketShard],
+) -> Result<Option<BucketKey>, StoreError> {
+    let mut other = tx.prepare_cached(
+        "SELECT 1 FROM shards WHERE task = ?1 AND bucket = ?2 AND (first <> ?3 OR last <> ?3)",
+    )?;
+    for shard in shards {
+        let key = shard.key.as_bytes();
+        if shard.first != shard.last || other.exists((task, key, time_key(shard.first)))? {
+            return Ok(Some(shard.key.clone()));
+        }
+    }
+    Ok(None)
 }
 
 fn collected_buckets(

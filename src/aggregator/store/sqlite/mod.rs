@@ -162,15 +162,13 @@ fn task_row(tx: &Transaction<'_>, id: &TaskId) -> Result<TaskRow, StoreError> {
     let mut statement =
         tx.prepare_cached("SELECT key, target, horizon FROM tasks WHERE id = ?1")?;
     let row = statement.query_row([id.as_bytes()], |row| {
-        Ok(TaskRow { key: row.get(0)?, mode: mode(row.get(1)?), horizon: row.get(2)? })
+        Ok(TaskRow {
+            key: row.get(0)?,
+            mode: BatchingMode::from_stored(row.get(1)?),
+            horizon: row.get(2)?,
+        })
     });
     row.optional()?.ok_or(StoreError::UnknownTask(*id))
-}
-
-fn mode(target: Option<i64>) -> BatchingMode {
-    target.map_or(BatchingMode::TimeInterval, |target| BatchingMode::LeaderSelected {
-        target: from_stored(target),
-    })
 }
 
 /// Whether any key from `low` to `last`, both inside, has been collected.
@@ -220,6 +218,10 @@ impl From<rusqlite::Error> for StoreError {
 impl Datastore for SqliteStore {
     fn put_task(&self, task: &TaskRecord) -> Result<Put, StoreError> {
         Ok(self.write(|tx| tasks::put_task(tx, task))?.0)
+    }
+
+    fn change_task(&self, from: &TaskRecord, to: &TaskRecord) -> Result<bool, StoreError> {
+        Ok(self.write(|tx| tasks::change_task(tx, from, to))?.0)
     }
 
     fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {

@@ -5,7 +5,7 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Session, Side, Window},
-    segment::{Packed, Packer, pack_again},
+    segment::{Packed, Packers, pack_again},
     span,
 };
 use crate::dap::{ids::TaskId, time::Time};
@@ -107,16 +107,16 @@ fn pack(
     places: &[Place],
     rulings: &[Vec<Ruling>],
 ) -> Result<(), StoreError> {
-    let mut packer = Packer::default();
+    let mut packers = Packers::new(task.mode);
     for &(upload, at) in places {
         if rulings[upload][at].is_ok() {
             let time = uploads[upload].entries()[at].time;
-            if let Some(full) = packer.add(time, uploads[upload].packed(at)) {
+            if let Some(full) = packers.add(time, uploads[upload].packed(at)) {
                 insert_segment(tx, task.key, now, &full, None)?;
             }
         }
     }
-    packer.finish().map_or(Ok(()), |last| insert_segment(tx, task.key, now, &last, None))
+    packers.finish().try_for_each(|last| insert_segment(tx, task.key, now, &last, None))
 }
 
 /// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
@@ -135,7 +135,7 @@ pub(super) fn wait_again(
     Ok(())
 }
 
-fn insert_segment(
+pub(super) fn insert_segment(
     tx: &Transaction<'_>,
     task: i64,
     now: Timestamp,

@@ -116,3 +116,49 @@ pub(crate) fn of_two_jobs_with_a_common_report_one_is_committed(bench: &dyn Benc
     assert_eq!(outcomes.iter().filter(|outcome| is_committed(outcome)).count(), 1);
     assert_eq!(store.counts(&task).unwrap().verified_reports, 2);
 }
+
+/// Commits one report, given by number, to a batch.
+fn run_at(
+    store: &dyn Datastore,
+    task: &TaskId,
+    job: u8,
+    batch: &BucketKey,
+    times: [u64; 2],
+) -> HelperOutcome {
+    let [first, last] = times.map(Time);
+    let shards = [BucketShard { first, last, ..shard(batch.clone(), 1) }];
+    run_in(store, task, job, &[u64::from(job)], &shards)
+}
+
+pub(crate) fn a_batch_of_one_time_takes_no_job_of_another(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    let [one, other] =
+        [1, 2].map(|byte| BucketKey::batch(&crate::dap::ids::BatchId::new([byte; 32])));
+    assert!(is_committed(&run_at(&*store, &task, 1, &one, [7, 7])));
+    let before = store.counts(&task).unwrap();
+    for times in [[8, 8], [7, 8], [6, 7]] {
+        let outcome = run_at(&*store, &task, 2, &one, times);
+        assert_eq!(outcome, HelperOutcome::OtherTime(one.clone()));
+    }
+    assert_eq!(run_at(&*store, &task, 2, &other, [7, 8]), HelperOutcome::OtherTime(other.clone()));
+    assert_eq!(store.counts(&task), Ok(before));
+    // Nothing of it was used up: neither the job nor its report.
+    assert!(is_committed(&run_at(&*store, &task, 2, &other, [8, 8])));
+    assert!(is_committed(&run_at(&*store, &task, 3, &one, [7, 7])));
+    let mixed = put(&*store, 2, BatchingMode::LeaderSelectedAnyTime { target: 3 });
+    assert!(is_committed(&run_at(&*store, &mixed, 1, &one, [7, 8])));
+}
+
+pub(crate) fn of_two_jobs_of_two_times_for_one_batch_one_is_committed(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    let batch = BucketKey::batch(&crate::dap::ids::BatchId::new([5; 32]));
+    let race = |job: u8| {
+        let (store, batch) = (store.clone(), batch.clone());
+        let time = u64::from(job);
+        std::thread::spawn(move || run_at(&*store, &task, job, &batch, [time, time]))
+    };
+    let threads = (1..=6).map(race).collect::<Vec<_>>();
+    let outcomes = threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>();
+    assert_eq!(outcomes.iter().filter(|outcome| is_committed(outcome)).count(), 1);
+    assert_eq!(store.counts(&task).unwrap().verified_reports, 1);
+}

@@ -228,3 +228,86 @@ pub(crate) fn a_batch_is_next_when_it_is_full_and_nothing_is_in_flight(bench: &d
     commit(&*store, &jobs[1], in_batch(batch));
     assert_eq!(bench.open().next_batch(&task), Ok(Some(batch)));
 }
+
+/// The times of a job's reports.
+fn times(job: &LeasedJob) -> std::collections::BTreeSet<u64> {
+    job.reports().map(|(time, _)| time.0).collect()
+}
+
+/// Commits a job to its batch, as if all its reports, of one time, were valid.
+fn commit_to_batch(store: &dyn Datastore, job: &LeasedJob) {
+    let time = Time(*times(job).first().unwrap());
+    let key = BucketKey::batch(&job.batch.unwrap());
+    let reports = job.reports().count() as u64;
+    let shards = [BucketShard { first: time, last: time, ..shard(key, reports) }];
+    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+    store.commit_leader_job(&commit).unwrap();
+}
+
+pub(crate) fn reports_of_two_times_never_share_a_batch(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    // In one upload, and in many; a tail of time 9 is left over for good.
+    accept(&*store, upload(task, &[(1, 7), (2, 8), (3, 7), (4, 9)]));
+    upload_singly(&*store, task, &[(5, 8), (6, 7), (7, 8), (8, 8)]);
+    let mut batches = std::collections::BTreeMap::new();
+    for round in 0..2 {
+        for job in lease(&*store, NOW) {
+            let of_job = times(&job);
+            assert_eq!(of_job.len(), 1, "round {round}: {of_job:?}");
+            let of_batch: &mut std::collections::BTreeSet<u64> =
+                batches.entry(job.batch.unwrap()).or_default();
+            of_batch.extend(of_job);
+            assert_eq!(of_batch.len(), 1, "round {round}: {of_batch:?}");
+            commit_to_batch(&*store, &job);
+        }
+        upload_singly(&*store, task, &[(20 + round, 8), (30 + round, 7)]);
+    }
+    let next = store.next_batch(&task).unwrap().unwrap();
+    assert_ne!(batches[&next].first(), Some(&9), "what is never full holds up nobody");
+    // Where times may be mixed, they are.
+    let mixed = put(&*store, 2, BatchingMode::LeaderSelectedAnyTime { target: 3 });
+    accept(&*store, upload(mixed, &[(1, 7), (2, 8), (3, 9)]));
+    let jobs = lease(&*store, NOW);
+    let of_mixed = jobs.iter().filter(|job| job.task == mixed).collect::<Vec<_>>();
+    assert_eq!((of_mixed.len(), times(of_mixed[0]).len()), (1, 3));
+}
+
+pub(crate) fn a_batch_that_was_left_empty_is_not_used_again(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    upload_singly(&*store, task, &[(1, 7)]);
+    let job = lease(&*store, NOW).remove(0);
+    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None };
+    store.commit_leader_job(&commit).unwrap();
+    // The helper may hold a report of time 7 there, which a job of time 8 must not meet.
+    upload_singly(&*store, task, &[(2, 8)]);
+    let next = lease(&*store, NOW).remove(0);
+    assert_ne!(next.batch, job.batch);
+}
+
+pub(crate) fn segments_packed_before_batches_were_of_one_time_are_parted(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    let one_time = store.task(&task).unwrap().unwrap();
+    let mode = BatchingMode::LeaderSelectedAnyTime { target: 3 };
+    let mixed = TaskRecord { mode, ..one_time.clone() };
+    assert_eq!(store.change_task(&one_time, &mixed), Ok(true));
+    accept(&*store, upload(task, &[(1, 7), (2, 8), (3, 7), (4, 8)]));
+    upload_singly(&*store, task, &[(5, 8)]);
+    let full = lease(&*store, NOW).remove(0);
+    let shards = [BucketShard {
+        first: Time(7),
+        last: Time(8),
+        ..shard(BucketKey::batch(&full.batch.unwrap()), 5)
+    }];
+    accept(&*store, upload(task, &[(11, 7), (12, 8), (13, 7), (14, 8)]));
+    assert_eq!(store.change_task(&mixed, &one_time), Ok(true));
+    let mut found: Vec<_> =
+        lease(&*store, NOW).iter().map(|job| (times(job), numbers(job))).collect();
+    found.sort();
+    assert_eq!(found, [([7].into(), vec![11, 13]), ([8].into(), vec![12, 14])]);
+    // What was mixed before is never next, and so holds up nobody.
+    let commit = LeaderCommit { job: full.job, lease: full.lease, shards: &shards, again: None };
+    store.commit_leader_job(&commit).unwrap();
+    assert_eq!(store.next_batch(&task), Ok(None));
+    assert_eq!(store.change_task(&one_time, &mixed), Ok(true));
+    assert_eq!(store.next_batch(&task), Ok(full.batch));
+}

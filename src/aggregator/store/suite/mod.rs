@@ -40,6 +40,7 @@ macro_rules! conformance {
     ($bench:path) => { $crate::aggregator::store::suite::conformance! { @ $bench,
         tasks:
             a_changed_task_under_the_same_id_is_refused,
+            a_task_is_changed_only_if_it_is_still_the_same,
             a_changed_key_under_the_same_id_is_refused,
             tasks_and_keys_survive_a_restart_in_their_order,
             an_unknown_task_is_named;
@@ -62,13 +63,18 @@ macro_rules! conformance {
             reports_of_an_abandoned_job_travel_alone_and_are_stuck_in_the_end,
             tasks_take_turns,
             jobs_go_in_the_oldest_batch_with_room,
-            a_batch_is_next_when_it_is_full_and_nothing_is_in_flight;
+            a_batch_is_next_when_it_is_full_and_nothing_is_in_flight,
+            reports_of_two_times_never_share_a_batch,
+            a_batch_that_was_left_empty_is_not_used_again,
+            segments_packed_before_batches_were_of_one_time_are_parted;
         helper:
             a_conflict_names_every_report_and_bucket_and_changes_nothing,
             a_report_twice_in_one_job_is_a_conflict,
             a_job_is_committed_once_and_answered_again_after_a_restart,
             a_deleted_job_keeps_its_report_ids,
-            of_two_jobs_with_a_common_report_one_is_committed;
+            of_two_jobs_with_a_common_report_one_is_committed,
+            a_batch_of_one_time_takes_no_job_of_another,
+            of_two_jobs_of_two_times_for_one_batch_one_is_committed;
         collections:
             an_overlapping_batch_is_refused_even_where_it_is_empty,
             a_batch_is_not_closed_while_its_reports_wait_or_are_in_flight,
@@ -189,7 +195,7 @@ fn shard(key: BucketKey, reports: u64) -> BucketShard {
         reports,
         checksum: [9; 32],
         first: Time(1),
-        last: Time(2),
+        last: Time(1),
     }
 }
 
