@@ -33,4 +33,5 @@ mod tampered;
 mod tls;
 mod tools;
 mod traces;
+mod windows;
 mod witness;
