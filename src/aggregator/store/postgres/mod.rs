@@ -17,13 +17,15 @@
 //! | the ends of jobs, the helper's jobs | | shared | |
 //! | `start`, `finish`, `delete_collection` | | alone | |
 //! | `close_batch` | | alone | alone, at its end |
+//! | `change_task` | | alone | |
 //!
 //! So whatever adds to a batch goes on side by side, and what decides over a batch sees it stand
 //! still. Uploads and leasing need nothing of each other: an upload reads only which ranges are
 //! collected and adds rows that nobody has seen. They stop only for the moment in which a batch is
 //! marked as collected, not while its shards are read. Below these locks stand the rows that one
 //! verb at a time may end or lease (a job, a due collection), and unique keys: of two
-//! transactions that add one report ID the second waits for the first.
+//! transactions that add one report ID the second waits for the first. Of a task whose batches are of
+//! one time, a helper's job has its batch alone from its look at what is there to its commit.
 //!
 //! These are advisory locks, which live in PostgreSQL's memory until the transaction ends. Locks
 //! of the task's row would do the same, but each would be written to the row, and they are not
