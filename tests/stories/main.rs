@@ -11,11 +11,12 @@
 
 #[path = "../support/mod.rs"]
 mod support;
-use support::{device, http, impostor, leaks, peer, server, task, world};
+use support::{device, forger, http, impostor, leaks, peer, server, task, world};
 
 mod audit;
 mod collector;
 mod engine;
+mod forged;
 mod happy;
 mod helper;
 mod hostile;
