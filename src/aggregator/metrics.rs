@@ -98,7 +98,9 @@ pub enum JobOutcome {
     Done,
     /// Given back, to be tried again.
     PutOff,
-    /// Given up, because the peer will never take it.
+    /// Cut up, because the peer will not take it as it is.
+    Split,
+    /// Given up, because the peer will never take its report.
     Abandoned,
 }
 
@@ -247,6 +249,7 @@ impl Metrics {
         let outcome = match outcome {
             JobOutcome::Done => "done",
             JobOutcome::PutOff => "put_off",
+            JobOutcome::Split => "split",
             JobOutcome::Abandoned => "abandoned",
         };
         self.jobs.get_or_create(&Job { outcome }).inc();

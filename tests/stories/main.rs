@@ -15,6 +15,7 @@ use support::{device, forger, http, impostor, leaks, peer, server, task, world};
 
 mod audit;
 mod collector;
+mod culprit;
 mod engine;
 mod forged;
 mod happy;

@@ -19,7 +19,7 @@ use prio::{
 };
 use rand::RngExt;
 use sottovoce::dap::{
-    ids::ReportId, task::VdafConfig, time::Time, upload::vdaf_context, vdaf::shard::Measurement,
+    task::VdafConfig, time::Time, upload::vdaf_context, vdaf::shard::Measurement,
 };
 use std::{any::Any, cell::RefCell, rc::Rc};
 

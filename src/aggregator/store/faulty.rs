@@ -30,6 +30,7 @@ pub enum Verb {
     LeaseJobs,
     CommitLeaderJob,
     ReleaseJob,
+    SplitJob,
     AbandonJob,
     CommitHelperJob,
     ReplayJob,
@@ -179,6 +180,10 @@ impl Datastore for FaultyStore {
         retry_at: Timestamp,
     ) -> Result<(), StoreError> {
         self.run(Verb::ReleaseJob, || self.inner.release_job(job, lease, retry_at))
+    }
+
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError> {
+        self.run(Verb::SplitJob, || self.inner.split_job(job, lease))
     }
 
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {

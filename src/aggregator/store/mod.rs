@@ -116,7 +116,7 @@ pub trait Datastore: Send + Sync {
     /// reports. Reports that arrived for a batch after its collection was asked for wait until
     /// the collection is over, or is refused once: otherwise one device that keeps sending could
     /// keep a batch from ever being closed. If it was closed, they are dropped and counted.
-    /// A segment whose job was abandoned travels alone, so that it cannot fail others.
+    /// A piece of a job that was cut up travels alone, so that it cannot fail others.
     ///
     /// Jobs of a leader-selected task go in the oldest batch that would not reach its target
     /// with what is in flight, else in a new one. Tasks take turns. Not idempotent: a caller
@@ -145,12 +145,19 @@ pub trait Datastore: Send + Sync {
         retry_at: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Dissolves a job (§4.5.5): its segments wait again, for other jobs. After
-    /// [`MAX_ABANDONED`] times a segment is stuck: kept and counted, but left out of jobs and
-    /// waited for by no collection. `StaleLease` as for a commit.
+    /// Cuts up a job that the helper refuses (§4.5.5): its reports wait again, in two halves that
+    /// travel alone. A collection that waits for one of them waits for both. `false`, and nothing is
+    /// changed, if the job has one report, or if [`MOST_PIECES`] pieces of the task wait already, so
+    /// that a helper that refuses everything does not make a job of each report. `StaleLease` as for
+    /// a commit.
     ///
     /// Only for a job that the helper has definitely not committed. Reports of a job that it has
     /// would be replays in any other, and the two shares of their batch would differ for good.
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError>;
+
+    /// Gives a job up: its reports are stuck, kept and counted, but left out of jobs and waited for
+    /// by no collection. `StaleLease` as for a commit; only for a job that the helper has definitely
+    /// not committed.
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError>;
 
     /// Commits a helper's job: report IDs, shards and response, all or nothing (§4.5.4.3).
@@ -263,7 +270,7 @@ pub trait Datastore: Send + Sync {
         to: &[u8],
     ) -> Result<bool, StoreError>;
 
-    /// Lets stuck reports wait again, as if their jobs had never been abandoned; gives their number.
+    /// Lets stuck reports wait again, as if their jobs had never been refused; gives their number.
     fn retry_stuck(&self, task: &TaskId) -> Result<u64, StoreError>;
 
     /// Forgets a bounded part of what may be forgotten. Never that a batch was collected. Reports
@@ -374,5 +381,5 @@ pub enum StoreError {
     },
 }
 
-/// How often the job of a segment may be abandoned before the segment is stuck.
-pub const MAX_ABANDONED: u32 = 3;
+/// Pieces of refused jobs of one task at which no other job is cut up.
+pub const MOST_PIECES: u64 = 1024;

@@ -200,7 +200,7 @@ fn is_busy(tx: &mut Tx<'_>, task: TaskRow, range: &BucketRange, cut: i64) -> Res
         BatchingMode::TimeInterval => tx.row(
             "SELECT EXISTS (SELECT 1 FROM jobs WHERE task = $1 AND first < $3 AND last >= $2)
              OR EXISTS (SELECT 1 FROM segments WHERE task = $1 AND job IS NULL AND NOT stuck
-                        AND key <= $4 AND first < $3 AND last >= $2)",
+                        AND coalesce(place, key) <= $4 AND first < $3 AND last >= $2)",
             &[&task.key, &low, &high, &cut],
         )?,
         // Waiting reports of a leader-selected task have no batch yet.

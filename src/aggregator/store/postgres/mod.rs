@@ -223,6 +223,10 @@ impl Datastore for PostgresStore {
         self.write(|tx| commit::release_job(tx, job, lease, retry_at))
     }
 
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError> {
+        self.write(|tx| commit::split_job(tx, job, lease))
+    }
+
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {
         self.write(|tx| commit::abandon_job(tx, job, lease))
     }

@@ -47,9 +47,11 @@ pub(super) fn report_ids(
     let (task, span) = (&task.as_bytes()[..], time.map(span));
     let counted = pool.read(
         "SELECT coalesce(sum(octet_length(r.ids)), 0)::bigint FROM tasks t, LATERAL (
-             SELECT ids FROM fresh_ids f WHERE f.task = t.key AND f.span = coalesce($2, f.span)
+             SELECT ids FROM fresh_runs f WHERE f.task = t.key
+             AND coalesce($2, f.last) BETWEEN coalesce(f.first, f.last) AND f.last
              UNION ALL
-             SELECT ids FROM parted_ids p WHERE p.task = t.key AND p.span = coalesce($2, p.span)
+             SELECT ids FROM parted_runs p WHERE p.task = t.key
+             AND coalesce($2, p.last) BETWEEN coalesce(p.first, p.last) AND p.last
          ) r WHERE t.id = $1",
         &[&task, &span],
     )?;
@@ -59,9 +61,11 @@ pub(super) fn report_ids(
     }
     let rows = pool.read(
         "SELECT r.ids FROM tasks t, LATERAL (
-             SELECT ids FROM fresh_ids f WHERE f.task = t.key AND f.span = coalesce($2, f.span)
+             SELECT ids FROM fresh_runs f WHERE f.task = t.key
+             AND coalesce($2, f.last) BETWEEN coalesce(f.first, f.last) AND f.last
              UNION ALL
-             SELECT ids FROM parted_ids p WHERE p.task = t.key AND p.span = coalesce($2, p.span)
+             SELECT ids FROM parted_runs p WHERE p.task = t.key
+             AND coalesce($2, p.last) BETWEEN coalesce(p.first, p.last) AND p.last
          ) r WHERE t.id = $1",
         &[&task, &span],
     )?;

@@ -199,7 +199,8 @@ fn is_busy(
     }
     // Waiting reports of a leader-selected task have no batch yet.
     let mut waiting = tx.prepare_cached(
-        "SELECT 1 FROM segments WHERE task = ?1 AND job IS NULL AND stuck = 0 AND key <= ?4
+        "SELECT 1 FROM segments WHERE task = ?1 AND job IS NULL AND stuck = 0
+         AND coalesce(place, key) <= ?4
          AND first < ?3 AND last >= ?2",
     )?;
     let by_time = task.mode == BatchingMode::TimeInterval;

@@ -272,6 +272,10 @@ impl Datastore for SqliteStore {
         self.change(|tx| commit::release_job(tx, job, lease, retry_at))
     }
 
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError> {
+        Ok(self.write(|tx| commit::split_job(tx, job, lease))?.0)
+    }
+
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {
         self.change(|tx| commit::abandon_job(tx, job, lease))
     }

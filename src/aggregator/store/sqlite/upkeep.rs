@@ -42,9 +42,12 @@ pub(super) fn report_ids(
     let key = (task_row(tx, task)?.key, time.map(span));
     let runs = |column: &str| {
         let of = |table| {
-            format!("SELECT {column} FROM {table} WHERE task = ?1 AND span = coalesce(?2, span)")
+            format!(
+                "SELECT {column} FROM {table} WHERE task = ?1
+                 AND (?2 IS NULL OR last >= ?2 AND coalesce(first, last) <= ?2)"
+            )
         };
-        format!("{} UNION ALL {}", of("fresh_ids"), of("parted_ids"))
+        format!("{} UNION ALL {}", of("fresh_runs"), of("parted_runs"))
     };
     let count = format!("SELECT coalesce(sum(bytes), 0) FROM ({})", runs("length(ids) AS bytes"));
     let bytes = tx.prepare_cached(&count)?.query_row(key, |row| row.get(0))?;
