@@ -28,6 +28,7 @@ mod once;
 mod operations;
 mod outage;
 mod probe;
+mod repaired;
 mod secrets;
 mod simulate;
 mod startup;

@@ -14,7 +14,9 @@ use crate::{
         problem::{ProblemDocument, ProblemType},
         time::Interval,
     },
-    log::entry::{Entry, EntryTooLong, Event, KeyChange, Refused, Release, ShareDigest, TaskTaken},
+    log::entry::{
+        Entry, EntryTooLong, Event, KeyChange, Refused, Release, Repaired, ShareDigest, TaskTaken,
+    },
 };
 
 /// For the database.
@@ -83,6 +85,11 @@ pub fn refused(
     let (problem, detail) = (token.to_owned(), problem.detail.as_str().to_owned());
     let refused = Refused { task: task.id, batch, problem, detail };
     at(now, Event::Refused(refused))
+}
+
+/// What we alone held of a batch is dropped.
+pub fn repaired(repaired: Repaired, now: Timestamp) -> Result<LogEntry, EntryTooLong> {
+    at(now, Event::Repaired(repaired))
 }
 
 /// A key that devices seal to came or went.

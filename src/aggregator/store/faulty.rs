@@ -5,10 +5,10 @@
 //! right if it recovers from both, at each verb it uses.
 
 use super::{
-    Acceptance, BatchSummary, Blob, Closed, Closing, CollectionId, CollectionState,
-    CollectionSummary, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome,
+    Acceptance, BatchSummary, Blob, BucketKey, Closed, Closing, CollectionId, CollectionState,
+    CollectionSummary, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome, Holding,
     JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry, LogHead,
-    LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Secret, Started,
+    LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Repair, Repaired, Secret, Started,
     StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
 use crate::dap::{
@@ -46,6 +46,8 @@ pub enum Verb {
     Batches,
     /// [`Datastore::report_ids`].
     ReportIds,
+    Holding,
+    RepairBatch,
     Collections,
     DeleteKey,
     ReplaceSealed,
@@ -277,6 +279,14 @@ impl Datastore for FaultyStore {
         limit: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         self.run(Verb::ReportIds, || self.inner.report_ids(task, time, limit))
+    }
+
+    fn holding(&self, task: &TaskId, bucket: &BucketKey) -> Result<Holding, StoreError> {
+        self.run(Verb::Holding, || self.inner.holding(task, bucket))
+    }
+
+    fn repair_batch(&self, repair: &Repair<'_>) -> Result<Repaired, StoreError> {
+        self.run(Verb::RepairBatch, || self.inner.repair_batch(repair))
     }
 
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {

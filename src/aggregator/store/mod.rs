@@ -29,6 +29,7 @@ mod plan;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod record;
+mod repair;
 mod replay;
 pub mod sealed;
 mod segment;
@@ -52,6 +53,7 @@ pub use job::{
 pub use record::{
     Edition, Kept, LogEntry, LogHead, LogPage, LogState, PUBLISH_AT_ONCE, Publish, Published,
 };
+pub use repair::{Holding, Repair, Repaired, ShardName};
 pub use segment::{Segment, UploadBatch};
 pub use task::{BatchingMode, Counts, KeyRecord, KeyUse, Put, TaskRecord, Timestamp};
 use upkeep::span;
@@ -201,7 +203,8 @@ pub trait Datastore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<PendingCollection>, StoreError>;
 
-    /// The oldest leader-selected batch that is full, still open and without jobs in flight.
+    /// The oldest leader-selected batch that is full, still open and without jobs in flight; none that
+    /// is set aside.
     /// Claims nothing: of two collections that close it, one is told `Overlap` and asks again.
     fn next_batch(&self, task: &TaskId) -> Result<Option<BatchId>, StoreError>;
 
@@ -255,6 +258,15 @@ pub trait Datastore: Send + Sync {
         time: Option<Time>,
         limit: u64,
     ) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// What is held of a bucket, for comparing it with what the other aggregator holds.
+    fn holding(&self, task: &TaskId, bucket: &BucketKey) -> Result<Holding, StoreError>;
+
+    /// Drops the shards of a bucket that the other aggregator lacks, as agreed with it: if the bucket
+    /// still holds exactly what it held then, is not collected, and no job in flight may add to it.
+    /// The IDs of their reports stay. A batch that was set aside is put back. The log's entry is
+    /// written in the same transaction, if anything is dropped. Idempotent.
+    fn repair_batch(&self, repair: &Repair<'_>) -> Result<Repaired, StoreError>;
 
     /// The collections of a task, oldest first.
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError>;

@@ -51,6 +51,8 @@ pub struct BatchSummary {
     pub reports: u64,
     /// XOR of the SHA-256 of their IDs.
     pub checksum: [u8; 32],
+    /// Whether it waits for a repair, while others are collected.
+    pub set_aside: bool,
 }
 
 impl BatchSummary {

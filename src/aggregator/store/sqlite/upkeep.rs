@@ -14,13 +14,16 @@ pub(super) fn batches(
 ) -> Result<Vec<BatchSummary>, StoreError> {
     let task = task_row(tx, task)?.key;
     let mut statement = tx.prepare_cached(
-        "SELECT bucket, reports, checksum FROM shards WHERE task = ?1 AND NOT EXISTS (
+        "SELECT bucket, reports, checksum, EXISTS (
+             SELECT 1 FROM batches b WHERE b.task = ?1 AND b.id = bucket AND b.state = 3)
+         FROM shards WHERE task = ?1 AND NOT EXISTS (
              SELECT 1 FROM collected c WHERE c.task = ?1 AND c.low <= bucket AND bucket < c.high)
          ORDER BY bucket",
     )?;
     let rows = statement.query_map([task], |row| {
         let key = BucketKey::from_stored(row.get(0)?);
-        Ok(BatchSummary { key, reports: from_stored(row.get(1)?), checksum: row.get(2)? })
+        let (reports, checksum) = (from_stored(row.get(1)?), row.get(2)?);
+        Ok(BatchSummary { key, reports, checksum, set_aside: row.get(3)? })
     })?;
     let mut batches = Vec::<BatchSummary>::new();
     for shard in rows {

@@ -7,6 +7,7 @@ pub(super) mod collections;
 pub(super) mod helper;
 pub(super) mod leader;
 pub(super) mod record;
+pub(super) mod repair;
 pub(super) mod tasks;
 pub(super) mod upkeep;
 pub(super) mod upload;
@@ -102,6 +103,11 @@ macro_rules! conformance {
             what_is_released_is_in_the_log_and_what_is_not_is_not,
             the_end_of_a_collection_is_in_the_log_once,
             keys_of_the_log_are_apart_from_those_of_hpke;
+        repair:
+            a_repair_drops_what_only_one_side_has_and_happens_once,
+            a_repair_is_refused_unless_the_batch_is_as_it_was_agreed_on,
+            a_batch_that_is_set_aside_blocks_no_other_and_a_repair_puts_it_back,
+            what_a_leader_dropped_is_not_uploaded_again;
         upkeep:
             forgotten_reports_are_replays_even_if_the_clock_is_put_back,
             report_ids_are_told_by_time_and_only_if_they_are_few,
