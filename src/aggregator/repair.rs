@@ -42,7 +42,9 @@ pub enum NoPlan {
     #[error("a job in flight at the {0} may still add to the batch; try again when it is done")]
     Busy(Role),
     /// The other side is not of this version, or damaged.
-    #[error("what the {0} says of the batch's parts cannot be read; install the same version on both")]
+    #[error(
+        "what the {0} says of the batch's parts cannot be read; install the same version on both"
+    )]
     Unreadable(Role),
 }
 
@@ -96,8 +98,11 @@ fn compare(
     helper: &[ShardName],
 ) -> (Vec<ShardName>, Vec<ShardName>, Vec<ShardName>) {
     let mut counts = BTreeMap::<ShardName, [usize; 2]>::new();
-    leader.iter().for_each(|part| counts.entry(*part).or_default()[0] += 1);
-    helper.iter().for_each(|part| counts.entry(*part).or_default()[1] += 1);
+    for (side, parts) in [leader, helper].into_iter().enumerate() {
+        for part in parts {
+            counts.entry(*part).or_default()[side] += 1;
+        }
+    }
     let (mut kept, mut leaders, mut helpers) = (Vec::new(), Vec::new(), Vec::new());
     for (part, [leader, helper]) in counts {
         let both = leader.min(helper);
@@ -192,9 +197,8 @@ mod tests {
     fn what_is_released_or_on_its_way_is_not_repaired() {
         let collected = Held { collected: true, ..held(&[1]) };
         let busy = Held { busy: true, ..held(&[1]) };
-        let none = |leader: &Held, helper: &Held| {
-            Plan::new(&TASK, b"batch", leader, helper).unwrap_err()
-        };
+        let none =
+            |leader: &Held, helper: &Held| Plan::new(&TASK, b"batch", leader, helper).unwrap_err();
         assert_eq!(none(&held(&[1]), &collected), NoPlan::Collected(Role::Helper));
         assert_eq!(none(&busy, &held(&[1])), NoPlan::Busy(Role::Leader));
     }

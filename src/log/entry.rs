@@ -233,7 +233,9 @@ impl Entry {
                 let timeless = Self { time: 0, event: self.event.clone() };
                 EntryKey::over("event", &timeless.to_bytes())
             }
-            Event::Started(_) | Event::Settings(_) | Event::Repaired(_) => EntryKey::over("entry", &self.to_bytes()),
+            Event::Started(_) | Event::Settings(_) | Event::Repaired(_) => {
+                EntryKey::over("entry", &self.to_bytes())
+            }
         }
     }
 

@@ -80,7 +80,8 @@ impl Restored {
         // Once repaired, none differs: the list names it.
         let row = row.unwrap_or_else(|| {
             let said = self.world.leader.tell(&["batches", "list", "--json"]);
-            serde_json::from_slice(said.stdout.split(|byte| *byte == b'\n').next().unwrap()).unwrap()
+            serde_json::from_slice(said.stdout.split(|byte| *byte == b'\n').next().unwrap())
+                .unwrap()
         });
         row["batch"].as_str().unwrap().to_owned()
     }
@@ -179,9 +180,8 @@ fn a_batch_that_cannot_be_collected_blocks_none_behind_it() {
         }
     }
     assert_eq!(refused, 1);
-    let expected = |range: std::ops::Range<usize>| {
-        (6, total(&HISTOGRAM, &story.measurements[range]))
-    };
+    let expected =
+        |range: std::ops::Range<usize>| (6, total(&HISTOGRAM, &story.measurements[range]));
     assert_eq!(counts, [expected(0..6), expected(12..18)]);
     let listed = story.world.leader.tell(&["batches", "list"]);
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();

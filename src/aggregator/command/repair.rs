@@ -168,10 +168,6 @@ fn text<T: StoredTask>(row: &Row) -> String {
     } else {
         format!("too few to be collected (at least {least}) unless more come")
     };
-    let mut text = format!(
-        "{}  {}  both keep {kept} reports, {enough}; the leader drops {}, the helper {}",
-        row.name, row.batch, row.leader_drops_reports, row.helper_drops_reports
-    );
     let next = if row.repaired {
         let other = if T::role() == Role::Leader { "helper" } else { "leader" };
         format!("done on this side; once the {other} has done the same, collect it again")
@@ -180,6 +176,9 @@ fn text<T: StoredTask>(row: &Row) -> String {
          --agree and its digest"
             .to_owned()
     };
-    text += &format!("\n    plan {}\n    {next}", row.plan);
-    text
+    format!(
+        "{}  {}  both keep {kept} reports, {enough}; the leader drops {}, the helper {}\n    plan \
+         {}\n    {next}",
+        row.name, row.batch, row.leader_drops_reports, row.helper_drops_reports, row.plan
+    )
 }

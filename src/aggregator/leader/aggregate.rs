@@ -76,11 +76,10 @@ pub(super) async fn aggregate(
             leader.store.release_job(id, lease, clock::now().after(wait)).map(|()| Next::Later)
         };
         spawn_blocking(move || match next {
-            Next::Later => put_off(&leader),
             Next::Split if leader.store.split_job(id, lease)? => Ok(next),
-            // So much is cut up already that it is the helper who has to change.
-            Next::Split => put_off(&leader),
             Next::GiveUp => leader.store.abandon_job(id, lease).map(|()| next),
+            // Also if so much is cut up already that it is the helper who has to change.
+            Next::Later | Next::Split => put_off(&leader),
         })
         .await
     };

@@ -6,10 +6,10 @@
 
 use super::{
     Acceptance, BatchSummary, Blob, BucketKey, Closed, Closing, CollectionId, CollectionState,
-    CollectionSummary, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome, Holding,
-    JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry, LogHead,
-    LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Repair, Repaired, Secret, Started,
-    StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
+    CollectionSummary, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome,
+    Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry,
+    LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Repair,
+    Repaired, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},

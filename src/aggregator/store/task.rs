@@ -95,4 +95,6 @@ pub struct Counts {
     pub buckets: u64,
     /// Batches that count as collected.
     pub collected_batches: u64,
+    /// Leader-selected batches that are set aside until they are repaired.
+    pub set_aside_batches: u64,
 }

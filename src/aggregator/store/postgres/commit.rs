@@ -10,8 +10,8 @@ use super::{
     upload::{insert_pieces, wait_again},
 };
 use crate::aggregator::store::{
-    BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES, StoreError,
-    StoredJob, Timestamp,
+    BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
+    StoreError, StoredJob, Timestamp,
     bucket::time_key,
     replay::{Scope, Session, Side},
     segment::halve,

@@ -96,18 +96,17 @@ fn rule(
         let mut fresh = Vec::with_capacity(ids.len());
         for place in places {
             // A retry of an accepted upload is told the same as before its batch was collected.
-            rulings[place.upload][place.at] = if is_forgotten(place.time)
-                || known.contains(&place.id)
-            {
-                Err(Refusal::Replayed)
-            } else if collected.contains(&(place.task, place.time)) {
-                Err(Refusal::BatchCollected)
-            } else {
-                // Of two with one ID, the first in the call is accepted.
-                known.insert(place.id);
-                fresh.push((place.id, place.time));
-                Ok(())
-            };
+            rulings[place.upload][place.at] =
+                if is_forgotten(place.time) || known.contains(&place.id) {
+                    Err(Refusal::Replayed)
+                } else if collected.contains(&(place.task, place.time)) {
+                    Err(Refusal::BatchCollected)
+                } else {
+                    // Of two with one ID, the first in the call is accepted.
+                    known.insert(place.id);
+                    fresh.push((place.id, place.time));
+                    Ok(())
+                };
         }
         session.add(&mut Tables(tx), scope, &fresh)?;
     }

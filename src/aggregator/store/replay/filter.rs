@@ -19,7 +19,8 @@ impl Filter {
     /// Empty, with room for twice as many IDs, or for so many and a few if that is all the room that
     /// `most_bytes` give; without room for those, it takes every ID for a member.
     pub(super) fn with_room_for(ids: usize, most_bytes: usize) -> Self {
-        let slots = |ids: usize| (ids / 2).saturating_mul(3).max(LEAST_SLOTS).checked_next_power_of_two();
+        let slots =
+            |ids: usize| (ids / 2).saturating_mul(3).max(LEAST_SLOTS).checked_next_power_of_two();
         let fits = |slots: &usize| slots.saturating_mul(size_of::<u16>()) <= most_bytes;
         let ample = slots(ids.saturating_mul(2)).filter(fits);
         let chosen = ample.or_else(|| slots(ids).filter(fits)).unwrap_or(0);

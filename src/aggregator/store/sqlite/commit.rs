@@ -143,8 +143,7 @@ pub(super) fn insert_helper_job(
     let scope = Scope { task, side: Side::Aggregated };
     let ids: Vec<_> = job.reports.iter().map(|(id, _)| *id).collect();
     let mut known = session.look(&mut Tables(tx), scope, &ids)?;
-    let is_replay =
-        |(id, time): &&(ReportId, Time)| !known.insert(*id) || span(*time) < horizon;
+    let is_replay = |(id, time): &&(ReportId, Time)| !known.insert(*id) || span(*time) < horizon;
     let replayed: Vec<_> = job.reports.iter().filter(is_replay).map(|(id, _)| *id).collect();
     if !(replayed.is_empty() && collected.is_empty()) {
         return Ok(Some(HelperOutcome::Conflict { replayed, collected }));

@@ -63,11 +63,7 @@ fn shards(
 }
 
 /// Whether a job in flight may add to the bucket.
-fn is_busy(
-    tx: &Transaction<'_>,
-    task: TaskRow,
-    bucket: &BucketKey,
-) -> Result<bool, StoreError> {
+fn is_busy(tx: &Transaction<'_>, task: TaskRow, bucket: &BucketKey) -> Result<bool, StoreError> {
     let sql = if task.mode == BatchingMode::TimeInterval {
         "SELECT 1 FROM jobs WHERE task = ?1 AND first <= ?2 AND last >= ?2"
     } else {

@@ -246,9 +246,10 @@ fn a_database_of_version_2_loses_no_report_and_no_id() {
     let accepted: Vec<_> = rulings.iter().map(Result::is_ok).collect();
     assert_eq!(accepted, [false, false, false, false, true]);
     assert_eq!(store.counts(&id).unwrap().waiting_reports, 2);
-    let keys = lock(&store.writer).query_row("SELECT min(key), max(key) FROM segments", [], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-    });
+    let keys =
+        lock(&store.writer).query_row("SELECT min(key), max(key) FROM segments", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        });
     assert_eq!(keys, Ok((41, 99)), "a key came again");
     let expiry = Expiry { reports: vec![(id, Time(64))], ..Expiry::default() };
     assert_eq!(store.forget(&expiry).unwrap().reports, 3);

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::aggregator::store::{
-    Again, Closed, Closing, CollectionId, CollectionState, LogEntry, NewCollection,
-    Outcome, Refusal, Started, StoreError, Then, Wanted,
+    Again, Closed, Closing, CollectionId, CollectionState, LogEntry, NewCollection, Outcome,
+    Refusal, Started, StoreError, Then, Wanted,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -237,8 +237,7 @@ pub(crate) fn no_more_jobs_are_cut_up_than_bounded(bench: &dyn Bench) {
     for some in (0..all).collect::<Vec<_>>().chunks(512) {
         accept(&*store, upload(task, &some.iter().map(|n| (*n, 1)).collect::<Vec<_>>()));
     }
-    let policy =
-        LeasePolicy { max_reports: 512, linger: Duration::ZERO, limit: 5000, ..POLICY };
+    let policy = LeasePolicy { max_reports: 512, linger: Duration::ZERO, limit: 5000, ..POLICY };
     let mut kept = 0;
     loop {
         let jobs = store.lease_jobs(NOW, &policy).unwrap();

@@ -127,6 +127,7 @@ pub(crate) fn a_batch_that_is_set_aside_blocks_no_other_and_a_repair_puts_it_bac
         store.batches(&task).unwrap().iter().any(|found| found.key == key && found.set_aside)
     };
     assert_eq!((aside(one), aside(two)), (true, false));
+    assert_eq!(store.counts(&task).unwrap().set_aside_batches, 1);
     // The same request goes on to the next batch, and new reports to others.
     assert!(matches!(ask(1), crate::aggregator::store::Started::New(_)));
     assert_eq!(bench.open().next_batch(&task), Ok(Some(two)));

@@ -109,8 +109,7 @@ fn a_database_of_version_2_loses_no_id_and_shuts_out_its_replicas() {
     let old = super::super::schema::MIGRATIONS[..2].join("; ");
     database.tell(&format!("BEGIN; {old}; COMMIT"));
     let run = |bytes: &[u8]| -> String {
-        let digits = bytes.iter().flat_map(|byte| [*byte; 16]);
-        digits.map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().map(|byte| format!("{byte:02x}").repeat(16)).collect::<Vec<_>>().concat()
     };
     database.tell(&format!(
         "INSERT INTO sottovoce.version VALUES (0, 2, 'leader');
