@@ -167,6 +167,6 @@ fn set_both(stage: &Stage, ahead: i64) {
 fn remembered(stage: &Stage, role: &str) -> i64 {
     let database = Connection::open(stage.folder.path().join(format!("{role}.db"))).unwrap();
     database.busy_timeout(Duration::from_secs(10)).unwrap();
-    let sql = "SELECT (SELECT count(*) FROM fresh_ids) + (SELECT count(*) FROM parted_ids)";
+    let sql = "SELECT (SELECT count(*) FROM fresh_runs) + (SELECT count(*) FROM parted_runs)";
     database.query_row(sql, [], |row| row.get(0)).unwrap()
 }

@@ -11,6 +11,7 @@ mod init;
 mod lists;
 mod log;
 mod opened;
+mod repair;
 mod serving;
 mod upkeep;
 mod witnesses;

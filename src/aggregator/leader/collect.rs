@@ -207,7 +207,10 @@ async fn advance_one(
     };
     let leader = Arc::clone(leader);
     spawn_blocking(move || {
-        if let Outcome::Failed(problem) | Outcome::FailedReopened(problem) = &outcome {
+        if let Outcome::Failed(problem)
+        | Outcome::FailedReopened(problem)
+        | Outcome::FailedAside(problem) = &outcome
+        {
             let problem = serde_json::from_slice(problem).unwrap_or_else(|_| no_words());
             let batch = Some(frozen.batch()?.selector);
             leader.log.write(&[entries::refused(&task.task, batch, &problem, clock::now())?])?;
@@ -223,7 +226,8 @@ async fn advance_one(
 }
 
 /// A refusal that asking again does not change ends the job with the helper's own words. Nothing
-/// of the batch was released, so it may be collected later, unless the helper says that it was.
+/// of the batch was released, so it may be collected later, unless the helper says that it was. One
+/// that is about this batch does not block those behind it.
 fn refused_by_helper(task: &Task, error: TransportError) -> Result<Outcome, CollectError> {
     if error.is_retryable() {
         return Err(error.into());
@@ -241,6 +245,9 @@ fn refused_by_helper(task: &Task, error: TransportError) -> Result<Outcome, Coll
     let ours = encode_problem(&ProblemDocument::new(kind, Some(&task.id), &detail));
     Ok(match kind {
         ProblemType::BatchOverlap => Outcome::Failed(ours.into()),
+        ProblemType::BatchMismatch | ProblemType::InvalidBatchSize | ProblemType::BatchInvalid => {
+            Outcome::FailedAside(ours.into())
+        }
         _ => Outcome::FailedReopened(ours.into()),
     })
 }

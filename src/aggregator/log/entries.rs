@@ -16,7 +16,7 @@ use crate::{
     },
     log::entry::{
         Entry, EntryTooLong, Event, FULL_AND_OVER, KeyChange, RELEASES_SETTING, Refused, Release,
-        ShareDigest, TaskTaken, windows_setting,
+        Repaired, ShareDigest, TaskTaken, windows_setting,
     },
 };
 
@@ -86,6 +86,11 @@ pub fn refused(
     let (problem, detail) = (token.to_owned(), problem.detail.as_str().to_owned());
     let refused = Refused { task: task.id, batch, problem, detail };
     at(now, Event::Refused(refused))
+}
+
+/// What we alone held of a batch is dropped.
+pub fn repaired(repaired: Repaired, now: Timestamp) -> Result<LogEntry, EntryTooLong> {
+    at(now, Event::Repaired(repaired))
 }
 
 /// A key that devices seal to came or went.

@@ -5,11 +5,11 @@
 //! right if it recovers from both, at each verb it uses.
 
 use super::{
-    Acceptance, BatchSummary, Blob, Closed, Closing, CollectionId, CollectionState,
+    Acceptance, BatchSummary, Blob, BucketKey, Closed, Closing, CollectionId, CollectionState,
     CollectionSummary, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome,
-    JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry, LogHead,
-    LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Secret, Started,
-    StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
+    Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry,
+    LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Repair,
+    Repaired, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -31,6 +31,7 @@ pub enum Verb {
     LeaseJobs,
     CommitLeaderJob,
     ReleaseJob,
+    SplitJob,
     AbandonJob,
     CommitHelperJob,
     ReplayJob,
@@ -46,6 +47,8 @@ pub enum Verb {
     Batches,
     /// [`Datastore::report_ids`].
     ReportIds,
+    Holding,
+    RepairBatch,
     Collections,
     DeleteKey,
     ReplaceSealed,
@@ -186,6 +189,10 @@ impl Datastore for FaultyStore {
         self.run(Verb::ReleaseJob, || self.inner.release_job(job, lease, retry_at))
     }
 
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError> {
+        self.run(Verb::SplitJob, || self.inner.split_job(job, lease))
+    }
+
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {
         self.run(Verb::AbandonJob, || self.inner.abandon_job(job, lease))
     }
@@ -277,6 +284,14 @@ impl Datastore for FaultyStore {
         limit: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         self.run(Verb::ReportIds, || self.inner.report_ids(task, time, limit))
+    }
+
+    fn holding(&self, task: &TaskId, bucket: &BucketKey) -> Result<Holding, StoreError> {
+        self.run(Verb::Holding, || self.inner.holding(task, bucket))
+    }
+
+    fn repair_batch(&self, repair: &Repair<'_>) -> Result<Repaired, StoreError> {
+        self.run(Verb::RepairBatch, || self.inner.repair_batch(repair))
     }
 
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {

@@ -14,7 +14,8 @@ pub(super) struct Head {
     pub(super) reports: u64,
     pub(super) bytes: u64,
     pub(super) arrived: Timestamp,
-    pub(super) abandoned: bool,
+    /// How often jobs with its reports were cut up.
+    pub(super) cuts: u32,
     /// A pending collection waits for it.
     pub(super) urgent: bool,
     /// What it may share a job with: other segments of this time, or, without one, of any.
@@ -31,7 +32,7 @@ pub(super) fn plan(heads: Vec<Head>, now: Timestamp, policy: &LeasePolicy) -> Ve
             // Put off: however urgent it is, it would be refused once more.
             continue;
         }
-        if head.abandoned {
+        if head.cuts > 0 {
             // Alone, so that what made its job fail cannot fail others with it.
             jobs.push_back(vec![head]);
             continue;

@@ -119,7 +119,7 @@ pub struct Counts {
     pub in_flight_reports: u64,
     /// Aggregation jobs that have not ended.
     pub in_flight_jobs: u64,
-    /// Reports whose jobs were abandoned too often: no job will take them again.
+    /// Reports that the helper refuses alone: no job will take them again.
     pub stuck_reports: u64,
     /// Reports accepted, then dropped because their batch was closed while they waited.
     pub dropped_reports: u64,
@@ -131,4 +131,6 @@ pub struct Counts {
     pub buckets: u64,
     /// Batches that count as collected.
     pub collected_batches: u64,
+    /// Leader-selected batches that are set aside until they are repaired.
+    pub set_aside_batches: u64,
 }

@@ -169,6 +169,15 @@ impl<'a> Judge<'a> {
                 self.note(at, "log-key", format!("{text} was {}", word(*change)));
             }
             Event::Settings(settings) => self.settings(at, settings),
+            Event::Repaired(repaired) => {
+                let name = self.known.name(&repaired.task);
+                let (kept, dropped) = (repaired.kept, repaired.dropped);
+                let message = format!(
+                    "{name}: a batch of {kept} reports was repaired: {dropped} reports that the other \
+                     aggregator does not hold were dropped"
+                );
+                self.note(at, "repaired", message);
+            }
         }
     }
 

@@ -204,7 +204,7 @@ fn is_busy(tx: &mut Tx<'_>, task: TaskRow, range: &BucketRange, cut: i64) -> Res
         BatchingMode::TimeInterval => tx.row(
             "SELECT EXISTS (SELECT 1 FROM jobs WHERE task = $1 AND first < $3 AND last >= $2)
              OR EXISTS (SELECT 1 FROM segments WHERE task = $1 AND job IS NULL AND NOT stuck
-                        AND key <= $4 AND first < $3 AND last >= $2)",
+                        AND coalesce(place, key) <= $4 AND first < $3 AND last >= $2)",
             &[&task.key, &low, &high, &cut],
         )?,
         // Waiting reports of a leader-selected task have no batch yet.
@@ -299,7 +299,12 @@ pub(super) fn finish(
     let range = closed_range(tx, task, id)?;
     match (outcome, range) {
         (Outcome::Finished { .. }, None) => return Err(StoreError::NotClosed.into()),
-        (Outcome::FailedReopened(_), Some((low, high))) => reopen(tx, task, id, &low, &high)?,
+        (Outcome::FailedReopened(_) | Outcome::FailedAside(_), Some((low, high))) => {
+            reopen(tx, task, id, &low, &high)?;
+            if matches!(outcome, Outcome::FailedAside(_)) {
+                set_aside(tx, task, &low, &high)?;
+            }
+        }
         (_, Some((low, high))) => delete_shards(tx, task, &low, &high)?,
         (_, None) => {}
     }
@@ -308,13 +313,22 @@ pub(super) fn finish(
             record::log(tx, std::slice::from_ref(entry))?;
             (FINISHED, response)
         }
-        Outcome::Failed(blob) | Outcome::FailedReopened(blob) => (FAILED, blob),
+        Outcome::Failed(blob) | Outcome::FailedReopened(blob) | Outcome::FailedAside(blob) => {
+            (FAILED, blob)
+        }
     };
     set_state(tx, task, id, code, blob)?;
     Ok(match outcome {
         Outcome::Finished { .. } => CollectionState::Finished(blob.clone()),
         _ => CollectionState::Failed(blob.clone()),
     })
+}
+
+/// Keeps a leader-selected batch from being the next one.
+fn set_aside(tx: &mut Tx<'_>, task: i32, low: &[u8], high: &[u8]) -> Result<(), Failure> {
+    let sql = "UPDATE batches SET state = 3 WHERE task = $1 AND id >= $2 AND id < $3";
+    tx.execute(sql, &[&task, &low, &high])?;
+    Ok(())
 }
 
 /// Opens a batch again. Its shards are all still there: only an end that stands deletes them.

@@ -37,7 +37,7 @@ fn lease_again(
     policy: &LeasePolicy,
 ) -> Result<Vec<LeasedJob>, Failure> {
     let rows = tx.rows(
-        "SELECT j.task, j.key, t.id, j.attempt + 1, j.batch
+        "SELECT j.task, j.key, t.id, j.attempt + 1, j.batch, j.abandoned
          FROM jobs j JOIN tasks t ON t.key = j.task
          WHERE j.leased_until <= $1 OR j.leased_until > $3
          ORDER BY j.leased_until, j.key LIMIT $2 FOR UPDATE OF j SKIP LOCKED",
@@ -74,6 +74,7 @@ fn leased_again(row: &Row) -> Result<LeasedJob, Failure> {
         lease: LeaseToken::random()?,
         attempt: u32::try_from(get::<i32>(row, 3)?).unwrap_or(u32::MAX),
         batch: batch_id(row, 4)?,
+        cuts: u32::try_from(get::<i32>(row, 5)?).unwrap_or(u32::MAX),
         segments: Vec::new(),
     })
 }
@@ -84,7 +85,7 @@ fn batch_id(row: &Row, column: usize) -> Result<Option<BatchId>, Failure> {
 }
 
 /// The segments of jobs, by the job's key and in their order.
-fn segments_of(
+pub(super) fn segments_of(
     tx: &mut Tx<'_>,
     tasks: &[i32],
     jobs: &[i64],
@@ -115,6 +116,7 @@ struct Load<'a> {
     task: &'a Waiting,
     segments: Vec<(i64, Segment)>,
     batch: Option<BatchId>,
+    cuts: u32,
 }
 
 fn new_jobs(
@@ -184,7 +186,7 @@ struct Found {
 /// collection of their batch: they wait for its end.
 fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<Found>>, Failure> {
     let rows = tx.rows(
-        "SELECT t.key, s.key, s.reports, s.bytes, s.arrived, s.abandoned > 0,
+        "SELECT t.key, s.key, s.reports, s.bytes, s.arrived, s.abandoned,
             EXISTS (
                 SELECT 1 FROM collections c WHERE c.task = t.key AND c.state = 0
                 AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high))),
@@ -197,7 +199,7 @@ fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<
              SELECT key, reports, bytes, arrived, abandoned, first, last FROM segments w
              WHERE w.task = t.key AND w.job IS NULL AND NOT w.stuck AND NOT EXISTS (
                  SELECT 1 FROM collections c WHERE c.task = t.key AND c.state = 0
-                 AND c.low <= w.last AND w.first < c.high AND c.cut < w.key)
+                 AND c.low <= w.last AND w.first < c.high AND c.cut < coalesce(w.place, w.key))
              ORDER BY w.key LIMIT $2) s
          ORDER BY t.key, s.key",
         &[&tasks, &MAX_HEADS],
@@ -211,7 +213,7 @@ fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<
             reports: from_stored(get(row, 2)?),
             bytes: from_stored(get(row, 3)?),
             arrived: Timestamp(from_stored(get(row, 4)?)),
-            abandoned: get(row, 5)?,
+            cuts: u32::try_from(get::<i32>(row, 5)?).unwrap_or(u32::MAX),
             urgent: get(row, 6)?,
             apart: of_one_time.then_some(first),
         };
@@ -371,7 +373,8 @@ fn load<'a>(
             let gone = || Failure::corrupt(format!("segment {} is gone while locked", head.key));
             Ok((head.key, segment.ok_or_else(gone)?))
         });
-        Ok(Load { task, segments: segments.collect::<Result<_, Failure>>()?, batch: None })
+        let cuts = heads.iter().map(|head| head.cuts).max().unwrap_or(0);
+        Ok(Load { task, segments: segments.collect::<Result<_, Failure>>()?, batch: None, cuts })
     });
     loads.collect()
 }
@@ -512,11 +515,12 @@ fn insert_jobs(
     let leases = loads.iter().map(|_| LeaseToken::random()).collect::<Result<Vec<_>, _>>()?;
     let spans = loads.iter().map(span).collect::<Vec<_>>();
     let rows = tx.rows(
-        "INSERT INTO jobs (task, lease, leased_until, attempt, reports, first, last, batch)
-         SELECT task, lease, $1, 1, reports, first, last, batch
+        "INSERT INTO jobs
+             (task, lease, leased_until, attempt, reports, first, last, batch, abandoned)
+         SELECT task, lease, $1, 1, reports, first, last, batch, cuts
          FROM unnest($2::integer[], $3::bytea[], $4::bigint[], $5::bytea[], $6::bytea[],
-                     $7::bytea[])
-              WITH ORDINALITY AS n (task, lease, reports, first, last, batch, place)
+                     $7::bytea[], $8::integer[])
+              WITH ORDINALITY AS n (task, lease, reports, first, last, batch, cuts, place)
          ORDER BY place RETURNING lease, key",
         &[
             &stored(now.after(policy.lease_for).0),
@@ -529,6 +533,7 @@ fn insert_jobs(
                 .iter()
                 .map(|load| load.batch.as_ref().map(|batch| &batch.as_bytes()[..]))
                 .collect::<Vec<_>>(),
+            &loads.iter().map(|load| load.cuts.cast_signed()).collect::<Vec<_>>(),
         ],
     )?;
     let keys = rows.iter().map(|row| Ok((LeaseToken(bytes(row, 0)?), get(row, 1)?)));
@@ -545,6 +550,7 @@ fn insert_jobs(
         lease,
         attempt: 1,
         batch: load.batch,
+        cuts: load.cuts,
         segments: load.segments.into_iter().map(|(_, segment)| segment).collect(),
     });
     Ok(leased.collect())

@@ -15,7 +15,7 @@
 //! | `accept_reports` | | | shared |
 //! | `lease_jobs` | alone | shared | |
 //! | the ends of jobs, the helper's jobs | | shared | |
-//! | `start`, `finish`, `delete_collection` | | alone | |
+//! | `start`, `finish`, `delete_collection`, `repair_batch` | | alone | |
 //! | `close_batch` | | alone | alone, at its end |
 //! | `change_task` | | alone | |
 //!
@@ -23,9 +23,9 @@
 //! still. Uploads and leasing need nothing of each other: an upload reads only which ranges are
 //! collected and adds rows that nobody has seen. They stop only for the moment in which a batch is
 //! marked as collected, not while its shards are read. Below these locks stand the rows that one
-//! verb at a time may end or lease (a job, a due collection), and unique keys: of two
-//! transactions that add one report ID the second waits for the first. Of a task whose batches are of
-//! one time, a helper's job has its batch alone from its look at what is there to its commit.
+//! verb at a time may end or lease (a job, a due collection), and a fourth lock of the task for its
+//! report IDs, which whoever looks for some has alone until it has added them. Of a task whose batches
+//! are of one time, a helper's job has its batch alone before that, from its look at what is there.
 //!
 //! These are advisory locks, which live in PostgreSQL's memory until the transaction ends. Locks
 //! of the task's row would do the same, but each would be written to the row, and they are not
@@ -47,6 +47,7 @@ mod locks;
 mod pool;
 mod ranges;
 mod record;
+mod repair;
 mod replay;
 mod schema;
 mod tasks;
@@ -61,11 +62,12 @@ pub use schema::{Migrated, OpenError};
 pub use temporary::{TemporaryError, TemporaryPostgres};
 
 use super::{
-    Acceptance, BatchSummary, BatchingMode, Blob, Closed, Closing, CollectionId, CollectionState,
-    CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
-    HelperOutcome, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put,
-    Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
+    Acceptance, BatchSummary, BatchingMode, Blob, BucketKey, Closed, Closing, CollectionId,
+    CollectionState, CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten,
+    HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy,
+    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection,
+    Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
+    Timestamp, UploadBatch, replay::Known,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -223,6 +225,10 @@ impl Datastore for PostgresStore {
         self.write(|tx| commit::release_job(tx, job, lease, retry_at))
     }
 
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError> {
+        self.write(|tx| commit::split_job(tx, job, lease))
+    }
+
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {
         self.write(|tx| commit::abandon_job(tx, job, lease))
     }
@@ -328,6 +334,14 @@ impl Datastore for PostgresStore {
         limit: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(upkeep::report_ids(&self.pool, task, time, limit)?)
+    }
+
+    fn holding(&self, task: &TaskId, bucket: &BucketKey) -> Result<Holding, StoreError> {
+        self.write(|tx| repair::holding(tx, task, bucket))
+    }
+
+    fn repair_batch(&self, repair: &Repair<'_>) -> Result<Repaired, StoreError> {
+        self.write(|tx| repair::repair(tx, repair))
     }
 
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {

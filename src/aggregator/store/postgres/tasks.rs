@@ -114,7 +114,8 @@ pub(super) fn counts(pool: &Pool, task: &TaskId) -> Result<Counts, Failure> {
             (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = t.key)::bigint,
             (SELECT count(DISTINCT bucket) FROM shards WHERE task = t.key),
             (SELECT count(*) FROM collected WHERE task = t.key),
-            (SELECT min(arrived) FROM segments WHERE task = t.key AND NOT stuck)
+            (SELECT min(arrived) FROM segments WHERE task = t.key AND NOT stuck),
+            (SELECT count(*) FROM batches WHERE task = t.key AND state = 3)
          FROM tasks t WHERE id = $1",
         &[&&task.as_bytes()[..]],
     )?;
@@ -129,6 +130,7 @@ pub(super) fn counts(pool: &Pool, task: &TaskId) -> Result<Counts, Failure> {
         verified_reports: count(5)?,
         buckets: count(6)?,
         collected_batches: count(7)?,
+        set_aside_batches: count(9)?,
         oldest: get::<Option<i64>>(row, 8)?.map(|arrived| Timestamp(from_stored(arrived))),
     })
 }

@@ -199,7 +199,8 @@ fn is_busy(
     }
     // Waiting reports of a leader-selected task have no batch yet.
     let mut waiting = tx.prepare_cached(
-        "SELECT 1 FROM segments WHERE task = ?1 AND job IS NULL AND stuck = 0 AND key <= ?4
+        "SELECT 1 FROM segments WHERE task = ?1 AND job IS NULL AND stuck = 0
+         AND coalesce(place, key) <= ?4
          AND first < ?3 AND last >= ?2",
     )?;
     let by_time = task.mode == BatchingMode::TimeInterval;
@@ -301,7 +302,12 @@ pub(super) fn finish(
     let range = closed_range(tx, task, id)?;
     match (outcome, range) {
         (Outcome::Finished { .. }, None) => return Err(StoreError::NotClosed),
-        (Outcome::FailedReopened(_), Some((low, high))) => reopen(tx, task, id, &low, &high)?,
+        (Outcome::FailedReopened(_) | Outcome::FailedAside(_), Some((low, high))) => {
+            reopen(tx, task, id, &low, &high)?;
+            if matches!(outcome, Outcome::FailedAside(_)) {
+                set_aside(tx, task, &low, &high)?;
+            }
+        }
         (_, Some((low, high))) => delete_shards(tx, task, &low, &high)?,
         (_, None) => {}
     }
@@ -310,7 +316,9 @@ pub(super) fn finish(
             record::log(tx, std::slice::from_ref(entry))?;
             (FINISHED, response)
         }
-        Outcome::Failed(blob) | Outcome::FailedReopened(blob) => (FAILED, blob),
+        Outcome::Failed(blob) | Outcome::FailedReopened(blob) | Outcome::FailedAside(blob) => {
+            (FAILED, blob)
+        }
     };
     set_state(tx, found.key, code, blob)?;
     Ok(match outcome {
@@ -337,6 +345,13 @@ fn reopen(
          WHERE task = ?1 AND id >= ?2 AND id < ?3",
     )?
     .execute((task, low, high))?;
+    Ok(())
+}
+
+/// Keeps a leader-selected batch from being the next one.
+fn set_aside(tx: &Transaction<'_>, task: i64, low: &[u8], high: &[u8]) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE batches SET state = 3 WHERE task = ?1 AND id >= ?2 AND id < ?3")?
+        .execute((task, low, high))?;
     Ok(())
 }
 

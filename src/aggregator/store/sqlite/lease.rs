@@ -55,7 +55,8 @@ fn lease_again(
     policy: &LeasePolicy,
 ) -> Result<Vec<LeasedJob>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT jobs.key, tasks.id, attempt + 1, batch FROM jobs JOIN tasks ON tasks.key = task
+        "SELECT jobs.key, tasks.id, attempt + 1, batch, abandoned
+         FROM jobs JOIN tasks ON tasks.key = task
          WHERE leased_until <= ?1 OR leased_until > ?3
          ORDER BY leased_until, jobs.key LIMIT ?2",
     )?;
@@ -63,11 +64,11 @@ fn lease_again(
     let key = (stored(now.0), stored(policy.limit as u64), stored(latest));
     let rows = statement.query_map(key, |row| {
         let batch = row.get::<_, Option<[u8; 32]>>(3)?.map(BatchId::new);
-        Ok((row.get::<_, i64>(0)?, TaskId::new(row.get(1)?), row.get(2)?, batch))
+        Ok((row.get::<_, i64>(0)?, TaskId::new(row.get(1)?), row.get(2)?, batch, row.get(4)?))
     })?;
     let mut jobs = Vec::new();
     for found in rows.collect::<Result<Vec<_>, _>>()? {
-        let (key, task, attempt, batch) = found;
+        let (key, task, attempt, batch, cuts) = found;
         let lease = LeaseToken::random()?;
         let until = stored(now.after(policy.lease_for).0);
         tx.prepare_cached(
@@ -75,12 +76,12 @@ fn lease_again(
         )?
         .execute((key, lease.0, until, attempt))?;
         let segments = segments_of(tx, key)?;
-        jobs.push(LeasedJob { task, job: JobId(key), lease, attempt, batch, segments });
+        jobs.push(LeasedJob { task, job: JobId(key), lease, attempt, batch, cuts, segments });
     }
     Ok(jobs)
 }
 
-fn segments_of(tx: &Transaction<'_>, job: i64) -> Result<Vec<Segment>, StoreError> {
+pub(super) fn segments_of(tx: &Transaction<'_>, job: i64) -> Result<Vec<Segment>, StoreError> {
     let sql = "SELECT body FROM segments WHERE job = ?1 ORDER BY key";
     let mut statement = tx.prepare_cached(sql)?;
     let bodies = statement.query_map([job], |row| row.get(0))?;
@@ -116,12 +117,12 @@ fn waiting_tasks(tx: &Transaction<'_>) -> Result<Vec<Waiting>, StoreError> {
 /// collection of their batch: they wait for its end.
 fn waiting_segments(tx: &Transaction<'_>, task: &Waiting) -> Result<Vec<Found>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT s.key, s.reports, s.bytes, s.arrived, s.abandoned > 0, EXISTS (
+        "SELECT s.key, s.reports, s.bytes, s.arrived, s.abandoned, EXISTS (
              SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
              AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high))), s.first, s.last
          FROM segments s WHERE s.task = ?1 AND s.job IS NULL AND s.stuck = 0 AND NOT EXISTS (
              SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
-             AND c.low <= s.last AND s.first < c.high AND c.cut < s.key)
+             AND c.low <= s.last AND s.first < c.high AND c.cut < coalesce(s.place, s.key))
          ORDER BY s.key LIMIT ?2",
     )?;
     let found = |row: &Row<'_>| found(row, task.mode.is_of_one_time());
@@ -143,7 +144,7 @@ fn found(row: &Row<'_>, of_one_time: bool) -> rusqlite::Result<Found> {
         reports: from_stored(row.get(1)?),
         bytes: from_stored(row.get(2)?),
         arrived: Timestamp(from_stored(row.get(3)?)),
-        abandoned: row.get(4)?,
+        cuts: row.get(4)?,
         urgent: row.get(5)?,
         apart: of_one_time.then_some(first),
     };
@@ -194,9 +195,10 @@ fn new_job(
     };
     let lease = LeaseToken::random()?;
     let until = stored(now.after(policy.lease_for).0);
+    let cuts = heads.iter().map(|head| head.cuts).max().unwrap_or(0);
     tx.prepare_cached(
-        "INSERT INTO jobs (task, lease, leased_until, attempt, reports, first, last, batch)
-         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7)",
+        "INSERT INTO jobs (task, lease, leased_until, attempt, reports, first, last, batch, abandoned)
+         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute((
         task.key,
@@ -206,6 +208,7 @@ fn new_job(
         time_key(first),
         time_key(last),
         batch.as_ref().map(BatchId::as_bytes),
+        cuts,
     ))?;
     let key = tx.last_insert_rowid();
     for (segment, _) in &loaded {
@@ -213,7 +216,7 @@ fn new_job(
             .execute((segment, key))?;
     }
     let segments = loaded.into_iter().map(|(_, segment)| segment).collect();
-    Ok(Some(LeasedJob { task: task.id, job: JobId(key), lease, attempt: 1, batch, segments }))
+    Ok(Some(LeasedJob { task: task.id, job: JobId(key), lease, attempt: 1, batch, cuts, segments }))
 }
 
 /// Reads a segment for a new job, without reports that came too late for their batch.

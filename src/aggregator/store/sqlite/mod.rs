@@ -8,6 +8,7 @@ mod collections;
 mod commit;
 mod lease;
 mod record;
+mod repair;
 mod replay;
 mod schema;
 mod tasks;
@@ -17,11 +18,12 @@ mod upload;
 pub use schema::OpenError;
 
 use super::{
-    Acceptance, BatchSummary, BatchingMode, Blob, Closed, Closing, CollectionId, CollectionState,
-    CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
-    HelperOutcome, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put,
-    Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
+    Acceptance, BatchSummary, BatchingMode, Blob, BucketKey, Closed, Closing, CollectionId,
+    CollectionState, CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten,
+    HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy,
+    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection,
+    Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
+    Timestamp, UploadBatch, replay::Known,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -274,6 +276,10 @@ impl Datastore for SqliteStore {
         self.change(|tx| commit::release_job(tx, job, lease, retry_at))
     }
 
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError> {
+        Ok(self.write(|tx| commit::split_job(tx, job, lease))?.0)
+    }
+
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {
         self.change(|tx| commit::abandon_job(tx, job, lease))
     }
@@ -378,6 +384,14 @@ impl Datastore for SqliteStore {
         limit: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|tx| upkeep::report_ids(tx, task, time, limit))
+    }
+
+    fn holding(&self, task: &TaskId, bucket: &BucketKey) -> Result<Holding, StoreError> {
+        self.read(|tx| repair::holding(tx, task, bucket))
+    }
+
+    fn repair_batch(&self, repair: &Repair<'_>) -> Result<Repaired, StoreError> {
+        Ok(self.write(|tx| repair::repair(tx, repair))?.0)
     }
 
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {

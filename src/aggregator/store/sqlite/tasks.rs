@@ -103,6 +103,7 @@ pub(super) fn counts(tx: &Transaction<'_>, task: &TaskId) -> Result<Counts, Stor
         verified_reports: count("SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1")?,
         buckets: count("SELECT count(DISTINCT bucket) FROM shards WHERE task = ?1")?,
         collected_batches: count("SELECT count(*) FROM collected WHERE task = ?1")?,
+        set_aside_batches: count("SELECT count(*) FROM batches WHERE task = ?1 AND state = 3")?,
     })
 }
 

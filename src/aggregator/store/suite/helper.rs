@@ -76,6 +76,27 @@ pub(crate) fn a_report_twice_in_one_job_is_a_conflict(bench: &dyn Bench) {
     assert_eq!(store.counts(&task), Ok(Counts::default()));
 }
 
+pub(crate) fn an_id_is_aggregated_once_whatever_its_time(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    let commit = |job: u8, reports: &[(ReportId, Time)]| {
+        let job = HelperJob {
+            task: &task,
+            id: &job_id(job),
+            request_digest: &[job; 32],
+            reports,
+            shards: &[shard(at(1), reports.len() as u64)],
+            response: b"",
+        };
+        store.commit_helper_job(NOW, &job).unwrap()
+    };
+    let [one, two] = [1, 2].map(report_id);
+    let conflict = HelperOutcome::Conflict { replayed: vec![one], collected: vec![] };
+    assert_eq!(commit(1, &[(one, Time(5)), (two, Time(5)), (one, Time(69))]), conflict);
+    assert!(is_committed(&commit(2, &[(one, Time(5)), (two, Time(5))])));
+    assert_eq!(commit(3, &[(report_id(3), Time(5)), (one, Time(1 << 30))]), conflict);
+    assert!(is_committed(&commit(4, &[(report_id(3), Time(5))])));
+}
+
 pub(crate) fn a_job_is_committed_once_and_answered_again_after_a_restart(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     let other = put(&*store, 2, BatchingMode::TimeInterval);

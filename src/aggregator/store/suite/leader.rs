@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::aggregator::store::{
-    Closed, Closing, CollectionId, Counts, JobId, LeaseToken, MAX_ABANDONED, StoreError, Then,
+    Closed, Closing, CollectionId, Counts, JobId, LeaseToken, MOST_PIECES, NewCollection,
+    StoreError, Then, Wanted,
 };
 use crate::dap::ids::BatchId;
 
@@ -158,28 +159,119 @@ pub(crate) fn a_released_job_comes_back_when_it_may_and_not_before(bench: &dyn B
     assert_eq!((again.job, again.attempt, &again.segments), (job.job, 2, &job.segments));
 }
 
-pub(crate) fn reports_of_an_abandoned_job_travel_alone_and_are_stuck_in_the_end(bench: &dyn Bench) {
+/// A helper that refuses any job with report 5.
+pub(crate) fn a_refused_job_is_halved_down_to_single_reports(bench: &dyn Bench) {
+    let (mut store, task) = with_intervals(bench);
+    upload_singly(&*store, task, &[(0, 1), (1, 1), (2, 2)]);
+    accept(&*store, upload(task, &(3..11).map(|number| (number, number % 3)).collect::<Vec<_>>()));
+    let policy = LeasePolicy { max_reports: 100, linger: Duration::ZERO, ..POLICY };
+    let (mut verified, mut asked) = (Vec::new(), 0);
+    loop {
+        let jobs = store.lease_jobs(NOW, &policy).unwrap();
+        asked += jobs.len();
+        for job in &jobs {
+            if !numbers(job).contains(&5) {
+                verified.extend(numbers(job));
+                commit(&*store, job, at(1));
+            } else if !store.split_job(job.job, job.lease).unwrap() {
+                assert_eq!(numbers(job), [5]);
+                store.abandon_job(job.job, job.lease).unwrap();
+            }
+            assert_eq!(store.split_job(job.job, job.lease), Err(StoreError::StaleLease(job.job)));
+        }
+        if jobs.is_empty() {
+            break;
+        }
+        drop(store);
+        store = bench.open();
+    }
+    verified.sort_unstable();
+    assert_eq!(verified, [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]);
+    assert!(asked <= 9, "{asked} jobs for 11 reports");
+    let counts = store.counts(&task).unwrap();
+    assert_eq!((counts.stuck_reports, counts.waiting_reports, counts.verified_reports), (1, 0, 10));
+}
+
+pub(crate) fn pieces_of_a_job_keep_its_place(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    accept(&*store, upload(task, &[(1, 12), (2, 12), (3, 12)]));
+    let job = lease(&*store, NOW).remove(0);
+    let (id, batch) = (CollectionId([1; 16]), range(10, 5));
+    let wanted = Wanted::Range(batch.clone());
+    let new = NewCollection { task: &task, request: b"", wanted: &wanted };
+    store.start_collection(NOW, &new, &|_| id).unwrap();
+    accept(&*store, upload(task, &[(9, 12)]));
+    assert_eq!(store.split_job(job.job, job.lease), Ok(true));
+    assert_eq!(store.counts(&task).unwrap().waiting_reports, 4);
+    // The collection waits for both halves, however they are cut up, and not for what came later.
+    let close = || {
+        let closing =
+            Closing { task: &task, id, request: b"", range: &batch, then: Then::AwaitPeer };
+        store.close_batch(NOW, &closing, &mut |_| Some(Blob::default().into())).unwrap()
+    };
+    let mut done = Vec::new();
+    while done.len() < 3 {
+        assert_eq!(close(), Closed::Busy, "after {done:?}");
+        let jobs = lease(&*store, NOW);
+        assert!(!jobs.is_empty(), "after {done:?}");
+        for job in jobs {
+            assert_eq!(job.attempt, 1);
+            assert!(job.cuts > 0);
+            if numbers(&job).len() > 1 {
+                assert_eq!(store.split_job(job.job, job.lease), Ok(true));
+            } else {
+                done.extend(numbers(&job));
+                commit(&*store, &job, at(12));
+            }
+        }
+    }
+    done.sort_unstable();
+    assert_eq!(done, [1, 2, 3]);
+    assert!(matches!(close(), Closed::Kept(_)));
+}
+
+/// A helper that refuses everything, however small.
+pub(crate) fn no_more_jobs_are_cut_up_than_bounded(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    let all = 4 * MOST_PIECES;
+    for some in (0..all).collect::<Vec<_>>().chunks(512) {
+        accept(&*store, upload(task, &some.iter().map(|n| (*n, 1)).collect::<Vec<_>>()));
+    }
+    let policy = LeasePolicy { max_reports: 512, linger: Duration::ZERO, limit: 5000, ..POLICY };
+    let mut kept = 0;
+    loop {
+        let jobs = store.lease_jobs(NOW, &policy).unwrap();
+        if jobs.is_empty() {
+            break;
+        }
+        for job in jobs {
+            if !store.split_job(job.job, job.lease).unwrap() {
+                kept += 1;
+                store.release_job(job.job, job.lease, seconds_later(300)).unwrap();
+            }
+        }
+    }
+    assert!(kept <= MOST_PIECES + 10, "{kept} jobs");
+    assert_eq!(store.counts(&task).unwrap().stuck_reports, 0);
+    let jobs = store.lease_jobs(seconds_later(300), &policy).unwrap();
+    let mut again: Vec<_> = jobs.iter().flat_map(numbers).collect();
+    again.sort_unstable();
+    assert_eq!(again, (0..all).collect::<Vec<_>>());
+    assert!(jobs.iter().all(|job| job.attempt == 2));
+}
+
+pub(crate) fn reports_of_an_abandoned_job_are_stuck_until_they_are_tried_again(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     upload_singly(&*store, task, &[(1, 1), (2, 1)]);
     let job = lease(&*store, NOW).remove(0);
-    assert_eq!(numbers(&job), [1, 2]);
     store.abandon_job(job.job, job.lease).unwrap();
     assert_eq!(store.abandon_job(job.job, job.lease), Err(StoreError::StaleLease(job.job)));
-    assert_eq!(store.counts(&task).unwrap().waiting_reports, 2);
-    for _ in 1..MAX_ABANDONED {
-        let jobs = lease(&*store, NOW);
-        assert_eq!(jobs[0].attempt, 1);
-        let poisoned = jobs.iter().find(|job| numbers(job) == [1]).unwrap();
-        store.abandon_job(poisoned.job, poisoned.lease).unwrap();
-        for good in jobs.iter().filter(|job| numbers(job) == [2]) {
-            commit(&*store, good, at(1));
-        }
-    }
     assert_eq!(lease(&*store, seconds_later(100)), []);
     let counts = bench.open().counts(&task).unwrap();
-    assert_eq!((counts.stuck_reports, counts.waiting_reports, counts.verified_reports), (1, 0, 1));
-    assert_eq!(store.retry_stuck(&task), Ok(1));
-    assert_eq!(numbers(&lease(&*store, seconds_later(100))[0]), [1]);
+    assert_eq!((counts.stuck_reports, counts.waiting_reports), (2, 0));
+    assert_eq!(store.retry_stuck(&task), Ok(2));
+    let again = lease(&*store, seconds_later(100)).remove(0);
+    assert_eq!((numbers(&again), again.cuts), (vec![1, 2], 0));
 }
 
 pub(crate) fn tasks_take_turns(bench: &dyn Bench) {

@@ -14,7 +14,8 @@ use crate::{
     log::{
         checkpoint::tests::TestKey,
         entry::{
-            Event, FULL_AND_OVER, RELEASES_SETTING, Refused, Release, TaskTaken, windows_setting,
+            Event, FULL_AND_OVER, RELEASES_SETTING, Refused, Release, Repaired, TaskTaken,
+            windows_setting,
         },
         note::KeyKind,
     },
@@ -144,10 +145,16 @@ fn what_was_refused_and_what_weakens_is_pointed_out() {
         let problem = "invalidBatchSize".to_owned();
         let detail = "\u{1b}[31mthe batch has 2 reports".to_owned();
         log.add(now, Event::Refused(Refused { task, batch: None, problem, detail }));
+        let batch = BatchSelector::LeaderSelected(BatchId::new([4; 32]));
+        let repaired = Repaired { task, batch, kept: 3000, dropped: 12, plan: [6; 32] };
+        log.add(now, Event::Repaired(repaired));
     });
     let outcome = stage.holds();
     let finding = |rule| outcome.findings.iter().find(|f| f.rule == rule).unwrap();
     assert_eq!(finding("settings").severity, Severity::Warning);
+    let repaired = finding("repaired");
+    assert_eq!(repaired.severity, Severity::Note);
+    assert!(repaired.message.contains("12 reports"), "{}", repaired.message);
     assert!(!finding("refused").message.contains('\u{1b}'), "others' words are made printable");
 }
 
