@@ -104,22 +104,66 @@ pub struct BatchTotal {
     pub interval: Option<Interval>,
     /// The aggregate share, encoded.
     pub share: Vec<u8>,
+    /// Its buckets that are too small by themselves.
+    pub small: SmallBuckets,
+}
+
+/// Buckets with some reports, and fewer than a batch must have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SmallBuckets {
+    /// How many there are.
+    pub count: u64,
+    /// The times of the first of them: no more than a message can name.
+    pub first: Vec<Time>,
+}
+
+impl SmallBuckets {
+    const NAMED: usize = 5;
+
+    fn add(&mut self, time: Time) {
+        self.count += 1;
+        if self.first.len() < Self::NAMED {
+            self.first.push(time);
+        }
+    }
 }
 
 impl BatchTotal {
     /// Adds up the shards of a batch's buckets; of a large batch only one is held at a time.
-    pub fn of(vdaf: &Vdaf, shards: impl Iterator<Item = BucketShard>) -> Result<Self, MergeError> {
+    ///
+    /// A bucket's shards come one after the other. If they did not, it would be taken for several, each
+    /// of which must have `least` reports.
+    pub fn of(
+        vdaf: &Vdaf,
+        least: u64,
+        shards: impl Iterator<Item = BucketShard>,
+    ) -> Result<Self, MergeError> {
         let mut merger = vdaf.merger();
         let (mut count, mut checksum) = (0, Checksum::default());
         let mut span: Option<(Time, Time)> = None;
+        let mut small = SmallBuckets::default();
+        // The bucket that is being counted, its first time, and its reports so far.
+        let mut bucket: Option<(BucketKey, Time, u64)> = None;
+        let mut counted = |bucket: Option<(BucketKey, Time, u64)>| {
+            if let Some((_, time, reports)) = bucket
+                && (1..least).contains(&reports)
+            {
+                small.add(time);
+            }
+        };
         for shard in shards {
             merger.add(&shard.share)?;
             count += shard.reports;
             checksum.merge(&Checksum::new(shard.checksum));
             let (first, last) = span.unwrap_or((shard.first, shard.last));
             span = Some((first.min(shard.first), last.max(shard.last)));
+            match &mut bucket {
+                Some((key, _, reports)) if *key == shard.key => *reports += shard.reports,
+                _ => counted(bucket.replace((shard.key, shard.first, shard.reports))),
+            }
         }
+        counted(bucket);
         let interval = span.and_then(|(first, last)| Interval::spanning(first, last));
-        Ok(Self { count, checksum, interval, share: merger.finish() })
+        Ok(Self { count, checksum, interval, share: merger.finish(), small })
     }
 }

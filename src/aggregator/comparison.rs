@@ -8,10 +8,15 @@
 use super::{
     agreement::{is_proof, name, prove},
     http::Failure,
-    store::{BatchSummary, Datastore, StoreError, Timestamp},
+    store::{BatchSummary, BucketKey, Datastore, ShardName, StoreError, Timestamp},
     task::Task,
 };
-use crate::dap::{ids::ReportId, problem::ProblemType, role::Role, time::Time};
+use crate::dap::{
+    ids::{BatchId, ReportId},
+    problem::ProblemType,
+    role::Role,
+    time::Time,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -32,7 +37,7 @@ pub struct Question {
 }
 
 /// What is wanted of the other aggregator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wanted {
     /// All batches that are not collected, and how many reports are on their way.
@@ -40,6 +45,8 @@ pub enum Wanted {
     /// The IDs of all reports known of around a time, in units of the task's precision; of every
     /// time without one.
     Ids(Option<u64>),
+    /// The parts that one batch consists of, one of each job, by the batch's key in base64url.
+    Parts(String),
 }
 
 /// What one aggregator holds.
@@ -53,6 +60,15 @@ pub struct Held {
     pub stuck: u64,
     /// Report IDs end to end in base64url, if they were asked for.
     pub ids: String,
+    /// The parts of a batch, if they were asked for, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Sum>,
+    /// Whether that batch was collected.
+    #[serde(default)]
+    pub collected: bool,
+    /// Whether a job in flight may add to it.
+    #[serde(default)]
+    pub busy: bool,
 }
 
 /// The reports of a batch, added up.
@@ -112,10 +128,11 @@ impl Question {
     }
 
     fn parts(&self) -> [Vec<u8>; 3] {
-        let wanted = match self.wanted {
+        let wanted = match &self.wanted {
             Wanted::Batches => vec![0],
             Wanted::Ids(None) => vec![1],
             Wanted::Ids(Some(time)) => [&[2], &time.to_be_bytes()[..]].concat(),
+            Wanted::Parts(batch) => [&[3], batch.as_bytes()].concat(),
         };
         [self.asker.as_bytes().to_vec(), self.milliseconds.to_be_bytes().to_vec(), wanted]
     }
@@ -143,7 +160,7 @@ pub fn answer(
     if question.milliseconds.abs_diff(now.0) > FRESH_MILLISECONDS {
         return Err(refuse("the question is old, or our clocks differ; `doctor` says by how much"));
     }
-    held(task, store, question.wanted).map_err(Failure::from)?.ok_or_else(|| refuse(TOO_MANY))
+    held(task, store, &question.wanted).map_err(Failure::from)?.ok_or_else(|| refuse(TOO_MANY))
 }
 
 /// Bytes of the longest question.
@@ -158,24 +175,56 @@ pub const TOO_MANY: &str = "more than 3,000,000 reports lie around this batch, t
 pub fn held(
     task: &Task,
     store: &dyn Datastore,
-    wanted: Wanted,
+    wanted: &Wanted,
 ) -> Result<Option<Held>, StoreError> {
-    if let Wanted::Ids(time) = wanted {
-        let ids = store.report_ids(&task.id, time.map(Time), MOST_IDS)?;
-        let encode = |ids: Vec<u8>| Held { ids: URL_SAFE_NO_PAD.encode(ids), ..Held::default() };
-        return Ok(ids.map(encode));
+    match wanted {
+        Wanted::Batches => batches(task, store).map(Some),
+        Wanted::Ids(time) => {
+            let ids = store.report_ids(&task.id, time.map(Time), MOST_IDS)?;
+            let encode =
+                |ids: Vec<u8>| Held { ids: URL_SAFE_NO_PAD.encode(ids), ..Held::default() };
+            Ok(ids.map(encode))
+        }
+        Wanted::Parts(batch) => parts(task, store, batch).map(Some),
     }
+}
+
+fn parts(task: &Task, store: &dyn Datastore, batch: &str) -> Result<Held, StoreError> {
+    let Some(bucket) = bucket_key(batch) else { return Ok(Held::default()) };
+    let holding = store.holding(&task.id, &bucket)?;
+    let part = |name: &ShardName| Sum {
+        reports: name.reports,
+        checksum: URL_SAFE_NO_PAD.encode(name.checksum),
+    };
+    Ok(Held {
+        parts: holding.shards.iter().map(part).collect(),
+        collected: holding.collected,
+        busy: holding.busy,
+        ..Held::default()
+    })
+}
+
+/// The bucket of a batch's key in base64url: of a time, or of a batch ID.
+pub fn bucket_key(batch: &str) -> Option<BucketKey> {
+    let bytes = URL_SAFE_NO_PAD.decode(batch).ok()?;
+    if let Ok(time) = <[u8; 8]>::try_from(bytes.as_slice()) {
+        return Some(BucketKey::time(Time(u64::from_be_bytes(time))));
+    }
+    <[u8; 32]>::try_from(bytes.as_slice()).ok().map(|id| BucketKey::batch(&BatchId::new(id)))
+}
+
+fn batches(task: &Task, store: &dyn Datastore) -> Result<Held, StoreError> {
     let counts = store.counts(&task.id)?;
     let sum = |batch: BatchSummary| {
         let checksum = URL_SAFE_NO_PAD.encode(batch.checksum);
         (URL_SAFE_NO_PAD.encode(batch.key.as_bytes()), Sum { reports: batch.reports, checksum })
     };
-    Ok(Some(Held {
+    Ok(Held {
         batches: store.batches(&task.id)?.into_iter().map(sum).collect(),
         on_their_way: counts.waiting_reports + counts.in_flight_reports,
         stuck: counts.stuck_reports,
-        ids: String::new(),
-    }))
+        ..Held::default()
+    })
 }
 
 const MOST_IDS: u64 = 3_000_000;
@@ -250,17 +299,17 @@ impl std::fmt::Display for Cause {
             Self::LeaderForgot => f.write_str(
                 "the leader does not know reports that the helper counts: its database is older \
                  than the helper's, from a backup perhaps. If a newer one exists, restore it. \
-                 Otherwise this batch can never be collected; collect the others without it",
+                 Otherwise drop what one of the two holds alone: `batches repair`, on both sides",
             ),
             Self::HelperForgot => f.write_str(
                 "the helper does not know reports that the leader counts: its database is older \
                  than the leader's, from a backup perhaps. If a newer one exists, restore it. \
-                 Otherwise this batch can never be collected; collect the others without it",
+                 Otherwise drop what one of the two holds alone: `batches repair`, on both sides",
             ),
             Self::Verdicts => f.write_str(
                 "one of the two rejected reports that the other counts, which two right programs \
-                 never do; install the same version on both, and collect the other batches \
-                 without this one",
+                 never do; install the same version on both, then drop what one of the two holds \
+                 alone: `batches repair`, on both sides",
             ),
         }
     }

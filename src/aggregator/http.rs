@@ -54,6 +54,8 @@ pub enum Failure {
     Busy,
     /// The sender asks too often, and may come back after this long.
     TooMany(Duration),
+    /// What is asked for is not over yet by this server's clock, but will be after this long.
+    NotYet(Duration),
     /// The body did not come in time.
     TooSlow,
     /// The database does not answer, or its disk is full: logged, and the sender may come back.
@@ -154,6 +156,14 @@ impl IntoResponse for Failure {
                 // Rounded up: who comes back as told gets in.
                 let wait = seconds(wait + Duration::from_millis(999));
                 response.headers_mut().insert(RETRY_AFTER, wait);
+                response
+            }
+            Self::NotYet(wait) => {
+                let mut response = plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the interval is not over yet by this server's clock; send the same again later",
+                );
+                response.headers_mut().insert(RETRY_AFTER, seconds(wait));
                 response
             }
             Self::TooSlow => plain(

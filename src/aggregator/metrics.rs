@@ -40,6 +40,7 @@ pub struct Metrics {
     age: Gauges,
     in_flight: Gauges,
     stuck: Gauges,
+    set_aside: Gauges,
     verified: Gauges,
     fill: Family<OfTask, Gauge<f64, AtomicU64>>,
     log_entries: Gauge,
@@ -98,7 +99,9 @@ pub enum JobOutcome {
     Done,
     /// Given back, to be tried again.
     PutOff,
-    /// Given up, because the peer will never take it.
+    /// Cut up, because the peer will not take it as it is.
+    Split,
+    /// Given up, because the peer will never take its report.
     Abandoned,
 }
 
@@ -126,6 +129,7 @@ impl Metrics {
             age: Family::default(),
             in_flight: Family::default(),
             stuck: Family::default(),
+            set_aside: Family::default(),
             verified: Family::default(),
             fill: Family::default(),
             log_entries: Gauge::default(),
@@ -152,7 +156,9 @@ impl Metrics {
             "oldest_waiting_report_age_seconds", age,
                 "Age of the oldest report that is not aggregated yet";
             "in_flight_reports", in_flight, "Reports in aggregation jobs that have not ended";
-            "stuck_reports", stuck, "Reports whose aggregation jobs were given up too often";
+            "stuck_reports", stuck, "Reports that the helper refuses alone, and that are not tried again";
+            "set_aside_batches", set_aside,
+                "Leader-selected batches that the helper refuses, until they are repaired";
             "open_batch_reports", verified, "Verified reports in batches that are not collected";
             "open_batch_fill", fill,
                 "Verified reports not collected, over the least that a batch must have";
@@ -200,6 +206,7 @@ impl Metrics {
             set(&self.waiting, counts.waiting_reports);
             set(&self.in_flight, counts.in_flight_reports);
             set(&self.stuck, counts.stuck_reports);
+            set(&self.set_aside, counts.set_aside_batches);
             set(&self.verified, counts.verified_reports);
             let age = counts
                 .oldest
@@ -247,6 +254,7 @@ impl Metrics {
         let outcome = match outcome {
             JobOutcome::Done => "done",
             JobOutcome::PutOff => "put_off",
+            JobOutcome::Split => "split",
             JobOutcome::Abandoned => "abandoned",
         };
         self.jobs.get_or_create(&Job { outcome }).inc();

@@ -26,6 +26,7 @@ pub mod log;
 pub mod metrics;
 pub mod open;
 pub mod parallel;
+pub mod repair;
 pub mod serve;
 pub mod store;
 pub mod task;

@@ -16,9 +16,13 @@ use crate::{
         upload::{AadPrefix, InputShareAad, input_share_info, vdaf_context},
         vdaf::{UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, verify::Verification},
     },
-    log::claim::{decode_claims, decode_noise, encode_claims, encode_noise},
+    log::{
+        claim::{decode_claims, decode_noise, encode_claims, encode_noise},
+        entry::FULL_WINDOWS,
+    },
     privacy::noise::AggregatorNoise,
 };
+use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -40,6 +44,8 @@ pub struct Task {
     pub name: String,
     /// What the program claims of one batch; nothing for a plain DAP task.
     pub claims: Vec<Claim>,
+    /// What we keep to by ourselves when it is collected.
+    pub terms: Terms,
     /// The program's canonical manifest, while the program is at hand: for the log, which is where it
     /// is kept.
     pub manifest: Vec<u8>,
@@ -53,6 +59,37 @@ pub struct Task {
     pub input_share_info: Vec<u8>,
     /// The path of this task at our endpoint, with a slash at its end.
     path: String,
+}
+
+/// What an aggregator keeps to by itself, beside what all parties agree on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Seconds after an interval's end before it is collected: for late reports.
+    pub grace: u64,
+    /// What a batch may be of.
+    pub windows: Windows,
+}
+
+/// Which windows a batch may be of. A device may have a report in each: only if each is a full batch
+/// by itself does what they reveal together compose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Windows {
+    /// An interval of windows that are each empty or full; a leader-selected batch of one window.
+    #[default]
+    Full,
+    /// Any: an operator has switched the rule off for a plain DAP task.
+    Unchecked,
+}
+
+impl Windows {
+    /// As task files and the log have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Full => FULL_WINDOWS,
+            Self::Unchecked => "unchecked",
+        }
+    }
 }
 
 /// A task at the leader.
@@ -151,6 +188,7 @@ impl Task {
             id,
             name: String::new(),
             claims: Vec::new(),
+            terms: Terms::default(),
             manifest: Vec::new(),
             vdaf,
             verify_key,
@@ -171,6 +209,12 @@ impl Task {
         self.claims = claims;
         self.manifest = manifest;
         self
+    }
+
+    /// The same task under these terms.
+    #[must_use]
+    pub fn under(self, terms: Terms) -> Self {
+        Self { terms, ..self }
     }
 
     /// The endpoint of an aggregator.
@@ -195,21 +239,28 @@ impl Task {
 
     /// How the store gathers reports for this task.
     fn batching(&self) -> BatchingMode {
-        match self.configuration.batch_mode {
-            BatchMode::TimeInterval => BatchingMode::TimeInterval,
-            BatchMode::LeaderSelected => {
-                BatchingMode::LeaderSelected { target: self.configuration.min_batch_size }
+        let target = self.configuration.min_batch_size;
+        match (self.configuration.batch_mode, self.terms.windows) {
+            (BatchMode::TimeInterval, _) => BatchingMode::TimeInterval,
+            (BatchMode::LeaderSelected, Windows::Full) => BatchingMode::LeaderSelected { target },
+            (BatchMode::LeaderSelected, Windows::Unchecked) => {
+                BatchingMode::LeaderSelectedAnyTime { target }
             }
         }
     }
 
     fn record(&self, key: &DatabaseKeys, secrets: &[u8]) -> Result<TaskRecord, TaskError> {
-        let mut public = vec![RECORD_VERSION];
+        let terms = self.terms != Terms::default();
+        let mut public = vec![if terms { WITH_TERMS } else { WITHOUT_TERMS }];
         encode_vector(&mut public, U16, |out| self.configuration.encode(out));
         self.collector_hpke_config.encode(&mut public);
         encode_noise(self.noise, &mut public);
         encode_vector(&mut public, U16, |out| out.extend_from_slice(self.name.as_bytes()));
         encode_claims(&self.claims, &mut public);
+        if terms {
+            self.terms.grace.encode(&mut public);
+            public.push(u8::from(self.terms.windows == Windows::Unchecked));
+        }
         let mut plaintext = Zeroizing::new(self.verify_key.secret_bytes().to_vec());
         plaintext.extend_from_slice(secrets);
         let sealed = key
@@ -239,9 +290,9 @@ impl Task {
         let verify_key = reader.array::<VERIFY_KEY_SIZE>("verify key").map_err(stored)?;
         let rest = Zeroizing::new(reader.rest().to_vec());
         let verify_key = VerifyKey::new(verify_key);
-        let Public { configuration, collector, noise, name, claims } = public;
+        let Public { configuration, collector, noise, name, claims, terms } = public;
         let task = Self::new(role, task, configuration, collector, noise, verify_key)?;
-        Ok((task.described(&name, claims, Vec::new()), rest))
+        Ok((task.described(&name, claims, Vec::new()).under(terms), rest))
     }
 }
 
@@ -261,26 +312,41 @@ fn endpoint_path(role: Role, configuration: &TaskConfiguration) -> String {
     if path.is_empty() { "/".to_owned() } else { format!("/{path}/") }
 }
 
-const RECORD_VERSION: u8 = 1;
+/// A stored task under the usual terms, as all were before there were others; and with terms.
+const WITHOUT_TERMS: u8 = 1;
+const WITH_TERMS: u8 = 2;
 
 /// Where a task's secrets are sealed for.
 pub fn place(task: &TaskId) -> Place<'_> {
     Place { table: "task", row: task.as_bytes() }
 }
 
+/// Whether two records are of one task, under other terms.
+pub fn differ_in_terms(one: &TaskRecord, other: &TaskRecord) -> Result<bool, TaskError> {
+    let read = |record: &TaskRecord| {
+        let task = record.id;
+        decode_public(&record.public).map_err(|source| TaskError::Stored { task, source })
+    };
+    let (one, other) = (read(one)?, read(other)?);
+    let terms = other.terms;
+    Ok(one.terms != terms && Public { terms, ..one } == other)
+}
+
 /// What of a stored task may be read by anyone.
+#[derive(PartialEq)]
 struct Public {
     configuration: TaskConfiguration,
     collector: HpkeConfig,
     noise: Option<AggregatorNoise>,
     name: String,
     claims: Vec<Claim>,
+    terms: Terms,
 }
 
 fn decode_public(public: &[u8]) -> Result<Public, DecodeError> {
     let mut reader = Reader::new(public);
     let version = reader.u8("version of the stored task")?;
-    if version != RECORD_VERSION {
+    if ![WITHOUT_TERMS, WITH_TERMS].contains(&version) {
         let field = "version of the stored task";
         return Err(DecodeError::Unknown { field, value: version.into() });
     }
@@ -291,8 +357,20 @@ fn decode_public(public: &[u8]) -> Result<Public, DecodeError> {
     let name = String::from_utf8(reader.vector(field, 0, U16)?.to_vec())
         .map_err(|_| DecodeError::Invalid { field, reason: "is not UTF-8" })?;
     let claims = decode_claims(&mut reader)?;
+    let terms = if version == WITH_TERMS { decode_terms(&mut reader)? } else { Terms::default() };
     reader.finish()?;
-    Ok(Public { configuration, collector, noise, name, claims })
+    Ok(Public { configuration, collector, noise, name, claims, terms })
+}
+
+fn decode_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> {
+    let grace = reader.u64("grace of the stored task")?;
+    let field = "windows of the stored task";
+    let windows = match reader.u8(field)? {
+        0 => Windows::Full,
+        1 => Windows::Unchecked,
+        value => return Err(DecodeError::Unknown { field, value: value.into() }),
+    };
+    Ok(Terms { grace, windows })
 }
 
 /// A task that can be stored and loaded by the aggregator whose it is.

@@ -8,7 +8,7 @@ use super::{
         ConfigError, read_text,
         secrets::{HelperSecrets, LeaderSecrets, VerifyKeySeed},
     },
-    task::{Claim, HelperTask, LeaderTask, Task, TaskError},
+    task::{Claim, HelperTask, LeaderTask, Task, TaskError, Terms, Windows},
 };
 use crate::{
     dap::{
@@ -60,6 +60,7 @@ pub trait FromFile: Sized {
                     name: compiled.name.clone(),
                     claims: compiled.guarantees().iter().map(Claim::from).collect(),
                     manifest: compiled.manifest.to_bytes(),
+                    terms: Terms { grace: program.grace(), windows: Windows::Full },
                     id: compiled.task_id,
                     configuration: compiled.configuration.clone(),
                     collector_hpke_config: program.collector().clone(),
@@ -86,6 +87,7 @@ pub struct Agreed {
     name: String,
     claims: Vec<Claim>,
     manifest: Vec<u8>,
+    terms: Terms,
     id: TaskId,
     configuration: TaskConfiguration,
     collector_hpke_config: HpkeConfig,
@@ -99,6 +101,7 @@ impl Agreed {
             name,
             claims,
             manifest,
+            terms,
             id,
             configuration,
             collector_hpke_config,
@@ -106,7 +109,7 @@ impl Agreed {
             verify_key,
         } = self;
         let task = Task::new(role, id, configuration, collector_hpke_config, noise, verify_key)?;
-        Ok(task.described(&name, claims, manifest))
+        Ok(task.described(&name, claims, manifest).under(terms))
     }
 }
 
@@ -188,6 +191,9 @@ struct TaskFile {
     collector_token: Option<BearerToken>,
     /// Ours, not the draft's: what this aggregator adds to its shares.
     aggregator_noise: Option<AggregatorNoise>,
+    /// Ours too: `unchecked` switches off, for this task, that each window of a batch must be full.
+    #[serde(default)]
+    windows: Windows,
 }
 
 impl TaskFile {
@@ -223,6 +229,7 @@ impl TaskFile {
             name: String::new(),
             claims: Vec::new(),
             manifest: Vec::new(),
+            terms: Terms { grace: 0, windows: self.windows },
             id: self.task_id,
             configuration,
             collector_hpke_config,

@@ -1,11 +1,13 @@
 //! The tasks that this aggregator knows: the database's, kept at hand once read.
 //!
 //! A task that an operator adds to the database of a running server is found at its first use,
-//! because what is not at hand is looked up. Tasks never change, so nothing is ever stale.
+//! because what is not at hand is looked up. What is agreed on of a task never changes; the terms that
+//! this aggregator keeps to by itself may, and a server that has the task at hand keeps to those that it
+//! found until it starts again.
 
 use super::{
     store::{Datastore, Put, StoreError, sealed::DatabaseKeys},
-    task::{StoredTask, TaskError},
+    task::{StoredTask, TaskError, differ_in_terms},
 };
 use crate::dap::ids::TaskId;
 use std::{
@@ -44,18 +46,19 @@ impl<T: StoredTask> Tasks<T> {
         Self { store, key, at_hand: RwLock::default() }
     }
 
-    /// Adds a task; adding it again is fine, with the same secrets.
+    /// Adds a task; adding it again is fine, with the same secrets, and also under other terms.
     pub fn add(&self, task: &T) -> Result<Put, TasksError> {
         let id = task.task().id;
         let record = task.to_record(&self.key)?;
-        let put = self.store.put_task(&record)?;
-        if put == Put::AlreadyThere {
-            let stored = self.store.task(&id)?.ok_or(TasksError::OtherSecrets(id))?;
-            if !T::same_secrets(&record, &stored, &self.key)? {
-                return Err(TasksError::OtherSecrets(id));
-            }
+        let Some(stored) = self.store.task(&id)? else { return Ok(self.store.put_task(&record)?) };
+        if !T::same_secrets(&record, &stored, &self.key)? {
+            return Err(TasksError::OtherSecrets(id));
         }
-        Ok(put)
+        if differ_in_terms(&stored, &record)? && self.store.change_task(&stored, &record)? {
+            self.at_hand.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            return Ok(Put::Changed);
+        }
+        Ok(self.store.put_task(&record)?)
     }
 
     /// The task with this ID, if there is one.
@@ -80,5 +83,73 @@ impl<T: StoredTask> Tasks<T> {
     /// The task with this ID if it has been used before: never blocks on the database.
     pub fn at_hand(&self, id: &TaskId) -> Option<Arc<T>> {
         self.at_hand.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregator::{
+            store::sqlite::SqliteStore,
+            task::{HelperTask, Task, Terms, Windows},
+        },
+        dap::{
+            bearer_token::BearerToken,
+            hpke::{HpkeConfig, HpkeConfigId, Suite, native},
+            role::Role,
+            task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+            time::TimePrecision,
+            vdaf::VerifyKey,
+        },
+    };
+
+    /// A task of a helper under these terms, its minimum as given.
+    fn task(collector: &HpkeConfig, key: u8, least: u64, terms: Terms) -> HelperTask {
+        let configuration = TaskConfiguration {
+            task_info: vec![1].try_into().unwrap(),
+            leader_aggregator_endpoint: Url::new("https://leader.example/").unwrap(),
+            helper_aggregator_endpoint: Url::new("https://helper.example/").unwrap(),
+            time_precision: TimePrecision::from_seconds(3600).unwrap(),
+            min_batch_size: least,
+            batch_mode: BatchMode::LeaderSelected,
+            vdaf: VdafConfig::Prio3Count,
+            task_interval: None,
+        };
+        let (id, key) = (TaskId::new([3; 32]), VerifyKey::new([key; 32]));
+        let task =
+            Task::new(Role::Helper, id, configuration, collector.clone(), None, key).unwrap();
+        let token: BearerToken = serde_json::from_str("\"a-token-of-many-letters\"").unwrap();
+        HelperTask { task: task.under(terms), leader_token: token.hash() }
+    }
+
+    #[test]
+    fn terms_may_change_and_nothing_else_of_a_task() {
+        let store = Arc::new(SqliteStore::in_memory().unwrap());
+        let tasks = Tasks::new(store, DatabaseKeys::random().unwrap());
+        let collector = native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap().config;
+        let usual = Terms::default();
+        let (graced, unchecked) =
+            (Terms { grace: 600, ..usual }, Terms { windows: Windows::Unchecked, ..usual });
+        let mut before = None;
+        for terms in [usual, graced, graced, unchecked, usual] {
+            let put = tasks.add(&task(&collector, 1, 100, terms)).unwrap();
+            assert_eq!(
+                put,
+                match before {
+                    None => Put::Added,
+                    Some(before) if before == terms => Put::AlreadyThere,
+                    Some(_) => Put::Changed,
+                }
+            );
+            let found = tasks.find(&TaskId::new([3; 32])).unwrap().unwrap();
+            assert_eq!(found.task.terms, terms);
+            before = Some(terms);
+        }
+        let other_key = tasks.add(&task(&collector, 2, 100, graced));
+        assert!(matches!(other_key, Err(TasksError::OtherSecrets(_))));
+        let smaller = tasks.add(&task(&collector, 1, 99, graced));
+        assert!(matches!(smaller, Err(TasksError::Store(StoreError::TaskConflict(_)))));
+        assert_eq!(tasks.all().unwrap()[0].task.terms, usual);
     }
 }

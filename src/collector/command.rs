@@ -35,7 +35,8 @@ pub struct CollectArgs {
     /// their grace otherwise.
     #[arg(long, value_name = "MOMENT")]
     pub start: Option<String>,
-    /// Collect this many windows as one batch.
+    /// Collect this many windows as one batch; each of them that has reports must have the minimum by
+    /// itself.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub windows: u64,
     /// Give up when the leader is not ready after this many seconds.

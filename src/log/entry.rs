@@ -18,6 +18,7 @@
 //!     case hpke_key(5): KeyChange; HpkeConfig;
 //!     case log_key(6):  KeyChange; opaque verifier_key<1..2^16-1>;
 //!     case settings(7): { opaque name<1..2^8-1>; opaque value<0..2^8-1>; } <0..2^16-1>;
+//!     case repaired(8): TaskID; BatchSelector; uint64 kept; uint64 dropped; opaque plan[32];
 //!   };
 //! } Entry;
 //!
@@ -78,7 +79,24 @@ pub enum Event {
     LogKey(KeyChange, VerifierKey),
     /// The settings that guarantees depend on, by name, as they are from now on.
     Settings(Vec<(String, String)>),
+    /// Reports of a batch were dropped that the other aggregator does not hold.
+    Repaired(Repaired),
 }
+
+/// The setting by which an aggregator says what it releases, and what it then says: batches of windows
+/// that are each full, and over. Logs of before say nothing of it.
+pub const RELEASES_SETTING: &str = "releases";
+/// See [`RELEASES_SETTING`].
+pub const FULL_AND_OVER: &str = "windows that are full and over";
+
+/// The setting by which an aggregator says that for one task its windows need not be full: then its
+/// value is anything but [`FULL_WINDOWS`].
+pub fn windows_setting(task: &TaskId) -> String {
+    format!("task {task} windows")
+}
+
+/// See [`windows_setting`].
+pub const FULL_WINDOWS: &str = "full";
 
 /// A task with all that it promises.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +160,21 @@ pub struct Refused {
     pub problem: String,
     /// In words.
     pub detail: String,
+}
+
+/// A batch that the two aggregators held differently, and agreed to hold alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repaired {
+    /// The batch's task.
+    pub task: TaskId,
+    /// The batch.
+    pub batch: BatchSelector,
+    /// Reports that both hold.
+    pub kept: u64,
+    /// Reports that this aggregator held alone.
+    pub dropped: u64,
+    /// Digest of what both agreed to keep: the same in both logs.
+    pub plan: [u8; 32],
 }
 
 /// What became of a key.
@@ -215,7 +248,9 @@ impl Entry {
                 let timeless = Self { time: 0, event: self.event.clone() };
                 EntryKey::over("event", &timeless.to_bytes())
             }
-            Event::Started(_) | Event::Settings(_) => EntryKey::over("entry", &self.to_bytes()),
+            Event::Started(_) | Event::Settings(_) | Event::Repaired(_) => {
+                EntryKey::over("entry", &self.to_bytes())
+            }
         }
     }
 
@@ -234,6 +269,7 @@ const REFUSED: u8 = 4;
 const HPKE_KEY: u8 = 5;
 const LOG_KEY: u8 = 6;
 const SETTINGS: u8 = 7;
+const REPAIRED: u8 = 8;
 
 impl Encode for Entry {
     fn encode(&self, out: &mut Vec<u8>) {
@@ -275,6 +311,10 @@ impl Encode for Entry {
                     }
                 });
             }
+            Event::Repaired(repaired) => {
+                REPAIRED.encode(out);
+                repaired.encode(out);
+            }
         }
     }
 }
@@ -294,6 +334,7 @@ impl Decode for Entry {
             HPKE_KEY => Event::HpkeKey(KeyChange::decode(reader)?, HpkeConfig::decode(reader)?),
             LOG_KEY => Event::LogKey(KeyChange::decode(reader)?, verifier_key(reader)?),
             SETTINGS => Event::Settings(settings(reader)?),
+            REPAIRED => Event::Repaired(Repaired::decode(reader)?),
             value => {
                 return Err(DecodeError::Unknown { field: "entry's kind", value: value.into() });
             }
@@ -378,6 +419,28 @@ impl Decode for Refused {
         let batch = (!batch.is_empty()).then(|| BatchSelector::from_bytes(batch)).transpose()?;
         let problem = text(reader, "problem", 1, U8)?;
         Ok(Self { task, batch, problem, detail: text(reader, "detail", 0, U16)? })
+    }
+}
+
+impl Encode for Repaired {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.task.encode(out);
+        self.batch.encode(out);
+        self.kept.encode(out);
+        self.dropped.encode(out);
+        out.extend_from_slice(&self.plan);
+    }
+}
+
+impl Decode for Repaired {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            task: TaskId::decode(reader)?,
+            batch: BatchSelector::decode(reader)?,
+            kept: reader.u64("kept")?,
+            dropped: reader.u64("dropped")?,
+            plan: reader.array("plan")?,
+        })
     }
 }
 

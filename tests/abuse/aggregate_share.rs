@@ -129,8 +129,14 @@ const ATTACKS: &[Case] = &[
             refused(&ask_share(stage.task(), &request).send(), "batchInvalid", stage.task());
         }
     }),
+    ("a batch that is not over, up to the end of time", |stage| {
+        for (start, duration) in [(u64::MAX - 1, 1), (0, 1 << 62), (0, u64::MAX)] {
+            let request = share_request(query(Time(start), duration), &[]);
+            refused(&ask_share(stage.task(), &request).send(), "batchInvalid", stage.task());
+        }
+    }),
     ("a batch without reports", |stage| {
-        for query in [query(stage.window(), 1), query(Time(0), 1), query(Time(u64::MAX - 1), 1)] {
+        for query in [query(stage.window(), 1), query(Time(0), 1)] {
             let answer = ask_share(stage.task(), &share_request(query, &[])).send();
             refused(&answer, "invalidBatchSize", stage.task());
         }

@@ -148,17 +148,15 @@ const ATTACKS: &[Case] = &[
         {
             let request = collection(query(Time(start), duration));
             let answer = stage.world.ask_collection(&request).send();
-            let location = answer.location();
-            assert_eq!((answer.status, answer.body.len()), (200, 0), "a batch that may yet grow");
-            assert!(answer.header("retry-after").is_some());
-            abandon(stage.task(), &location);
+            refused(&answer, "batchInvalid", stage.task());
         }
     }),
-    ("all of time, with less than a batch in it", |stage| {
-        let request = collection(query(Time(0), u64::MAX));
-        let answer = stage.world.ask_collection_of(&stage.world.tasks[2], &request).send();
-        assert_eq!((answer.status, answer.body.len()), (200, 0), "a batch that may yet grow");
-        abandon(&stage.world.tasks[2], &answer.location());
+    ("all of time, whatever is in it", |stage| {
+        for duration in [1 << 62, u64::MAX] {
+            let request = collection(query(Time(0), duration));
+            let answer = stage.world.ask_collection_of(&stage.world.tasks[2], &request).send();
+            refused(&answer, "batchInvalid", &stage.world.tasks[2]);
+        }
     }),
     ("a leader-selected batch where there is none", |stage| {
         let task = &stage.world.tasks[1];
@@ -271,18 +269,28 @@ const PLOTS: &[Case] = &[
             refused(refusal, "batchOverlap", stage.task());
         }
     }),
-    ("many collections that wait for ever keep none waiting", |stage| {
+    ("many collections of what is to come keep none waiting", |stage| {
         let window = stage.window();
         stage.small_batch(window);
         let ask = |number| {
             let request = collection(query(Time(now().0 + 1000 + number), 1));
-            stage.world.ask_collection_of(&stage.world.tasks[2], &request).send().location()
+            let answer = stage.world.ask_collection_of(&stage.world.tasks[2], &request).send();
+            refused(&answer, "batchInvalid", &stage.world.tasks[2]);
         };
-        let waiting: Vec<_> = (0..200).map(ask).collect();
+        (0..200).for_each(ask);
         stage.expect(window, &SMALL_BATCH);
-        for location in waiting {
-            abandon(&stage.world.tasks[2], &location);
-        }
+    }),
+    ("a stranger's report in a window beside a batch", |stage| {
+        let windows = [stage.window(), stage.window()];
+        stage.small_batch(windows[0]);
+        stage.batch(windows[1], &SMALL_BATCH[..1]);
+        stage.unharmed(|| {
+            let refusal = stage.world.collect_of(stage.task(), query(windows[0], 2)).unwrap_err();
+            let problem = refused(&refusal, "invalidBatchSize", stage.task());
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("one by one"), "{detail}");
+        });
+        stage.expect(windows[0], &SMALL_BATCH);
     }),
 ];
 

@@ -187,7 +187,7 @@ impl Kept {
     fn read(path: &Path) -> Self {
         let database = rusqlite::Connection::open(path).unwrap();
         database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-        let sql = "WITH known AS (SELECT side, ids FROM fresh_ids UNION ALL SELECT side, ids FROM parted_ids)
+        let sql = "WITH known AS (SELECT side, ids FROM fresh_runs UNION ALL SELECT side, ids FROM parted_runs)
             SELECT (SELECT coalesce(sum(length(ids)) / 16, 0) FROM known WHERE side = 0),
             (SELECT sum(dropped) FROM tasks),
             (SELECT coalesce(sum(length(ids)) / 16, 0) FROM known WHERE side = 1), (SELECT coalesce(sum(reports), 0) FROM shards),

@@ -3,13 +3,25 @@
 use crate::{
     reports::Reports,
     stage::{Setting, Stage, databases, postgres, two_modes},
-    support::{server::poll, task::TaskSpec, world::seeded},
+    support::{
+        http::Ask,
+        server::poll,
+        task::{PRECISION, TaskSpec},
+        world::seeded,
+    },
     tally::{first_seed, rounds},
 };
 use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
 use rusqlite::Connection;
 use sottovoce::aggregator::store::postgres::TemporaryPostgres;
-use std::{thread, time::Duration};
+use sottovoce::{
+    collector::collect::request,
+    dap::{codec::Encode, media_type::MediaType, problem::ProblemType},
+};
+use std::{
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 const REPORTS: [usize; 2] = [1600, 800];
 const HOUR: i64 = 3600;
@@ -102,6 +114,46 @@ fn a_replay_is_not_taken_after_a_clock_that_was_ahead_is_put_back() {
     reports.replay();
 }
 
+#[test]
+fn a_helper_whose_clock_is_a_little_behind_is_waited_for_and_one_far_behind_refuses() {
+    let mut rng = seeded(first_seed(9500));
+    let tasks = vec![TaskSpec { min_batch_size: 100, ..TaskSpec::default() }];
+    let stage = Stage::start(&Setting { tasks, shimmed: true, ..Setting::default() });
+    let reports = Reports::draw(&stage, &[300], 1, &mut rng);
+    reports.upload(|| ());
+    stage.wait_until_aggregated();
+    let end = i64::try_from((stage.window.0 + 1) * PRECISION).unwrap();
+    let helper_at = |before_end: i64| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let ahead = end - before_end - i64::try_from(now).unwrap();
+        stage.shims.as_ref().unwrap()[1].set_clock(ahead);
+    };
+    let task = &stage.tasks[0];
+    let ask = || {
+        let request = request(Stage::query(stage.window)).to_bytes();
+        let url = task.at_leader("collection_jobs");
+        Ask::post(&url, MediaType::CollectionJobReq, request).token(&task.collector_token).send()
+    };
+    helper_at(1000);
+    // Asked for in the same words, it would be tried again.
+    let location = ask().location();
+    let refused = poll("the helper's refusal", || {
+        let answer = Ask::get(&location).token(&task.collector_token).send();
+        (answer.status != 200).then_some(answer)
+    });
+    refused.refused_as(ProblemType::BatchInvalid);
+    assert!(refused.text().contains("the helper says"), "{}", refused.text());
+    helper_at(100);
+    assert_eq!((ask().status, ask().body.len()), (200, 0));
+    poll("the leader's patience", || {
+        stage.leader().log().contains("a collection job is put off").then_some(())
+    });
+    let answer = Ask::get(&location).token(&task.collector_token).send();
+    assert_eq!((answer.status, answer.body.len()), (200, 0), "put off, and not given up");
+    stage.shims.as_ref().unwrap()[1].set_clock(0);
+    reports.expect(&stage);
+}
+
 /// Puts both clocks this far ahead and starts the servers again, which begin by forgetting.
 fn set_both(stage: &Stage, ahead: i64) {
     for role in [1, 0] {
@@ -115,6 +167,6 @@ fn set_both(stage: &Stage, ahead: i64) {
 fn remembered(stage: &Stage, role: &str) -> i64 {
     let database = Connection::open(stage.folder.path().join(format!("{role}.db"))).unwrap();
     database.busy_timeout(Duration::from_secs(10)).unwrap();
-    let sql = "SELECT (SELECT count(*) FROM fresh_ids) + (SELECT count(*) FROM parted_ids)";
+    let sql = "SELECT (SELECT count(*) FROM fresh_runs) + (SELECT count(*) FROM parted_runs)";
     database.query_row(sql, [], |row| row.get(0)).unwrap()
 }

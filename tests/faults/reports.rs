@@ -43,7 +43,7 @@ pub(crate) struct Reports {
     parcels: Vec<Parcel>,
     /// The last uploads of leader-selected tasks: each is enough for the last batch.
     fillers: Vec<Parcel>,
-    /// By the task's number and window; a leader-selected task's windows matter to nobody.
+    /// By the task's number and window.
     drawn: BTreeMap<(usize, Time), Vec<Measurement>>,
     /// What each uploader waits after an upload.
     pub(crate) pause: Duration,
@@ -63,12 +63,15 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// Draws reports for each task, in this many windows, and seals them on all cores.
+    /// Draws reports for each task, in this many windows, and seals them on all cores. Those of a
+    /// leader-selected task are of one window, as its batches are: each ends up in a batch.
     pub(crate) fn draw(stage: &Stage, counts: &[usize], windows: u64, rng: &mut StdRng) -> Self {
         let (mut parcels, mut fillers) = (Vec::new(), Vec::new());
         let mut drawn = BTreeMap::<_, Vec<_>>::new();
         for (number, (task, count)) in stage.tasks.iter().zip(counts).enumerate() {
             let measurements = sample(&task.configuration.vdaf, *count, rng);
+            let by_leader = task.configuration.batch_mode == BatchMode::LeaderSelected;
+            let windows = if by_leader { 1 } else { windows };
             let times: Vec<_> =
                 (0..*count).map(|_| Time(stage.window.0 + rng.random_range(0..windows))).collect();
             let sealed: Vec<Report> = measurements
@@ -82,7 +85,7 @@ impl Reports {
                 drawn.entry((number, time)).or_default().push(measurement);
             }
             let (mut rest, url) = (sealed.as_slice(), task.at_leader("reports"));
-            if task.configuration.batch_mode == BatchMode::LeaderSelected {
+            if by_leader {
                 let batch = usize::try_from(task.configuration.min_batch_size).unwrap();
                 let (these, others) = rest.split_at(batch);
                 fillers.push(Parcel::new(&url, these));

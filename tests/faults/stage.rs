@@ -19,6 +19,7 @@ use sottovoce::{
         collect::{CollectionJobResp, Query},
         hpke::native::Opener,
         media_type::MediaType,
+        problem::ProblemType,
         task::{BatchMode, VdafConfig},
         time::{Interval, Time},
     },
@@ -144,7 +145,8 @@ impl Stage {
         self.keys.get_or_init(|| Keys::fetch(&self.tasks[0]))
     }
 
-    /// Collects a batch, asking until there is an answer, whoever is killed meanwhile.
+    /// Collects a batch, asking until there is an answer, whoever is killed meanwhile and wherever
+    /// clocks are.
     pub(crate) fn collect(&self, task: &Task, query: Query) -> Collected {
         let request = request(query);
         let mut location: Option<String> = None;
@@ -159,6 +161,11 @@ impl Stage {
             };
             let answer = ask.token(&task.collector_token).try_send().ok()?;
             if answer.status >= 500 {
+                return None;
+            }
+            if answer.status == 400 && answer.problem().kind() == Some(ProblemType::BatchInvalid) {
+                // Not over yet, by a clock that is behind.
+                location = None;
                 return None;
             }
             assert_eq!(answer.status, 200, "{}", answer.text());

@@ -86,6 +86,11 @@ impl Parties {
 
     /// Sends answers as they were given two hours ago, with the proofs that are beside the program.
     fn send(&self, task: &str, answers: &[Answer]) {
+        self.send_of(task, answers, 2);
+    }
+
+    /// Likewise of so many hours ago.
+    fn send_of(&self, task: &str, answers: &[Answer], hours: u64) {
         let program = Program::read(&self.program).unwrap();
         let reporter = Reporter::new(program.task(task).unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -93,7 +98,8 @@ impl Parties {
             let http = HttpClient::new(Duration::from_secs(30)).unwrap();
             let proofs = fs::read_to_string(self.program.with_extension("proofs")).ok();
             let uploader = Uploader::new(http, &program, proofs.as_deref(), 3).unwrap();
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 7200;
+            let now =
+                SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - hours * 3600;
             let keys = uploader.hpke_configs(now).await.unwrap();
             let mut rng = DeviceRng::new().unwrap();
             let mut reports = Vec::new();
@@ -115,7 +121,12 @@ impl Parties {
 
     /// The start of the window that was reported in.
     pub(crate) fn window(&self) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - 7200;
+        self.window_of(2)
+    }
+
+    /// The start of the window of so many hours ago.
+    fn window_of(&self, hours: u64) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - hours * 3600;
         sottovoce::program::format_moment(now - now % 3600)
     }
 }
@@ -323,6 +334,48 @@ fn what_a_red_team_found_is_counted_by_category_and_severity() {
         let value = figure.unwrap_or_else(|| panic!("{figures}"))["value"].as_f64().unwrap();
         assert!((value - truth).abs() < 0.1, "{name}: {value}");
     }
+}
+
+#[test]
+fn windows_are_united_only_if_each_is_full_and_the_refusal_says_what_to_do() {
+    let parties = Parties::start("");
+    let (small, full) = (parties.window_of(3), parties.window());
+    parties.send_of("first", &[Answer::none(), Answer::given(Given::Thumbs(Thumb::Up))], 3);
+    parties.report("first", 20);
+    let both = ["--task", "first", "--start", &small, "--windows", "2"];
+    let refused = parties.collect(&both);
+    let err = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{err}");
+    for part in ["invalidBatchSize", &small, "needs 20", "one by one"] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+    assert!(!err.contains(&full), "{err}");
+    // More reports of the small one, and it is as if nothing had been.
+    parties.send_of("first", &vec![Answer::none(); 18], 3);
+    let united = json(&parties.collect(&[&both[..], &["--json"]].concat()));
+    assert_eq!(united["metrics"][0]["reports"], 60);
+}
+
+#[test]
+fn a_programs_grace_is_kept_by_its_aggregators_and_renewed_at_their_start() {
+    let parties = Parties::asking(&METRICS.replace("1 minute", "5 hours"));
+    parties.report("first", 20);
+    let [patient, hasty] = ["5 hours", "1 minute"];
+    let program = fs::read_to_string(&parties.program).unwrap();
+    fs::write(&parties.program, program.replace(patient, hasty)).unwrap();
+    let window = parties.window();
+    let ask = ["--task", "first", "--start", &window, "--json"];
+    // The collector holds a program of the same tasks, and would not wait.
+    let err = text(&parties.collect(&ask).stderr);
+    for part in ["batchInvalid", "18000 seconds more", "ask again"] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+    for server in &parties.servers {
+        server.kill();
+        server.start();
+    }
+    let collected = json(&parties.collect(&ask));
+    assert_eq!(collected["metrics"][0]["reports"], 40);
 }
 
 #[test]

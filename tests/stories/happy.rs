@@ -77,13 +77,13 @@ fn leader_selected_batches_that_pile_up_are_all_collected() {
 }
 
 #[test]
-fn windows_are_apart_and_an_interval_may_have_several() {
+fn windows_are_apart_and_an_interval_may_have_several_full_ones() {
     let mut rng = seeded(4);
     let world = World::with_task(TaskSpec::default());
     let vdaf = world.task().configuration.vdaf;
     let mut expected = Vec::new();
     for offset in [0, 0, 1, 2, 2, 2, 5] {
-        let measurements = sample(&vdaf, 4, &mut rng);
+        let measurements = sample(&vdaf, 5, &mut rng);
         let reports: Vec<_> = measurements
             .iter()
             .map(|measurement| {

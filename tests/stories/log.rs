@@ -59,7 +59,7 @@ impl Log {
     }
 
     /// All entries, each of which leads to the checkpoint's root.
-    fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         let checkpoint = self.checkpoint();
         let (size, root) = (checkpoint.checkpoint().size, checkpoint.checkpoint().root);
         read(size, root, &mut |name| self.ask(name).send().ok())

@@ -11,11 +11,13 @@
 
 #[path = "../support/mod.rs"]
 mod support;
-use support::{device, http, impostor, leaks, peer, server, task, world};
+use support::{device, forger, http, impostor, leaks, peer, server, task, world};
 
 mod audit;
 mod collector;
+mod culprit;
 mod engine;
+mod forged;
 mod happy;
 mod helper;
 mod hostile;
@@ -26,6 +28,7 @@ mod once;
 mod operations;
 mod outage;
 mod probe;
+mod repaired;
 mod secrets;
 mod simulate;
 mod startup;
@@ -33,4 +36,5 @@ mod tampered;
 mod tls;
 mod tools;
 mod traces;
+mod windows;
 mod witness;

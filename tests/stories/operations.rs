@@ -30,8 +30,7 @@ fn fails(output: &Output, words: &[&str]) {
 
 /// Runs a command of the server's about its own configuration.
 fn tell(server: &Server, command: &[&str]) -> Output {
-    let config = server.config.to_str().unwrap();
-    server.run(&[command, &["--config", config]].concat())
+    server.tell(command)
 }
 
 fn admin(port: u16) -> String {

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each of them uses its part")]
 
 pub(crate) mod device;
+pub(crate) mod forger;
 pub(crate) mod http;
 pub(crate) mod impostor;
 pub(crate) mod leaks;

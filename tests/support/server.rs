@@ -125,6 +125,11 @@ impl Server {
         poll(words, || self.log().contains(words).then_some(()));
     }
 
+    /// Runs an operator's command with the server's configuration.
+    pub(crate) fn tell(&self, command: &[&str]) -> Output {
+        self.run(&[command, &["--config", self.config.to_str().unwrap()]].concat())
+    }
+
     /// Runs another command of the server's binary to its end.
     pub(crate) fn run(&self, command: &[&str]) -> Output {
         binary(self.binary).args(command).output().unwrap()

@@ -23,11 +23,13 @@ pub(crate) struct TaskSpec {
     pub(crate) task_interval: Option<Interval>,
     /// As the task file has it.
     pub(crate) noise: Option<serde_json::Value>,
+    /// As the task file has it.
+    pub(crate) windows: Option<&'static str>,
 }
 
 impl TaskSpec {
     pub(crate) fn new(vdaf: VdafConfig, mode: BatchMode) -> Self {
-        Self { vdaf, mode, min_batch_size: 5, task_interval: None, noise: None }
+        Self { vdaf, mode, min_batch_size: 5, task_interval: None, noise: None, windows: None }
     }
 }
 
@@ -66,6 +68,7 @@ pub(crate) struct Task {
     pub(crate) leader_token: String,
     pub(crate) collector_token: String,
     noise: Option<serde_json::Value>,
+    windows: Option<&'static str>,
 }
 
 impl Task {
@@ -90,6 +93,7 @@ impl Task {
             collector_token: BearerToken::random().unwrap().secret().to_owned(),
             configuration,
             noise: spec.noise.clone(),
+            windows: spec.windows,
         }
     }
 
@@ -107,6 +111,9 @@ impl Task {
         }
         if let Some(noise) = &self.noise {
             file["aggregator_noise"] = noise.clone();
+        }
+        if let Some(windows) = self.windows {
+            file["windows"] = json!(windows);
         }
         file.to_string()
     }

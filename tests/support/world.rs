@@ -234,6 +234,20 @@ impl World {
         collected
     }
 
+    /// Waits until so many reports are stuck and no others are left to be aggregated.
+    pub(crate) fn wait_until_stuck(&self, reports: i64) {
+        let path = self.folder.path().join("leader.db");
+        let database = rusqlite::Connection::open(path).unwrap();
+        database.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        let sql = "SELECT coalesce(sum(reports) FILTER (WHERE stuck = 1), 0),
+                          coalesce(sum(reports) FILTER (WHERE stuck = 0), 0) FROM segments";
+        poll("bisection", || {
+            let left: (i64, i64) =
+                database.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            (left == (reports, 0)).then_some(())
+        });
+    }
+
     /// Waits until no uploaded report is left to be aggregated.
     pub(crate) fn wait_until_aggregated(&self) {
         let path = self.folder.path().join("leader.db");

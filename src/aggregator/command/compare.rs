@@ -47,9 +47,7 @@ struct Row {
 /// Compares the batches that are not collected, and prints those that differ.
 pub(super) fn run<T: StoredTask + FromFile>(args: &ListArgs) -> anyhow::Result<()> {
     let opened = Opened::<T>::open(args.config())?;
-    let http = helper_client(&opened.config.peer)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let comparing = Comparing { http, runtime, role: T::role(), store: opened.store.as_ref() };
+    let comparing = Comparing::new(&opened)?;
     let tasks = opened.tasks.all()?;
     let mut damaged = 0;
     for task in wanted(args, tasks.iter().map(|task| task.task()))? {
@@ -67,17 +65,24 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &ListArgs) -> anyhow::Result<(
     Ok(())
 }
 
-struct Comparing<'a> {
+/// Whoever asks what both hold.
+pub(super) struct Comparing<'a> {
     http: HttpClient,
     runtime: Runtime,
     role: Role,
     store: &'a dyn Datastore,
 }
 
-impl Comparing<'_> {
+impl<'a> Comparing<'a> {
+    pub(super) fn new<T: StoredTask>(opened: &'a Opened<T>) -> anyhow::Result<Self> {
+        let http = helper_client(&opened.config.peer)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { http, runtime, role: T::role(), store: opened.store.as_ref() })
+    }
+
     /// The batches of a task that differ, and how many do not.
     fn task(&self, task: &Task) -> anyhow::Result<(Vec<Row>, usize)> {
-        let (leader, helper) = self.both(task, Wanted::Batches)?;
+        let (leader, helper) = self.both(task, &Wanted::Batches)?;
         let found = differences(&leader, &helper);
         let same = leader.batches.len().max(helper.batches.len()).saturating_sub(found.len());
         let rows = found.iter().map(|difference| self.explain(task, difference, &leader));
@@ -89,7 +94,7 @@ impl Comparing<'_> {
         let time = (task.configuration.batch_mode == BatchMode::TimeInterval)
             .then(|| <[u8; 8]>::try_from(key.as_slice()).map(u64::from_be_bytes).ok())
             .flatten();
-        let (ours, theirs) = self.both(task, Wanted::Ids(time))?;
+        let (ours, theirs) = self.both(task, &Wanted::Ids(time))?;
         let differing = found.explain(&ours, &theirs);
         let cause = found.cause(&differing, leader);
         let texts = |ids: &[ReportId]| ids.iter().map(ToString::to_string).collect();
@@ -108,9 +113,9 @@ impl Comparing<'_> {
     }
 
     /// What the leader and what the helper holds.
-    fn both(&self, task: &Task, wanted: Wanted) -> anyhow::Result<(Held, Held)> {
+    pub(super) fn both(&self, task: &Task, wanted: &Wanted) -> anyhow::Result<(Held, Held)> {
         let (_, endpoint) = peer(task, self.role);
-        let question = Question::new(task, self.role, wanted, clock::now());
+        let question = Question::new(task, self.role, wanted.clone(), clock::now());
         let url = at(endpoint, &format!("tasks/{}/comparison", task.id));
         let asked = self.runtime.block_on(self.http.perform(&Ask { url, question }, None));
         let theirs = match asked {

@@ -1,11 +1,11 @@
 //! What is in the database, for people and (with `--json`) for machines.
 
-use super::{ConfigArgs, compare, hpke::moment, opened::Opened};
+use super::{ConfigArgs, compare, hpke::moment, opened::Opened, repair};
 use crate::{
     aggregator::{
         clock,
         store::{BatchSummary, CollectionSummary},
-        task::{StoredTask, Task},
+        task::{StoredTask, Task, Windows},
         task_file::FromFile,
     },
     command_line,
@@ -23,6 +23,10 @@ pub enum BatchesCommand {
     /// Ask the other aggregator what it holds of them: which batches differ, by which reports, and
     /// how to repair it. Both servers must be running.
     Compare(ListArgs),
+    /// Repair a batch that the two hold differently: both keep what both hold, and drop what one
+    /// holds alone. Shows the plan first; each operator then agrees to it on their own side. Both
+    /// servers must be running.
+    Repair(repair::RepairArgs),
 }
 
 /// What can be asked about reports.
@@ -69,7 +73,7 @@ pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Re
         let task = task.task();
         let configuration = &task.configuration;
         command_line::print(format_args!(
-            "{}  {}  {}  {}  at least {} reports, windows of {} s",
+            "{}  {}  {}  {}  at least {} reports, windows of {} s{}",
             task.id,
             name(task),
             configuration.vdaf.name(),
@@ -79,6 +83,10 @@ pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Re
             },
             configuration.min_batch_size,
             configuration.time_precision.seconds(),
+            match task.terms.windows {
+                Windows::Full => "",
+                Windows::Unchecked => ", WEAKENED: a batch's windows need not be full",
+            },
         ))?;
     }
     Ok(())
@@ -110,7 +118,15 @@ pub(super) fn wanted<'a>(
     args: &ListArgs,
     tasks: impl Iterator<Item = &'a Task>,
 ) -> anyhow::Result<Vec<&'a Task>> {
-    let Some(wanted) = &args.task else { return Ok(tasks.collect()) };
+    wanted_by(args.task.as_deref(), tasks)
+}
+
+/// The tasks of an ID or name, or all.
+pub(super) fn wanted_by<'a>(
+    wanted: Option<&str>,
+    tasks: impl Iterator<Item = &'a Task>,
+) -> anyhow::Result<Vec<&'a Task>> {
+    let Some(wanted) = wanted else { return Ok(tasks.collect()) };
     let is_wanted = |task: &&Task| *wanted == task.id.to_string() || *wanted == task.name;
     let (found, others): (Vec<_>, Vec<_>) = tasks.partition(is_wanted);
     if found.is_empty() {
@@ -129,12 +145,14 @@ struct BatchRow {
     reports: u64,
     min_batch_size: u64,
     checksum: String,
+    set_aside: bool,
 }
 
 pub(super) fn batches<T: StoredTask + FromFile>(command: &BatchesCommand) -> anyhow::Result<()> {
     let args = match command {
         BatchesCommand::List(args) => args,
         BatchesCommand::Compare(args) => return compare::run::<T>(args),
+        BatchesCommand::Repair(args) => return repair::run::<T>(args),
     };
     let row = |task: &Task, batch: BatchSummary| BatchRow {
         task: task.id.to_string(),
@@ -143,6 +161,7 @@ pub(super) fn batches<T: StoredTask + FromFile>(command: &BatchesCommand) -> any
         reports: batch.reports,
         min_batch_size: task.configuration.min_batch_size,
         checksum: hex(&batch.checksum),
+        set_aside: batch.set_aside,
     };
     each::<T, _>(
         args,
@@ -152,8 +171,10 @@ pub(super) fn batches<T: StoredTask + FromFile>(command: &BatchesCommand) -> any
         },
         |row| {
             let enough = if row.reports >= row.min_batch_size { "enough" } else { "too few" };
+            let aside =
+                if row.set_aside { "  set aside: the helper holds another batch" } else { "" };
             format!(
-                "{}  {}  {} of at least {} reports ({enough})  {}",
+                "{}  {}  {} of at least {} reports ({enough})  {}{aside}",
                 row.name,
                 row.batch,
                 row.reports,

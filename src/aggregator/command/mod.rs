@@ -11,6 +11,7 @@ mod init;
 mod lists;
 mod log;
 mod opened;
+mod repair;
 mod serving;
 mod upkeep;
 mod witnesses;
@@ -181,5 +182,9 @@ fn told(id: crate::dap::ids::TaskId, put: Put) {
     match put {
         Put::Added => eprintln!("task {id} is added"),
         Put::AlreadyThere => eprintln!("task {id} is there already"),
+        Put::Changed => eprintln!(
+            "task {id} is there already, and its grace or window rule has changed: servers keep to it from \
+             their next start on"
+        ),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
             sealed::{DatabaseKey, DatabaseKeys},
             sqlite::SqliteStore,
         },
-        task::StoredTask,
+        task::{StoredTask, Windows},
         task_file::FromFile,
         tasks::Tasks,
     },
@@ -74,7 +74,13 @@ impl<T: StoredTask + FromFile> Opened<T> {
 
     fn add(&self, task: &T) -> anyhow::Result<()> {
         // Said first: killed in between, the log has a task of which nothing is ever released.
-        self.store.log(&[entries::task(task.task(), clock::now())?])?;
+        let mut said = vec![entries::task(task.task(), clock::now())?];
+        let before = self.tasks.find(&task.task().id)?;
+        let before = before.map_or(Windows::Full, |before| before.task().terms.windows);
+        if before != task.task().terms.windows {
+            said.push(entries::windows(task.task(), clock::now())?);
+        }
+        self.store.log(&said)?;
         told(task.task().id, self.tasks.add(task)?);
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::{
         open::{check_time, open_share},
         parallel,
         store::{BucketKey, HelperJob, HelperOutcome, Timestamp},
-        task::{HelperTask, Task},
+        task::{HelperTask, Task, Windows},
     },
     dap::{
         aggregate::{
@@ -79,6 +79,10 @@ pub(super) fn create(
             HelperOutcome::AlreadyDone(stored) => {
                 return Ok((job, stored.response.into_bytes()));
             }
+            HelperOutcome::OtherTime(_) => {
+                let detail = "the batch holds reports of another window, and a leader-selected batch is of one";
+                return Err(Failure::problem(ProblemType::InvalidMessage, Some(&id), detail));
+            }
             HelperOutcome::Conflict { replayed, collected } => {
                 let before = refused.len();
                 object(&request, placement, &replayed, &collected, &mut refused);
@@ -135,7 +139,15 @@ fn check(task: &Task, request: &AggregationJobInitReq) -> Result<Placement, Fail
     if !ids.into_iter().all(|id| distinct.insert(id)) {
         return Err(invalid("a report ID appears twice"));
     }
-    placement(task, request)
+    let mut times = request.verify_inits.iter().map(|i| i.report_share.report_metadata.time);
+    let one_window = times.next().is_none_or(|first| times.all(|time| time == first));
+    let placement = placement(task, request)?;
+    match (placement, task.terms.windows) {
+        (Placement::Batch(_), Windows::Full) if !one_window => Err(invalid(
+            "a leader-selected batch is of one window, and the job's reports are of several",
+        )),
+        _ => Ok(placement),
+    }
 }
 
 /// The one verification key that an aggregation job may name.

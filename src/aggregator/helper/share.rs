@@ -6,10 +6,13 @@
 use super::Helper;
 use crate::{
     aggregator::{
-        batch::BatchTotal,
-        collection::{check_request, noisy_share, seal_aggregate_share},
+        collection::{
+            FullBatch, NotReleased, check_request, full_batch, noisy_share, not_over,
+            seal_aggregate_share, until_over,
+        },
         http::Failure,
         log::{Covered, entries},
+        open::CLOCK_SKEW,
         store::{
             BucketRange, BucketShard, Closed, Closing, CollectionState, Kept, Then, Timestamp,
         },
@@ -23,6 +26,7 @@ use crate::{
         role::Role,
     },
 };
+use std::time::Duration;
 
 /// Gives out the share of a batch, or finds it again: its ID and the encoded response.
 ///
@@ -44,6 +48,9 @@ pub(super) fn create(
     check_parameter(task, &request)?;
     check_request(task, &request.collection_job_req)?;
     let range = batch(task, &request)?;
+    if let Some(early) = early(task, &request, now) {
+        return refuse(helper, task, &request, early, now);
+    }
 
     let mut refusal = None;
     let mut decide = |shards: &mut dyn Iterator<Item = BucketShard>| {
@@ -147,6 +154,20 @@ fn batch(task: &Task, request: &AggregateShareReq) -> Result<BucketRange, Failur
     }
 }
 
+/// Why the share of an interval is not given out yet, if what the collector asked for is not over.
+///
+/// A leader whose clock is a little ahead of ours comes back; one that is far ahead, or asked for what
+/// is to come, is refused.
+fn early(task: &Task, request: &AggregateShareReq, now: Timestamp) -> Option<Failure> {
+    let Query::TimeInterval(query) = request.collection_job_req.query else { return None };
+    let interval = query.interval()?;
+    let left = until_over(task, &interval, now)?;
+    if left <= CLOCK_SKEW.as_secs() {
+        return Some(Failure::NotYet(Duration::from_secs(left)));
+    }
+    Some(Failure::Refused(Box::new(not_over(task, &interval, left))))
+}
+
 /// Checks the batch against what the leader says of it, and seals our share of it.
 fn release(
     task: &Task,
@@ -155,12 +176,11 @@ fn release(
     now: Timestamp,
 ) -> Result<Kept, Failure> {
     let refuse = |kind, detail: String| Failure::problem(kind, Some(&task.id), detail);
-    let total = BatchTotal::of(&task.vdaf, shards).map_err(Failure::fault)?;
-    let least = task.configuration.min_batch_size;
-    let (true, Some(interval)) = (total.count >= least, total.interval) else {
-        let detail = format!("the batch has {} reports and needs {least}", total.count);
-        return Err(refuse(ProblemType::InvalidBatchSize, detail));
-    };
+    let FullBatch { total, interval } =
+        full_batch(task, shards).map_err(|reason| match reason {
+            NotReleased::TooFew(problem) | NotReleased::Mixed(problem) => Failure::Refused(problem),
+            NotReleased::Broken(error) => Failure::fault(error),
+        })?;
     if total.count != request.report_count || total.checksum != request.checksum {
         let detail = format!(
             "the leader aggregated {} reports and the helper {}, {}",

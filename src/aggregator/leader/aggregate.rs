@@ -6,7 +6,10 @@
 //! same result. Killed after it: the job is over, and only the helper's copy of the response is
 //! left to be deleted in its own time.
 
-use super::Leader;
+use super::{
+    Leader,
+    refusals::{Next, Refusal, Size},
+};
 use crate::{
     aggregator::{
         batch::{Buckets, Placement},
@@ -52,6 +55,7 @@ pub(super) async fn aggregate(
     let (task, attempt) = (job.task, job.attempt);
     let (id, lease, started) = (job.job, job.lease, Instant::now());
     let span = tracing::debug_span!("aggregation_job", %task, job = %id, attempt);
+    let size = Size::of(&job);
     let ended = tokio::select! {
         ended = try_aggregate(leader, job).instrument(span) => ended,
         () = patience => Err(JobError::ServerStops),
@@ -60,29 +64,57 @@ pub(super) async fn aggregate(
         Ok(()) => return leader.metrics.job(JobOutcome::Done, started.elapsed()),
         Err(error) => error,
     };
-    let for_good = error.is_too_large() || error.is_for_good() && attempt >= PATIENT_ATTEMPTS;
-    let outcome = if for_good { JobOutcome::Abandoned } else { JobOutcome::PutOff };
-    leader.metrics.job(outcome, started.elapsed());
+    let next = leader.refusals.next(&task, error.refusal(), attempt, &size);
     let wait = match error {
         // Whoever takes over may begin at once.
         JobError::ServerStops => Duration::ZERO,
         _ => Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, attempt),
     };
-    if for_good {
-        tracing::warn!(%task, %error, attempt, "an aggregation job is given up; see `reports status`");
-    } else {
-        tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
-    }
-    let leader = Arc::clone(leader);
-    let released = spawn_blocking(move || {
-        if for_good {
-            return leader.store.abandon_job(id, lease);
+    let ended = {
+        let leader = Arc::clone(leader);
+        let put_off = move |leader: &Leader| {
+            leader.store.release_job(id, lease, clock::now().after(wait)).map(|()| Next::Later)
+        };
+        spawn_blocking(move || match next {
+            Next::Split if leader.store.split_job(id, lease)? => Ok(next),
+            Next::GiveUp => leader.store.abandon_job(id, lease).map(|()| next),
+            // Also if so much is cut up already that it is the helper who has to change.
+            Next::Later | Next::Split => put_off(&leader),
+        })
+        .await
+    };
+    let next = match ended {
+        Ok(Ok(next)) => next,
+        Ok(Err(failure)) => {
+            tracing::error!(%task, %error, %failure, "the job comes back when its lease runs out");
+            Next::Later
         }
-        let retry_at = clock::now().after(wait);
-        leader.store.release_job(id, lease, retry_at)
-    });
-    if let Ok(Err(error)) = released.await {
-        tracing::error!(%task, %error, "the job comes back when its lease runs out");
+        Err(_) => Next::Later,
+    };
+    let outcome = match next {
+        Next::Later => JobOutcome::PutOff,
+        Next::Split => JobOutcome::Split,
+        Next::GiveUp => JobOutcome::Abandoned,
+    };
+    leader.metrics.job(outcome, started.elapsed());
+    let Size { reports, one, .. } = size;
+    match (next, one) {
+        (Next::Later, _) => {
+            tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
+        }
+        (Next::Split, _) => {
+            tracing::warn!(%task, %error, reports, "an aggregation job is cut in halves");
+            leader.reports.notify_one();
+        }
+        (Next::GiveUp, Some(report)) => {
+            tracing::warn!(
+                %task, %report, %error,
+                "the helper refuses this report alone: it is stuck; see `reports status`"
+            );
+        }
+        (Next::GiveUp, None) => {
+            tracing::warn!(%task, %error, "a job is given up; see `reports status`");
+        }
     }
 }
 
@@ -119,43 +151,30 @@ enum JobError {
     Stopped(#[from] tokio::task::JoinError),
 }
 
-/// Attempts before a refusal is believed to be for good: its cause may be an operator's change that
-/// is being put right.
-const PATIENT_ATTEMPTS: u32 = 8;
-
 impl JobError {
-    /// Whether the helper did not even read the request: what it is made of may do better in
-    /// smaller jobs.
-    fn is_too_large(&self) -> bool {
-        matches!(
-            self,
-            Self::Helper(TransportError::Exchange {
-                source: ExchangeError::Problem { status: 413, .. }
-                    | ExchangeError::Status { status: 413, .. },
-                ..
-            })
-        )
-    }
-
-    /// Whether the helper has looked at the request itself and will never commit it. Refusals of
-    /// who we are, or of how much we ask for, are not of that kind.
-    fn is_for_good(&self) -> bool {
-        let Self::Helper(TransportError::Exchange {
-            source: ExchangeError::Problem { problem, .. },
-            ..
-        }) = self
-        else {
-            return false;
+    /// Whether the helper refuses the job for what is in it. Refusals of who we are, or of how much
+    /// we ask for, are not of that kind, nor are troubles of its own.
+    fn refusal(&self) -> Option<Refusal> {
+        let Self::Helper(TransportError::Exchange { source, .. }) = self else { return None };
+        let (status, kind) = match source {
+            ExchangeError::Problem { status, problem } => (*status, problem.kind()),
+            ExchangeError::Status { status, .. } => (*status, None),
+            _ => return None,
         };
-        matches!(
-            problem.kind(),
-            Some(
-                ProblemType::InvalidMessage
+        match (status, kind) {
+            (413, _) => Some(Refusal::TooLarge),
+            (
+                _,
+                Some(
+                    ProblemType::InvalidMessage
                     | ProblemType::UnsupportedExtension
                     | ProblemType::InvalidExtension
-                    | ProblemType::InvalidAggregationParameter
+                    | ProblemType::InvalidAggregationParameter,
+                ),
             )
-        )
+            | (400 | 422, None) => Some(Refusal::Content),
+            _ => None,
+        }
     }
 }
 
@@ -168,6 +187,7 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
     let (response, location) = match request {
         Some(request) => {
             let (response, location) = ask_helper(leader, &task, request).await?;
+            leader.refusals.taken(&task.task.id);
             (Some(response), location)
         }
         None => (None, None),

@@ -9,9 +9,11 @@
 use super::Leader;
 use crate::{
     aggregator::{
-        batch::BatchTotal,
         clock,
-        collection::{ShareError, check_request, noisy_share, seal_aggregate_share},
+        collection::{
+            FullBatch, NotReleased, ShareError, check_request, full_batch, noisy_share, not_over,
+            seal_aggregate_share, until_over,
+        },
         http::Failure,
         log::{Covered, LogError, entries},
         store::{
@@ -59,6 +61,9 @@ pub(super) fn create(
     let wanted = match &request.query {
         Query::TimeInterval(interval) => {
             let interval = interval.interval().ok_or_else(|| not_an_interval(task))?;
+            if let Some(left) = until_over(task, &interval, now) {
+                return Err(Failure::Refused(Box::new(not_over(task, &interval, left))));
+            }
             Wanted::Range(BucketRange::interval(&interval))
         }
         Query::LeaderSelected => Wanted::NextBatch,
@@ -202,7 +207,10 @@ async fn advance_one(
     };
     let leader = Arc::clone(leader);
     spawn_blocking(move || {
-        if let Outcome::Failed(problem) | Outcome::FailedReopened(problem) = &outcome {
+        if let Outcome::Failed(problem)
+        | Outcome::FailedReopened(problem)
+        | Outcome::FailedAside(problem) = &outcome
+        {
             let problem = serde_json::from_slice(problem).unwrap_or_else(|_| no_words());
             let batch = Some(frozen.batch()?.selector);
             leader.log.write(&[entries::refused(&task.task, batch, &problem, clock::now())?])?;
@@ -218,7 +226,8 @@ async fn advance_one(
 }
 
 /// A refusal that asking again does not change ends the job with the helper's own words. Nothing
-/// of the batch was released, so it may be collected later, unless the helper says that it was.
+/// of the batch was released, so it may be collected later, unless the helper says that it was. One
+/// that is about this batch does not block those behind it.
 fn refused_by_helper(task: &Task, error: TransportError) -> Result<Outcome, CollectError> {
     if error.is_retryable() {
         return Err(error.into());
@@ -236,6 +245,9 @@ fn refused_by_helper(task: &Task, error: TransportError) -> Result<Outcome, Coll
     let ours = encode_problem(&ProblemDocument::new(kind, Some(&task.id), &detail));
     Ok(match kind {
         ProblemType::BatchOverlap => Outcome::Failed(ours.into()),
+        ProblemType::BatchMismatch | ProblemType::InvalidBatchSize | ProblemType::BatchInvalid => {
+            Outcome::FailedAside(ours.into())
+        }
         _ => Outcome::FailedReopened(ours.into()),
     })
 }
@@ -310,6 +322,11 @@ fn prepare(
     }
     let request = CollectionJobReq::from_bytes(&collection.request)?;
     let Some((selector, range)) = select(leader, &task.task, &request)? else { return Ok(None) };
+    // Taken on by an earlier version, or before our clock was put back.
+    if let Some(problem) = early(&task.task, &selector, clock::now()) {
+        fail(leader, &task.task, &collection, selector, &problem)?;
+        return Ok(None);
+    }
     let mut refusal = None;
     let mut decide = |shards: &mut dyn Iterator<Item = BucketShard>| {
         let frozen = freeze(&task.task, &request, selector, shards);
@@ -330,7 +347,8 @@ fn prepare(
         Closed::Busy | Closed::Over(_) => Ok(None),
         Closed::Refused => {
             match refusal {
-                Some(NotFrozen::TooFew(problem)) if is_over(&task.task, &selector) => {
+                // An identical request tries again (§4.6.1).
+                Some(NotFrozen::Refused(problem)) => {
                     fail(leader, &task.task, &collection, selector, &problem)?;
                 }
                 Some(NotFrozen::Broken(error)) => return Err(error.into()),
@@ -381,8 +399,22 @@ fn select(
 
 /// Why a batch is not closed.
 enum NotFrozen {
-    TooFew(Box<ProblemDocument>),
+    /// A leader-selected batch that may still grow.
+    Unfinished,
+    Refused(Box<ProblemDocument>),
     Broken(ShareError),
+}
+
+impl NotFrozen {
+    fn of(selector: &BatchSelector, reason: NotReleased) -> Self {
+        match (reason, selector) {
+            (NotReleased::TooFew(_), BatchSelector::LeaderSelected(_)) => Self::Unfinished,
+            (NotReleased::TooFew(problem) | NotReleased::Mixed(problem), _) => {
+                Self::Refused(problem)
+            }
+            (NotReleased::Broken(error), _) => Self::Broken(error.into()),
+        }
+    }
 }
 
 /// Adds the batch up, and writes down what the helper will be asked.
@@ -392,16 +424,8 @@ fn freeze(
     batch_selector: BatchSelector,
     shards: &mut dyn Iterator<Item = BucketShard>,
 ) -> Result<Vec<u8>, NotFrozen> {
-    let total =
-        BatchTotal::of(&task.vdaf, shards).map_err(|error| NotFrozen::Broken(error.into()))?;
-    let least = task.configuration.min_batch_size;
-    let (true, Some(interval)) = (total.count >= least, total.interval) else {
-        let count = total.count;
-        let detail = format!("the batch has {count} reports and needs {least}");
-        let id = Some(&task.id);
-        let problem = ProblemDocument::new(ProblemType::InvalidBatchSize, id, &detail);
-        return Err(NotFrozen::TooFew(Box::new(problem)));
-    };
+    let FullBatch { total, interval } =
+        full_batch(task, shards).map_err(|reason| NotFrozen::of(&batch_selector, reason))?;
     let request = AggregateShareReq {
         collection_job_req: request.clone(),
         batch_selector,
@@ -413,13 +437,12 @@ fn freeze(
     Ok(Frozen { report_count: total.count, interval, share, request }.to_bytes())
 }
 
-/// Whether a batch has had its time: then too few reports are too few, and the job fails (an
-/// identical request tries again, §4.6.1). A batch that may still grow is waited for.
-fn is_over(task: &Task, selector: &BatchSelector) -> bool {
-    let BatchSelector::TimeInterval(batch) = selector else { return false };
-    let precision = task.configuration.time_precision;
-    let now = clock::seconds(clock::now());
-    batch.interval().is_some_and(|interval| precision.start_of(interval.end()) <= now)
+/// Why a batch that is an interval is not collected yet, if it is not over.
+fn early(task: &Task, selector: &BatchSelector, now: Timestamp) -> Option<ProblemDocument> {
+    let BatchSelector::TimeInterval(batch) = selector else { return None };
+    let interval = batch.interval()?;
+    let left = until_over(task, &interval, now)?;
+    Some(not_over(task, &interval, left))
 }
 
 /// Obtains the helper's aggregate share (§4.6.4).

@@ -7,6 +7,7 @@
 mod aggregate;
 mod collect;
 mod group_commit;
+mod refusals;
 mod routes;
 mod schedule;
 mod upload;
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::transport::http::HttpClient;
 use group_commit::GroupCommit;
+use refusals::Refusals;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -38,6 +40,7 @@ pub struct Leader {
     retention: Retention,
     commits: GroupCommit,
     http: HttpClient,
+    refusals: Refusals,
     /// There may be reports to aggregate.
     reports: Notify,
     /// There may be a collection to advance.
@@ -64,6 +67,7 @@ impl Leader {
             log,
             retention,
             http,
+            refusals: Refusals::default(),
             reports: Notify::new(),
             collections: Notify::new(),
         }

@@ -14,7 +14,10 @@ use crate::{
         problem::{ProblemDocument, ProblemType},
         time::Interval,
     },
-    log::entry::{Entry, EntryTooLong, Event, KeyChange, Refused, Release, ShareDigest, TaskTaken},
+    log::entry::{
+        Entry, EntryTooLong, Event, FULL_AND_OVER, KeyChange, RELEASES_SETTING, Refused, Release,
+        Repaired, ShareDigest, TaskTaken, windows_setting,
+    },
 };
 
 /// For the database.
@@ -85,6 +88,11 @@ pub fn refused(
     at(now, Event::Refused(refused))
 }
 
+/// What we alone held of a batch is dropped.
+pub fn repaired(repaired: Repaired, now: Timestamp) -> Result<LogEntry, EntryTooLong> {
+    at(now, Event::Repaired(repaired))
+}
+
 /// A key that devices seal to came or went.
 pub fn hpke_key(
     change: KeyChange,
@@ -100,6 +108,13 @@ pub fn start(role: &str, config: &Config, now: Timestamp) -> Result<[LogEntry; 2
     Ok([at(now, Event::Started(software))?, at(now, Event::Settings(settings(config)))?])
 }
 
+/// What a plain DAP task's batches may be of has changed: that they may be of windows that are not full
+/// is a weaker promise.
+pub fn windows(task: &Task, now: Timestamp) -> Result<LogEntry, EntryTooLong> {
+    let setting = (windows_setting(&task.id), task.terms.windows.word().to_owned());
+    at(now, Event::Settings(vec![setting]))
+}
+
 /// What guarantees depend on, beside tasks.
 fn settings(config: &Config) -> Vec<(String, String)> {
     let days = |duration: std::time::Duration| (duration.as_secs() / 86_400).to_string();
@@ -111,6 +126,7 @@ fn settings(config: &Config) -> Vec<(String, String)> {
         ("retention.report_days", days(config.retention.reports)),
         ("hpke.rotate_days", days(config.hpke.rotate_after)),
         ("hpke.keep_days", days(config.hpke.keep)),
+        (RELEASES_SETTING, FULL_AND_OVER.to_owned()),
         ("public_log.witnesses", witnesses.collect::<Vec<_>>().join(" ")),
     ];
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

@@ -158,4 +158,8 @@ pub enum Outcome {
     /// With an error, before any share was released. The batch is open again and an identical
     /// request tries again.
     FailedReopened(Blob),
+    /// The same, with an error that is about this batch as it stands. A leader-selected batch is set
+    /// aside, so that those behind it can be collected: it is not the next one, and takes no reports,
+    /// until [`repair_batch`](super::Datastore::repair_batch) puts it back.
+    FailedAside(Blob),
 }

@@ -5,11 +5,11 @@
 //! right if it recovers from both, at each verb it uses.
 
 use super::{
-    Acceptance, BatchSummary, Blob, Closed, Closing, CollectionId, CollectionState,
+    Acceptance, BatchSummary, Blob, BucketKey, Closed, Closing, CollectionId, CollectionState,
     CollectionSummary, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome,
-    JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry, LogHead,
-    LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Secret, Started,
-    StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
+    Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry,
+    LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Repair,
+    Repaired, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[allow(missing_docs, reason = "each is named after its verb")]
 pub enum Verb {
     PutTask,
+    ChangeTask,
     Task,
     Tasks,
     PutKey,
@@ -30,6 +31,7 @@ pub enum Verb {
     LeaseJobs,
     CommitLeaderJob,
     ReleaseJob,
+    SplitJob,
     AbandonJob,
     CommitHelperJob,
     ReplayJob,
@@ -45,6 +47,8 @@ pub enum Verb {
     Batches,
     /// [`Datastore::report_ids`].
     ReportIds,
+    Holding,
+    RepairBatch,
     Collections,
     DeleteKey,
     ReplaceSealed,
@@ -136,6 +140,10 @@ impl Datastore for FaultyStore {
         self.run(Verb::PutTask, || self.inner.put_task(task))
     }
 
+    fn change_task(&self, from: &TaskRecord, to: &TaskRecord) -> Result<bool, StoreError> {
+        self.run(Verb::ChangeTask, || self.inner.change_task(from, to))
+    }
+
     fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
         self.run(Verb::Task, || self.inner.task(id))
     }
@@ -179,6 +187,10 @@ impl Datastore for FaultyStore {
         retry_at: Timestamp,
     ) -> Result<(), StoreError> {
         self.run(Verb::ReleaseJob, || self.inner.release_job(job, lease, retry_at))
+    }
+
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError> {
+        self.run(Verb::SplitJob, || self.inner.split_job(job, lease))
     }
 
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {
@@ -272,6 +284,14 @@ impl Datastore for FaultyStore {
         limit: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         self.run(Verb::ReportIds, || self.inner.report_ids(task, time, limit))
+    }
+
+    fn holding(&self, task: &TaskId, bucket: &BucketKey) -> Result<Holding, StoreError> {
+        self.run(Verb::Holding, || self.inner.holding(task, bucket))
+    }
+
+    fn repair_batch(&self, repair: &Repair<'_>) -> Result<Repaired, StoreError> {
+        self.run(Verb::RepairBatch, || self.inner.repair_batch(repair))
     }
 
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {

@@ -71,6 +71,8 @@ pub struct LeasedJob {
     pub attempt: u32,
     /// The batch that its reports go in, if the task is leader-selected.
     pub batch: Option<BatchId>,
+    /// How often jobs with its reports were cut up before.
+    pub cuts: u32,
     /// The reports. The same at every attempt, in the same order.
     pub segments: Vec<Segment>,
 }
@@ -139,6 +141,9 @@ pub enum HelperOutcome {
         /// Buckets that have been collected.
         collected: Vec<BucketKey>,
     },
+    /// Nothing was committed, nor ever will be: the task's batches are of one time, and this batch
+    /// would hold reports of another one too.
+    OtherTime(BucketKey),
 }
 
 /// A helper's job that is over.

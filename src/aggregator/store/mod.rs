@@ -29,6 +29,7 @@ mod plan;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod record;
+mod repair;
 mod replay;
 pub mod sealed;
 mod segment;
@@ -52,6 +53,7 @@ pub use job::{
 pub use record::{
     Edition, Kept, LogEntry, LogHead, LogPage, LogState, PUBLISH_AT_ONCE, Publish, Published,
 };
+pub use repair::{Holding, Repair, Repaired, ShardName};
 pub use segment::{Segment, UploadBatch};
 pub use task::{BatchingMode, Counts, KeyRecord, KeyUse, Put, TaskRecord, Timestamp};
 use upkeep::span;
@@ -78,6 +80,10 @@ pub trait Datastore: Send + Sync {
     /// Adds a task. Idempotent for the same mode and public part (the sealed part kept is the
     /// first one); the same ID with others is [`StoreError::TaskConflict`].
     fn put_task(&self, task: &TaskRecord) -> Result<Put, StoreError>;
+
+    /// Gives a task the mode and the public part of another record of its ID, if it still has those of
+    /// `from`; says whether it had. Its secrets stay.
+    fn change_task(&self, from: &TaskRecord, to: &TaskRecord) -> Result<bool, StoreError>;
 
     /// A task by its ID.
     fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError>;
@@ -116,10 +122,11 @@ pub trait Datastore: Send + Sync {
     /// reports. Reports that arrived for a batch after its collection was asked for wait until
     /// the collection is over, or is refused once: otherwise one device that keeps sending could
     /// keep a batch from ever being closed. If it was closed, they are dropped and counted.
-    /// A segment whose job was abandoned travels alone, so that it cannot fail others.
+    /// A piece of a job that was cut up travels alone, so that it cannot fail others.
     ///
     /// Jobs of a leader-selected task go in the oldest batch that would not reach its target
-    /// with what is in flight, else in a new one. Tasks take turns. Not idempotent: a caller
+    /// with what is in flight, else in a new one. If its batches are of one time, so are its jobs,
+    /// each in a batch of its reports' time. Tasks take turns. Not idempotent: a caller
     /// that loses the answer gets the jobs again when their leases end.
     fn lease_jobs(
         &self,
@@ -145,15 +152,24 @@ pub trait Datastore: Send + Sync {
         retry_at: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Dissolves a job (§4.5.5): its segments wait again, for other jobs. After
-    /// [`MAX_ABANDONED`] times a segment is stuck: kept and counted, but left out of jobs and
-    /// waited for by no collection. `StaleLease` as for a commit.
+    /// Cuts up a job that the helper refuses (§4.5.5): its reports wait again, in two halves that
+    /// travel alone. A collection that waits for one of them waits for both. `false`, and nothing is
+    /// changed, if the job has one report, or if [`MOST_PIECES`] pieces of the task wait already, so
+    /// that a helper that refuses everything does not make a job of each report. `StaleLease` as for
+    /// a commit.
     ///
     /// Only for a job that the helper has definitely not committed. Reports of a job that it has
     /// would be replays in any other, and the two shares of their batch would differ for good.
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError>;
+
+    /// Gives a job up: its reports are stuck, kept and counted, but left out of jobs and waited for
+    /// by no collection. `StaleLease` as for a commit; only for a job that the helper has definitely
+    /// not committed.
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError>;
 
-    /// Commits a helper's job: report IDs, shards and response, all or nothing (§4.5.4.3).
+    /// Commits a helper's job: report IDs, shards and response, all or nothing (§4.5.4.3). A job that
+    /// would mix times in a batch of one time is [`HelperOutcome::OtherTime`], whatever else commits
+    /// at the same time.
     /// Idempotent: a job of the same ID is [`HelperOutcome::AlreadyDone`].
     fn commit_helper_job(
         &self,
@@ -194,7 +210,9 @@ pub trait Datastore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<PendingCollection>, StoreError>;
 
-    /// The oldest leader-selected batch that is full, still open and without jobs in flight.
+    /// The oldest leader-selected batch that is full, still open and without jobs in flight; none that
+    /// is set aside. If batches are of one time, a batch of several, which only earlier versions made, is
+    /// never next.
     /// Claims nothing: of two collections that close it, one is told `Overlap` and asks again.
     fn next_batch(&self, task: &TaskId) -> Result<Option<BatchId>, StoreError>;
 
@@ -249,6 +267,15 @@ pub trait Datastore: Send + Sync {
         limit: u64,
     ) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// What is held of a bucket, for comparing it with what the other aggregator holds.
+    fn holding(&self, task: &TaskId, bucket: &BucketKey) -> Result<Holding, StoreError>;
+
+    /// Drops the shards of a bucket that the other aggregator lacks, as agreed with it: if the bucket
+    /// still holds exactly what it held then, is not collected, and no job in flight may add to it.
+    /// The IDs of their reports stay. A batch that was set aside is put back. The log's entry is
+    /// written in the same transaction, if anything is dropped. Idempotent.
+    fn repair_batch(&self, repair: &Repair<'_>) -> Result<Repaired, StoreError>;
+
     /// The collections of a task, oldest first.
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError>;
 
@@ -263,7 +290,7 @@ pub trait Datastore: Send + Sync {
         to: &[u8],
     ) -> Result<bool, StoreError>;
 
-    /// Lets stuck reports wait again, as if their jobs had never been abandoned; gives their number.
+    /// Lets stuck reports wait again, as if their jobs had never been refused; gives their number.
     fn retry_stuck(&self, task: &TaskId) -> Result<u64, StoreError>;
 
     /// Forgets a bounded part of what may be forgotten. Never that a batch was collected. Reports
@@ -374,5 +401,5 @@ pub enum StoreError {
     },
 }
 
-/// How often the job of a segment may be abandoned before the segment is stuck.
-pub const MAX_ABANDONED: u32 = 3;
+/// Pieces of refused jobs of one task at which no other job is cut up.
+pub const MOST_PIECES: u64 = 1024;

@@ -4,13 +4,13 @@
 //! end. Uploads are packed as they are gathered, copied once into a segment, and read again only
 //! as slices of the whole, so no step costs an allocation or a row per report.
 
-use super::StoreError;
+use super::{BatchingMode, StoreError};
 use crate::dap::{
     codec::{DecodeError, LengthError, Reader, U32},
     ids::{ReportId, TaskId},
     time::Time,
 };
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// Reports of one task on their way into the store, in the order of the upload request.
 #[derive(Clone)]
@@ -129,6 +129,16 @@ impl Segment {
     pub(super) fn body(&self) -> &[u8] {
         &self.body
     }
+
+    /// The reports as they are packed, each with its time.
+    fn packed(&self) -> impl Iterator<Item = (Time, &[u8])> {
+        let mut rest = self.body();
+        self.reports().map(move |(time, report)| {
+            let (packed, others) = rest.split_at(HEADER + report.len());
+            rest = others;
+            (time, packed)
+        })
+    }
 }
 
 impl fmt::Debug for Segment {
@@ -176,6 +186,40 @@ impl Packer {
     }
 }
 
+/// Fills segments of reports that may share a job: of one time where batches are of one time.
+pub(super) struct Packers {
+    one_time: bool,
+    open: BTreeMap<Option<Time>, Packer>,
+}
+
+impl Packers {
+    /// No segment yet, of reports of a task of this mode.
+    pub(super) fn new(mode: BatchingMode) -> Self {
+        Self { one_time: mode.is_of_one_time(), open: BTreeMap::new() }
+    }
+
+    /// Adds a packed report; returns the segment that it did not fit in any more.
+    pub(super) fn add(&mut self, time: Time, packed: &[u8]) -> Option<Packed> {
+        self.open.entry(self.one_time.then_some(time)).or_default().add(time, packed)
+    }
+
+    /// The last segments, by time.
+    pub(super) fn finish(self) -> impl Iterator<Item = Packed> {
+        self.open.into_values().filter_map(Packer::finish)
+    }
+}
+
+/// Packs again the reports of a segment, each time by itself.
+pub(super) fn by_time(segment: &Segment) -> Vec<Packed> {
+    let mut packers = Packers { one_time: true, open: BTreeMap::new() };
+    let mut full = Vec::new();
+    for (time, packed) in segment.packed() {
+        full.extend(packers.add(time, packed));
+    }
+    full.extend(packers.finish());
+    full
+}
+
 /// Packs reports that were in segments before, in their order: into no more segments than those.
 pub(super) fn pack_again(reports: &UploadBatch) -> Vec<Packed> {
     let mut packer = Packer::default();
@@ -186,16 +230,29 @@ pub(super) fn pack_again(reports: &UploadBatch) -> Vec<Packed> {
     segments
 }
 
+/// Packs again the reports of a job's segments, in their order, in two halves; `None` if there are not
+/// two reports.
+pub(super) fn halve(segments: &[Segment]) -> Option<Vec<Packed>> {
+    let reports: usize = segments.iter().map(Segment::len).sum();
+    if reports < 2 {
+        return None;
+    }
+    let (mut packer, mut pieces) = (Packer::default(), Vec::new());
+    for (at, (time, packed)) in segments.iter().flat_map(Segment::packed).enumerate() {
+        if at == reports.div_ceil(2) {
+            pieces.extend(std::mem::take(&mut packer).finish());
+        }
+        pieces.extend(packer.add(time, packed));
+    }
+    pieces.extend(packer.finish());
+    Some(pieces)
+}
+
 /// Packs again the reports of `segment` that `keep` wants; `None` if there are none.
 pub(super) fn filter(segment: &Segment, mut keep: impl FnMut(Time) -> bool) -> Option<Packed> {
     let mut kept = Packer::default();
-    let mut rest = Reader::new(segment.body());
-    for (time, report) in segment.reports() {
-        // Copies the packed form, which the report's length tells.
-        let packed = rest.take("a packed report", HEADER + report.len()).ok()?;
-        if keep(time) {
-            kept.add(time, packed);
-        }
+    for (time, packed) in segment.packed().filter(|(time, _)| keep(*time)) {
+        kept.add(time, packed);
     }
     kept.finish()
 }
@@ -263,6 +320,40 @@ mod tests {
                 prop_assert_eq!(times.iter().max(), Some(&packed.last));
                 found.extend(segment.reports().map(|(time, bytes)| (time.0, bytes.to_vec())));
             }
+            prop_assert_eq!(found, reports);
+        }
+
+        #[test]
+        fn parting_by_time_keeps_every_report_once(
+            reports in prop::collection::vec((0u64..4, prop::collection::vec(any::<u8>(), 0..9)), 1..50)
+        ) {
+            let segment = Segment::from_stored(pack(&reports).remove(0).body).unwrap();
+            let mut found = Vec::new();
+            for packed in by_time(&segment) {
+                prop_assert_eq!(packed.first, packed.last);
+                let part = Segment::from_stored(packed.body).unwrap();
+                prop_assert_eq!(part.len(), packed.reports);
+                found.extend(part.reports().map(|(time, bytes)| (time.0, bytes.to_vec())));
+            }
+            let mut wanted = reports;
+            wanted.sort_by_key(|(time, _)| *time);
+            prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn halves_are_all_reports_in_their_order(
+            reports in prop::collection::vec((0u64..9, prop::collection::vec(any::<u8>(), 0..9)), 1..1200)
+        ) {
+            let stored = |packed: Packed| Segment::from_stored(packed.body).unwrap();
+            let segments: Vec<_> = pack(&reports).into_iter().map(stored).collect();
+            let Some(pieces) = halve(&segments) else {
+                prop_assert_eq!(reports.len(), 1);
+                return Ok(());
+            };
+            prop_assert!(pieces.iter().all(|piece| piece.reports <= reports.len().div_ceil(2)));
+            let pieces: Vec<_> = pieces.into_iter().map(stored).collect();
+            let found = pieces.iter().flat_map(Segment::reports);
+            let found: Vec<_> = found.map(|(time, bytes)| (time.0, bytes.to_vec())).collect();
             prop_assert_eq!(found, reports);
         }
 

@@ -22,12 +22,46 @@ impl Timestamp {
 pub enum BatchingMode {
     /// By the reports' times.
     TimeInterval,
-    /// By the leader.
+    /// By the leader, each batch of reports of one time.
     LeaderSelected {
         /// Verified reports at which a batch is full, at least 1. Ours: the draft leaves it to
         /// the leader. Not used by a helper.
         target: u64,
     },
+    /// By the leader, whatever the reports' times.
+    LeaderSelectedAnyTime {
+        /// As above.
+        target: u64,
+    },
+}
+
+impl BatchingMode {
+    /// Whether each batch holds reports of one time only.
+    pub(super) fn is_of_one_time(self) -> bool {
+        matches!(self, Self::LeaderSelected { .. })
+    }
+
+    /// As backends keep it: a leader-selected batch's target, negated where times may be mixed;
+    /// nothing for intervals.
+    pub(super) fn stored(self) -> Option<i64> {
+        let stored = |target: u64| i64::try_from(target).unwrap_or(i64::MAX);
+        match self {
+            Self::TimeInterval => None,
+            Self::LeaderSelected { target } => Some(stored(target)),
+            Self::LeaderSelectedAnyTime { target } => Some(-stored(target)),
+        }
+    }
+
+    /// From what [`stored`](Self::stored) made.
+    pub(super) fn from_stored(stored: Option<i64>) -> Self {
+        match stored {
+            None => Self::TimeInterval,
+            Some(target) if target < 0 => {
+                Self::LeaderSelectedAnyTime { target: target.unsigned_abs() }
+            }
+            Some(target) => Self::LeaderSelected { target: target.unsigned_abs() },
+        }
+    }
 }
 
 /// A task as it is kept.
@@ -72,6 +106,8 @@ pub enum Put {
     Added,
     /// It was there, the same to the byte in its public part.
     AlreadyThere,
+    /// It was there, and what its holder may change of it has changed.
+    Changed,
 }
 
 /// Figures about one task, for operators and tests. Taken in one look, so they fit together.
@@ -83,7 +119,7 @@ pub struct Counts {
     pub in_flight_reports: u64,
     /// Aggregation jobs that have not ended.
     pub in_flight_jobs: u64,
-    /// Reports whose jobs were abandoned too often: no job will take them again.
+    /// Reports that the helper refuses alone: no job will take them again.
     pub stuck_reports: u64,
     /// Reports accepted, then dropped because their batch was closed while they waited.
     pub dropped_reports: u64,
@@ -95,4 +131,6 @@ pub struct Counts {
     pub buckets: u64,
     /// Batches that count as collected.
     pub collected_batches: u64,
+    /// Leader-selected batches that are set aside until they are repaired.
+    pub set_aside_batches: u64,
 }

@@ -4,10 +4,8 @@ use super::{BucketKey, CollectionId, KeyUse, Timestamp};
 use crate::dap::{ids::TaskId, time::Time};
 use std::fmt;
 
-/// The span of times whose report IDs lie together, and are forgotten together.
-///
-/// A report is the same report only if its time is too (the draft's replay rule allows it: the
-/// time is authenticated with the ID), so that IDs of one span need not be looked for in others.
+/// The span of times that a time is in. Report IDs are forgotten by spans: a run of them once all of
+/// its reports' spans are too old.
 pub(super) fn span(time: Time) -> i64 {
     i64::try_from(time.0 >> SPAN_BITS).unwrap_or(i64::MAX)
 }
@@ -53,6 +51,8 @@ pub struct BatchSummary {
     pub reports: u64,
     /// XOR of the SHA-256 of their IDs.
     pub checksum: [u8; 32],
+    /// Whether it waits for a repair, while others are collected.
+    pub set_aside: bool,
 }
 
 impl BatchSummary {

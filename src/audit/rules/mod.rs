@@ -14,7 +14,7 @@ pub mod task;
 use super::finding::{At, Findings, Severity};
 use crate::{
     dap::{codec::Decode, ids::TaskId, role::Role},
-    log::entry::{Entry, Event, KeyChange},
+    log::entry::{Entry, Event, FULL_AND_OVER, FULL_WINDOWS, KeyChange, RELEASES_SETTING},
     program::{Program, compile::CompiledTask},
 };
 use ranges::Mark;
@@ -169,6 +169,15 @@ impl<'a> Judge<'a> {
                 self.note(at, "log-key", format!("{text} was {}", word(*change)));
             }
             Event::Settings(settings) => self.settings(at, settings),
+            Event::Repaired(repaired) => {
+                let name = self.known.name(&repaired.task);
+                let (kept, dropped) = (repaired.kept, repaired.dropped);
+                let message = format!(
+                    "{name}: a batch of {kept} reports was repaired: {dropped} reports that the other \
+                     aggregator does not hold were dropped"
+                );
+                self.note(at, "repaired", message);
+            }
         }
     }
 
@@ -180,10 +189,34 @@ impl<'a> Judge<'a> {
         self.findings.add(Severity::Violation, rule, at, message);
     }
 
+    /// A plain DAP task's operator may say that its windows need not be full; a program's may not.
+    fn weakened(&mut self, at: At, task: TaskId, value: &str) {
+        let name = self.known.name(&task);
+        let full = value == FULL_WINDOWS;
+        let message = if full {
+            format!("each window of {name} has to be full by itself from now on")
+        } else {
+            format!(
+                "the windows of {name} need not be full any more: what several reports of one device reveal \
+                 is no longer composed of full batches"
+            )
+        };
+        let severity = match (full, self.known.task(&task)) {
+            (true, _) => Severity::Note,
+            (false, None) => Severity::Warning,
+            (false, Some(_)) => Severity::Violation,
+        };
+        self.findings.add(severity, "windows", at, message);
+    }
+
     /// Settings that weaken what was there before have to be explained by whoever changed them.
     fn settings(&mut self, at: At, settings: &[(String, String)]) {
         for (name, value) in settings {
             let before = self.facts.settings.insert(name.clone(), value.clone());
+            if let Some(task) = task_of_windows(name) {
+                self.weakened(at, task, value);
+                continue;
+            }
             let Some(before) = before.filter(|before| before != value) else { continue };
             let severity =
                 if weakens(name, &before, value) { Severity::Warning } else { Severity::Note };
@@ -191,6 +224,12 @@ impl<'a> Judge<'a> {
             self.findings.add(severity, "settings", at, message);
         }
     }
+}
+
+/// The task whose windows a setting is about.
+fn task_of_windows(setting: &str) -> Option<TaskId> {
+    let task = setting.strip_prefix("task ")?.strip_suffix(" windows")?;
+    task.parse().ok()
 }
 
 fn word(change: KeyChange) -> &'static str {
@@ -212,6 +251,7 @@ fn weakens(name: &str, before: &str, value: &str) -> bool {
         }
         "hpke.rotate_days" => days(value) == 0 || (days(before) != 0 && days(value) > days(before)),
         "hpke.keep_days" => days(value) > days(before),
+        RELEASES_SETTING => before == FULL_AND_OVER,
         "public_log.witnesses" => {
             let still: BTreeSet<_> = value.split(' ').collect();
             before.split(' ').any(|witness| !witness.is_empty() && !still.contains(witness))
@@ -233,6 +273,8 @@ mod tests {
             ("retention.report_days", "90", "30", true),
             ("retention.report_days", "30", "0", false),
             ("hpke.keep_days", "30", "90", true),
+            ("releases", FULL_AND_OVER, "whatever is there", true),
+            ("releases", "whatever is there", FULL_AND_OVER, false),
             ("hpke.rotate_days", "90", "0", true),
             ("hpke.rotate_days", "0", "90", false),
             ("public_log.witnesses", "a b", "b", true),

@@ -13,7 +13,7 @@ use crate::{
         task::BatchMode,
         time::{Interval, TimePrecision},
     },
-    log::entry::Release,
+    log::entry::{FULL_AND_OVER, FULL_WINDOWS, RELEASES_SETTING, Release, windows_setting},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -59,6 +59,7 @@ impl Judge<'_> {
             let message = format!("a release of {name} has other noise than the task promises");
             self.violation(at, "noise", message);
         }
+        self.full(at, &name, release);
         self.once(at, time, &name, release);
         let (batch, release) = (batch_mark(release), open(at, time, release));
         match self.others.as_deref_mut().map(|others| others.remove(&batch)) {
@@ -114,7 +115,50 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether this log has said that it releases full windows only, and only those that are over.
+    /// Logs of before have not, and what they released then broke no rule of theirs.
+    fn promised(&self) -> bool {
+        self.facts.settings.get(RELEASES_SETTING).is_some_and(|value| value == FULL_AND_OVER)
+    }
+
+    /// Whether the windows of a batch can each have been full. Of an interval the first and the last
+    /// have reports, whatever is in between.
+    fn full(&mut self, at: At, name: &str, release: &Release) {
+        let Some(task) = self.facts.tasks.get(&release.task) else { return };
+        let (least, windows) = (task.min_batch_size, release.interval.duration());
+        let message = match task.batch_mode {
+            BatchMode::LeaderSelected if windows > 1 => format!(
+                "a leader-selected batch of {name} has reports of {windows} windows; 1 is the most"
+            ),
+            BatchMode::TimeInterval
+                if windows > 1 && release.report_count < least.saturating_mul(2) =>
+            {
+                format!(
+                    "a batch of {name} over several windows with {} reports was released; its first and \
+                     last window alone need {least} each",
+                    release.report_count
+                )
+            }
+            _ => return,
+        };
+        let setting = self.facts.settings.get(&windows_setting(&release.task));
+        let weakened = setting.is_some_and(|value| value != FULL_WINDOWS);
+        let (severity, why) = match (self.promised(), weakened) {
+            (_, true) => (Severity::Note, ": the log says that its windows need not be full"),
+            (true, false) => (Severity::Violation, ""),
+            (false, false) => (Severity::Warning, ": the log had not promised more by then"),
+        };
+        self.findings.add(severity, "windows-not-full", at, message + why);
+    }
+
     fn early(&mut self, at: At, name: &str, time: u64, end: u64) {
+        if self.promised() && time < end {
+            let left = end - time;
+            let message = format!(
+                "a batch of {name} was released {left} seconds before its last window was over"
+            );
+            return self.violation(at, "too-early", message);
+        }
         if time.saturating_add(super::TOLERANCE) < end {
             let message = format!(
                 "a batch of {name} was released {} seconds before its last window was over",

@@ -5,13 +5,24 @@
 //! added up as they appear: no list of them is ever held. The caller says which running sum each
 //! report belongs to by a small index, because reports of one job may fall in several batch
 //! buckets.
+//!
+//! # What the helper accepts, the leader must accept
+//!
+//! The helper decides first and commits, so a report that it accepts and the leader then refuses
+//! would leave the two with different batches for good. A VDAF with joint randomness invites that:
+//! each aggregator derives the randomness from its own part, which it works out, and from the
+//! other's part as the public share has it, which a client may falsify for one of the two alone.
+//! The VDAF finds that out in the leader's last step, when the helper is done. So here both parts
+//! in the public share must be those that were used, before the helper decides: its own, and the
+//! leader's, which is in the leader's verifier share. Then the seed that the leader has derived is
+//! the one in the helper's message, and nothing is left that the leader could refuse.
 
 use super::{Instance, Vdaf, VerifyKey, Work};
 use crate::dap::ids::ReportId;
 use prio::{
     codec::{Decode, Encode, ParameterizedDecode},
     topology::ping_pong::{PingPongMessage, PingPongState},
-    vdaf::Aggregatable,
+    vdaf::{Aggregatable, VerifyTransition},
 };
 use thiserror::Error;
 
@@ -128,6 +139,12 @@ fn start<V: Instance>(
             &input_share,
         )
         .map_err(|_| VerifyError::Invalid)?;
+    // What the helper would refuse is not worth sending.
+    match &continued.message {
+        PingPongMessage::Initialize { verifier_share }
+            if names_part(report.public_share, LEADER, verifier_share) => {}
+        _ => return Err(VerifyError::Invalid),
+    }
     let message = continued.message.get_encoded().map_err(|_| VerifyError::Malformed)?;
     Ok((continued.verifier_state, message))
 }
@@ -204,31 +221,60 @@ fn answer<V: Instance>(
     inbound: &[u8],
 ) -> Result<(V::OutputShare, Vec<u8>), VerifyError> {
     // Part of `ping_pong_helper_init`, so its failure is the report's rejection (DAP §4.5.3.2).
-    let inbound = PingPongMessage::get_decoded(inbound).map_err(|_| VerifyError::Invalid)?;
+    let Ok(PingPongMessage::Initialize { verifier_share: leaders }) =
+        PingPongMessage::get_decoded(inbound)
+    else {
+        return Err(VerifyError::Invalid);
+    };
     let (public_share, input_share) = decode_shares(vdaf, HELPER, report)?;
-    let next = vdaf
-        .helper_initialized(
+    let (state, own) = vdaf
+        .verify_init(
             key.secret_bytes(),
             context,
+            HELPER,
             &(),
             report.report_id.as_bytes(),
             &public_share,
             &input_share,
-            &inbound,
         )
-        .and_then(|continuation| continuation.evaluate(context, vdaf))
         .map_err(|_| VerifyError::Invalid)?;
-    match next {
-        PingPongState::FinishedWithOutbound { output_share, message } => {
+    let own_bytes = own.get_encoded().map_err(|_| VerifyError::Malformed)?;
+    let leaders_share = V::VerifierShare::get_decoded_with_param(&state, &leaders)
+        .map_err(|_| VerifyError::Invalid)?;
+    if !names_part(report.public_share, LEADER, &leaders)
+        || !names_part(report.public_share, HELPER, &own_bytes)
+    {
+        return Err(VerifyError::Invalid);
+    }
+    let message = vdaf
+        .verifier_shares_to_message(context, &(), [leaders_share, own])
+        .map_err(|_| VerifyError::Invalid)?;
+    let verifier_message = message.get_encoded().map_err(|_| VerifyError::Malformed)?;
+    match vdaf.verify_next(context, state, message).map_err(|_| VerifyError::Invalid)? {
+        VerifyTransition::Finish(output_share) => {
+            let message = PingPongMessage::Finish { verifier_message };
             let message = message.get_encoded().map_err(|_| VerifyError::Malformed)?;
             Ok((output_share, message))
         }
-        PingPongState::Continued(_) | PingPongState::Finished { .. } => Err(VerifyError::Malformed),
+        VerifyTransition::Continue(..) => Err(VerifyError::Malformed),
     }
 }
 
 const LEADER: usize = 0;
 const HELPER: usize = 1;
+const AGGREGATORS: usize = 2;
+
+/// Whether the part of the joint randomness that an aggregator has used is the one that the public
+/// share names for it.
+///
+/// An encoded public share is one part of each aggregator, end to end, and an encoded verifier share
+/// ends with the part that was used (VDAF §7.2.7). Without joint randomness both have none. Both
+/// must have been decoded before, which sees to their lengths.
+fn names_part(public_share: &[u8], aggregator: usize, verifier_share: &[u8]) -> bool {
+    let length = public_share.len() / AGGREGATORS;
+    let part = &public_share[aggregator * length..][..length];
+    verifier_share.ends_with(part)
+}
 
 fn decode_shares<V: Instance>(
     vdaf: &V,

@@ -80,6 +80,13 @@ pub(crate) fn all() -> Vec<Entry> {
         Event::HpkeKey(KeyChange::Added, hpke_config()),
         Event::LogKey(KeyChange::Retired, key),
         Event::Settings(vec![("retention".into(), "90 days".into()), ("x".into(), String::new())]),
+        Event::Repaired(Repaired {
+            task,
+            batch: BatchSelector::TimeInterval(interval.into()),
+            kept: 3000,
+            dropped: 12,
+            plan: [6; 32],
+        }),
     ];
     events.into_iter().map(|event| Entry { time: 1_763_900_000, event }).collect()
 }
@@ -113,7 +120,8 @@ fn a_refusal_is_the_same_whenever_it_happens_and_a_start_is_not() {
     let later = |entry: &Entry| Entry { time: entry.time + 1, event: entry.event.clone() };
     for entry in all() {
         let same = entry.key() == later(&entry).key();
-        let differs = matches!(entry.event, Event::Started(_) | Event::Settings(_));
+        let differs =
+            matches!(entry.event, Event::Started(_) | Event::Settings(_) | Event::Repaired(_));
         assert_eq!(same, !differs, "{entry:?}");
     }
     let mut keys: Vec<_> = all().iter().map(Entry::key).collect();

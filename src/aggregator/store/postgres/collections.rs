@@ -138,8 +138,12 @@ pub(super) fn next_batch(pool: &Pool, task: &TaskId) -> Result<Option<BatchId>, 
         "SELECT (
              SELECT id FROM batches b WHERE b.task = t.key AND state < 2
              AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = t.key AND batch = b.id)
-             AND (state = 1 OR t.target <=
+             AND (state = 1 OR abs(t.target) <=
                  (SELECT sum(reports) FROM shards WHERE task = t.key AND bucket = b.id))
+             AND (t.target < 0 OR 1 = (
+                 SELECT count(DISTINCT time) FROM shards s CROSS JOIN LATERAL
+                     (VALUES (s.first), (s.last)) AS of (time)
+                 WHERE s.task = t.key AND s.bucket = b.id))
              ORDER BY key LIMIT 1)
          FROM tasks t WHERE t.id = $1",
         &[&&task.as_bytes()[..]],
@@ -200,11 +204,11 @@ fn is_busy(tx: &mut Tx<'_>, task: TaskRow, range: &BucketRange, cut: i64) -> Res
         BatchingMode::TimeInterval => tx.row(
             "SELECT EXISTS (SELECT 1 FROM jobs WHERE task = $1 AND first < $3 AND last >= $2)
              OR EXISTS (SELECT 1 FROM segments WHERE task = $1 AND job IS NULL AND NOT stuck
-                        AND key <= $4 AND first < $3 AND last >= $2)",
+                        AND coalesce(place, key) <= $4 AND first < $3 AND last >= $2)",
             &[&task.key, &low, &high, &cut],
         )?,
         // Waiting reports of a leader-selected task have no batch yet.
-        BatchingMode::LeaderSelected { .. } => tx.row(
+        _ => tx.row(
             "SELECT EXISTS (SELECT 1 FROM jobs WHERE task = $1 AND batch < $3 AND batch >= $2)",
             &[&task.key, &low, &high],
         )?,
@@ -295,7 +299,12 @@ pub(super) fn finish(
     let range = closed_range(tx, task, id)?;
     match (outcome, range) {
         (Outcome::Finished { .. }, None) => return Err(StoreError::NotClosed.into()),
-        (Outcome::FailedReopened(_), Some((low, high))) => reopen(tx, task, id, &low, &high)?,
+        (Outcome::FailedReopened(_) | Outcome::FailedAside(_), Some((low, high))) => {
+            reopen(tx, task, id, &low, &high)?;
+            if matches!(outcome, Outcome::FailedAside(_)) {
+                set_aside(tx, task, &low, &high)?;
+            }
+        }
         (_, Some((low, high))) => delete_shards(tx, task, &low, &high)?,
         (_, None) => {}
     }
@@ -304,13 +313,22 @@ pub(super) fn finish(
             record::log(tx, std::slice::from_ref(entry))?;
             (FINISHED, response)
         }
-        Outcome::Failed(blob) | Outcome::FailedReopened(blob) => (FAILED, blob),
+        Outcome::Failed(blob) | Outcome::FailedReopened(blob) | Outcome::FailedAside(blob) => {
+            (FAILED, blob)
+        }
     };
     set_state(tx, task, id, code, blob)?;
     Ok(match outcome {
         Outcome::Finished { .. } => CollectionState::Finished(blob.clone()),
         _ => CollectionState::Failed(blob.clone()),
     })
+}
+
+/// Keeps a leader-selected batch from being the next one.
+fn set_aside(tx: &mut Tx<'_>, task: i32, low: &[u8], high: &[u8]) -> Result<(), Failure> {
+    let sql = "UPDATE batches SET state = 3 WHERE task = $1 AND id >= $2 AND id < $3";
+    tx.execute(sql, &[&task, &low, &high])?;
+    Ok(())
 }
 
 /// Opens a batch again. Its shards are all still there: only an end that stands deletes them.

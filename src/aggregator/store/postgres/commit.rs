@@ -1,23 +1,27 @@
 //! The ends of jobs: the leader's three, and the helper's one.
 
 use super::{
-    End, Failure, Pool, Tx, blob, bytes, get,
+    End, Failure, Pool, TaskRow, Tx, blob, bytes, from_stored, get,
+    lease::segments_of,
     locks::{self, Hold},
     ranges,
     replay::{self, Tables},
     stored,
-    upload::wait_again,
+    upload::{insert_pieces, wait_again},
 };
 use crate::aggregator::store::{
-    BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MAX_ABANDONED,
+    BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
     StoreError, StoredJob, Timestamp,
     bucket::time_key,
-    replay::{Session, Side, Window},
+    replay::{Scope, Session, Side},
+    segment::halve,
     span,
 };
-use crate::dap::ids::{AggregationJobId, ReportId, TaskId};
+use crate::dap::{
+    ids::{AggregationJobId, ReportId, TaskId},
+    time::Time,
+};
 use postgres::Row;
-use std::collections::BTreeMap;
 
 pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> Result<(), Failure> {
     let task = leased(tx, commit.job, commit.lease)?;
@@ -54,14 +58,37 @@ pub(super) fn release_job(
     Ok(())
 }
 
+pub(super) fn split_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<bool, Failure> {
+    let task = leased(tx, job, lease)?;
+    let pieces = tx.row(
+        "SELECT count(*) FROM segments WHERE task = $1 AND abandoned > 0 AND NOT stuck",
+        &[&task],
+    )?;
+    if pieces.map_or(Ok(0), |row| get::<i64>(&row, 0))? >= stored(MOST_PIECES) {
+        return Ok(false);
+    }
+    let segments = segments_of(tx, &[task], &[job.0])?.remove(&job.0).unwrap_or_default();
+    let Some(halves) = halve(&segments) else { return Ok(false) };
+    let ended = tx.row(
+        "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2
+                        RETURNING coalesce(place, key) AS place, arrived, abandoned),
+              over AS (DELETE FROM jobs WHERE task = $1 AND key = $2)
+         SELECT min(place), min(arrived), max(abandoned) FROM ended",
+        &[&task, &job.0],
+    )?;
+    let ended = ended.ok_or_else(|| Failure::corrupt("a job without a segment"))?;
+    let arrived = Timestamp(from_stored(get(&ended, 1)?));
+    insert_pieces(tx, task, arrived, &halves, get(&ended, 0)?, get::<i32>(&ended, 2)? + 1)?;
+    Ok(true)
+}
+
 pub(super) fn abandon_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<(), Failure> {
     let task = leased(tx, job, lease)?;
-    // Both in one statement: at no time are its reports neither in a job nor waiting.
+    // Both in one statement: at no time are its reports neither in a job nor stuck.
     tx.execute(
         "WITH ended AS (DELETE FROM jobs WHERE task = $1 AND key = $2)
-         UPDATE segments SET job = NULL, abandoned = abandoned + 1, stuck = abandoned + 1 >= $3
-         WHERE task = $1 AND job = $2",
-        &[&task, &job.0, &i32::try_from(MAX_ABANDONED).unwrap_or(i32::MAX)],
+         UPDATE segments SET job = NULL, stuck = true WHERE task = $1 AND job = $2",
+        &[&task, &job.0],
     )?;
     Ok(())
 }
@@ -85,7 +112,7 @@ pub(super) fn insert_helper_job(
     now: Timestamp,
     job: &HelperJob<'_>,
 ) -> Result<End<Option<HelperOutcome>>, Failure> {
-    let task = locks::batches(tx, job.task, Hold::Shared)?.key;
+    let TaskRow { key: task, mode } = locks::batches(tx, job.task, Hold::Shared)?;
     // First of all, so that of two that come with one job the second waits here, and finds it.
     let claimed = tx.execute(
         "INSERT INTO helper_jobs (task, id, added, digest, response) VALUES ($1, $2, $3, $4, $5)
@@ -99,21 +126,42 @@ pub(super) fn insert_helper_job(
         let row = row.ok_or_else(|| Failure::Lost { what: "a job deleted meanwhile".into() })?;
         return Ok(End::Undo(Some(HelperOutcome::AlreadyDone(stored_job(&row, 0)?))));
     }
-    let mut windows = BTreeMap::<Window, Vec<ReportId>>::new();
-    for (id, time) in job.reports {
-        let window = Window { task: task.into(), side: Side::Aggregated, span: span(*time) };
-        windows.entry(window).or_default().push(*id);
+    if mode.is_of_one_time()
+        && let Some(mixed) = mixed_bucket(tx, task, job.shards)?
+    {
+        return Ok(End::Undo(Some(HelperOutcome::OtherTime(mixed))));
     }
-    let replayed = replayed(tx, session, task, &windows)?;
+    let scope = Scope { task: task.into(), side: Side::Aggregated };
+    let replayed = replayed(tx, session, task, scope, job.reports)?;
     let collected = ranges::collected_buckets(tx, task, job.shards)?;
     if !(replayed.is_empty() && collected.is_empty()) {
         return Ok(End::Undo(Some(HelperOutcome::Conflict { replayed, collected })));
     }
-    for (window, ids) in &windows {
-        session.add(&mut Tables(tx), *window, ids)?;
-    }
+    session.add(&mut Tables(tx), scope, job.reports)?;
     insert_shards(tx, task, job.shards)?;
     Ok(End::Keep(None))
+}
+
+/// A bucket that holds, or would hold, reports of more than one time.
+fn mixed_bucket(
+    tx: &mut Tx<'_>,
+    task: i32,
+    shards: &[BucketShard],
+) -> Result<Option<BucketKey>, Failure> {
+    // A job has one batch, so nobody waits for a second lock of this kind.
+    for shard in shards {
+        let key = shard.key.as_bytes();
+        locks::batch_of_one_time(tx, task, key)?;
+        let other = tx.row(
+            "SELECT 1 FROM shards WHERE task = $1 AND bucket = $2 AND (first <> $3 OR last <> $3)
+             LIMIT 1",
+            &[&task, &key, &&time_key(shard.first)[..]],
+        )?;
+        if shard.first != shard.last || other.is_some() {
+            return Ok(Some(shard.key.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// The reports that were known before, and those given again.
@@ -121,20 +169,17 @@ fn replayed(
     tx: &mut Tx<'_>,
     session: &mut Session<'_>,
     task: i32,
-    windows: &BTreeMap<Window, Vec<ReportId>>,
+    scope: Scope,
+    reports: &[(ReportId, Time)],
 ) -> Result<Vec<ReportId>, Failure> {
+    replay::lock(tx, &[scope])?;
     let horizon = ranges::horizons(tx, std::iter::once(task))?.get(&task).copied();
-    replay::lock(tx, &windows.keys().copied().collect::<Vec<_>>())?;
-    let mut replayed = Vec::new();
-    for (window, ids) in windows {
-        let mut known = if horizon.is_some_and(|first| window.span < first) {
-            ids.iter().copied().collect()
-        } else {
-            session.look(&mut Tables(tx), *window, ids)?
-        };
-        replayed.extend(ids.iter().filter(|id| !known.insert(**id)));
-    }
-    Ok(replayed)
+    let ids: Vec<_> = reports.iter().map(|(id, _)| *id).collect();
+    let mut known = session.look(&mut Tables(tx), scope, &ids)?;
+    let is_replay = |(id, time): &&(ReportId, Time)| {
+        !known.insert(*id) || horizon.is_some_and(|first| span(*time) < first)
+    };
+    Ok(reports.iter().filter(is_replay).map(|(id, _)| *id).collect())
 }
 
 pub(super) fn replay_job(

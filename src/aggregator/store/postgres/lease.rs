@@ -1,11 +1,11 @@
 //! The leader's jobs: which segments travel together, and who has them.
 
-use super::{Failure, Tx, bytes, from_stored, get, locks, mode, ranges, stored};
+use super::{Failure, Tx, bytes, from_stored, get, locks, ranges, stored, time_from_stored};
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, Timestamp,
     bucket::time_key,
     job::{LONGEST_WAIT, last_wait},
-    plan::{Head, MAX_HEADS, plan},
+    plan::{Head, MAX_HEADS, PARTED_AT_ONCE, plan},
     segment::{self, Packed},
 };
 use crate::dap::{
@@ -37,7 +37,7 @@ fn lease_again(
     policy: &LeasePolicy,
 ) -> Result<Vec<LeasedJob>, Failure> {
     let rows = tx.rows(
-        "SELECT j.task, j.key, t.id, j.attempt + 1, j.batch
+        "SELECT j.task, j.key, t.id, j.attempt + 1, j.batch, j.abandoned
          FROM jobs j JOIN tasks t ON t.key = j.task
          WHERE j.leased_until <= $1 OR j.leased_until > $3
          ORDER BY j.leased_until, j.key LIMIT $2 FOR UPDATE OF j SKIP LOCKED",
@@ -74,6 +74,7 @@ fn leased_again(row: &Row) -> Result<LeasedJob, Failure> {
         lease: LeaseToken::random()?,
         attempt: u32::try_from(get::<i32>(row, 3)?).unwrap_or(u32::MAX),
         batch: batch_id(row, 4)?,
+        cuts: u32::try_from(get::<i32>(row, 5)?).unwrap_or(u32::MAX),
         segments: Vec::new(),
     })
 }
@@ -84,7 +85,7 @@ fn batch_id(row: &Row, column: usize) -> Result<Option<BatchId>, Failure> {
 }
 
 /// The segments of jobs, by the job's key and in their order.
-fn segments_of(
+pub(super) fn segments_of(
     tx: &mut Tx<'_>,
     tasks: &[i32],
     jobs: &[i64],
@@ -115,6 +116,7 @@ struct Load<'a> {
     task: &'a Waiting,
     segments: Vec<(i64, Segment)>,
     batch: Option<BatchId>,
+    cuts: u32,
 }
 
 fn new_jobs(
@@ -130,6 +132,12 @@ fn new_jobs(
         return Ok(Vec::new());
     }
     let mut heads = waiting_segments(tx, &got)?;
+    if part_by_time(tx, &heads)? {
+        heads = waiting_segments(tx, &got)?;
+    }
+    for found in heads.values_mut() {
+        found.retain(|found| !found.is_mixed);
+    }
     drop_collected(tx, &mut heads)?;
     // The longest waiting first.
     tasks.sort_by_key(|task| task.oldest);
@@ -159,7 +167,7 @@ fn waiting_tasks(tx: &mut Tx<'_>) -> Result<Vec<Waiting>, Failure> {
         Ok(Waiting {
             key: get(row, 0)?,
             id: TaskId::new(bytes(row, 1)?),
-            mode: mode(get(row, 2)?),
+            mode: BatchingMode::from_stored(get(row, 2)?),
             oldest: get(row, 3)?,
         })
     };
@@ -170,42 +178,78 @@ fn waiting_tasks(tx: &mut Tx<'_>) -> Result<Vec<Waiting>, Failure> {
 struct Found {
     head: Head,
     late: bool,
+    /// Its reports are of several times, which its task's batches must not be.
+    is_mixed: bool,
 }
 
 /// The oldest waiting segments of tasks, without those that arrived too late for a pending
 /// collection of their batch: they wait for its end.
 fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<Found>>, Failure> {
     let rows = tx.rows(
-        "SELECT t.key, s.key, s.reports, s.bytes, s.arrived, s.abandoned > 0,
+        "SELECT t.key, s.key, s.reports, s.bytes, s.arrived, s.abandoned,
             EXISTS (
                 SELECT 1 FROM collections c WHERE c.task = t.key AND c.state = 0
                 AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high))),
             t.target IS NULL AND coalesce((
                 SELECT c.high > s.first FROM collected c WHERE c.task = t.key AND c.low <= s.last
-                ORDER BY c.low DESC LIMIT 1), false)
+                ORDER BY c.low DESC LIMIT 1), false),
+            t.target, s.first, s.last
          FROM unnest($1::integer[]) AS n (task) JOIN tasks t ON t.key = n.task
          CROSS JOIN LATERAL (
              SELECT key, reports, bytes, arrived, abandoned, first, last FROM segments w
              WHERE w.task = t.key AND w.job IS NULL AND NOT w.stuck AND NOT EXISTS (
                  SELECT 1 FROM collections c WHERE c.task = t.key AND c.state = 0
-                 AND c.low <= w.last AND w.first < c.high AND c.cut < w.key)
+                 AND c.low <= w.last AND w.first < c.high AND c.cut < coalesce(w.place, w.key))
              ORDER BY w.key LIMIT $2) s
          ORDER BY t.key, s.key",
         &[&tasks, &MAX_HEADS],
     )?;
     let mut found = BTreeMap::<_, Vec<_>>::new();
     for row in &rows {
+        let of_one_time = BatchingMode::from_stored(get(row, 8)?).is_of_one_time();
+        let (first, last) = (time_from_stored(bytes(row, 9)?), time_from_stored(bytes(row, 10)?));
         let head = Head {
             key: get(row, 1)?,
             reports: from_stored(get(row, 2)?),
             bytes: from_stored(get(row, 3)?),
             arrived: Timestamp(from_stored(get(row, 4)?)),
-            abandoned: get(row, 5)?,
+            cuts: u32::try_from(get::<i32>(row, 5)?).unwrap_or(u32::MAX),
             urgent: get(row, 6)?,
+            apart: of_one_time.then_some(first),
         };
-        found.entry(get(row, 0)?).or_default().push(Found { head, late: get(row, 7)? });
+        let is_mixed = of_one_time && first != last;
+        found.entry(get(row, 0)?).or_default().push(Found { head, late: get(row, 7)?, is_mixed });
     }
     Ok(found)
+}
+
+/// Parts segments that were packed before batches were of one time; says whether there were any.
+fn part_by_time(tx: &mut Tx<'_>, found: &BTreeMap<i32, Vec<Found>>) -> Result<bool, Failure> {
+    let all = found.iter().flat_map(|(task, found)| found.iter().map(|found| (*task, found)));
+    let mixed = all.filter(|(_, found)| found.is_mixed).take(PARTED_AT_ONCE).collect::<Vec<_>>();
+    for (task, Found { head, .. }) in &mixed {
+        let sql = "DELETE FROM segments WHERE task = $1 AND key = $2 RETURNING body, abandoned";
+        let row = tx.row(sql, &[task, &head.key])?;
+        let row = row.ok_or_else(|| Failure::corrupt("a waiting segment that is not found"))?;
+        let parts = segment::by_time(&Segment::from_stored(get(&row, 0)?)?);
+        for part in parts {
+            tx.execute(
+                "INSERT INTO segments (task, arrived, abandoned, reports, bytes, first, last, body)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                &[
+                    task,
+                    &stored(head.arrived.0),
+                    &get::<i32>(&row, 1)?,
+                    &stored(part.reports as u64),
+                    &stored(part.body.len() as u64),
+                    &&time_key(part.first)[..],
+                    &&time_key(part.last)[..],
+                    &part.body,
+                ],
+            )?;
+        }
+    }
+    Ok(!mixed.is_empty())
 }
 
 /// Rewrites segments without the reports whose batch was closed while they waited. Leaves out of
@@ -329,7 +373,8 @@ fn load<'a>(
             let gone = || Failure::corrupt(format!("segment {} is gone while locked", head.key));
             Ok((head.key, segment.ok_or_else(gone)?))
         });
-        Ok(Load { task, segments: segments.collect::<Result<_, Failure>>()?, batch: None })
+        let cuts = heads.iter().map(|head| head.cuts).max().unwrap_or(0);
+        Ok(Load { task, segments: segments.collect::<Result<_, Failure>>()?, batch: None, cuts })
     });
     loads.collect()
 }
@@ -351,6 +396,17 @@ fn bodies(tx: &mut Tx<'_>, names: &[(i32, i64)]) -> Result<BTreeMap<(i32, i64), 
 struct OpenBatch {
     id: BatchId,
     reports: u64,
+    /// The times of its reports, as far as they can be told from the ends of its parts.
+    times: BTreeSet<Time>,
+}
+
+impl OpenBatch {
+    /// Whether it takes a job of this time; without one, of any. A batch of which nothing is left is
+    /// not used again: the helper may have counted reports of another time for it.
+    fn takes(&self, target: u64, time: Option<Time>) -> bool {
+        let fits = time.is_none_or(|time| self.times.len() == 1 && self.times.contains(&time));
+        self.reports < target && fits
+    }
 }
 
 /// Puts each job of a leader-selected task in the oldest batch with room, else in a new one.
@@ -360,17 +416,26 @@ fn assign_batches(tx: &mut Tx<'_>, loads: &mut [Load<'_>]) -> Result<(), Failure
     if tasks.is_empty() {
         return Ok(());
     }
-    let mut open = open_batches(tx, &tasks.into_iter().collect::<Vec<_>>())?;
+    let tasks = tasks.into_iter().collect::<Vec<_>>();
+    forget_empty_batches(tx, &tasks)?;
+    let mut open = open_batches(tx, &tasks)?;
     let mut new = Vec::new();
     for load in loads {
-        let BatchingMode::LeaderSelected { target } = load.task.mode else { continue };
+        let times = load.segments.iter().flat_map(|(_, segment)| segment.reports());
+        let first = times.map(|(time, _)| time).min();
+        let (target, time) = match load.task.mode {
+            BatchingMode::TimeInterval => continue,
+            BatchingMode::LeaderSelected { target } => (target, first),
+            BatchingMode::LeaderSelectedAnyTime { target } => (target, None),
+        };
         let batches = open.entry(load.task.key).or_default();
-        let at = match batches.iter().position(|batch| batch.reports < target) {
+        let at = match batches.iter().position(|batch| batch.takes(target, time)) {
             Some(at) => at,
             None => {
                 let id = BatchId::random()?;
                 new.push((load.task.key, id));
-                batches.push(OpenBatch { id, reports: 0 });
+                let times = first.into_iter().collect();
+                batches.push(OpenBatch { id, reports: 0, times });
                 batches.len() - 1
             }
         };
@@ -393,26 +458,49 @@ fn assign_batches(tx: &mut Tx<'_>, loads: &mut [Load<'_>]) -> Result<(), Failure
     Ok(())
 }
 
+/// Batches of one time of which nothing is left: they are not used again.
+fn forget_empty_batches(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<(), Failure> {
+    tx.execute(
+        "DELETE FROM batches b USING tasks t
+         WHERE t.key = b.task AND t.target > 0 AND b.task = ANY ($1) AND b.state = 0
+         AND NOT EXISTS (SELECT 1 FROM shards WHERE task = b.task AND bucket = b.id)
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = b.task AND batch = b.id)",
+        &[&tasks],
+    )?;
+    Ok(())
+}
+
 /// The batches of tasks that are not full, oldest first. Notes which have become so.
 fn open_batches(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<OpenBatch>>, Failure> {
     // Verified reports only become more while a batch is open, so the note stays true.
     tx.execute(
         "UPDATE batches b SET state = 1 FROM tasks t
          WHERE b.task = ANY ($1) AND b.state = 0 AND t.key = b.task
-         AND (SELECT sum(reports) FROM shards WHERE task = b.task AND bucket = b.id) >= t.target",
+         AND (SELECT sum(reports) FROM shards WHERE task = b.task AND bucket = b.id) >= abs(t.target)",
         &[&tasks],
     )?;
     let rows = tx.rows(
         "SELECT b.task, b.id, (
              (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = b.task AND bucket = b.id) +
              (SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = b.task AND batch = b.id)
-         )::bigint FROM batches b WHERE b.task = ANY ($1) AND b.state = 0 ORDER BY b.task, b.key",
+         )::bigint, (
+             SELECT array_agg(DISTINCT time) FROM (
+                 SELECT first, last FROM shards WHERE task = b.task AND bucket = b.id
+                 UNION SELECT first, last FROM jobs WHERE task = b.task AND batch = b.id) AS part
+             CROSS JOIN LATERAL (VALUES (part.first), (part.last)) AS of (time)
+         ) FROM batches b WHERE b.task = ANY ($1) AND b.state = 0 ORDER BY b.task, b.key",
         &[&tasks],
     )?;
     let mut open = BTreeMap::<_, Vec<_>>::new();
     for row in &rows {
-        let batch =
-            OpenBatch { id: BatchId::new(bytes(row, 1)?), reports: from_stored(get(row, 2)?) };
+        let times = get::<Option<Vec<&[u8]>>>(row, 3)?.unwrap_or_default().into_iter();
+        let times = times.map(|time| time.try_into().map(time_from_stored));
+        let times = times.collect::<Result<_, _>>();
+        let batch = OpenBatch {
+            id: BatchId::new(bytes(row, 1)?),
+            reports: from_stored(get(row, 2)?),
+            times: times.map_err(|_| Failure::corrupt("a time that is not 8 bytes"))?,
+        };
         open.entry(get(row, 0)?).or_default().push(batch);
     }
     Ok(open)
@@ -427,11 +515,12 @@ fn insert_jobs(
     let leases = loads.iter().map(|_| LeaseToken::random()).collect::<Result<Vec<_>, _>>()?;
     let spans = loads.iter().map(span).collect::<Vec<_>>();
     let rows = tx.rows(
-        "INSERT INTO jobs (task, lease, leased_until, attempt, reports, first, last, batch)
-         SELECT task, lease, $1, 1, reports, first, last, batch
+        "INSERT INTO jobs
+             (task, lease, leased_until, attempt, reports, first, last, batch, abandoned)
+         SELECT task, lease, $1, 1, reports, first, last, batch, cuts
          FROM unnest($2::integer[], $3::bytea[], $4::bigint[], $5::bytea[], $6::bytea[],
-                     $7::bytea[])
-              WITH ORDINALITY AS n (task, lease, reports, first, last, batch, place)
+                     $7::bytea[], $8::integer[])
+              WITH ORDINALITY AS n (task, lease, reports, first, last, batch, cuts, place)
          ORDER BY place RETURNING lease, key",
         &[
             &stored(now.after(policy.lease_for).0),
@@ -444,6 +533,7 @@ fn insert_jobs(
                 .iter()
                 .map(|load| load.batch.as_ref().map(|batch| &batch.as_bytes()[..]))
                 .collect::<Vec<_>>(),
+            &loads.iter().map(|load| load.cuts.cast_signed()).collect::<Vec<_>>(),
         ],
     )?;
     let keys = rows.iter().map(|row| Ok((LeaseToken(bytes(row, 0)?), get(row, 1)?)));
@@ -460,6 +550,7 @@ fn insert_jobs(
         lease,
         attempt: 1,
         batch: load.batch,
+        cuts: load.cuts,
         segments: load.segments.into_iter().map(|(_, segment)| segment).collect(),
     });
     Ok(leased.collect())

@@ -82,6 +82,15 @@ fn try_leasing(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<Vec<i32>, Failure> {
     tx.rows(sql, &[&tasks, &LEASING, &BATCHES])?.iter().map(|row| get(row, 0)).collect()
 }
 
+/// Locks a batch of one time until its helper's job is committed: another job that adds to it comes
+/// before, and is seen, or after. A shared half of a name makes others wait, no more.
+pub(super) fn batch_of_one_time(tx: &mut Tx<'_>, task: i32, batch: &[u8]) -> Result<(), Failure> {
+    let start = batch.first_chunk::<4>().copied().unwrap_or_default();
+    let name = i32::from_be_bytes(start) ^ task;
+    tx.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&BATCH_TIME, &name])?;
+    Ok(())
+}
+
 /// First halves of our locks' names, `sot` and a number; the second is the task's key. Another
 /// program in the same database that uses the same ones makes us wait, no more.
 pub(super) const SCHEMA: i32 = 0x736f_7400;
@@ -92,5 +101,7 @@ const UPLOADS: i32 = 0x736f_7403;
 /// Who publishes the log, of which a database has one: the second half is 0. Taken alone, by a verb
 /// that takes no other.
 pub(super) const LOG: i32 = 0x736f_7405;
+/// Its second half is of a batch's ID and its task. Taken before locks of replays.
+const BATCH_TIME: i32 = 0x736f_7406;
 /// Its second half is a window's hash.
 pub(super) const REPLAYS: i32 = 0x736f_7404;

@@ -15,15 +15,17 @@
 //! | `accept_reports` | | | shared |
 //! | `lease_jobs` | alone | shared | |
 //! | the ends of jobs, the helper's jobs | | shared | |
-//! | `start`, `finish`, `delete_collection` | | alone | |
+//! | `start`, `finish`, `delete_collection`, `repair_batch` | | alone | |
 //! | `close_batch` | | alone | alone, at its end |
+//! | `change_task` | | alone | |
 //!
 //! So whatever adds to a batch goes on side by side, and what decides over a batch sees it stand
 //! still. Uploads and leasing need nothing of each other: an upload reads only which ranges are
 //! collected and adds rows that nobody has seen. They stop only for the moment in which a batch is
 //! marked as collected, not while its shards are read. Below these locks stand the rows that one
-//! verb at a time may end or lease (a job, a due collection), and unique keys: of two
-//! transactions that add one report ID the second waits for the first.
+//! verb at a time may end or lease (a job, a due collection), and a fourth lock of the task for its
+//! report IDs, which whoever looks for some has alone until it has added them. Of a task whose batches
+//! are of one time, a helper's job has its batch alone before that, from its look at what is there.
 //!
 //! These are advisory locks, which live in PostgreSQL's memory until the transaction ends. Locks
 //! of the task's row would do the same, but each would be written to the row, and they are not
@@ -45,6 +47,7 @@ mod locks;
 mod pool;
 mod ranges;
 mod record;
+mod repair;
 mod replay;
 mod schema;
 mod tasks;
@@ -59,11 +62,12 @@ pub use schema::{Migrated, OpenError};
 pub use temporary::{TemporaryError, TemporaryPostgres};
 
 use super::{
-    Acceptance, BatchSummary, BatchingMode, Blob, Closed, Closing, CollectionId, CollectionState,
-    CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
-    HelperOutcome, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put,
-    Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
+    Acceptance, BatchSummary, BatchingMode, Blob, BucketKey, Closed, Closing, CollectionId,
+    CollectionState, CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten,
+    HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy,
+    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection,
+    Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
+    Timestamp, UploadBatch, replay::Known,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -124,13 +128,7 @@ struct TaskRow {
 
 /// Reads a task's `key, target`.
 fn task_row(row: &Row) -> Result<TaskRow, Failure> {
-    Ok(TaskRow { key: get(row, 0)?, mode: mode(get(row, 1)?) })
-}
-
-fn mode(target: Option<i64>) -> BatchingMode {
-    target.map_or(BatchingMode::TimeInterval, |target| BatchingMode::LeaderSelected {
-        target: from_stored(target),
-    })
+    Ok(TaskRow { key: get(row, 0)?, mode: BatchingMode::from_stored(get(row, 1)?) })
 }
 
 /// A column's value. The statement is ours, so what cannot be read was not written by us.
@@ -166,6 +164,10 @@ fn time_from_stored(bytes: [u8; 8]) -> Time {
 impl Datastore for PostgresStore {
     fn put_task(&self, task: &TaskRecord) -> Result<Put, StoreError> {
         Ok(self.pool.transact(|tx| tasks::put_task(tx, task))?.0)
+    }
+
+    fn change_task(&self, from: &TaskRecord, to: &TaskRecord) -> Result<bool, StoreError> {
+        self.write(|tx| tasks::change_task(tx, from, to))
     }
 
     fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
@@ -221,6 +223,10 @@ impl Datastore for PostgresStore {
         retry_at: Timestamp,
     ) -> Result<(), StoreError> {
         self.write(|tx| commit::release_job(tx, job, lease, retry_at))
+    }
+
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError> {
+        self.write(|tx| commit::split_job(tx, job, lease))
     }
 
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {
@@ -328,6 +334,14 @@ impl Datastore for PostgresStore {
         limit: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(upkeep::report_ids(&self.pool, task, time, limit)?)
+    }
+
+    fn holding(&self, task: &TaskId, bucket: &BucketKey) -> Result<Holding, StoreError> {
+        self.write(|tx| repair::holding(tx, task, bucket))
+    }
+
+    fn repair_batch(&self, repair: &Repair<'_>) -> Result<Repaired, StoreError> {
+        self.write(|tx| repair::repair(tx, repair))
     }
 
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {

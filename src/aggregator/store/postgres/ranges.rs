@@ -48,6 +48,16 @@ pub(super) fn collected_buckets(
     rows.iter().map(|row| Ok(BucketKey::from_stored(get(row, 1)?))).collect()
 }
 
+/// Whether a bucket has been collected.
+pub(super) fn is_collected(
+    tx: &mut Tx<'_>,
+    task: i32,
+    bucket: &BucketKey,
+) -> Result<bool, Failure> {
+    let rows = tx.rows(COLLECTED, &[&vec![task], &vec![bucket.as_bytes()]])?;
+    Ok(!rows.is_empty())
+}
+
 /// Whether a bucket of the range has been collected.
 pub(super) fn overlaps_collected(
     tx: &mut Tx<'_>,

@@ -1,7 +1,10 @@
-//! Runs of report IDs, as tables. A lock of the window keeps others out until the commit.
+//! Runs of report IDs, as tables. A lock of the task's IDs keeps others out until the commit.
 
 use super::{failure::Failure, from_stored, get, pool::Tx, stored};
-use crate::aggregator::store::replay::{Compacting, Position, Runs, Side, WORTH, Window, compact};
+use crate::aggregator::store::replay::{
+    CROWDED, Compacting, PARTS, Part, Position, Runs, Scope, Side, Spans, WORTH, compact, refine,
+};
+use postgres::{Row, types::ToSql};
 
 /// The runs, within a transaction.
 pub(super) struct Tables<'a, 'c>(pub(super) &'a mut Tx<'c>);
@@ -13,105 +16,203 @@ fn side(side: Side) -> i16 {
     }
 }
 
-/// Parts that are read in one query: a sixteenth of a window.
-const PARTS_AT_ONCE: usize = 16;
+/// Parts that are read in one query: the database sends faster than they are read, and what is sent
+/// is in memory.
+const PARTS_AT_ONCE: Part = 16;
+/// The same of parts that are by more bits, and so smaller.
+const FINE_AT_ONCE: Part = 1024;
 
-fn task(window: Window) -> i32 {
-    i32::try_from(window.task).unwrap_or(i32::MAX)
+fn task(scope: Scope) -> i32 {
+    i32::try_from(scope.task).unwrap_or(i32::MAX)
+}
+
+fn part(part: Part) -> i16 {
+    i16::try_from(part).unwrap_or(i16::MAX)
 }
 
 impl Runs for Tables<'_, '_> {
     type Error = Failure;
 
-    fn parted(&mut self, window: Window) -> Result<Position, Failure> {
-        // The last of the parts is always there, and written at every parting.
+    fn count(&mut self, scope: Scope) -> Result<u64, Failure> {
         let row = self.0.row(
-            "SELECT max(position) FROM parted_ids
-             WHERE task = $1 AND side = $2 AND span = $3 AND part = 255",
-            &[&task(window), &side(window.side), &window.span],
+            "SELECT ((SELECT coalesce(sum(octet_length(ids)), 0) FROM fresh_runs
+                      WHERE task = $1 AND side = $2) +
+                     (SELECT coalesce(sum(octet_length(ids)), 0) FROM parted_runs
+                      WHERE task = $1 AND side = $2))::bigint / 16",
+            &[&task(scope), &side(scope.side)],
         )?;
-        let found = row.map_or(Ok(None), |row| get::<Option<i64>>(&row, 0))?;
-        Ok(Position(found.unwrap_or_default()))
+        row.map_or(Ok(0), |row| get::<i64>(&row, 0).map(from_stored))
+    }
+
+    fn parted(&mut self, scope: Scope) -> Result<Position, Failure> {
+        let sql = "SELECT position FROM parted WHERE task = $1 AND side = $2";
+        let row = self.0.row(sql, &[&task(scope), &side(scope.side)])?;
+        row.map_or(Ok(Position::default()), |row| get(&row, 0).map(Position))
     }
 
     fn fresh(
         &mut self,
-        window: Window,
+        scope: Scope,
         after: Position,
-        each: &mut dyn FnMut(Position, &[u8]),
+        each: &mut dyn FnMut(Position, Spans, &[u8]),
     ) -> Result<(), Failure> {
         let rows = self.0.rows(
-            "SELECT position, ids FROM fresh_ids
-             WHERE task = $1 AND side = $2 AND span = $3 AND position > $4 ORDER BY position",
-            &[&task(window), &side(window.side), &window.span, &after.0],
+            "SELECT coalesce(first, last), last, ids, position FROM fresh_runs
+             WHERE task = $1 AND side = $2 AND position > $3 ORDER BY position",
+            &[&task(scope), &side(scope.side), &after.0],
         )?;
         for row in rows {
-            each(Position(get(&row, 0)?), get(&row, 1)?);
+            each(Position(get(&row, 3)?), spans(&row)?, get(&row, 2)?);
         }
         Ok(())
     }
 
     fn parts(
         &mut self,
-        window: Window,
-        of: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8]),
+        scope: Scope,
+        of: Option<&[Part]>,
+        each: &mut dyn FnMut(Spans, &[u8]),
     ) -> Result<(), Failure> {
-        use postgres::fallible_iterator::FallibleIterator;
-        let all = (0..=u8::MAX).collect::<Vec<_>>();
-        let parts: Vec<_> = of.unwrap_or(&all).iter().map(|part| i16::from(*part)).collect();
-        // A few at a time: the database sends faster than they are read, and what is sent is in memory.
-        for some in parts.chunks(PARTS_AT_ONCE) {
-            let mut rows = self.0.stream(
-                "SELECT ids FROM parted_ids
-                 WHERE task = $1 AND side = $2 AND span = $3 AND part = ANY ($4)",
-                &[&task(window), &side(window.side), &window.span, &some],
-            )?;
-            while let Some(row) = rows.next()? {
-                each(get(&row, 0)?);
+        let (task, side) = (task(scope), side(scope.side));
+        if let Some(parts) = of {
+            for some in parts.chunks(PARTS_AT_ONCE.into()) {
+                let some: Vec<_> = some.iter().map(|number| part(*number)).collect();
+                self.each(SOME_PARTS, &[&task, &side, &some], each)?;
             }
+            return Ok(());
+        }
+        let mut low = 0;
+        while low < PARTS {
+            let high = low + if low < 256 { PARTS_AT_ONCE } else { FINE_AT_ONCE };
+            self.each(PARTS_FROM, &[&task, &side, &part(low), &part(high)], each)?;
+            low = high;
         }
         Ok(())
     }
 
-    fn add(&mut self, window: Window, run: &[u8]) -> Result<Position, Failure> {
+    fn add(&mut self, scope: Scope, spans: Spans, run: &[u8]) -> Result<Position, Failure> {
         let row = self.0.row(
-            "INSERT INTO fresh_ids (task, side, span, ids) VALUES ($1, $2, $3, $4)
+            "INSERT INTO fresh_runs (task, side, first, last, ids) VALUES ($1, $2, $3, $4, $5)
              RETURNING position",
-            &[&task(window), &side(window.side), &window.span, &run],
+            &[&task(scope), &side(scope.side), &spans.first, &spans.last, &run],
         )?;
         let row = row.ok_or_else(|| Failure::corrupt("a row that was added and is not there"))?;
         Ok(Position(get(&row, 0)?))
     }
 }
 
+const SOME_PARTS: &str = "SELECT coalesce(first, last), last, ids FROM parted_runs
+    WHERE task = $1 AND side = $2 AND part = ANY ($3)";
+const PARTS_FROM: &str = "SELECT coalesce(first, last), last, ids FROM parted_runs
+    WHERE task = $1 AND side = $2 AND part >= $3 AND part < $4";
+
+fn spans(row: &Row) -> Result<Spans, Failure> {
+    Ok(Spans { first: get(row, 0)?, last: get(row, 1)? })
+}
+
 impl Compacting for Tables<'_, '_> {
-    fn replace_fresh(&mut self, window: Window, last: Position, run: &[u8]) -> Result<(), Failure> {
-        self.delete_fresh(window, last)?;
+    fn replace_fresh(
+        &mut self,
+        scope: Scope,
+        last: Position,
+        spans: Spans,
+        run: &[u8],
+    ) -> Result<(), Failure> {
+        self.delete_fresh(scope, last)?;
         self.0.execute(
-            "INSERT INTO fresh_ids (task, side, span, position, ids)
-             OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5)",
-            &[&task(window), &side(window.side), &window.span, &last.0, &run],
+            "INSERT INTO fresh_runs (task, side, first, last, position, ids)
+             OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6)",
+            &[&task(scope), &side(scope.side), &spans.first, &spans.last, &last.0, &run],
         )?;
         Ok(())
     }
 
     fn part_fresh(
         &mut self,
-        window: Window,
+        scope: Scope,
         last: Position,
-        parts: &[(u8, Vec<u8>)],
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
     ) -> Result<(), Failure> {
-        self.delete_fresh(window, last)?;
+        self.delete_fresh(scope, last)?;
+        self.insert_parts(scope, last, spans, parts)?;
         self.0.execute(
-            "INSERT INTO parted_ids (task, side, span, position, part, ids)
-             SELECT $1, $2, $3, $4, * FROM unnest($5::smallint[], $6::bytea[])",
+            "INSERT INTO parted VALUES ($1, $2, $3)
+             ON CONFLICT (task, side) DO UPDATE SET position = excluded.position",
+            &[&task(scope), &side(scope.side), &last.0],
+        )?;
+        Ok(())
+    }
+
+    fn crowded(&mut self, scope: Scope) -> Result<Option<Part>, Failure> {
+        let row = self.0.row(
+            "SELECT part FROM parted_runs WHERE task = $1 AND side = $2 AND part < 256
+             GROUP BY part HAVING count(*) >= $3 LIMIT 1",
+            &[&task(scope), &side(scope.side), &stored(CROWDED as u64)],
+        )?;
+        let part = row.map(|row| get::<i16>(&row, 0)).transpose()?;
+        Ok(part.and_then(|part| Part::try_from(part).ok()))
+    }
+
+    fn replace_part(
+        &mut self,
+        scope: Scope,
+        old: Part,
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
+    ) -> Result<(), Failure> {
+        // Runs of a part have each their position: of those that go, the last is free again.
+        let row = self.0.row(
+            "WITH gone AS (DELETE FROM parted_runs WHERE task = $1 AND side = $2 AND part = $3
+                           RETURNING position)
+             SELECT max(position) FROM gone",
+            &[&task(scope), &side(scope.side), &part(old)],
+        )?;
+        let last = row.map_or(Ok(None), |row| get::<Option<i64>>(&row, 0))?;
+        self.insert_parts(scope, Position(last.unwrap_or_default()), spans, parts)
+    }
+}
+
+impl Tables<'_, '_> {
+    fn each(
+        &mut self,
+        sql: &'static str,
+        key: &[&(dyn ToSql + Sync)],
+        each: &mut dyn FnMut(Spans, &[u8]),
+    ) -> Result<(), Failure> {
+        use postgres::fallible_iterator::FallibleIterator;
+        let mut rows = self.0.stream(sql, key)?;
+        while let Some(row) = rows.next()? {
+            each(spans(&row)?, get(&row, 2)?);
+        }
+        Ok(())
+    }
+
+    fn delete_fresh(&mut self, scope: Scope, last: Position) -> Result<(), Failure> {
+        self.0.execute(
+            "DELETE FROM fresh_runs WHERE task = $1 AND side = $2 AND position <= $3",
+            &[&task(scope), &side(scope.side), &last.0],
+        )?;
+        Ok(())
+    }
+
+    fn insert_parts(
+        &mut self,
+        scope: Scope,
+        at: Position,
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
+    ) -> Result<(), Failure> {
+        self.0.execute(
+            "INSERT INTO parted_runs (task, side, position, first, last, part, ids)
+             SELECT $1, $2, $3, $4, $5, * FROM unnest($6::smallint[], $7::bytea[])",
             &[
-                &task(window),
-                &side(window.side),
-                &window.span,
-                &last.0,
-                &parts.iter().map(|(part, _)| i16::from(*part)).collect::<Vec<_>>(),
+                &task(scope),
+                &side(scope.side),
+                &at.0,
+                &spans.first,
+                &spans.last,
+                &parts.iter().map(|(number, _)| part(*number)).collect::<Vec<_>>(),
                 &parts.iter().map(|(_, run)| run.as_slice()).collect::<Vec<_>>(),
             ],
         )?;
@@ -119,20 +220,9 @@ impl Compacting for Tables<'_, '_> {
     }
 }
 
-impl Tables<'_, '_> {
-    fn delete_fresh(&mut self, window: Window, last: Position) -> Result<(), Failure> {
-        self.0.execute(
-            "DELETE FROM fresh_ids
-             WHERE task = $1 AND side = $2 AND span = $3 AND position <= $4",
-            &[&task(window), &side(window.side), &window.span, &last.0],
-        )?;
-        Ok(())
-    }
-}
-
-/// Has windows alone until the transaction ends. Those whose hashes meet wait for each other too.
-pub(super) fn lock(tx: &mut Tx<'_>, windows: &[Window]) -> Result<(), Failure> {
-    let mut names: Vec<_> = windows.iter().map(hash).collect();
+/// Has the IDs of tasks alone until the transaction ends.
+pub(super) fn lock(tx: &mut Tx<'_>, scopes: &[Scope]) -> Result<(), Failure> {
+    let mut names: Vec<_> = scopes.iter().map(name).collect();
     // In one order for all, so that nobody waits in a circle.
     names.sort_unstable();
     names.dedup();
@@ -144,44 +234,45 @@ pub(super) fn lock(tx: &mut Tx<'_>, windows: &[Window]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The same in all processes of all versions: two that disagreed would not keep each other out.
-fn hash(window: &Window) -> i32 {
-    let bytes = [
-        &window.task.to_be_bytes()[..],
-        &side(window.side).to_be_bytes(),
-        &window.span.to_be_bytes(),
-    ];
-    // FNV-1a.
-    let mixed = bytes
-        .concat()
-        .iter()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-    mixed.cast_signed()
+/// The task's key. Of one task a database has one side's reports only: those of its party.
+fn name(scope: &Scope) -> i32 {
+    task(*scope)
 }
 
-/// Compacts the window with the most fresh runs; says whether there was one worth it.
+/// Compacts the IDs of the task with the most fresh runs, or else cuts up a crowded part; says whether
+/// there was anything worth it.
 pub(super) fn compact_one(tx: &mut Tx<'_>) -> Result<bool, Failure> {
-    let row = tx.row(
-        "SELECT task, side, span FROM fresh_ids GROUP BY task, side, span
-         HAVING count(*) >= $1 ORDER BY count(*) DESC LIMIT 1",
-        &[&stored(WORTH as u64)],
-    )?;
-    let Some(row) = row else { return Ok(false) };
-    let side = if get::<i16>(&row, 1)? == 0 { Side::Uploaded } else { Side::Aggregated };
-    let task = i64::from(get::<i32>(&row, 0)?);
-    let window = Window { task, side, span: get(&row, 2)? };
-    lock(tx, &[window])?;
-    compact(&mut Tables(tx), window)
+    let most = "SELECT task, side FROM fresh_runs GROUP BY task, side
+                HAVING count(*) >= $1 ORDER BY count(*) DESC LIMIT 1";
+    if let Some(row) = tx.row(most, &[&stored(WORTH as u64)])? {
+        let scope = scope(&row)?;
+        lock(tx, &[scope])?;
+        return compact(&mut Tables(tx), scope);
+    }
+    let parted = tx.rows("SELECT task, side FROM parted", &[])?;
+    for row in &parted {
+        let scope = scope(row)?;
+        if Tables(tx).crowded(scope)?.is_some() {
+            lock(tx, &[scope])?;
+            return refine(&mut Tables(tx), scope);
+        }
+    }
+    Ok(false)
 }
 
-/// Forgets whole spans before `span`; gives the number of IDs.
+fn scope(row: &Row) -> Result<Scope, Failure> {
+    let side = if get::<i16>(row, 1)? == 0 { Side::Uploaded } else { Side::Aggregated };
+    Ok(Scope { task: i64::from(get::<i32>(row, 0)?), side })
+}
+
+/// Forgets runs whose reports are all from before `span`; gives the number of IDs.
 pub(super) fn forget(tx: &mut Tx<'_>, task: i32, span: i64) -> Result<u64, Failure> {
     let mut ids = 0;
     for sql in [
-        "WITH gone AS (DELETE FROM fresh_ids WHERE task = $1 AND span < $2 RETURNING ids)
-         SELECT coalesce(sum(length(ids)), 0)::bigint / 16 FROM gone",
-        "WITH gone AS (DELETE FROM parted_ids WHERE task = $1 AND span < $2 RETURNING ids)
-         SELECT coalesce(sum(length(ids)), 0)::bigint / 16 FROM gone",
+        "WITH gone AS (DELETE FROM fresh_runs WHERE task = $1 AND last < $2 RETURNING ids)
+         SELECT coalesce(sum(octet_length(ids)), 0)::bigint / 16 FROM gone",
+        "WITH gone AS (DELETE FROM parted_runs WHERE task = $1 AND last < $2 RETURNING ids)
+         SELECT coalesce(sum(octet_length(ids)), 0)::bigint / 16 FROM gone",
     ] {
         let row = tx.row(sql, &[&task, &span])?;
         ids += row.map_or(Ok(0), |row| get::<i64>(&row, 0).map(from_stored))?;

@@ -1,6 +1,10 @@
 //! Tasks, HPKE keys and figures.
 
-use super::{End, Failure, Pool, Tx, blob, bytes, from_stored, get, mode, stored};
+use super::{
+    End, Failure, Pool, Tx, blob, bytes, from_stored, get,
+    locks::{self, Hold},
+    stored,
+};
 use crate::aggregator::store::{
     BatchingMode, Counts, KeyRecord, KeyUse, Put, StoreError, TaskRecord, Timestamp,
 };
@@ -8,17 +12,13 @@ use crate::dap::ids::TaskId;
 use postgres::Row;
 
 pub(super) fn put_task(tx: &mut Tx<'_>, task: &TaskRecord) -> Result<End<Put>, Failure> {
-    let target = match task.mode {
-        BatchingMode::TimeInterval => None,
-        BatchingMode::LeaderSelected { target } => Some(stored(target)),
-    };
     // Looked for first: an insertion that is refused uses up a key, and servers put their tasks
     // each time they start.
     if find(tx, &task.id)?.is_none() {
         let added = tx.execute(
             "INSERT INTO tasks (id, target, public, sealed) VALUES ($1, $2, $3, $4)
              ON CONFLICT DO NOTHING",
-            &[&&task.id.as_bytes()[..], &target, &&*task.public, &&*task.sealed],
+            &[&&task.id.as_bytes()[..], &task.mode.stored(), &&*task.public, &&*task.sealed],
         )?;
         if added == 1 {
             return Ok(End::Keep(Put::Added));
@@ -28,6 +28,21 @@ pub(super) fn put_task(tx: &mut Tx<'_>, task: &TaskRecord) -> Result<End<Put>, F
     let same = found.public == task.public && found.mode == task.mode;
     let conflict = || StoreError::TaskConflict(task.id).into();
     if same { Ok(End::Undo(Put::AlreadyThere)) } else { Err(conflict()) }
+}
+
+pub(super) fn change_task(
+    tx: &mut Tx<'_>,
+    from: &TaskRecord,
+    to: &TaskRecord,
+) -> Result<bool, Failure> {
+    // What groups its reports must not change under those who do.
+    let key = locks::batches(tx, &from.id, Hold::Alone)?.key;
+    let changed = tx.execute(
+        "UPDATE tasks SET target = $4, public = $5
+         WHERE key = $1 AND target IS NOT DISTINCT FROM $2 AND public = $3",
+        &[&key, &from.mode.stored(), &&*from.public, &to.mode.stored(), &&*to.public],
+    )?;
+    Ok(changed == 1)
 }
 
 fn find(tx: &mut Tx<'_>, id: &TaskId) -> Result<Option<TaskRecord>, Failure> {
@@ -99,7 +114,8 @@ pub(super) fn counts(pool: &Pool, task: &TaskId) -> Result<Counts, Failure> {
             (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = t.key)::bigint,
             (SELECT count(DISTINCT bucket) FROM shards WHERE task = t.key),
             (SELECT count(*) FROM collected WHERE task = t.key),
-            (SELECT min(arrived) FROM segments WHERE task = t.key AND NOT stuck)
+            (SELECT min(arrived) FROM segments WHERE task = t.key AND NOT stuck),
+            (SELECT count(*) FROM batches WHERE task = t.key AND state = 3)
          FROM tasks t WHERE id = $1",
         &[&&task.as_bytes()[..]],
     )?;
@@ -114,6 +130,7 @@ pub(super) fn counts(pool: &Pool, task: &TaskId) -> Result<Counts, Failure> {
         verified_reports: count(5)?,
         buckets: count(6)?,
         collected_batches: count(7)?,
+        set_aside_batches: count(9)?,
         oldest: get::<Option<i64>>(row, 8)?.map(|arrived| Timestamp(from_stored(arrived))),
     })
 }
@@ -121,7 +138,7 @@ pub(super) fn counts(pool: &Pool, task: &TaskId) -> Result<Counts, Failure> {
 fn task_record(row: &Row) -> Result<TaskRecord, Failure> {
     Ok(TaskRecord {
         id: TaskId::new(bytes(row, 0)?),
-        mode: mode(get(row, 1)?),
+        mode: BatchingMode::from_stored(get(row, 1)?),
         public: blob(row, 2)?,
         sealed: blob(row, 3)?,
     })

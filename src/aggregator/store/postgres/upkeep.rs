@@ -15,7 +15,9 @@ use postgres::Row;
 pub(super) fn batches(pool: &Pool, task: &TaskId) -> Result<Vec<BatchSummary>, Failure> {
     known(pool, task)?;
     let rows = pool.read(
-        "SELECT s.bucket, s.reports, s.checksum FROM tasks t JOIN shards s ON s.task = t.key
+        "SELECT s.bucket, s.reports, s.checksum, EXISTS (
+             SELECT 1 FROM batches b WHERE b.task = t.key AND b.id = s.bucket AND b.state = 3)
+         FROM tasks t JOIN shards s ON s.task = t.key
          WHERE t.id = $1 AND NOT EXISTS (
              SELECT 1 FROM collected c
              WHERE c.task = t.key AND c.low <= s.bucket AND s.bucket < c.high)
@@ -28,6 +30,7 @@ pub(super) fn batches(pool: &Pool, task: &TaskId) -> Result<Vec<BatchSummary>, F
             key: BucketKey::from_stored(get(row, 0)?),
             reports: from_stored(get(row, 1)?),
             checksum: bytes(row, 2)?,
+            set_aside: get(row, 3)?,
         };
         match batches.last_mut().filter(|batch| batch.key == shard.key) {
             Some(batch) => batch.add(&shard),
@@ -47,9 +50,11 @@ pub(super) fn report_ids(
     let (task, span) = (&task.as_bytes()[..], time.map(span));
     let counted = pool.read(
         "SELECT coalesce(sum(octet_length(r.ids)), 0)::bigint FROM tasks t, LATERAL (
-             SELECT ids FROM fresh_ids f WHERE f.task = t.key AND f.span = coalesce($2, f.span)
+             SELECT ids FROM fresh_runs f WHERE f.task = t.key
+             AND coalesce($2, f.last) BETWEEN coalesce(f.first, f.last) AND f.last
              UNION ALL
-             SELECT ids FROM parted_ids p WHERE p.task = t.key AND p.span = coalesce($2, p.span)
+             SELECT ids FROM parted_runs p WHERE p.task = t.key
+             AND coalesce($2, p.last) BETWEEN coalesce(p.first, p.last) AND p.last
          ) r WHERE t.id = $1",
         &[&task, &span],
     )?;
@@ -59,9 +64,11 @@ pub(super) fn report_ids(
     }
     let rows = pool.read(
         "SELECT r.ids FROM tasks t, LATERAL (
-             SELECT ids FROM fresh_ids f WHERE f.task = t.key AND f.span = coalesce($2, f.span)
+             SELECT ids FROM fresh_runs f WHERE f.task = t.key
+             AND coalesce($2, f.last) BETWEEN coalesce(f.first, f.last) AND f.last
              UNION ALL
-             SELECT ids FROM parted_ids p WHERE p.task = t.key AND p.span = coalesce($2, p.span)
+             SELECT ids FROM parted_runs p WHERE p.task = t.key
+             AND coalesce($2, p.last) BETWEEN coalesce(p.first, p.last) AND p.last
          ) r WHERE t.id = $1",
         &[&task, &span],
     )?;

@@ -8,8 +8,8 @@ use super::{
 use crate::aggregator::store::{
     BatchingMode, Refusal, Timestamp, UploadBatch,
     bucket::time_key,
-    replay::{Session, Side, Window},
-    segment::{Packed, Packer, pack_again},
+    replay::{Scope, Session, Side},
+    segment::{Packed, Packers, pack_again},
     span,
 };
 use crate::dap::{
@@ -31,8 +31,8 @@ struct Place {
 }
 
 impl Place {
-    fn window(&self) -> Window {
-        Window { task: self.task.into(), side: Side::Uploaded, span: span(self.time) }
+    fn scope(&self) -> Scope {
+        Scope { task: self.task.into(), side: Side::Uploaded }
     }
 }
 
@@ -47,17 +47,19 @@ pub(super) fn accept_reports(
     let places = places(uploads, &tasks);
     let mut rulings: Vec<_> = uploads.iter().map(|upload| vec![Ok(()); upload.len()]).collect();
     rule(tx, session, &tasks, &places, &mut rulings)?;
-    let mut packers = BTreeMap::<i32, Packer>::new();
+    let modes: HashMap<_, _> = tasks.values().map(|task| (task.key, task.mode)).collect();
+    let mut packers = BTreeMap::<i32, Packers>::new();
     let mut segments = Vec::new();
     for place in &places {
         if rulings[place.upload][place.at].is_ok() {
-            let packer = packers.entry(place.task).or_default();
-            let full = packer.add(place.time, uploads[place.upload].packed(place.at));
+            let packers =
+                packers.entry(place.task).or_insert_with(|| Packers::new(modes[&place.task]));
+            let full = packers.add(place.time, uploads[place.upload].packed(place.at));
             segments.extend(full.map(|full| (place.task, full)));
         }
     }
-    for (task, packer) in packers {
-        segments.extend(packer.finish().map(|last| (task, last)));
+    for (task, packers) in packers {
+        segments.extend(packers.finish().map(|last| (task, last)));
     }
     insert_segments(tx, now, &segments)?;
     Ok(rulings)
@@ -82,35 +84,33 @@ fn rule(
     rulings: &mut [Vec<Ruling>],
 ) -> Result<(), Failure> {
     let collected = collected_times(tx, tasks, places)?;
-    let mut windows = BTreeMap::<Window, Vec<&Place>>::new();
+    let mut scopes = BTreeMap::<Scope, Vec<&Place>>::new();
     for place in places {
-        windows.entry(place.window()).or_default().push(place);
+        scopes.entry(place.scope()).or_default().push(place);
     }
+    replay::lock(tx, &scopes.keys().copied().collect::<Vec<_>>())?;
     let horizons = ranges::horizons(tx, tasks.values().map(|task| task.key))?;
-    replay::lock(tx, &windows.keys().copied().collect::<Vec<_>>())?;
-    for (window, places) in windows {
+    for (scope, places) in scopes {
         let ids: Vec<_> = places.iter().map(|place| place.id).collect();
-        let is_forgotten = horizons.get(&places[0].task).is_some_and(|first| window.span < *first);
-        let mut known = if is_forgotten {
-            ids.iter().copied().collect()
-        } else {
-            session.look(&mut Tables(tx), window, &ids)?
-        };
+        let horizon = horizons.get(&places[0].task).copied();
+        let is_forgotten = |time| horizon.is_some_and(|first| span(time) < first);
+        let mut known = session.look(&mut Tables(tx), scope, &ids)?;
         let mut fresh = Vec::with_capacity(ids.len());
         for place in places {
             // A retry of an accepted upload is told the same as before its batch was collected.
-            rulings[place.upload][place.at] = if known.contains(&place.id) {
-                Err(Refusal::Replayed)
-            } else if collected.contains(&(place.task, place.time)) {
-                Err(Refusal::BatchCollected)
-            } else {
-                // Of two with one ID, the first in the call is accepted.
-                known.insert(place.id);
-                fresh.push(place.id);
-                Ok(())
-            };
+            rulings[place.upload][place.at] =
+                if is_forgotten(place.time) || known.contains(&place.id) {
+                    Err(Refusal::Replayed)
+                } else if collected.contains(&(place.task, place.time)) {
+                    Err(Refusal::BatchCollected)
+                } else {
+                    // Of two with one ID, the first in the call is accepted.
+                    known.insert(place.id);
+                    fresh.push((place.id, place.time));
+                    Ok(())
+                };
         }
-        session.add(&mut Tables(tx), window, &fresh)?;
+        session.add(&mut Tables(tx), scope, &fresh)?;
     }
     Ok(())
 }
@@ -158,6 +158,36 @@ pub(super) fn wait_again(
     // None, as long as reports are packed as tightly as they were.
     let rest = rest.into_iter().map(|segment| (task, segment)).collect::<Vec<_>>();
     insert_segments(tx, from, &rest)
+}
+
+/// Adds the pieces of a job that was cut up, all in one place.
+pub(super) fn insert_pieces(
+    tx: &mut Tx<'_>,
+    task: i32,
+    arrived: Timestamp,
+    pieces: &[Packed],
+    place: i64,
+    cuts: i32,
+) -> Result<(), Failure> {
+    for piece in pieces {
+        tx.execute(
+            "INSERT INTO segments
+                 (task, arrived, reports, bytes, first, last, body, place, abandoned)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            &[
+                &task,
+                &stored(arrived.0),
+                &stored(piece.reports as u64),
+                &stored(piece.body.len() as u64),
+                &&time_key(piece.first)[..],
+                &&time_key(piece.last)[..],
+                &piece.body,
+                &place,
+                &cuts,
+            ],
+        )?;
+    }
+    Ok(())
 }
 
 /// Keys are given in the order of the rows, so a task's segments stay in the order given here.

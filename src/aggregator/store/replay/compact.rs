@@ -1,14 +1,17 @@
 //! Many small runs become few large ones.
 
-use super::{ID, Position, Runs, Window, ids, part};
+use super::{FINE, ID, Part, Position, Runs, Scope, Spans, coarse, fine, ids};
+use crate::dap::ids::ReportId;
+use std::collections::BTreeMap;
 
-/// What a backend does for compaction, within a transaction that has the window alone.
+/// What a backend does for compaction, within a transaction that has the task's IDs alone.
 pub(in crate::aggregator::store) trait Compacting: Runs {
     /// Puts one fresh run in the place of all up to `last`, at the position `last`.
     fn replace_fresh(
         &mut self,
-        window: Window,
+        scope: Scope,
         last: Position,
+        spans: Spans,
         run: &[u8],
     ) -> Result<(), Self::Error>;
 
@@ -16,44 +19,79 @@ pub(in crate::aggregator::store) trait Compacting: Runs {
     /// on.
     fn part_fresh(
         &mut self,
-        window: Window,
+        scope: Scope,
         last: Position,
-        parts: &[(u8, Vec<u8>)],
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
+    ) -> Result<(), Self::Error>;
+
+    /// A part by first byte that has [`CROWDED`] runs or more.
+    fn crowded(&mut self, scope: Scope) -> Result<Option<Part>, Self::Error>;
+
+    /// Deletes the runs of a part, and adds runs to others in their place.
+    fn replace_part(
+        &mut self,
+        scope: Scope,
+        part: Part,
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
     ) -> Result<(), Self::Error>;
 }
 
-/// Fresh runs from which on it is worth it. A backend looks for windows with as many.
+/// Fresh runs from which on it is worth it. A backend looks for tasks with as many.
 pub(in crate::aggregator::store) const WORTH: usize = 64;
 /// IDs from which on fresh runs go into parts: 64 of them in a part, so 1 KiB. More would be read at
 /// once, in memory that the allocator keeps for each thread that ever compacted.
 const PART_AT: usize = 1 << 14;
+/// Runs from which on a part is crowded: about as many IDs, so that they become 64 runs of 4 KiB.
+pub(in crate::aggregator::store) const CROWDED: usize = 256;
 
-/// Compacts the fresh runs of a window; says whether there was anything to do.
+/// Compacts the fresh runs of a task; says whether there was anything to do.
 pub(in crate::aggregator::store) fn compact<R: Compacting>(
     runs: &mut R,
-    window: Window,
+    scope: Scope,
 ) -> Result<bool, R::Error> {
     let (mut all, mut count, mut last) = (Vec::new(), 0, Position::default());
-    runs.fresh(window, Position::default(), &mut |position, run| {
+    let mut covered: Option<Spans> = None;
+    runs.fresh(scope, Position::default(), &mut |position, spans, run| {
         count += 1;
         last = last.max(position);
+        covered = Some(covered.map_or(spans, |covered| covered.and(spans)));
         all.extend_from_slice(run);
     })?;
+    let Some(spans) = covered else { return Ok(false) };
     if all.len() / ID >= PART_AT {
-        runs.part_fresh(window, last, &parts(&all))?;
+        runs.part_fresh(scope, last, spans, &by_part(&all, coarse))?;
         return Ok(true);
     }
     if count < WORTH {
         return Ok(false);
     }
-    runs.replace_fresh(window, last, &all)?;
+    runs.replace_fresh(scope, last, spans, &all)?;
     Ok(true)
 }
 
-fn parts(run: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    let mut parts: Vec<_> = (0..=u8::MAX).map(|part| (part, Vec::new())).collect();
+/// Cuts up a crowded part, so that what is read for one ID stays small; says whether there was one.
+pub(in crate::aggregator::store) fn refine<R: Compacting>(
+    runs: &mut R,
+    scope: Scope,
+) -> Result<bool, R::Error> {
+    let Some(part) = runs.crowded(scope)? else { return Ok(false) };
+    debug_assert!(part < FINE, "a fine part is never cut up");
+    let (mut all, mut covered) = (Vec::new(), None::<Spans>);
+    runs.parts(scope, Some(&[part]), &mut |spans, run| {
+        covered = Some(covered.map_or(spans, |covered| covered.and(spans)));
+        all.extend_from_slice(run);
+    })?;
+    let Some(spans) = covered else { return Ok(false) };
+    runs.replace_part(scope, part, spans, &by_part(&all, fine))?;
+    Ok(true)
+}
+
+fn by_part(run: &[u8], part: fn(&ReportId) -> Part) -> Vec<(Part, Vec<u8>)> {
+    let mut parts = BTreeMap::<Part, Vec<u8>>::new();
     for id in ids(run) {
-        parts[usize::from(part(&id))].1.extend_from_slice(id.as_bytes());
+        parts.entry(part(&id)).or_default().extend_from_slice(id.as_bytes());
     }
-    parts
+    parts.into_iter().collect()
 }

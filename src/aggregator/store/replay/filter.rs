@@ -9,42 +9,55 @@ use std::hash::{BuildHasher, RandomState};
 ///
 /// The hash is keyed anew in each filter: whoever chooses IDs cannot aim at anything.
 pub(super) struct Filter {
+    /// None at all if there is no room: then every ID may be a member.
     slots: Vec<u16>,
     len: usize,
-    most_slots: usize,
     hasher: RandomState,
 }
 
 impl Filter {
-    /// Empty, with room for so many; never larger than `most_bytes`.
+    /// Empty, with room for twice as many IDs, or for so many and a few if that is all the room that
+    /// `most_bytes` give; without room for those, it takes every ID for a member.
     pub(super) fn with_room_for(ids: usize, most_bytes: usize) -> Self {
-        let most_slots = (most_bytes / 2).next_power_of_two();
-        let slots = (ids / 2 * 3).next_power_of_two().clamp(LEAST_SLOTS, most_slots);
-        Self { slots: vec![EMPTY; slots], len: 0, most_slots, hasher: RandomState::new() }
+        let slots =
+            |ids: usize| (ids / 2).saturating_mul(3).max(LEAST_SLOTS).checked_next_power_of_two();
+        let fits = |slots: &usize| slots.saturating_mul(size_of::<u16>()) <= most_bytes;
+        let ample = slots(ids.saturating_mul(2)).filter(fits);
+        let chosen = ample.or_else(|| slots(ids).filter(fits)).unwrap_or(0);
+        Self { slots: vec![EMPTY; chosen], len: 0, hasher: RandomState::new() }
+    }
+
+    /// Whether it tells members from others at all.
+    pub(super) fn has_room(&self) -> bool {
+        !self.slots.is_empty()
     }
 
     /// Adds an ID.
     pub(super) fn insert(&mut self, id: &ReportId) {
+        self.len += 1;
+        if !self.has_room() {
+            return;
+        }
         let (mut at, fingerprint) = self.place(id);
         for _ in 0..FARTHEST {
             let slot = &mut self.slots[at];
             if *slot == EMPTY {
                 *slot = fingerprint;
-                self.len += 1;
                 return;
             }
             if *slot == fingerprint {
-                self.len += 1;
                 return;
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
         // No room near its place: `may_hold` says yes to all that end up here.
-        self.len += 1;
     }
 
     /// Whether the ID may have been added; surely if it was.
     pub(super) fn may_hold(&self, id: &ReportId) -> bool {
+        if !self.has_room() {
+            return true;
+        }
         let (mut at, fingerprint) = self.place(id);
         for _ in 0..FARTHEST {
             match self.slots[at] {
@@ -56,14 +69,9 @@ impl Filter {
         true
     }
 
-    /// IDs added.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether a larger one would err less, and is allowed.
+    /// Whether it is to be read anew, with more room or without any.
     pub(super) fn is_full(&self) -> bool {
-        self.len > self.slots.len() / 4 * 3 && self.slots.len() < self.most_slots
+        self.has_room() && self.len > self.slots.len() / 4 * 3
     }
 
     /// Bytes in memory.
@@ -103,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_member_is_never_denied_even_without_room() {
-        for most_bytes in [1 << 20, 8192] {
+        for most_bytes in [1 << 20, 8192, 0] {
             let mut filter = Filter::with_room_for(0, most_bytes);
             let members = random(20_000, 1);
             fill(&mut filter, &members);
@@ -121,12 +129,22 @@ mod tests {
     }
 
     #[test]
-    fn it_is_full_at_three_quarters_unless_it_may_not_grow() {
+    fn it_is_as_large_as_there_is_room_and_none_if_that_is_too_small() {
+        let bytes = |ids, most_bytes| Filter::with_room_for(ids, most_bytes).bytes();
+        assert_eq!(bytes(0, 1 << 20), LEAST_SLOTS * 2);
+        assert_eq!(bytes(100_000, 1 << 20), 1 << 20);
+        assert_eq!(bytes(100_000, 1 << 19), 1 << 19);
+        assert_eq!(bytes(100_000, (1 << 19) - 1), 0);
+        assert_eq!(bytes(usize::MAX, usize::MAX), 0);
+        assert!(!Filter::with_room_for(100_000, 0).has_room());
+    }
+
+    #[test]
+    fn it_is_full_at_three_quarters() {
         let mut filter = Filter::with_room_for(0, 1 << 20);
-        fill(&mut filter, &random(LEAST_SLOTS / 4 * 3 + 1, 1));
+        fill(&mut filter, &random(LEAST_SLOTS / 4 * 3, 1));
+        assert!(!filter.is_full());
+        fill(&mut filter, &random(1, 2));
         assert!(filter.is_full());
-        let mut last = Filter::with_room_for(0, 8192);
-        fill(&mut last, &random(LEAST_SLOTS, 1));
-        assert!(!last.is_full());
     }
 }

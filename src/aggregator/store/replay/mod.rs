@@ -1,25 +1,31 @@
-//! Report IDs that count as replays, kept compactly: packed 16 bytes each, by window of the
-//! reports' times.
+//! Report IDs that count as replays, kept compactly: packed, 16 bytes each. An ID counts once per
+//! task, whatever time its report has.
 //!
 //! A row or an index entry per ID would cost several times the ID itself, and random IDs would
-//! touch a page each. So each commit adds its IDs of a window as one *fresh* run. Fresh runs are
-//! compacted now and then: small ones into one, many into *parts* by the IDs' first byte.
+//! touch a page each. So each commit adds its IDs of a task as one *fresh* run, however many times
+//! they have. Fresh runs are compacted now and then: small ones into one, many into *parts* by the
+//! IDs' first byte, and crowded parts by further bits. A run says from when to when its reports are,
+//! in [spans](super::span), so that it can be forgotten once the last of them is too old.
 //!
-//! Whether an ID is known is first asked of a [`Filter`] in memory, which forgets nothing and errs
-//! on the side of *known*. Only what it suspects is looked up in the runs: all fresh ones and one
-//! part. A filter is a copy, never the truth: it notes how far it has read, and takes over what
-//! other processes added since. Whoever works on a window has it alone until the commit, which a
-//! backend sees to.
+//! Whether an ID is known is first asked of a [`Filter`] in memory, one for each task and side, which
+//! forgets nothing and errs on the side of *known*. Only what it suspects is looked up in the runs:
+//! all fresh ones and one or two parts. A filter is a copy, never the truth: it notes how far it has
+//! read, and takes over what other processes added since. Whoever works on a task's IDs has them alone
+//! until the commit, which a backend sees to.
+//!
+//! Filters have a bound together. A task whose filter finds no room works without: each of its IDs is
+//! looked up. That costs reading the task's fresh runs and parts of bounded size, not memory.
 
 mod compact;
 mod filter;
 
-pub(super) use compact::{Compacting, WORTH, compact};
+pub(super) use compact::{CROWDED, Compacting, WORTH, compact, refine};
 use filter::Filter;
 
-use crate::dap::ids::ReportId;
+use super::span;
+use crate::dap::{ids::ReportId, time::Time};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -32,46 +38,75 @@ pub(super) enum Side {
     Aggregated,
 }
 
-/// The IDs of one task and one span of times.
+/// The IDs of one task, as one side remembers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Window {
+pub(super) struct Scope {
     pub(super) task: i64,
     pub(super) side: Side,
-    pub(super) span: i64,
 }
 
-/// How far the fresh runs of a window are read: keys grow in the order of commits.
+/// The spans that the times of a run's reports lie in: all from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spans {
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
+impl Spans {
+    /// Of some times; `None` without any.
+    pub(super) fn of(times: impl Iterator<Item = Time>) -> Option<Self> {
+        let spans = times.map(span).map(|span| Self { first: span, last: span });
+        spans.reduce(Self::and)
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+}
+
+/// How far the fresh runs of a task are read: keys grow in the order of commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position(pub(super) i64);
 
-/// What a backend keeps of a window, within a transaction that has the window alone.
+/// A part: 0 to 255 by an ID's first byte, and those from [`FINE`] on by its first 14 bits. An ID is
+/// in one of its two.
+pub(super) type Part = u16;
+
+const FINE: Part = 256;
+/// Parts that there can be: as many as [`FINE`] and all of 14 bits.
+pub(super) const PARTS: Part = FINE + (1 << 14);
+
+/// What a backend keeps of a task's IDs, within a transaction that has them alone.
 ///
 /// Runs are IDs end to end.
 pub(super) trait Runs {
     type Error;
 
+    /// How many IDs there are.
+    fn count(&mut self, scope: Scope) -> Result<u64, Self::Error>;
+
     /// The last position whose runs were moved into parts: a reader that is not that far has
     /// missed some.
-    fn parted(&mut self, window: Window) -> Result<Position, Self::Error>;
+    fn parted(&mut self, scope: Scope) -> Result<Position, Self::Error>;
 
     /// Fresh runs after a position, in their order.
     fn fresh(
         &mut self,
-        window: Window,
+        scope: Scope,
         after: Position,
-        each: &mut dyn FnMut(Position, &[u8]),
+        each: &mut dyn FnMut(Position, Spans, &[u8]),
     ) -> Result<(), Self::Error>;
 
     /// The runs of some parts, or of all.
     fn parts(
         &mut self,
-        window: Window,
-        of: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8]),
+        scope: Scope,
+        of: Option<&[Part]>,
+        each: &mut dyn FnMut(Spans, &[u8]),
     ) -> Result<(), Self::Error>;
 
-    /// Adds a fresh run; gives its position, which is after all others of the window.
-    fn add(&mut self, window: Window, run: &[u8]) -> Result<Position, Self::Error>;
+    /// Adds a fresh run; gives its position, which is after all others of the task.
+    fn add(&mut self, scope: Scope, spans: Spans, run: &[u8]) -> Result<Position, Self::Error>;
 }
 
 /// The IDs in a run.
@@ -81,13 +116,13 @@ pub(super) fn ids(run: &[u8]) -> impl Iterator<Item = ReportId> + '_ {
 
 const ID: usize = 16;
 
-/// Filters of the windows that were lately worked on.
+/// Filters of the tasks that were lately worked on.
 #[derive(Default)]
 pub(super) struct Known(Mutex<Cache>);
 
 #[derive(Default)]
 struct Cache {
-    entries: HashMap<Window, Entry>,
+    entries: HashMap<Scope, Entry>,
     bytes: usize,
     /// Counts sessions, for finding what was not used for long.
     clock: u64,
@@ -96,11 +131,15 @@ struct Cache {
 struct Entry {
     filter: Filter,
     read: Position,
+    made: u64,
     used: u64,
 }
 
-/// Bytes that all filters together may take; about three for each ID.
-const MOST_BYTES: usize = 16 << 20;
+/// Bytes that all filters together may take; about three for each ID, and at most twice as many.
+const MOST_BYTES: usize = 32 << 20;
+/// Sessions after which a filter that was not used makes room for another, and after which a task
+/// that found no room looks again.
+const IDLE: u64 = 1000;
 
 impl Known {
     /// Begins to work in a transaction.
@@ -116,7 +155,7 @@ impl Known {
 /// Filters in use by one transaction. Lost, to be read anew, unless the transaction commits.
 pub(super) struct Session<'a> {
     known: &'a Known,
-    taken: HashMap<Window, Entry>,
+    taken: HashMap<Scope, Entry>,
 }
 
 impl Session<'_> {
@@ -124,31 +163,29 @@ impl Session<'_> {
     pub(super) fn look<R: Runs>(
         &mut self,
         runs: &mut R,
-        window: Window,
+        scope: Scope,
         ids: &[ReportId],
     ) -> Result<HashSet<ReportId>, R::Error> {
-        let entry = self.entry(runs, window)?;
+        let entry = self.entry(runs, scope)?;
         let suspects: HashSet<ReportId> =
             ids.iter().filter(|id| entry.filter.may_hold(id)).copied().collect();
-        if suspects.is_empty() { Ok(suspects) } else { find(runs, window, &suspects) }
+        if suspects.is_empty() { Ok(suspects) } else { find(runs, scope, &suspects) }
     }
 
-    /// Remembers IDs, none of which is known.
+    /// Remembers reports, none of whose IDs is known.
     pub(super) fn add<R: Runs>(
         &mut self,
         runs: &mut R,
-        window: Window,
-        ids: &[ReportId],
+        scope: Scope,
+        reports: &[(ReportId, Time)],
     ) -> Result<(), R::Error> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let run: Vec<u8> = ids.iter().flat_map(|id| *id.as_bytes()).collect();
-        let position = runs.add(window, &run)?;
+        let Some(spans) = Spans::of(reports.iter().map(|(_, time)| *time)) else { return Ok(()) };
+        let run: Vec<u8> = reports.iter().flat_map(|(id, _)| *id.as_bytes()).collect();
+        let position = runs.add(scope, spans, &run)?;
         // One that was not looked at is read when it is needed.
-        if let Some(entry) = self.taken.get_mut(&window) {
+        if let Some(entry) = self.taken.get_mut(&scope) {
             entry.read = position;
-            for id in ids {
+            for (id, _) in reports {
                 entry.filter.insert(id);
             }
         }
@@ -159,50 +196,78 @@ impl Session<'_> {
     pub(super) fn committed(self) {
         let mut cache = self.known.cache();
         cache.clock += 1;
-        for (window, mut entry) in self.taken {
+        for (scope, mut entry) in self.taken {
             entry.used = cache.clock;
             cache.bytes += entry.filter.bytes();
-            if let Some(replaced) = cache.entries.insert(window, entry) {
+            if let Some(replaced) = cache.entries.insert(scope, entry) {
                 cache.bytes -= replaced.filter.bytes();
             }
         }
         cache.shrink();
     }
 
-    /// The window's filter, with all that is in the runs.
-    fn entry<R: Runs>(&mut self, runs: &mut R, window: Window) -> Result<&mut Entry, R::Error> {
-        let mut entry = match self.taken.remove(&window) {
+    /// The task's filter, with all that is in the runs.
+    fn entry<R: Runs>(&mut self, runs: &mut R, scope: Scope) -> Result<&mut Entry, R::Error> {
+        let mut entry = match self.taken.remove(&scope) {
             Some(entry) => entry,
-            None => self.take(runs, window)?,
+            None => self.take(runs, scope)?,
         };
         let mut read = entry.read;
         let filter = &mut entry.filter;
-        runs.fresh(window, entry.read, &mut |position, run| {
+        runs.fresh(scope, entry.read, &mut |position, _, run| {
             read = read.max(position);
             ids(run).for_each(|id| filter.insert(&id));
         })?;
         entry.read = read;
         if entry.filter.is_full() {
-            let expected = entry.filter.len();
             // Two of them at once would be the most that this process ever takes.
             drop(entry);
-            entry = read_all(runs, window, expected)?;
+            entry = self.read_all(runs, scope)?;
         }
-        Ok(self.taken.entry(window).or_insert(entry))
+        Ok(self.taken.entry(scope).or_insert(entry))
     }
 
     /// The filter at hand if it has missed nothing, or one that is read anew.
-    fn take<R: Runs>(&mut self, runs: &mut R, window: Window) -> Result<Entry, R::Error> {
+    fn take<R: Runs>(&mut self, runs: &mut R, scope: Scope) -> Result<Entry, R::Error> {
         let at_hand = {
             let mut cache = self.known.cache();
-            let found = cache.entries.remove(&window);
+            let found = cache.entries.remove(&scope);
             cache.bytes -= found.as_ref().map_or(0, |entry| entry.filter.bytes());
-            found
+            let looks_again =
+                |entry: &Entry| !entry.filter.has_room() && cache.clock >= entry.made + IDLE;
+            found.filter(|entry| !looks_again(entry))
         };
-        match at_hand {
-            Some(entry) if runs.parted(window)? <= entry.read => Ok(entry),
-            at_hand => read_all(runs, window, at_hand.map_or(0, |entry| entry.filter.len())),
+        if let Some(entry) = at_hand
+            && runs.parted(scope)? <= entry.read
+        {
+            return Ok(entry);
         }
+        self.read_all(runs, scope)
+    }
+
+    /// Reads all IDs of a task, with room for twice as many, if there is room at all.
+    fn read_all<R: Runs>(&mut self, runs: &mut R, scope: Scope) -> Result<Entry, R::Error> {
+        let expected = usize::try_from(runs.count(scope)?).unwrap_or(usize::MAX);
+        let (room, made) = self.room();
+        let mut filter = Filter::with_room_for(expected, room);
+        let mut read = runs.parted(scope)?;
+        if filter.has_room() {
+            runs.parts(scope, None, &mut |_, run| ids(run).for_each(|id| filter.insert(&id)))?;
+        }
+        runs.fresh(scope, Position::default(), &mut |position, _, run| {
+            read = read.max(position);
+            ids(run).for_each(|id| filter.insert(&id));
+        })?;
+        Ok(Entry { filter, read, made, used: made })
+    }
+
+    /// Bytes for another filter beside those that are used, and the time by the cache's clock.
+    fn room(&self) -> (usize, u64) {
+        let cache = self.known.cache();
+        let used = |entry: &&Entry| entry.used + IDLE > cache.clock;
+        let others = cache.entries.values().filter(used).chain(self.taken.values());
+        let others: usize = others.map(|entry| entry.filter.bytes()).sum();
+        (MOST_BYTES.saturating_sub(others), cache.clock)
     }
 }
 
@@ -210,46 +275,40 @@ impl Cache {
     /// Drops what was not used for longest, until the rest fits.
     fn shrink(&mut self) {
         while self.bytes > MOST_BYTES && self.entries.len() > 1 {
-            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used);
-            let Some(window) = oldest.map(|(window, _)| *window) else { return };
-            if let Some(entry) = self.entries.remove(&window) {
+            let with_bytes = self.entries.iter().filter(|(_, entry)| entry.filter.bytes() > 0);
+            let oldest = with_bytes.min_by_key(|(_, entry)| entry.used);
+            let Some(scope) = oldest.map(|(scope, _)| *scope) else { return };
+            if let Some(entry) = self.entries.remove(&scope) {
                 self.bytes -= entry.filter.bytes();
             }
         }
     }
 }
 
-/// Reads a whole window, with room for twice as many IDs.
-fn read_all<R: Runs>(runs: &mut R, window: Window, expected: usize) -> Result<Entry, R::Error> {
-    let mut filter = Filter::with_room_for(2 * expected, MOST_BYTES / 2);
-    let mut read = runs.parted(window)?;
-    runs.parts(window, None, &mut |run| ids(run).for_each(|id| filter.insert(&id)))?;
-    runs.fresh(window, Position::default(), &mut |position, run| {
-        read = read.max(position);
-        ids(run).for_each(|id| filter.insert(&id));
-    })?;
-    Ok(Entry { filter, read, used: 0 })
-}
-
 /// Those of the IDs that are in the runs.
 fn find<R: Runs>(
     runs: &mut R,
-    window: Window,
+    scope: Scope,
     wanted: &HashSet<ReportId>,
 ) -> Result<HashSet<ReportId>, R::Error> {
     let mut found = HashSet::new();
     let mut look = |run: &[u8]| found.extend(ids(run).filter(|id| wanted.contains(id)));
-    runs.fresh(window, Position::default(), &mut |_, run| look(run))?;
-    let mut parts: Vec<u8> = wanted.iter().map(part).collect();
-    parts.sort_unstable();
-    parts.dedup();
-    runs.parts(window, Some(&parts), &mut look)?;
+    runs.fresh(scope, Position::default(), &mut |_, _, run| look(run))?;
+    let parts: BTreeSet<Part> = wanted.iter().flat_map(|id| [coarse(id), fine(id)]).collect();
+    let parts: Vec<Part> = parts.into_iter().collect();
+    runs.parts(scope, Some(&parts), &mut |_, run| look(run))?;
     Ok(found)
 }
 
-/// The part that an ID belongs to.
-fn part(id: &ReportId) -> u8 {
-    id.as_bytes()[0]
+/// The part that an ID belongs to at first.
+fn coarse(id: &ReportId) -> Part {
+    id.as_bytes()[0].into()
+}
+
+/// The part that it belongs to once that one was crowded.
+fn fine(id: &ReportId) -> Part {
+    let [first, second, ..] = *id.as_bytes();
+    FINE + (u16::from_be_bytes([first, second]) >> 2)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, convert::Infallible};
 /// Runs in memory, as a backend would keep them; counts what is read.
 #[derive(Default)]
 struct Memory {
-    fresh: BTreeMap<Position, Vec<u8>>,
-    parts: Vec<(u8, Vec<u8>)>,
+    fresh: BTreeMap<Position, (Spans, Vec<u8>)>,
+    parts: Vec<(Part, Spans, Vec<u8>)>,
     parted: Position,
     next: i64,
     read: usize,
@@ -15,77 +15,112 @@ struct Memory {
 impl Runs for Memory {
     type Error = Infallible;
 
-    fn parted(&mut self, _: Window) -> Result<Position, Infallible> {
+    fn count(&mut self, _: Scope) -> Result<u64, Infallible> {
+        let fresh = self.fresh.values().map(|(_, run)| run.len());
+        Ok((fresh.chain(self.parts.iter().map(|(_, _, run)| run.len())).sum::<usize>() / ID) as u64)
+    }
+
+    fn parted(&mut self, _: Scope) -> Result<Position, Infallible> {
         Ok(self.parted)
     }
 
     fn fresh(
         &mut self,
-        _: Window,
+        _: Scope,
         after: Position,
-        each: &mut dyn FnMut(Position, &[u8]),
+        each: &mut dyn FnMut(Position, Spans, &[u8]),
     ) -> Result<(), Infallible> {
-        for (position, run) in self.fresh.iter().filter(|(position, _)| **position > after) {
+        for (position, (spans, run)) in self.fresh.iter().filter(|(at, _)| **at > after) {
             self.read += run.len();
-            each(*position, run);
+            each(*position, *spans, run);
         }
         Ok(())
     }
 
     fn parts(
         &mut self,
-        _: Window,
-        of: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8]),
+        _: Scope,
+        of: Option<&[Part]>,
+        each: &mut dyn FnMut(Spans, &[u8]),
     ) -> Result<(), Infallible> {
-        for (part, run) in &self.parts {
+        for (part, spans, run) in &self.parts {
             if of.is_none_or(|of| of.contains(part)) {
                 self.read += run.len();
-                each(run);
+                each(*spans, run);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, _: Window, run: &[u8]) -> Result<Position, Infallible> {
+    fn add(&mut self, _: Scope, spans: Spans, run: &[u8]) -> Result<Position, Infallible> {
         self.next += 1;
-        self.fresh.insert(Position(self.next), run.to_vec());
+        self.fresh.insert(Position(self.next), (spans, run.to_vec()));
         Ok(Position(self.next))
     }
 }
 
 impl Compacting for Memory {
-    fn replace_fresh(&mut self, _: Window, last: Position, run: &[u8]) -> Result<(), Infallible> {
+    fn replace_fresh(
+        &mut self,
+        _: Scope,
+        last: Position,
+        spans: Spans,
+        run: &[u8],
+    ) -> Result<(), Infallible> {
         self.fresh = self.fresh.split_off(&Position(last.0 + 1));
-        self.fresh.insert(last, run.to_vec());
+        self.fresh.insert(last, (spans, run.to_vec()));
         Ok(())
     }
 
     fn part_fresh(
         &mut self,
-        _: Window,
+        _: Scope,
         last: Position,
-        parts: &[(u8, Vec<u8>)],
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
     ) -> Result<(), Infallible> {
         self.fresh = self.fresh.split_off(&Position(last.0 + 1));
-        self.parts.extend(parts.iter().filter(|(_, run)| !run.is_empty()).cloned());
+        self.parts.extend(parts.iter().map(|(part, run)| (*part, spans, run.clone())));
         self.parted = last;
+        Ok(())
+    }
+
+    fn crowded(&mut self, _: Scope) -> Result<Option<Part>, Infallible> {
+        let mut counts = BTreeMap::<Part, usize>::new();
+        for (part, ..) in self.parts.iter().filter(|(part, ..)| *part < FINE) {
+            *counts.entry(*part).or_default() += 1;
+        }
+        // Smaller than in earnest, so that tests come to it.
+        Ok(counts.into_iter().find(|(_, count)| *count >= 4).map(|(part, _)| part))
+    }
+
+    fn replace_part(
+        &mut self,
+        _: Scope,
+        part: Part,
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
+    ) -> Result<(), Infallible> {
+        self.parts.retain(|(other, ..)| *other != part);
+        self.parts.extend(parts.iter().map(|(part, run)| (*part, spans, run.clone())));
         Ok(())
     }
 }
 
-const WINDOW: Window = Window { task: 1, side: Side::Uploaded, span: 7 };
+const SCOPE: Scope = Scope { task: 1, side: Side::Uploaded };
 
 fn random(rng: &mut StdRng, count: usize) -> Vec<ReportId> {
     (0..count).map(|_| ReportId::new(rng.random())).collect()
 }
 
 /// Looks and adds in one transaction that commits; gives those that were known.
-fn remember(known: &Known, runs: &mut Memory, ids: &[ReportId]) -> HashSet<ReportId> {
+fn remember(known: &Known, runs: &mut Memory, scope: Scope, ids: &[ReportId]) -> HashSet<ReportId> {
     let mut session = known.session();
-    let Ok(found) = session.look(runs, WINDOW, ids);
-    let fresh: Vec<_> = ids.iter().filter(|id| !found.contains(id)).copied().collect();
-    let Ok(()) = session.add(runs, WINDOW, &fresh);
+    let Ok(found) = session.look(runs, scope, ids);
+    let fresh = ids.iter().filter(|id| !found.contains(id));
+    // Each at a time of its own, far from the others.
+    let fresh: Vec<_> = fresh.zip(0..).map(|(id, at): (_, u64)| (*id, Time(at << 20))).collect();
+    let Ok(()) = session.add(runs, scope, &fresh);
     session.committed();
     found
 }
@@ -103,15 +138,18 @@ fn every_id_is_new_once_whoever_adds_it_and_however_runs_are_compacted() {
             ids.extend(members.iter().take(rng.random_range(0..3)).copied().collect::<Vec<_>>());
             ids.shuffle(&mut rng);
             let replica = &replicas[rng.random_range(0..2)];
-            let found = remember(replica, &mut runs, &ids);
+            let found = remember(replica, &mut runs, SCOPE, &ids);
             let expected = ids.iter().filter(|id| members.contains(*id)).copied().collect();
             assert_eq!(found, expected, "seed {seed}, round {round}");
             members.extend(ids);
             if rng.random_bool(0.1) {
-                let Ok(_) = compact(&mut runs, WINDOW);
+                let Ok(_) = compact(&mut runs, SCOPE);
+                let Ok(_) = refine(&mut runs, SCOPE);
             }
         }
-        assert!(!runs.parts.is_empty(), "seed {seed} never came to parts");
+        assert!(runs.parts.iter().any(|(part, ..)| *part >= FINE), "seed {seed}: nothing refined");
+        let Ok(count) = runs.count(SCOPE);
+        assert_eq!(count, members.len() as u64);
     }
 }
 
@@ -120,11 +158,12 @@ fn what_was_not_committed_is_not_known() {
     let (known, mut runs) = (Known::default(), Memory::default());
     let ids = random(&mut StdRng::seed_from_u64(1), 10);
     let mut session = known.session();
-    let Ok(()) = session.add(&mut runs, WINDOW, &ids);
+    let reports: Vec<_> = ids.iter().map(|id| (*id, Time(1))).collect();
+    let Ok(()) = session.add(&mut runs, SCOPE, &reports);
     drop(session);
     runs.fresh.clear();
-    assert!(remember(&known, &mut runs, &ids).is_empty());
-    assert_eq!(remember(&known, &mut runs, &ids).len(), 10);
+    assert!(remember(&known, &mut runs, SCOPE, &ids).is_empty());
+    assert_eq!(remember(&known, &mut runs, SCOPE, &ids).len(), 10);
 }
 
 #[test]
@@ -135,32 +174,75 @@ fn strangers_cost_no_reading_and_a_replay_only_a_part() {
     for _ in 0..300 {
         let ids = random(&mut rng, 500);
         some.push(ids[0]);
-        remember(&known, &mut runs, &ids);
-        let Ok(_) = compact(&mut runs, WINDOW);
+        remember(&known, &mut runs, SCOPE, &ids);
+        let Ok(_) = compact(&mut runs, SCOPE);
     }
     let before = runs.read;
     for _ in 0..10 {
-        remember(&known, &mut runs, &random(&mut rng, 100));
+        remember(&known, &mut runs, SCOPE, &random(&mut rng, 100));
     }
     // Only what it added itself, and now and then a suspect.
     assert!(runs.read - before < 4 << 20, "{}", runs.read - before);
     let before = runs.read;
-    assert_eq!(remember(&known, &mut runs, &some[..1]).len(), 1);
+    assert_eq!(remember(&known, &mut runs, SCOPE, &some[..1]).len(), 1);
     assert!(runs.read - before < (2 << 20), "{}", runs.read - before);
 }
 
+/// However many times its reports have, an upload is one run and one filter.
 #[test]
-fn filters_together_are_bounded() {
+fn reports_of_many_times_cost_no_more_than_those_of_one() {
+    let (known, mut runs) = (Known::default(), Memory::default());
+    let ids = random(&mut StdRng::seed_from_u64(1), 30_000);
+    remember(&known, &mut runs, SCOPE, &ids);
+    assert_eq!(runs.fresh.len(), 1);
+    let cache = known.cache();
+    assert_eq!(cache.entries.len(), 1);
+    assert!(cache.bytes <= 8 * ids.len(), "{} bytes", cache.bytes);
+}
+
+#[test]
+fn filters_together_are_bounded_and_who_finds_no_room_errs_no_more() {
     let known = Known::default();
     let mut rng = StdRng::seed_from_u64(1);
-    for span in 0..5000 {
-        let mut runs = Memory::default();
-        let window = Window { span, ..WINDOW };
-        let mut session = known.session();
-        let Ok(()) = session.add(&mut runs, window, &random(&mut rng, 1));
-        session.committed();
+    let mut stores = Vec::new();
+    for task in 0..5000 {
+        let (mut runs, ids) = (Memory::default(), random(&mut rng, 2));
+        let scope = Scope { task, ..SCOPE };
+        assert!(remember(&known, &mut runs, scope, &ids).is_empty());
+        stores.push((scope, runs, ids));
     }
-    let cache = known.cache();
-    assert!(cache.bytes <= MOST_BYTES);
-    assert_eq!(cache.bytes, cache.entries.values().map(|e| e.filter.bytes()).sum::<usize>());
+    {
+        let cache = known.cache();
+        assert!(cache.bytes <= MOST_BYTES);
+        assert_eq!(cache.bytes, cache.entries.values().map(|e| e.filter.bytes()).sum::<usize>());
+    }
+    for (scope, runs, ids) in &mut stores {
+        assert_eq!(remember(&known, runs, *scope, ids).len(), 2);
+        assert!(remember(&known, runs, *scope, &random(&mut rng, 2)).is_empty());
+    }
+}
+
+/// The largest task of all, as if there were no room for its filter.
+#[test]
+fn without_room_all_is_looked_up_and_only_parts_are_read() {
+    let (known, mut runs) = (Known::default(), Memory::default());
+    let mut rng = StdRng::seed_from_u64(1);
+    let ids = random(&mut rng, 100_000);
+    for some in ids.chunks(20_000) {
+        remember(&known, &mut runs, SCOPE, some);
+        let Ok(_) = compact(&mut runs, SCOPE);
+        while refine(&mut runs, SCOPE) == Ok(true) {}
+    }
+    // Another large one takes all the room, in use.
+    let full = Filter::with_room_for(MOST_BYTES / 3, MOST_BYTES);
+    assert!(full.has_room());
+    let entry = Entry { filter: full, read: Position::default(), made: 0, used: u64::MAX / 2 };
+    let known = Known::default();
+    known.cache().entries.insert(Scope { task: 2, ..SCOPE }, entry);
+    assert_eq!(remember(&known, &mut runs, SCOPE, &ids[..1]).len(), 1);
+    assert_eq!(known.cache().entries[&SCOPE].filter.bytes(), 0);
+    let before = runs.read;
+    assert!(remember(&known, &mut runs, SCOPE, &random(&mut rng, 10)).is_empty());
+    assert_eq!(remember(&known, &mut runs, SCOPE, &ids[7..9]).len(), 2);
+    assert!(runs.read - before < 400_000, "{} bytes", runs.read - before);
 }

@@ -137,6 +137,8 @@ pub(super) fn next_batch(
     let mut statement = tx.prepare_cached(
         "SELECT id FROM batches b WHERE task = ?1 AND state = 1
          AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = ?1 AND batch = b.id)
+         AND ((SELECT target FROM tasks WHERE key = ?1) < 0 OR
+            (SELECT min(first) = max(last) FROM shards WHERE task = ?1 AND bucket = b.id))
          ORDER BY key LIMIT 1",
     )?;
     Ok(statement.query_row([task], |row| Ok(BatchId::new(row.get(0)?))).optional()?)
@@ -190,16 +192,15 @@ fn is_busy(
         BatchingMode::TimeInterval => {
             "SELECT 1 FROM jobs WHERE task = ?1 AND first < ?3 AND last >= ?2"
         }
-        BatchingMode::LeaderSelected { .. } => {
-            "SELECT 1 FROM jobs WHERE task = ?1 AND batch < ?3 AND batch >= ?2"
-        }
+        _ => "SELECT 1 FROM jobs WHERE task = ?1 AND batch < ?3 AND batch >= ?2",
     })?;
     if jobs.exists((task.key, low, high))? {
         return Ok(true);
     }
     // Waiting reports of a leader-selected task have no batch yet.
     let mut waiting = tx.prepare_cached(
-        "SELECT 1 FROM segments WHERE task = ?1 AND job IS NULL AND stuck = 0 AND key <= ?4
+        "SELECT 1 FROM segments WHERE task = ?1 AND job IS NULL AND stuck = 0
+         AND coalesce(place, key) <= ?4
          AND first < ?3 AND last >= ?2",
     )?;
     let by_time = task.mode == BatchingMode::TimeInterval;
@@ -301,7 +302,12 @@ pub(super) fn finish(
     let range = closed_range(tx, task, id)?;
     match (outcome, range) {
         (Outcome::Finished { .. }, None) => return Err(StoreError::NotClosed),
-        (Outcome::FailedReopened(_), Some((low, high))) => reopen(tx, task, id, &low, &high)?,
+        (Outcome::FailedReopened(_) | Outcome::FailedAside(_), Some((low, high))) => {
+            reopen(tx, task, id, &low, &high)?;
+            if matches!(outcome, Outcome::FailedAside(_)) {
+                set_aside(tx, task, &low, &high)?;
+            }
+        }
         (_, Some((low, high))) => delete_shards(tx, task, &low, &high)?,
         (_, None) => {}
     }
@@ -310,7 +316,9 @@ pub(super) fn finish(
             record::log(tx, std::slice::from_ref(entry))?;
             (FINISHED, response)
         }
-        Outcome::Failed(blob) | Outcome::FailedReopened(blob) => (FAILED, blob),
+        Outcome::Failed(blob) | Outcome::FailedReopened(blob) | Outcome::FailedAside(blob) => {
+            (FAILED, blob)
+        }
     };
     set_state(tx, found.key, code, blob)?;
     Ok(match outcome {
@@ -333,10 +341,17 @@ fn reopen(
         "UPDATE batches SET state =
             (SELECT coalesce(sum(reports), 0) FROM shards
              WHERE shards.task = ?1 AND bucket = batches.id) >=
-            (SELECT target FROM tasks WHERE tasks.key = ?1)
+            (SELECT abs(target) FROM tasks WHERE tasks.key = ?1)
          WHERE task = ?1 AND id >= ?2 AND id < ?3",
     )?
     .execute((task, low, high))?;
+    Ok(())
+}
+
+/// Keeps a leader-selected batch from being the next one.
+fn set_aside(tx: &Transaction<'_>, task: i64, low: &[u8], high: &[u8]) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE batches SET state = 3 WHERE task = ?1 AND id >= ?2 AND id < ?3")?
+        .execute((task, low, high))?;
     Ok(())
 }
 

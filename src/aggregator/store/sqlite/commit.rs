@@ -1,17 +1,26 @@
 //! The ends of jobs: the leader's three, and the helper's one.
 
-use super::{is_collected, replay::Tables, stored, task_row, upload::wait_again};
+use super::{
+    from_stored, is_collected,
+    lease::segments_of,
+    replay::Tables,
+    stored, task_row,
+    upload::{insert_segment, wait_again},
+};
 use crate::aggregator::store::{
-    BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken,
-    MAX_ABANDONED, StoreError, StoredJob, Timestamp,
+    BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
+    StoreError, StoredJob, Timestamp,
     bucket::time_key,
-    replay::{Session, Side, Window},
+    replay::{Scope, Session, Side},
+    segment::halve,
     span,
     sqlite::tasks::blob,
 };
-use crate::dap::ids::{AggregationJobId, ReportId, TaskId};
+use crate::dap::{
+    ids::{AggregationJobId, ReportId, TaskId},
+    time::Time,
+};
 use rusqlite::{OptionalExtension, Transaction};
-use std::collections::BTreeMap;
 
 pub(super) fn commit_leader_job(
     tx: &Transaction<'_>,
@@ -53,17 +62,41 @@ pub(super) fn release_job(
     Ok(())
 }
 
+pub(super) fn split_job(
+    tx: &Transaction<'_>,
+    job: JobId,
+    lease: LeaseToken,
+) -> Result<bool, StoreError> {
+    let task = leased(tx, job, lease)?.task;
+    let sql = "SELECT count(*) FROM segments WHERE task = ?1 AND abandoned > 0 AND stuck = 0";
+    let pieces: i64 = tx.prepare_cached(sql)?.query_row([task], |row| row.get(0))?;
+    if from_stored(pieces) >= MOST_PIECES {
+        return Ok(false);
+    }
+    let Some(halves) = halve(&segments_of(tx, job.0)?) else { return Ok(false) };
+    let sql = "SELECT min(coalesce(place, key)), min(arrived), max(abandoned) FROM segments
+               WHERE job = ?1";
+    let (place, arrived, cuts): (i64, i64, u32) = tx
+        .prepare_cached(sql)?
+        .query_row([job.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    tx.prepare_cached("DELETE FROM segments WHERE job = ?1")?.execute([job.0])?;
+    tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([job.0])?;
+    for half in halves {
+        let key = insert_segment(tx, task, Timestamp(from_stored(arrived)), &half, None)?;
+        tx.prepare_cached("UPDATE segments SET place = ?2, abandoned = ?3 WHERE key = ?1")?
+            .execute((key, place, cuts.saturating_add(1)))?;
+    }
+    Ok(true)
+}
+
 pub(super) fn abandon_job(
     tx: &Transaction<'_>,
     job: JobId,
     lease: LeaseToken,
 ) -> Result<(), StoreError> {
     leased(tx, job, lease)?;
-    tx.prepare_cached(
-        "UPDATE segments SET job = NULL, abandoned = abandoned + 1, stuck = abandoned + 1 >= ?2
-         WHERE job = ?1",
-    )?
-    .execute((job.0, MAX_ABANDONED))?;
+    tx.prepare_cached("UPDATE segments SET job = NULL, stuck = 1 WHERE job = ?1")?
+        .execute([job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([job.0])?;
     Ok(())
 }
@@ -89,7 +122,7 @@ fn mark_if_full(tx: &Transaction<'_>, task: i64, batch: &[u8]) -> Result<(), Sto
     tx.prepare_cached(
         "UPDATE batches SET state = 1 WHERE task = ?1 AND id = ?2 AND state = 0 AND
             (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1 AND bucket = ?2) >=
-            (SELECT target FROM tasks WHERE key = ?1)",
+            (SELECT abs(target) FROM tasks WHERE key = ?1)",
     )?
     .execute((task, batch))?;
     Ok(())
@@ -102,30 +135,25 @@ pub(super) fn insert_helper_job(
     now: Timestamp,
     job: &HelperJob<'_>,
 ) -> Result<Option<HelperOutcome>, StoreError> {
-    let super::TaskRow { key: task, horizon, .. } = task_row(tx, job.task)?;
+    let super::TaskRow { key: task, horizon, mode } = task_row(tx, job.task)?;
     if let Some(done) = replay_job(tx, task, job.id)? {
         return Ok(Some(HelperOutcome::AlreadyDone(done)));
     }
+    if mode.is_of_one_time()
+        && let Some(mixed) = mixed_bucket(tx, task, job.shards)?
+    {
+        return Ok(Some(HelperOutcome::OtherTime(mixed)));
+    }
     let collected = collected_buckets(tx, task, job.shards)?;
-    let (mut replayed, mut spans) = (Vec::new(), BTreeMap::<i64, Vec<ReportId>>::new());
-    for (id, time) in job.reports {
-        spans.entry(span(*time)).or_default().push(*id);
-    }
-    let window = |span| Window { task, side: Side::Aggregated, span };
-    for (span, ids) in &spans {
-        let mut known = if *span < horizon {
-            ids.iter().copied().collect()
-        } else {
-            session.look(&mut Tables(tx), window(*span), ids)?
-        };
-        replayed.extend(ids.iter().filter(|id| !known.insert(**id)));
-    }
+    let scope = Scope { task, side: Side::Aggregated };
+    let ids: Vec<_> = job.reports.iter().map(|(id, _)| *id).collect();
+    let mut known = session.look(&mut Tables(tx), scope, &ids)?;
+    let is_replay = |(id, time): &&(ReportId, Time)| !known.insert(*id) || span(*time) < horizon;
+    let replayed: Vec<_> = job.reports.iter().filter(is_replay).map(|(id, _)| *id).collect();
     if !(replayed.is_empty() && collected.is_empty()) {
         return Ok(Some(HelperOutcome::Conflict { replayed, collected }));
     }
-    for (span, ids) in &spans {
-        session.add(&mut Tables(tx), window(*span), ids)?;
-    }
+    session.add(&mut Tables(tx), scope, job.reports)?;
     insert_shards(tx, task, job.shards)?;
     tx.prepare_cached(
         "INSERT INTO helper_jobs (task, id, added, digest, response) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -178,6 +206,24 @@ fn insert_shards(
         ))?;
     }
     Ok(())
+}
+
+/// A bucket that holds, or would hold, reports of more than one time.
+fn mixed_bucket(
+    tx: &Transaction<'_>,
+    task: i64,
+    shards: &[BucketShard],
+) -> Result<Option<BucketKey>, StoreError> {
+    let mut other = tx.prepare_cached(
+        "SELECT 1 FROM shards WHERE task = ?1 AND bucket = ?2 AND (first <> ?3 OR last <> ?3)",
+    )?;
+    for shard in shards {
+        let key = shard.key.as_bytes();
+        if shard.first != shard.last || other.exists((task, key, time_key(shard.first)))? {
+            return Ok(Some(shard.key.clone()));
+        }
+    }
+    Ok(None)
 }
 
 fn collected_buckets(

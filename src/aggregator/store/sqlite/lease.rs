@@ -1,11 +1,11 @@
 //! The leader's jobs: which segments travel together, and who has them.
 
-use super::{from_stored, is_collected, mode, stored};
+use super::{from_stored, is_collected, stored, time_from_stored, upload::insert_segment};
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, StoreError, Timestamp,
     bucket::time_key,
     job::{LONGEST_WAIT, last_wait},
-    plan::{Head, MAX_HEADS, plan},
+    plan::{Head, MAX_HEADS, PARTED_AT_ONCE, plan},
     segment,
 };
 use crate::dap::{
@@ -22,7 +22,12 @@ pub(super) fn lease_jobs(
     let mut jobs = lease_again(tx, now, policy)?;
     let mut plans = Vec::new();
     for task in waiting_tasks(tx)? {
-        let heads = waiting_segments(tx, task.key)?;
+        let mut heads = waiting_segments(tx, &task)?;
+        if part_by_time(tx, task.key, &heads)? {
+            heads = waiting_segments(tx, &task)?;
+        }
+        heads.retain(|found| !found.is_mixed);
+        let heads = heads.into_iter().map(|found| found.head).collect();
         plans.push((task, plan(heads, now, policy)));
     }
     // Tasks take turns, so that a busy one does not hold up the others.
@@ -50,7 +55,8 @@ fn lease_again(
     policy: &LeasePolicy,
 ) -> Result<Vec<LeasedJob>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT jobs.key, tasks.id, attempt + 1, batch FROM jobs JOIN tasks ON tasks.key = task
+        "SELECT jobs.key, tasks.id, attempt + 1, batch, abandoned
+         FROM jobs JOIN tasks ON tasks.key = task
          WHERE leased_until <= ?1 OR leased_until > ?3
          ORDER BY leased_until, jobs.key LIMIT ?2",
     )?;
@@ -58,11 +64,11 @@ fn lease_again(
     let key = (stored(now.0), stored(policy.limit as u64), stored(latest));
     let rows = statement.query_map(key, |row| {
         let batch = row.get::<_, Option<[u8; 32]>>(3)?.map(BatchId::new);
-        Ok((row.get::<_, i64>(0)?, TaskId::new(row.get(1)?), row.get(2)?, batch))
+        Ok((row.get::<_, i64>(0)?, TaskId::new(row.get(1)?), row.get(2)?, batch, row.get(4)?))
     })?;
     let mut jobs = Vec::new();
     for found in rows.collect::<Result<Vec<_>, _>>()? {
-        let (key, task, attempt, batch) = found;
+        let (key, task, attempt, batch, cuts) = found;
         let lease = LeaseToken::random()?;
         let until = stored(now.after(policy.lease_for).0);
         tx.prepare_cached(
@@ -70,12 +76,12 @@ fn lease_again(
         )?
         .execute((key, lease.0, until, attempt))?;
         let segments = segments_of(tx, key)?;
-        jobs.push(LeasedJob { task, job: JobId(key), lease, attempt, batch, segments });
+        jobs.push(LeasedJob { task, job: JobId(key), lease, attempt, batch, cuts, segments });
     }
     Ok(jobs)
 }
 
-fn segments_of(tx: &Transaction<'_>, job: i64) -> Result<Vec<Segment>, StoreError> {
+pub(super) fn segments_of(tx: &Transaction<'_>, job: i64) -> Result<Vec<Segment>, StoreError> {
     let sql = "SELECT body FROM segments WHERE job = ?1 ORDER BY key";
     let mut statement = tx.prepare_cached(sql)?;
     let bodies = statement.query_map([job], |row| row.get(0))?;
@@ -98,36 +104,69 @@ fn waiting_tasks(tx: &Transaction<'_>) -> Result<Vec<Waiting>, StoreError> {
          FROM tasks WHERE oldest IS NOT NULL ORDER BY oldest",
     )?;
     let rows = statement.query_map([], |row| {
-        Ok(Waiting { key: row.get(0)?, id: TaskId::new(row.get(1)?), mode: mode(row.get(2)?) })
+        Ok(Waiting {
+            key: row.get(0)?,
+            id: TaskId::new(row.get(1)?),
+            mode: BatchingMode::from_stored(row.get(2)?),
+        })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The oldest waiting segments of a task, without those that arrived too late for a pending
 /// collection of their batch: they wait for its end.
-fn waiting_segments(tx: &Transaction<'_>, task: i64) -> Result<Vec<Head>, StoreError> {
+fn waiting_segments(tx: &Transaction<'_>, task: &Waiting) -> Result<Vec<Found>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "SELECT s.key, s.reports, s.bytes, s.arrived, s.abandoned > 0, EXISTS (
+        "SELECT s.key, s.reports, s.bytes, s.arrived, s.abandoned, EXISTS (
              SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
-             AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high)))
+             AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high))), s.first, s.last
          FROM segments s WHERE s.task = ?1 AND s.job IS NULL AND s.stuck = 0 AND NOT EXISTS (
              SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
-             AND c.low <= s.last AND s.first < c.high AND c.cut < s.key)
+             AND c.low <= s.last AND s.first < c.high AND c.cut < coalesce(s.place, s.key))
          ORDER BY s.key LIMIT ?2",
     )?;
-    let rows = statement.query_map((task, MAX_HEADS), head)?;
+    let found = |row: &Row<'_>| found(row, task.mode.is_of_one_time());
+    let rows = statement.query_map((task.key, MAX_HEADS), found)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn head(row: &Row<'_>) -> rusqlite::Result<Head> {
-    Ok(Head {
+/// A waiting segment.
+struct Found {
+    head: Head,
+    /// Its reports are of several times, which its task's batches must not be.
+    is_mixed: bool,
+}
+
+fn found(row: &Row<'_>, of_one_time: bool) -> rusqlite::Result<Found> {
+    let (first, last) = (time_from_stored(row.get(6)?), time_from_stored(row.get(7)?));
+    let head = Head {
         key: row.get(0)?,
         reports: from_stored(row.get(1)?),
         bytes: from_stored(row.get(2)?),
         arrived: Timestamp(from_stored(row.get(3)?)),
-        abandoned: row.get(4)?,
+        cuts: row.get(4)?,
         urgent: row.get(5)?,
-    })
+        apart: of_one_time.then_some(first),
+    };
+    Ok(Found { head, is_mixed: of_one_time && first != last })
+}
+
+/// Parts segments that were packed before batches were of one time; says whether there were any.
+fn part_by_time(tx: &Transaction<'_>, task: i64, found: &[Found]) -> Result<bool, StoreError> {
+    let mixed = found.iter().filter(|found| found.is_mixed).take(PARTED_AT_ONCE);
+    let mut any = false;
+    for Found { head, .. } in mixed {
+        any = true;
+        let sql = "DELETE FROM segments WHERE key = ?1 RETURNING body, abandoned";
+        let (body, abandoned): (Vec<u8>, i64) =
+            tx.prepare_cached(sql)?.query_row([head.key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for part in segment::by_time(&Segment::from_stored(body)?) {
+            insert_segment(tx, task, head.arrived, &part, None)?;
+            tx.prepare_cached("UPDATE segments SET abandoned = ?2 WHERE key = ?1")?
+                .execute((tx.last_insert_rowid(), abandoned))?;
+        }
+    }
+    Ok(any)
 }
 
 /// Makes a job of segments; `None` if all their batches have been collected in the meantime.
@@ -147,13 +186,19 @@ fn new_job(
     let reports = stored(times().count() as u64);
     let batch = match task.mode {
         BatchingMode::TimeInterval => None,
-        BatchingMode::LeaderSelected { target } => Some(open_batch(tx, task.key, target)?),
+        BatchingMode::LeaderSelected { target } => {
+            Some(open_batch(tx, task.key, target, Some(first))?)
+        }
+        BatchingMode::LeaderSelectedAnyTime { target } => {
+            Some(open_batch(tx, task.key, target, None)?)
+        }
     };
     let lease = LeaseToken::random()?;
     let until = stored(now.after(policy.lease_for).0);
+    let cuts = heads.iter().map(|head| head.cuts).max().unwrap_or(0);
     tx.prepare_cached(
-        "INSERT INTO jobs (task, lease, leased_until, attempt, reports, first, last, batch)
-         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7)",
+        "INSERT INTO jobs (task, lease, leased_until, attempt, reports, first, last, batch, abandoned)
+         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute((
         task.key,
@@ -163,6 +208,7 @@ fn new_job(
         time_key(first),
         time_key(last),
         batch.as_ref().map(BatchId::as_bytes),
+        cuts,
     ))?;
     let key = tx.last_insert_rowid();
     for (segment, _) in &loaded {
@@ -170,7 +216,7 @@ fn new_job(
             .execute((segment, key))?;
     }
     let segments = loaded.into_iter().map(|(_, segment)| segment).collect();
-    Ok(Some(LeasedJob { task: task.id, job: JobId(key), lease, attempt: 1, batch, segments }))
+    Ok(Some(LeasedJob { task: task.id, job: JobId(key), lease, attempt: 1, batch, cuts, segments }))
 }
 
 /// Reads a segment for a new job, without reports that came too late for their batch.
@@ -229,18 +275,38 @@ fn drop_collected(
 }
 
 /// The oldest batch with room, counting what is verified and what is on its way; else a new one.
-fn open_batch(tx: &Transaction<'_>, task: i64, target: u64) -> Result<BatchId, StoreError> {
+///
+/// If batches are of one time, then of those whose reports are of this one. A batch of which nothing
+/// is left is not used again: the helper may have counted reports of another time for it.
+fn open_batch(
+    tx: &Transaction<'_>,
+    task: i64,
+    target: u64,
+    time: Option<Time>,
+) -> Result<BatchId, StoreError> {
     let found = tx
         .prepare_cached(
             "SELECT id FROM batches b WHERE task = ?1 AND state = 0 AND
                 (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1 AND bucket = b.id) +
                 (SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = ?1 AND batch = b.id) < ?2
+             AND (?3 IS NULL OR (
+                SELECT min(first) = ?3 AND max(last) = ?3 FROM (
+                    SELECT first, last FROM shards WHERE task = ?1 AND bucket = b.id
+                    UNION ALL SELECT first, last FROM jobs WHERE task = ?1 AND batch = b.id)))
              ORDER BY key LIMIT 1",
         )?
-        .query_row((task, stored(target)), |row| Ok(BatchId::new(row.get(0)?)))
+        .query_row((task, stored(target), time.map(time_key)), |row| Ok(BatchId::new(row.get(0)?)))
         .optional()?;
     if let Some(batch) = found {
         return Ok(batch);
+    }
+    if time.is_some() {
+        tx.prepare_cached(
+            "DELETE FROM batches AS b WHERE task = ?1 AND state = 0
+             AND NOT EXISTS (SELECT 1 FROM shards WHERE task = ?1 AND bucket = b.id)
+             AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = ?1 AND batch = b.id)",
+        )?
+        .execute([task])?;
     }
     let batch = BatchId::random()?;
     tx.prepare_cached("INSERT INTO batches (task, id) VALUES (?1, ?2)")?

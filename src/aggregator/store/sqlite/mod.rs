@@ -8,6 +8,7 @@ mod collections;
 mod commit;
 mod lease;
 mod record;
+mod repair;
 mod replay;
 mod schema;
 mod tasks;
@@ -17,11 +18,12 @@ mod upload;
 pub use schema::OpenError;
 
 use super::{
-    Acceptance, BatchSummary, BatchingMode, Blob, Closed, Closing, CollectionId, CollectionState,
-    CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten, HelperJob,
-    HelperOutcome, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put,
-    Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
+    Acceptance, BatchSummary, BatchingMode, Blob, BucketKey, Closed, Closing, CollectionId,
+    CollectionState, CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten,
+    HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy,
+    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection,
+    Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
+    Timestamp, UploadBatch, replay::Known,
 };
 use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -162,15 +164,13 @@ fn task_row(tx: &Transaction<'_>, id: &TaskId) -> Result<TaskRow, StoreError> {
     let mut statement =
         tx.prepare_cached("SELECT key, target, horizon FROM tasks WHERE id = ?1")?;
     let row = statement.query_row([id.as_bytes()], |row| {
-        Ok(TaskRow { key: row.get(0)?, mode: mode(row.get(1)?), horizon: row.get(2)? })
+        Ok(TaskRow {
+            key: row.get(0)?,
+            mode: BatchingMode::from_stored(row.get(1)?),
+            horizon: row.get(2)?,
+        })
     });
     row.optional()?.ok_or(StoreError::UnknownTask(*id))
-}
-
-fn mode(target: Option<i64>) -> BatchingMode {
-    target.map_or(BatchingMode::TimeInterval, |target| BatchingMode::LeaderSelected {
-        target: from_stored(target),
-    })
 }
 
 /// Whether any key from `low` to `last`, both inside, has been collected.
@@ -222,6 +222,10 @@ impl Datastore for SqliteStore {
         Ok(self.write(|tx| tasks::put_task(tx, task))?.0)
     }
 
+    fn change_task(&self, from: &TaskRecord, to: &TaskRecord) -> Result<bool, StoreError> {
+        Ok(self.write(|tx| tasks::change_task(tx, from, to))?.0)
+    }
+
     fn task(&self, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
         self.read(|tx| tasks::task(tx, id))
     }
@@ -270,6 +274,10 @@ impl Datastore for SqliteStore {
         retry_at: Timestamp,
     ) -> Result<(), StoreError> {
         self.change(|tx| commit::release_job(tx, job, lease, retry_at))
+    }
+
+    fn split_job(&self, job: JobId, lease: LeaseToken) -> Result<bool, StoreError> {
+        Ok(self.write(|tx| commit::split_job(tx, job, lease))?.0)
     }
 
     fn abandon_job(&self, job: JobId, lease: LeaseToken) -> Result<(), StoreError> {
@@ -376,6 +384,14 @@ impl Datastore for SqliteStore {
         limit: u64,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|tx| upkeep::report_ids(tx, task, time, limit))
+    }
+
+    fn holding(&self, task: &TaskId, bucket: &BucketKey) -> Result<Holding, StoreError> {
+        self.read(|tx| repair::holding(tx, task, bucket))
+    }
+
+    fn repair_batch(&self, repair: &Repair<'_>) -> Result<Repaired, StoreError> {
+        Ok(self.write(|tx| repair::repair(tx, repair))?.0)
     }
 
     fn collections(&self, task: &TaskId) -> Result<Vec<CollectionSummary>, StoreError> {

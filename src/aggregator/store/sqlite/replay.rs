@@ -1,11 +1,14 @@
-//! Runs of report IDs, as tables. The writer's transaction has every window alone.
+//! Runs of report IDs, as tables. The writer's transaction has all of them alone.
 
 use super::{from_stored, stored};
 use crate::aggregator::store::{
     StoreError,
-    replay::{Compacting, Position, Runs, Side, WORTH, Window, compact},
+    replay::{
+        CROWDED, Compacting, PARTS, Part, Position, Runs, Scope, Side, Spans, WORTH, compact,
+        refine,
+    },
 };
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{OptionalExtension, Row, Transaction};
 
 /// The runs, within a transaction.
 pub(super) struct Tables<'a, 'c>(pub(super) &'a Transaction<'c>);
@@ -20,130 +23,189 @@ pub(super) fn side(side: Side) -> i64 {
 impl Runs for Tables<'_, '_> {
     type Error = StoreError;
 
-    fn parted(&mut self, window: Window) -> Result<Position, StoreError> {
-        // The last of the parts is always there, and written at every parting.
-        let sql = "SELECT max(position) FROM parted_ids
-                   WHERE task = ?1 AND side = ?2 AND span = ?3 AND part = 255";
-        let key = (window.task, side(window.side), window.span);
-        let found = self.0.prepare_cached(sql)?.query_row(key, |row| row.get::<_, Option<i64>>(0));
-        Ok(Position(found.optional()?.flatten().unwrap_or_default()))
+    fn count(&mut self, scope: Scope) -> Result<u64, StoreError> {
+        let sql = "SELECT coalesce(sum(bytes), 0) / 16 FROM (
+             SELECT length(ids) AS bytes FROM fresh_runs WHERE task = ?1 AND side = ?2
+             UNION ALL SELECT length(ids) FROM parted_runs WHERE task = ?1 AND side = ?2)";
+        let key = (scope.task, side(scope.side));
+        Ok(from_stored(self.0.prepare_cached(sql)?.query_row(key, |row| row.get(0))?))
+    }
+
+    fn parted(&mut self, scope: Scope) -> Result<Position, StoreError> {
+        let sql = "SELECT position FROM parted WHERE task = ?1 AND side = ?2";
+        let key = (scope.task, side(scope.side));
+        let found = self.0.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?;
+        Ok(Position(found.unwrap_or_default()))
     }
 
     fn fresh(
         &mut self,
-        window: Window,
+        scope: Scope,
         after: Position,
-        each: &mut dyn FnMut(Position, &[u8]),
+        each: &mut dyn FnMut(Position, Spans, &[u8]),
     ) -> Result<(), StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT position, ids FROM fresh_ids
-             WHERE task = ?1 AND side = ?2 AND span = ?3 AND position > ?4 ORDER BY position",
+            "SELECT coalesce(first, last), last, ids, position FROM fresh_runs
+             WHERE task = ?1 AND side = ?2 AND position > ?3 ORDER BY position",
         )?;
-        let mut rows = statement.query((window.task, side(window.side), window.span, after.0))?;
+        let mut rows = statement.query((scope.task, side(scope.side), after.0))?;
         while let Some(row) = rows.next()? {
-            each(Position(row.get(0)?), row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+            each(Position(row.get(3)?), spans(row)?, run(row)?);
         }
         Ok(())
     }
 
     fn parts(
         &mut self,
-        window: Window,
-        of: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8]),
+        scope: Scope,
+        of: Option<&[Part]>,
+        each: &mut dyn FnMut(Spans, &[u8]),
     ) -> Result<(), StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT ids FROM parted_ids
-             WHERE task = ?1 AND side = ?2 AND span = ?3 AND part BETWEEN ?4 AND ?5",
+            "SELECT coalesce(first, last), last, ids FROM parted_runs
+             WHERE task = ?1 AND side = ?2 AND part BETWEEN ?3 AND ?4",
         )?;
-        let mut read = |low: u8, high: u8| {
-            let key = (window.task, side(window.side), window.span, low, high);
-            let mut rows = statement.query(key)?;
+        let mut read = |low: Part, high: Part| {
+            let mut rows = statement.query((scope.task, side(scope.side), low, high))?;
             while let Some(row) = rows.next()? {
-                each(row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?);
+                each(spans(row)?, run(row)?);
             }
             Ok(())
         };
         match of {
-            None => read(0, u8::MAX),
+            None => read(0, PARTS),
             Some(parts) => parts.iter().try_for_each(|part| read(*part, *part)),
         }
     }
 
-    fn add(&mut self, window: Window, run: &[u8]) -> Result<Position, StoreError> {
-        let sql = "INSERT INTO fresh_ids (task, side, span, ids) VALUES (?1, ?2, ?3, ?4)";
-        let row = (window.task, side(window.side), window.span, run);
+    fn add(&mut self, scope: Scope, spans: Spans, run: &[u8]) -> Result<Position, StoreError> {
+        let sql = "INSERT INTO fresh_runs (task, side, first, last, ids)
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        let row = (scope.task, side(scope.side), spans.first, spans.last, run);
         self.0.prepare_cached(sql)?.execute(row)?;
         Ok(Position(self.0.last_insert_rowid()))
     }
 }
 
+fn spans(row: &Row<'_>) -> Result<Spans, StoreError> {
+    Ok(Spans { first: row.get(0)?, last: row.get(1)? })
+}
+
+fn run<'a>(row: &'a Row<'_>) -> Result<&'a [u8], StoreError> {
+    Ok(row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?)
+}
+
 impl Compacting for Tables<'_, '_> {
     fn replace_fresh(
         &mut self,
-        window: Window,
+        scope: Scope,
         last: Position,
+        spans: Spans,
         run: &[u8],
     ) -> Result<(), StoreError> {
-        self.delete_fresh(window, last)?;
-        let sql = "INSERT INTO fresh_ids (position, task, side, span, ids)
-                   VALUES (?1, ?2, ?3, ?4, ?5)";
-        let row = (last.0, window.task, side(window.side), window.span, run);
+        self.delete_fresh(scope, last)?;
+        let sql = "INSERT INTO fresh_runs (position, task, side, first, last, ids)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let row = (last.0, scope.task, side(scope.side), spans.first, spans.last, run);
         self.0.prepare_cached(sql)?.execute(row)?;
         Ok(())
     }
 
     fn part_fresh(
         &mut self,
-        window: Window,
+        scope: Scope,
         last: Position,
-        parts: &[(u8, Vec<u8>)],
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
     ) -> Result<(), StoreError> {
-        self.delete_fresh(window, last)?;
-        let mut insert =
-            self.0.prepare_cached("INSERT INTO parted_ids VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+        self.delete_fresh(scope, last)?;
+        self.insert_parts(scope, last, spans, parts)?;
+        let sql = "INSERT OR REPLACE INTO parted VALUES (?1, ?2, ?3)";
+        self.0.prepare_cached(sql)?.execute((scope.task, side(scope.side), last.0))?;
+        Ok(())
+    }
+
+    fn crowded(&mut self, scope: Scope) -> Result<Option<Part>, StoreError> {
+        let sql = "SELECT part FROM parted_runs WHERE task = ?1 AND side = ?2 AND part < 256
+                   GROUP BY part HAVING count(*) >= ?3 LIMIT 1";
+        let key = (scope.task, side(scope.side), stored(CROWDED as u64));
+        Ok(self.0.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?)
+    }
+
+    fn replace_part(
+        &mut self,
+        scope: Scope,
+        part: Part,
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM parted_runs WHERE task = ?1 AND side = ?2 AND part = ?3";
+        self.0.prepare_cached(sql)?.execute((scope.task, side(scope.side), part))?;
+        let parted = self.parted(scope)?;
+        self.insert_parts(scope, parted, spans, parts)
+    }
+}
+
+impl Tables<'_, '_> {
+    fn delete_fresh(&self, scope: Scope, last: Position) -> Result<(), StoreError> {
+        let sql = "DELETE FROM fresh_runs WHERE task = ?1 AND side = ?2 AND position <= ?3";
+        self.0.prepare_cached(sql)?.execute((scope.task, side(scope.side), last.0))?;
+        Ok(())
+    }
+
+    fn insert_parts(
+        &self,
+        scope: Scope,
+        at: Position,
+        spans: Spans,
+        parts: &[(Part, Vec<u8>)],
+    ) -> Result<(), StoreError> {
+        let mut insert = self.0.prepare_cached(
+            "INSERT INTO parted_runs (task, side, part, position, first, last, ids)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?;
         for (part, run) in parts {
-            let row = (window.task, side(window.side), window.span, part, last.0, run);
+            let row =
+                (scope.task, side(scope.side), part, at.0, spans.first, spans.last, run.as_slice());
             insert.execute(row)?;
         }
         Ok(())
     }
 }
 
-impl Tables<'_, '_> {
-    fn delete_fresh(&self, window: Window, last: Position) -> Result<(), StoreError> {
-        let sql = "DELETE FROM fresh_ids
-                   WHERE task = ?1 AND side = ?2 AND span = ?3 AND position <= ?4";
-        let key = (window.task, side(window.side), window.span, last.0);
-        self.0.prepare_cached(sql)?.execute(key)?;
-        Ok(())
-    }
-}
-
-/// Compacts the window with the most fresh runs; says whether there was one worth it.
+/// Compacts the IDs of the task with the most fresh runs, or else cuts up a crowded part; says whether
+/// there was anything worth it.
 pub(super) fn compact_one(tx: &Transaction<'_>) -> Result<bool, StoreError> {
-    let found = tx
-        .prepare_cached(
-            "SELECT task, side, span FROM fresh_ids GROUP BY task, side, span
-             HAVING count(*) >= ?1 ORDER BY count(*) DESC LIMIT 1",
-        )?
-        .query_row([stored(WORTH as u64)], |row| {
-            let side = if row.get::<_, i64>(1)? == 0 { Side::Uploaded } else { Side::Aggregated };
-            Ok(Window { task: row.get(0)?, side, span: row.get(2)? })
-        })
-        .optional()?;
-    found.map_or(Ok(false), |window| compact(&mut Tables(tx), window))
+    let most = "SELECT task, side FROM fresh_runs GROUP BY task, side
+                HAVING count(*) >= ?1 ORDER BY count(*) DESC LIMIT 1";
+    let worth = stored(WORTH as u64);
+    if let Some(found) = tx.prepare_cached(most)?.query_row([worth], scope).optional()? {
+        return compact(&mut Tables(tx), found);
+    }
+    let mut parted = tx.prepare_cached("SELECT task, side FROM parted")?;
+    let scopes = parted.query_map([], scope)?.collect::<Result<Vec<_>, _>>()?;
+    for scope in scopes {
+        if refine(&mut Tables(tx), scope)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// Forgets whole spans before `span`, the oldest first; gives the number of IDs.
+fn scope(row: &Row<'_>) -> rusqlite::Result<Scope> {
+    let side = if row.get::<_, i64>(1)? == 0 { Side::Uploaded } else { Side::Aggregated };
+    Ok(Scope { task: row.get(0)?, side })
+}
+
+/// Forgets runs whose reports are all from before `span`; gives the number of IDs.
 pub(super) fn forget(tx: &Transaction<'_>, task: i64, span: i64) -> Result<u64, StoreError> {
     let mut ids = 0;
-    for table in ["fresh_ids", "parted_ids"] {
+    for table in ["fresh_runs", "parted_runs"] {
         let count = format!(
-            "SELECT coalesce(sum(length(ids)), 0) / 16 FROM {table} WHERE task = ?1 AND span < ?2"
+            "SELECT coalesce(sum(length(ids)), 0) / 16 FROM {table} WHERE task = ?1 AND last < ?2"
         );
         ids += from_stored(tx.prepare_cached(&count)?.query_row((task, span), |row| row.get(0))?);
-        let delete = format!("DELETE FROM {table} WHERE task = ?1 AND span < ?2");
+        let delete = format!("DELETE FROM {table} WHERE task = ?1 AND last < ?2");
         tx.prepare_cached(&delete)?.execute((task, span))?;
     }
     Ok(ids)

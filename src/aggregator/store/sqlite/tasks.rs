@@ -1,6 +1,6 @@
 //! Tasks, HPKE keys and figures.
 
-use super::{from_stored, mode, stored, task_row};
+use super::{from_stored, stored, task_row};
 use crate::aggregator::store::{
     BatchingMode, Blob, Counts, KeyRecord, KeyUse, Put, StoreError, TaskRecord, Timestamp,
 };
@@ -12,15 +12,23 @@ pub(super) fn put_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<Put, S
         let same = found.public == task.public && found.mode == task.mode;
         return if same { Ok(Put::AlreadyThere) } else { Err(StoreError::TaskConflict(task.id)) };
     }
-    let target = match task.mode {
-        BatchingMode::TimeInterval => None,
-        BatchingMode::LeaderSelected { target } => Some(stored(target)),
-    };
     tx.execute(
         "INSERT INTO tasks (id, target, public, sealed) VALUES (?1, ?2, ?3, ?4)",
-        (task.id.as_bytes(), target, &*task.public, &*task.sealed),
+        (task.id.as_bytes(), task.mode.stored(), &*task.public, &*task.sealed),
     )?;
     Ok(Put::Added)
+}
+
+pub(super) fn change_task(
+    tx: &Transaction<'_>,
+    from: &TaskRecord,
+    to: &TaskRecord,
+) -> Result<bool, StoreError> {
+    let changed = tx.execute(
+        "UPDATE tasks SET target = ?4, public = ?5 WHERE id = ?1 AND target IS ?2 AND public = ?3",
+        (from.id.as_bytes(), from.mode.stored(), &*from.public, to.mode.stored(), &*to.public),
+    )?;
+    Ok(changed == 1)
 }
 
 pub(super) fn task(tx: &Transaction<'_>, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {
@@ -95,13 +103,14 @@ pub(super) fn counts(tx: &Transaction<'_>, task: &TaskId) -> Result<Counts, Stor
         verified_reports: count("SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1")?,
         buckets: count("SELECT count(DISTINCT bucket) FROM shards WHERE task = ?1")?,
         collected_batches: count("SELECT count(*) FROM collected WHERE task = ?1")?,
+        set_aside_batches: count("SELECT count(*) FROM batches WHERE task = ?1 AND state = 3")?,
     })
 }
 
 fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
     Ok(TaskRecord {
         id: TaskId::new(row.get(0)?),
-        mode: mode(row.get(1)?),
+        mode: BatchingMode::from_stored(row.get(1)?),
         public: blob(row, 2)?,
         sealed: blob(row, 3)?,
     })

@@ -208,3 +208,49 @@ fn what_was_acknowledged_is_in_the_files_before_any_shutdown() {
     }
     assert_eq!(after_kill.open().counts(&id).unwrap().waiting_reports, 1);
 }
+
+/// Version 2 kept report IDs apart by spans of 64 times.
+#[test]
+fn a_database_of_version_2_loses_no_report_and_no_id() {
+    let scratch = Scratch::new();
+    let old = Connection::open(scratch.file()).unwrap();
+    schema::MIGRATIONS[..2].iter().for_each(|migration| old.execute_batch(migration).unwrap());
+    old.pragma_update(None, "application_id", 0x736f_7474).unwrap();
+    old.pragma_update(None, "user_version", 2).unwrap();
+    let id = TaskId::new([1; 32]);
+    let run = |bytes: &[u8]| bytes.iter().flat_map(|byte| [*byte; 16]).collect::<Vec<u8>>();
+    let segment = [&9_u64.to_be_bytes()[..], &6_u32.to_be_bytes(), b"report"].concat();
+    old.execute_batch("INSERT INTO party VALUES (0, 'leader')").unwrap();
+    old.execute("INSERT INTO tasks VALUES (1, ?1, NULL, 0, 0, x'', x'')", [id.as_bytes()]).unwrap();
+    let fresh = "INSERT INTO fresh_ids (task, side, span, ids) VALUES (1, 0, ?1, ?2)";
+    old.execute(fresh, (0, run(&[1, 2]))).unwrap();
+    old.execute(fresh, (7, run(&[3]))).unwrap();
+    let parted = "INSERT INTO parted_ids VALUES (1, 0, 7, ?1, 1, ?2)";
+    old.execute(parted, (4, run(&[4]))).unwrap();
+    old.execute(parted, (255, run(&[]))).unwrap();
+    old.execute(
+        "INSERT INTO segments VALUES (41, 1, NULL, 0, 0, 0, 1, ?2, ?1, ?1, ?3)",
+        (9_u64.to_be_bytes(), 18, &segment),
+    )
+    .unwrap();
+    old.execute("DELETE FROM segments WHERE key = 99", []).unwrap();
+    old.execute("UPDATE sqlite_sequence SET seq = 98 WHERE name = 'segments'", []).unwrap();
+    drop(old);
+
+    let store = SqliteStore::open(scratch.file(), "leader").unwrap();
+    let mut upload = UploadBatch::new(id);
+    for (byte, time) in [(1, 500), (2, 5), (3, 5), (4, 5), (5, 5)] {
+        upload.push(ReportId::new([byte; 16]), Time(time), b"report").unwrap();
+    }
+    let rulings = store.accept_reports(Timestamp(0), &[upload]).unwrap().remove(0);
+    let accepted: Vec<_> = rulings.iter().map(Result::is_ok).collect();
+    assert_eq!(accepted, [false, false, false, false, true]);
+    assert_eq!(store.counts(&id).unwrap().waiting_reports, 2);
+    let keys =
+        lock(&store.writer).query_row("SELECT min(key), max(key) FROM segments", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        });
+    assert_eq!(keys, Ok((41, 99)), "a key came again");
+    let expiry = Expiry { reports: vec![(id, Time(64))], ..Expiry::default() };
+    assert_eq!(store.forget(&expiry).unwrap().reports, 3);
+}

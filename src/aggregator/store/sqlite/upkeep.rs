@@ -14,13 +14,16 @@ pub(super) fn batches(
 ) -> Result<Vec<BatchSummary>, StoreError> {
     let task = task_row(tx, task)?.key;
     let mut statement = tx.prepare_cached(
-        "SELECT bucket, reports, checksum FROM shards WHERE task = ?1 AND NOT EXISTS (
+        "SELECT bucket, reports, checksum, EXISTS (
+             SELECT 1 FROM batches b WHERE b.task = ?1 AND b.id = bucket AND b.state = 3)
+         FROM shards WHERE task = ?1 AND NOT EXISTS (
              SELECT 1 FROM collected c WHERE c.task = ?1 AND c.low <= bucket AND bucket < c.high)
          ORDER BY bucket",
     )?;
     let rows = statement.query_map([task], |row| {
         let key = BucketKey::from_stored(row.get(0)?);
-        Ok(BatchSummary { key, reports: from_stored(row.get(1)?), checksum: row.get(2)? })
+        let (reports, checksum) = (from_stored(row.get(1)?), row.get(2)?);
+        Ok(BatchSummary { key, reports, checksum, set_aside: row.get(3)? })
     })?;
     let mut batches = Vec::<BatchSummary>::new();
     for shard in rows {
@@ -42,9 +45,12 @@ pub(super) fn report_ids(
     let key = (task_row(tx, task)?.key, time.map(span));
     let runs = |column: &str| {
         let of = |table| {
-            format!("SELECT {column} FROM {table} WHERE task = ?1 AND span = coalesce(?2, span)")
+            format!(
+                "SELECT {column} FROM {table} WHERE task = ?1
+                 AND (?2 IS NULL OR last >= ?2 AND coalesce(first, last) <= ?2)"
+            )
         };
-        format!("{} UNION ALL {}", of("fresh_ids"), of("parted_ids"))
+        format!("{} UNION ALL {}", of("fresh_runs"), of("parted_runs"))
     };
     let count = format!("SELECT coalesce(sum(bytes), 0) FROM ({})", runs("length(ids) AS bytes"));
     let bytes = tx.prepare_cached(&count)?.query_row(key, |row| row.get(0))?;

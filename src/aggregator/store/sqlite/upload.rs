@@ -4,8 +4,8 @@ use super::{TaskRow, is_collected, replay::Tables, stored, task_row};
 use crate::aggregator::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
-    replay::{Session, Side, Window},
-    segment::{Packed, Packer, pack_again},
+    replay::{Scope, Session, Side},
+    segment::{Packed, Packers, pack_again},
     span,
 };
 use crate::dap::{ids::TaskId, time::Time};
@@ -47,36 +47,26 @@ fn rule(
 ) -> Result<(), StoreError> {
     let entry = |(upload, at): Place| uploads[upload].entries()[at];
     let collected = collected_times(tx, task, places.iter().map(|place| entry(*place).time))?;
-    let mut spans = BTreeMap::<i64, Vec<Place>>::new();
+    let scope = Scope { task: task.key, side: Side::Uploaded };
+    let ids: Vec<_> = places.iter().map(|place| entry(*place).id).collect();
+    let mut known = session.look(&mut Tables(tx), scope, &ids)?;
+    let mut fresh = Vec::with_capacity(ids.len());
     for place in places {
-        spans.entry(span(entry(*place).time)).or_default().push(*place);
-    }
-    for (span, places) in spans {
-        let window = Window { task: task.key, side: Side::Uploaded, span };
-        let ids: Vec<_> = places.iter().map(|place| entry(*place).id).collect();
-        let mut known = if span < task.horizon {
-            ids.iter().copied().collect()
-        } else {
-            session.look(&mut Tables(tx), window, &ids)?
-        };
-        let mut fresh = Vec::with_capacity(ids.len());
-        for place in places {
-            let report = entry(place);
-            // A retry of an accepted upload is told the same as before its batch was collected.
-            rulings[place.0][place.1] = if known.contains(&report.id) {
+        let report = entry(*place);
+        // A retry of an accepted upload is told the same as before its batch was collected.
+        rulings[place.0][place.1] =
+            if span(report.time) < task.horizon || known.contains(&report.id) {
                 Err(Refusal::Replayed)
             } else if collected.contains(&report.time) {
                 Err(Refusal::BatchCollected)
             } else {
                 // Of two with one ID, the first in the call is accepted.
                 known.insert(report.id);
-                fresh.push(report.id);
+                fresh.push((report.id, report.time));
                 Ok(())
             };
-        }
-        session.add(&mut Tables(tx), window, &fresh)?;
     }
-    Ok(())
+    session.add(&mut Tables(tx), scope, &fresh)
 }
 
 /// Those of the times whose bucket has been collected. Reports share few times.
@@ -107,16 +97,19 @@ fn pack(
     places: &[Place],
     rulings: &[Vec<Ruling>],
 ) -> Result<(), StoreError> {
-    let mut packer = Packer::default();
+    let mut packers = Packers::new(task.mode);
     for &(upload, at) in places {
         if rulings[upload][at].is_ok() {
             let time = uploads[upload].entries()[at].time;
-            if let Some(full) = packer.add(time, uploads[upload].packed(at)) {
+            if let Some(full) = packers.add(time, uploads[upload].packed(at)) {
                 insert_segment(tx, task.key, now, &full, None)?;
             }
         }
     }
-    packer.finish().map_or(Ok(()), |last| insert_segment(tx, task.key, now, &last, None))
+    for last in packers.finish() {
+        insert_segment(tx, task.key, now, &last, None)?;
+    }
+    Ok(())
 }
 
 /// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
@@ -135,13 +128,14 @@ pub(super) fn wait_again(
     Ok(())
 }
 
-fn insert_segment(
+/// Adds a segment, in the place of one that was there or after all others; gives its key.
+pub(super) fn insert_segment(
     tx: &Transaction<'_>,
     task: i64,
     now: Timestamp,
     segment: &Packed,
     place: Option<i64>,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     tx.prepare_cached(
         "INSERT INTO segments (key, task, arrived, reports, bytes, first, last, body)
          VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -156,5 +150,5 @@ fn insert_segment(
         &segment.body,
         place,
     ))?;
-    Ok(())
+    Ok(tx.last_insert_rowid())
 }

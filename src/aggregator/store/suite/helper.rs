@@ -76,6 +76,27 @@ pub(crate) fn a_report_twice_in_one_job_is_a_conflict(bench: &dyn Bench) {
     assert_eq!(store.counts(&task), Ok(Counts::default()));
 }
 
+pub(crate) fn an_id_is_aggregated_once_whatever_its_time(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    let commit = |job: u8, reports: &[(ReportId, Time)]| {
+        let job = HelperJob {
+            task: &task,
+            id: &job_id(job),
+            request_digest: &[job; 32],
+            reports,
+            shards: &[shard(at(1), reports.len() as u64)],
+            response: b"",
+        };
+        store.commit_helper_job(NOW, &job).unwrap()
+    };
+    let [one, two] = [1, 2].map(report_id);
+    let conflict = HelperOutcome::Conflict { replayed: vec![one], collected: vec![] };
+    assert_eq!(commit(1, &[(one, Time(5)), (two, Time(5)), (one, Time(69))]), conflict);
+    assert!(is_committed(&commit(2, &[(one, Time(5)), (two, Time(5))])));
+    assert_eq!(commit(3, &[(report_id(3), Time(5)), (one, Time(1 << 30))]), conflict);
+    assert!(is_committed(&commit(4, &[(report_id(3), Time(5))])));
+}
+
 pub(crate) fn a_job_is_committed_once_and_answered_again_after_a_restart(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     let other = put(&*store, 2, BatchingMode::TimeInterval);
@@ -115,4 +136,50 @@ pub(crate) fn of_two_jobs_with_a_common_report_one_is_committed(bench: &dyn Benc
     let outcomes = threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>();
     assert_eq!(outcomes.iter().filter(|outcome| is_committed(outcome)).count(), 1);
     assert_eq!(store.counts(&task).unwrap().verified_reports, 2);
+}
+
+/// Commits one report, given by number, to a batch.
+fn run_at(
+    store: &dyn Datastore,
+    task: &TaskId,
+    job: u8,
+    batch: &BucketKey,
+    times: [u64; 2],
+) -> HelperOutcome {
+    let [first, last] = times.map(Time);
+    let shards = [BucketShard { first, last, ..shard(batch.clone(), 1) }];
+    run_in(store, task, job, &[u64::from(job)], &shards)
+}
+
+pub(crate) fn a_batch_of_one_time_takes_no_job_of_another(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    let [one, other] =
+        [1, 2].map(|byte| BucketKey::batch(&crate::dap::ids::BatchId::new([byte; 32])));
+    assert!(is_committed(&run_at(&*store, &task, 1, &one, [7, 7])));
+    let before = store.counts(&task).unwrap();
+    for times in [[8, 8], [7, 8], [6, 7]] {
+        let outcome = run_at(&*store, &task, 2, &one, times);
+        assert_eq!(outcome, HelperOutcome::OtherTime(one.clone()));
+    }
+    assert_eq!(run_at(&*store, &task, 2, &other, [7, 8]), HelperOutcome::OtherTime(other.clone()));
+    assert_eq!(store.counts(&task), Ok(before));
+    // Nothing of it was used up: neither the job nor its report.
+    assert!(is_committed(&run_at(&*store, &task, 2, &other, [8, 8])));
+    assert!(is_committed(&run_at(&*store, &task, 3, &one, [7, 7])));
+    let mixed = put(&*store, 2, BatchingMode::LeaderSelectedAnyTime { target: 3 });
+    assert!(is_committed(&run_at(&*store, &mixed, 1, &one, [7, 8])));
+}
+
+pub(crate) fn of_two_jobs_of_two_times_for_one_batch_one_is_committed(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    let batch = BucketKey::batch(&crate::dap::ids::BatchId::new([5; 32]));
+    let race = |job: u8| {
+        let (store, batch) = (store.clone(), batch.clone());
+        let time = u64::from(job);
+        std::thread::spawn(move || run_at(&*store, &task, job, &batch, [time, time]))
+    };
+    let threads = (1..=6).map(race).collect::<Vec<_>>();
+    let outcomes = threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>();
+    assert_eq!(outcomes.iter().filter(|outcome| is_committed(outcome)).count(), 1);
+    assert_eq!(store.counts(&task).unwrap().verified_reports, 1);
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::aggregator::store::{
-    Closed, Closing, CollectionId, Counts, JobId, LeaseToken, MAX_ABANDONED, StoreError, Then,
+    Closed, Closing, CollectionId, Counts, JobId, LeaseToken, MOST_PIECES, NewCollection,
+    StoreError, Then, Wanted,
 };
 use crate::dap::ids::BatchId;
 
@@ -158,28 +159,119 @@ pub(crate) fn a_released_job_comes_back_when_it_may_and_not_before(bench: &dyn B
     assert_eq!((again.job, again.attempt, &again.segments), (job.job, 2, &job.segments));
 }
 
-pub(crate) fn reports_of_an_abandoned_job_travel_alone_and_are_stuck_in_the_end(bench: &dyn Bench) {
+/// A helper that refuses any job with report 5.
+pub(crate) fn a_refused_job_is_halved_down_to_single_reports(bench: &dyn Bench) {
+    let (mut store, task) = with_intervals(bench);
+    upload_singly(&*store, task, &[(0, 1), (1, 1), (2, 2)]);
+    accept(&*store, upload(task, &(3..11).map(|number| (number, number % 3)).collect::<Vec<_>>()));
+    let policy = LeasePolicy { max_reports: 100, linger: Duration::ZERO, ..POLICY };
+    let (mut verified, mut asked) = (Vec::new(), 0);
+    loop {
+        let jobs = store.lease_jobs(NOW, &policy).unwrap();
+        asked += jobs.len();
+        for job in &jobs {
+            if !numbers(job).contains(&5) {
+                verified.extend(numbers(job));
+                commit(&*store, job, at(1));
+            } else if !store.split_job(job.job, job.lease).unwrap() {
+                assert_eq!(numbers(job), [5]);
+                store.abandon_job(job.job, job.lease).unwrap();
+            }
+            assert_eq!(store.split_job(job.job, job.lease), Err(StoreError::StaleLease(job.job)));
+        }
+        if jobs.is_empty() {
+            break;
+        }
+        drop(store);
+        store = bench.open();
+    }
+    verified.sort_unstable();
+    assert_eq!(verified, [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]);
+    assert!(asked <= 9, "{asked} jobs for 11 reports");
+    let counts = store.counts(&task).unwrap();
+    assert_eq!((counts.stuck_reports, counts.waiting_reports, counts.verified_reports), (1, 0, 10));
+}
+
+pub(crate) fn pieces_of_a_job_keep_its_place(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    accept(&*store, upload(task, &[(1, 12), (2, 12), (3, 12)]));
+    let job = lease(&*store, NOW).remove(0);
+    let (id, batch) = (CollectionId([1; 16]), range(10, 5));
+    let wanted = Wanted::Range(batch.clone());
+    let new = NewCollection { task: &task, request: b"", wanted: &wanted };
+    store.start_collection(NOW, &new, &|_| id).unwrap();
+    accept(&*store, upload(task, &[(9, 12)]));
+    assert_eq!(store.split_job(job.job, job.lease), Ok(true));
+    assert_eq!(store.counts(&task).unwrap().waiting_reports, 4);
+    // The collection waits for both halves, however they are cut up, and not for what came later.
+    let close = || {
+        let closing =
+            Closing { task: &task, id, request: b"", range: &batch, then: Then::AwaitPeer };
+        store.close_batch(NOW, &closing, &mut |_| Some(Blob::default().into())).unwrap()
+    };
+    let mut done = Vec::new();
+    while done.len() < 3 {
+        assert_eq!(close(), Closed::Busy, "after {done:?}");
+        let jobs = lease(&*store, NOW);
+        assert!(!jobs.is_empty(), "after {done:?}");
+        for job in jobs {
+            assert_eq!(job.attempt, 1);
+            assert!(job.cuts > 0);
+            if numbers(&job).len() > 1 {
+                assert_eq!(store.split_job(job.job, job.lease), Ok(true));
+            } else {
+                done.extend(numbers(&job));
+                commit(&*store, &job, at(12));
+            }
+        }
+    }
+    done.sort_unstable();
+    assert_eq!(done, [1, 2, 3]);
+    assert!(matches!(close(), Closed::Kept(_)));
+}
+
+/// A helper that refuses everything, however small.
+pub(crate) fn no_more_jobs_are_cut_up_than_bounded(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    let all = 4 * MOST_PIECES;
+    for some in (0..all).collect::<Vec<_>>().chunks(512) {
+        accept(&*store, upload(task, &some.iter().map(|n| (*n, 1)).collect::<Vec<_>>()));
+    }
+    let policy = LeasePolicy { max_reports: 512, linger: Duration::ZERO, limit: 5000, ..POLICY };
+    let mut kept = 0;
+    loop {
+        let jobs = store.lease_jobs(NOW, &policy).unwrap();
+        if jobs.is_empty() {
+            break;
+        }
+        for job in jobs {
+            if !store.split_job(job.job, job.lease).unwrap() {
+                kept += 1;
+                store.release_job(job.job, job.lease, seconds_later(300)).unwrap();
+            }
+        }
+    }
+    assert!(kept <= MOST_PIECES + 10, "{kept} jobs");
+    assert_eq!(store.counts(&task).unwrap().stuck_reports, 0);
+    let jobs = store.lease_jobs(seconds_later(300), &policy).unwrap();
+    let mut again: Vec<_> = jobs.iter().flat_map(numbers).collect();
+    again.sort_unstable();
+    assert_eq!(again, (0..all).collect::<Vec<_>>());
+    assert!(jobs.iter().all(|job| job.attempt == 2));
+}
+
+pub(crate) fn reports_of_an_abandoned_job_are_stuck_until_they_are_tried_again(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     upload_singly(&*store, task, &[(1, 1), (2, 1)]);
     let job = lease(&*store, NOW).remove(0);
-    assert_eq!(numbers(&job), [1, 2]);
     store.abandon_job(job.job, job.lease).unwrap();
     assert_eq!(store.abandon_job(job.job, job.lease), Err(StoreError::StaleLease(job.job)));
-    assert_eq!(store.counts(&task).unwrap().waiting_reports, 2);
-    for _ in 1..MAX_ABANDONED {
-        let jobs = lease(&*store, NOW);
-        assert_eq!(jobs[0].attempt, 1);
-        let poisoned = jobs.iter().find(|job| numbers(job) == [1]).unwrap();
-        store.abandon_job(poisoned.job, poisoned.lease).unwrap();
-        for good in jobs.iter().filter(|job| numbers(job) == [2]) {
-            commit(&*store, good, at(1));
-        }
-    }
     assert_eq!(lease(&*store, seconds_later(100)), []);
     let counts = bench.open().counts(&task).unwrap();
-    assert_eq!((counts.stuck_reports, counts.waiting_reports, counts.verified_reports), (1, 0, 1));
-    assert_eq!(store.retry_stuck(&task), Ok(1));
-    assert_eq!(numbers(&lease(&*store, seconds_later(100))[0]), [1]);
+    assert_eq!((counts.stuck_reports, counts.waiting_reports), (2, 0));
+    assert_eq!(store.retry_stuck(&task), Ok(2));
+    let again = lease(&*store, seconds_later(100)).remove(0);
+    assert_eq!((numbers(&again), again.cuts), (vec![1, 2], 0));
 }
 
 pub(crate) fn tasks_take_turns(bench: &dyn Bench) {
@@ -227,4 +319,87 @@ pub(crate) fn a_batch_is_next_when_it_is_full_and_nothing_is_in_flight(bench: &d
     assert_eq!(store.next_batch(&task), Ok(None), "3 of 4 are verified");
     commit(&*store, &jobs[1], in_batch(batch));
     assert_eq!(bench.open().next_batch(&task), Ok(Some(batch)));
+}
+
+/// The times of a job's reports.
+fn times(job: &LeasedJob) -> std::collections::BTreeSet<u64> {
+    job.reports().map(|(time, _)| time.0).collect()
+}
+
+/// Commits a job to its batch, as if all its reports, of one time, were valid.
+fn commit_to_batch(store: &dyn Datastore, job: &LeasedJob) {
+    let time = Time(*times(job).first().unwrap());
+    let key = BucketKey::batch(&job.batch.unwrap());
+    let reports = job.reports().count() as u64;
+    let shards = [BucketShard { first: time, last: time, ..shard(key, reports) }];
+    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+    store.commit_leader_job(&commit).unwrap();
+}
+
+pub(crate) fn reports_of_two_times_never_share_a_batch(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    // In one upload, and in many; a tail of time 9 is left over for good.
+    accept(&*store, upload(task, &[(1, 7), (2, 8), (3, 7), (4, 9)]));
+    upload_singly(&*store, task, &[(5, 8), (6, 7), (7, 8), (8, 8)]);
+    let mut batches = std::collections::BTreeMap::new();
+    for round in 0..2 {
+        for job in lease(&*store, NOW) {
+            let of_job = times(&job);
+            assert_eq!(of_job.len(), 1, "round {round}: {of_job:?}");
+            let of_batch: &mut std::collections::BTreeSet<u64> =
+                batches.entry(job.batch.unwrap()).or_default();
+            of_batch.extend(of_job);
+            assert_eq!(of_batch.len(), 1, "round {round}: {of_batch:?}");
+            commit_to_batch(&*store, &job);
+        }
+        upload_singly(&*store, task, &[(20 + round, 8), (30 + round, 7)]);
+    }
+    let next = store.next_batch(&task).unwrap().unwrap();
+    assert_ne!(batches[&next].first(), Some(&9), "what is never full holds up nobody");
+    // Where times may be mixed, they are.
+    let mixed = put(&*store, 2, BatchingMode::LeaderSelectedAnyTime { target: 3 });
+    accept(&*store, upload(mixed, &[(1, 7), (2, 8), (3, 9)]));
+    let jobs = lease(&*store, NOW);
+    let of_mixed = jobs.iter().filter(|job| job.task == mixed).collect::<Vec<_>>();
+    assert_eq!((of_mixed.len(), times(of_mixed[0]).len()), (1, 3));
+}
+
+pub(crate) fn a_batch_that_was_left_empty_is_not_used_again(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    upload_singly(&*store, task, &[(1, 7)]);
+    let job = lease(&*store, NOW).remove(0);
+    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None };
+    store.commit_leader_job(&commit).unwrap();
+    // The helper may hold a report of time 7 there, which a job of time 8 must not meet.
+    upload_singly(&*store, task, &[(2, 8)]);
+    let next = lease(&*store, NOW).remove(0);
+    assert_ne!(next.batch, job.batch);
+}
+
+pub(crate) fn segments_packed_before_batches_were_of_one_time_are_parted(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    let one_time = store.task(&task).unwrap().unwrap();
+    let mode = BatchingMode::LeaderSelectedAnyTime { target: 3 };
+    let mixed = TaskRecord { mode, ..one_time.clone() };
+    assert_eq!(store.change_task(&one_time, &mixed), Ok(true));
+    accept(&*store, upload(task, &[(1, 7), (2, 8), (3, 7), (4, 8)]));
+    upload_singly(&*store, task, &[(5, 8)]);
+    let full = lease(&*store, NOW).remove(0);
+    let shards = [BucketShard {
+        first: Time(7),
+        last: Time(8),
+        ..shard(BucketKey::batch(&full.batch.unwrap()), 5)
+    }];
+    accept(&*store, upload(task, &[(11, 7), (12, 8), (13, 7), (14, 8)]));
+    assert_eq!(store.change_task(&mixed, &one_time), Ok(true));
+    let mut found: Vec<_> =
+        lease(&*store, NOW).iter().map(|job| (times(job), numbers(job))).collect();
+    found.sort();
+    assert_eq!(found, [([7].into(), vec![11, 13]), ([8].into(), vec![12, 14])]);
+    // What was mixed before is never next, and so holds up nobody.
+    let commit = LeaderCommit { job: full.job, lease: full.lease, shards: &shards, again: None };
+    store.commit_leader_job(&commit).unwrap();
+    assert_eq!(store.next_batch(&task), Ok(None));
+    assert_eq!(store.change_task(&one_time, &mixed), Ok(true));
+    assert_eq!(store.next_batch(&task), Ok(full.batch));
 }

@@ -7,6 +7,7 @@ pub(super) mod collections;
 pub(super) mod helper;
 pub(super) mod leader;
 pub(super) mod record;
+pub(super) mod repair;
 pub(super) mod tasks;
 pub(super) mod upkeep;
 pub(super) mod upload;
@@ -40,11 +41,13 @@ macro_rules! conformance {
     ($bench:path) => { $crate::aggregator::store::suite::conformance! { @ $bench,
         tasks:
             a_changed_task_under_the_same_id_is_refused,
+            a_task_is_changed_only_if_it_is_still_the_same,
             a_changed_key_under_the_same_id_is_refused,
             tasks_and_keys_survive_a_restart_in_their_order,
             an_unknown_task_is_named;
         upload:
             a_report_is_accepted_once_whatever_call_or_process_it_comes_in,
+            an_id_is_accepted_once_whatever_its_time,
             a_report_of_a_collected_interval_is_refused,
             a_failed_call_accepts_nothing,
             the_same_report_from_many_threads_is_accepted_once,
@@ -59,16 +62,25 @@ macro_rules! conformance {
             a_commit_replaces_reports_by_shards_and_happens_once,
             a_commit_to_a_collected_bucket_changes_nothing,
             a_released_job_comes_back_when_it_may_and_not_before,
-            reports_of_an_abandoned_job_travel_alone_and_are_stuck_in_the_end,
+            a_refused_job_is_halved_down_to_single_reports,
+            pieces_of_a_job_keep_its_place,
+            no_more_jobs_are_cut_up_than_bounded,
+            reports_of_an_abandoned_job_are_stuck_until_they_are_tried_again,
             tasks_take_turns,
             jobs_go_in_the_oldest_batch_with_room,
-            a_batch_is_next_when_it_is_full_and_nothing_is_in_flight;
+            a_batch_is_next_when_it_is_full_and_nothing_is_in_flight,
+            reports_of_two_times_never_share_a_batch,
+            a_batch_that_was_left_empty_is_not_used_again,
+            segments_packed_before_batches_were_of_one_time_are_parted;
         helper:
             a_conflict_names_every_report_and_bucket_and_changes_nothing,
             a_report_twice_in_one_job_is_a_conflict,
+            an_id_is_aggregated_once_whatever_its_time,
             a_job_is_committed_once_and_answered_again_after_a_restart,
             a_deleted_job_keeps_its_report_ids,
-            of_two_jobs_with_a_common_report_one_is_committed;
+            of_two_jobs_with_a_common_report_one_is_committed,
+            a_batch_of_one_time_takes_no_job_of_another,
+            of_two_jobs_of_two_times_for_one_batch_one_is_committed;
         collections:
             an_overlapping_batch_is_refused_even_where_it_is_empty,
             a_batch_is_not_closed_while_its_reports_wait_or_are_in_flight,
@@ -97,6 +109,11 @@ macro_rules! conformance {
             what_is_released_is_in_the_log_and_what_is_not_is_not,
             the_end_of_a_collection_is_in_the_log_once,
             keys_of_the_log_are_apart_from_those_of_hpke;
+        repair:
+            a_repair_drops_what_only_one_side_has_and_happens_once,
+            a_repair_is_refused_unless_the_batch_is_as_it_was_agreed_on,
+            a_batch_that_is_set_aside_blocks_no_other_and_a_repair_puts_it_back,
+            what_a_leader_dropped_is_not_uploaded_again;
         upkeep:
             forgotten_reports_are_replays_even_if_the_clock_is_put_back,
             report_ids_are_told_by_time_and_only_if_they_are_few,
@@ -189,7 +206,7 @@ fn shard(key: BucketKey, reports: u64) -> BucketShard {
         reports,
         checksum: [9; 32],
         first: Time(1),
-        last: Time(2),
+        last: Time(1),
     }
 }
 

@@ -18,6 +18,22 @@ pub(crate) fn a_changed_task_under_the_same_id_is_refused(bench: &dyn Bench) {
     assert_eq!(store.task(&id), Ok(Some(first)));
 }
 
+pub(crate) fn a_task_is_changed_only_if_it_is_still_the_same(bench: &dyn Bench) {
+    let (store, id) = with_batches_of(5, bench);
+    let first = store.task(&id).unwrap().unwrap();
+    let mode = BatchingMode::LeaderSelectedAnyTime { target: 5 };
+    let second =
+        TaskRecord { mode, public: vec![1].into(), sealed: vec![9].into(), ..first.clone() };
+    assert_eq!(store.change_task(&first, &second), Ok(true));
+    let kept = TaskRecord { sealed: first.sealed.clone(), ..second.clone() };
+    assert_eq!(bench.open().task(&id), Ok(Some(kept.clone())), "its secrets stay");
+    assert_eq!(store.change_task(&first, &second), Ok(false));
+    let other_mode = TaskRecord { mode: first.mode, ..kept.clone() };
+    assert_eq!(store.change_task(&other_mode, &first), Ok(false));
+    assert_eq!(store.change_task(&kept, &first), Ok(true));
+    assert_eq!(store.task(&id), Ok(Some(first)));
+}
+
 pub(crate) fn a_changed_key_under_the_same_id_is_refused(bench: &dyn Bench) {
     let store = bench.open();
     let key = KeyRecord { id: 7, offered: NOW, public: vec![1].into(), sealed: vec![2].into() };

@@ -38,6 +38,26 @@ pub(crate) fn a_report_is_accepted_once_whatever_call_or_process_it_comes_in(ben
     assert_eq!(counts.waiting_reports, 3);
 }
 
+pub(crate) fn an_id_is_accepted_once_whatever_its_time(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    let times = [5, 69, 5 + (64 << 20), 0, u64::MAX];
+    let one = |times: &[u64]| times.iter().map(|time| (1, *time)).collect::<Vec<_>>();
+    let rulings = accept(&*store, upload(task, &one(&times)));
+    assert_eq!(rulings.iter().filter(|ruling| ruling.is_ok()).count(), 1);
+    assert!(rulings[0].is_ok(), "the first is not the one");
+    // Many others come, and what is known is packed.
+    for number in 0..70 {
+        accept(&*store, upload(task, &[(100 + number, number << 10)]));
+    }
+    while store.compact().unwrap() {}
+    drop(store);
+    let store = bench.open();
+    let again = accept(&*store, upload(task, &one(&[7, 71, 1 << 30])));
+    assert!(again.iter().all(|ruling| *ruling == Err(Refusal::Replayed)));
+    let known = store.report_ids(&task, None, 1000).unwrap().unwrap();
+    assert_eq!(known.len(), 16 * 71);
+}
+
 pub(crate) fn a_report_of_a_collected_interval_is_refused(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     assert!(accept(&*store, upload(task, &[(1, 12)]))[0].is_ok());

@@ -6,12 +6,17 @@ use crate::{
     dap::{
         aggregate::Checksum,
         collect::BatchSelector,
+        ids::{BatchId, TaskId},
         role::Role,
+        task::BatchMode,
         time::{Interval, Time},
     },
     log::{
         checkpoint::tests::TestKey,
-        entry::{Event, Refused, Release},
+        entry::{
+            Event, FULL_AND_OVER, RELEASES_SETTING, Refused, Release, Repaired, TaskTaken,
+            windows_setting,
+        },
         note::KeyKind,
     },
     program::{Program, ProgramKind, template::template},
@@ -140,10 +145,16 @@ fn what_was_refused_and_what_weakens_is_pointed_out() {
         let problem = "invalidBatchSize".to_owned();
         let detail = "\u{1b}[31mthe batch has 2 reports".to_owned();
         log.add(now, Event::Refused(Refused { task, batch: None, problem, detail }));
+        let batch = BatchSelector::LeaderSelected(BatchId::new([4; 32]));
+        let repaired = Repaired { task, batch, kept: 3000, dropped: 12, plan: [6; 32] };
+        log.add(now, Event::Repaired(repaired));
     });
     let outcome = stage.holds();
     let finding = |rule| outcome.findings.iter().find(|f| f.rule == rule).unwrap();
     assert_eq!(finding("settings").severity, Severity::Warning);
+    let repaired = finding("repaired");
+    assert_eq!(repaired.severity, Severity::Note);
+    assert!(repaired.message.contains("12 reports"), "{}", repaired.message);
     assert!(!finding("refused").message.contains('\u{1b}'), "others' words are made printable");
 }
 
@@ -218,4 +229,128 @@ fn a_batch_that_claims_to_last_for_ages_is_told_in_bounded_time() {
     (release.batch, release.interval) = (BatchSelector::TimeInterval(ages.into()), ages);
     stage.release_both(15, &release, &release);
     assert!(stage.violated("budget").contains("periods of its budget"));
+}
+
+/// Both logs say, from `days` ago on, that they release full windows only, and only those over.
+fn promise(stage: &mut Stage, days: u64) {
+    let time = stage.now - days * DAY;
+    let setting = (RELEASES_SETTING.to_owned(), FULL_AND_OVER.to_owned());
+    stage.both(|log| log.add(time, Event::Settings(vec![setting.clone()])));
+}
+
+/// The severities of the findings of a rule.
+fn severities(stage: &mut Stage, rule: &str) -> Vec<Severity> {
+    let findings = stage.verify().unwrap().findings;
+    findings.iter().filter(|finding| finding.rule == rule).map(|f| f.severity).collect()
+}
+
+/// A batch of the first task over several windows, too small for two full ones.
+fn of_two_windows(stage: &Stage) -> Release {
+    let mut release = stage.released(20);
+    let interval = Interval::new(release.interval.start(), 2).unwrap();
+    (release.batch, release.interval) = (BatchSelector::TimeInterval(interval.into()), interval);
+    release.report_count = 2 * stage.program.tasks()[0].configuration.min_batch_size - 1;
+    release
+}
+
+#[test]
+fn an_interval_with_too_few_reports_for_its_first_and_last_window_breaks_a_promise_once_made() {
+    let mut stage = Stage::new();
+    let release = of_two_windows(&stage);
+    stage.release_both(17, &release, &release);
+    assert_eq!(severities(&mut stage, "windows-not-full"), [Severity::Warning; 2]);
+    stage.holds();
+    let mut stage = Stage::new();
+    promise(&mut stage, 25);
+    let enough = Release { report_count: release.report_count + 1, ..release.clone() };
+    stage.release_both(17, &enough, &enough);
+    stage.holds();
+    let mut stage = Stage::new();
+    promise(&mut stage, 25);
+    stage.release_both(17, &release, &release);
+    assert!(stage.violated("windows-not-full").contains("first and last window"));
+}
+
+/// Both logs take on a plain DAP task whose leader selects its batches; gives a batch of two windows.
+fn leader_selected(stage: &mut Stage) -> Release {
+    let mut configuration = stage.program.tasks()[0].configuration.clone();
+    configuration.batch_mode = BatchMode::LeaderSelected;
+    configuration.task_info = b"plain".to_vec().try_into().unwrap();
+    let task = TaskId::new([9; 32]);
+    let taken = stage.taken(&stage.program.tasks()[0]);
+    let (noise, least) = (taken.noise, configuration.min_batch_size);
+    let taken =
+        TaskTaken { task, configuration, claims: Vec::new(), manifest: Vec::new(), ..taken };
+    let time = stage.now - 24 * DAY;
+    stage.both(|log| log.add(time, Event::Task(Box::new(taken.clone()))));
+    let release = stage.released(20);
+    let interval = Interval::new(release.interval.start(), 2).unwrap();
+    let batch = BatchSelector::LeaderSelected(BatchId::new([7; 32]));
+    Release { task, batch, interval, noise, report_count: least, charged: Vec::new(), ..release }
+}
+
+#[test]
+fn a_leader_selected_batch_of_several_windows_breaks_a_promise_once_made() {
+    let mut stage = Stage::new();
+    let release = leader_selected(&mut stage);
+    stage.release_both(17, &release, &release);
+    assert_eq!(severities(&mut stage, "windows-not-full"), [Severity::Warning; 2]);
+    let mut stage = Stage::new();
+    promise(&mut stage, 25);
+    let release = leader_selected(&mut stage);
+    let one = Interval::new(release.interval.start(), 1).unwrap();
+    let kept = Release { interval: one, ..release.clone() };
+    stage.release_both(18, &kept, &kept);
+    stage.holds();
+    let other = BatchSelector::LeaderSelected(BatchId::new([8; 32]));
+    let mixed = Release { batch: other, ..release };
+    stage.release_both(17, &mixed, &mixed);
+    assert!(stage.violated("windows-not-full").contains("2 windows"));
+}
+
+#[test]
+fn a_weakened_window_rule_is_told_and_is_not_for_programs() {
+    let mut stage = Stage::new();
+    promise(&mut stage, 25);
+    let release = leader_selected(&mut stage);
+    let (time, name) = (stage.now - 23 * DAY, windows_setting(&release.task));
+    let unchecked = vec![(name, "unchecked".to_owned())];
+    stage.both(|log| log.add(time, Event::Settings(unchecked.clone())));
+    stage.release_both(17, &release, &release);
+    assert_eq!(severities(&mut stage, "windows"), [Severity::Warning; 2]);
+    stage.holds();
+    let mut stage = Stage::new();
+    let (time, task) = (stage.now - DAY, stage.program.tasks()[0].task_id);
+    let unchecked = vec![(windows_setting(&task), "unchecked".to_owned())];
+    stage.both(|log| log.add(time, Event::Settings(unchecked.clone())));
+    stage.violated("windows");
+}
+
+#[test]
+fn a_release_before_its_interval_is_over_breaks_a_promise_once_made() {
+    for promised in [false, true] {
+        let mut stage = Stage::new();
+        if promised {
+            promise(&mut stage, 25);
+        }
+        let release = stage.released(20);
+        let window = stage.program.tasks()[0].configuration.time_precision.seconds();
+        let over = release.interval.end().0 * window;
+        for log in [&mut stage.leader, &mut stage.helper] {
+            log.add(over - 1, Event::Release(release.clone()));
+            log.write();
+        }
+        if promised {
+            assert!(stage.violated("too-early").contains("1 seconds before"));
+        } else {
+            stage.holds();
+        }
+    }
+    let mut stage = Stage::new();
+    promise(&mut stage, 25);
+    let release = stage.released(20);
+    let window = stage.program.tasks()[0].configuration.time_precision.seconds();
+    let over = release.interval.end().0 * window;
+    stage.both(|log| log.add(over, Event::Release(release.clone())));
+    stage.holds();
 }

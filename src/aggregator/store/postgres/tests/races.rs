@@ -475,7 +475,7 @@ fn commit_without_conflicts(
                 let bucket = BucketKey::time(Time(*time));
                 !replayed.contains(&name(*n)) && !collected.contains(&bucket)
             }),
-            HelperOutcome::AlreadyDone(_) => panic!("no ID comes twice"),
+            other => panic!("no ID comes twice, and no batch is of one time: {other:?}"),
         }
     }
 }

@@ -101,3 +101,41 @@ fn a_password_is_never_shown() {
         assert!(!message.contains("hunter2") && !message.contains(password), "{message}");
     }
 }
+
+/// Version 2 kept report IDs apart by spans of 64 times.
+#[test]
+fn a_database_of_version_2_loses_no_id_and_shuts_out_its_replicas() {
+    let Some(database) = Database::empty() else { return };
+    let old = super::super::schema::MIGRATIONS[..2].join("; ");
+    database.tell(&format!("BEGIN; {old}; COMMIT"));
+    let run = |bytes: &[u8]| -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}").repeat(16)).collect::<Vec<_>>().concat()
+    };
+    database.tell(&format!(
+        "INSERT INTO sottovoce.version VALUES (0, 2, 'leader');
+         INSERT INTO sottovoce.tasks (id, public, sealed) VALUES ('\\x{}', '', '');
+         INSERT INTO sottovoce.fresh_ids (task, side, span, ids) VALUES
+             (1, 0, 0, '\\x{}'), (1, 0, 7, '\\x{}');
+         INSERT INTO sottovoce.parted_ids (task, side, span, part, position, ids) VALUES
+             (1, 0, 7, 4, 1, '\\x{}'), (1, 0, 7, 255, 1, '')",
+        "01".repeat(32),
+        run(&[1, 2]),
+        run(&[3]),
+        run(&[4]),
+    ));
+    let migrated = PostgresStore::migrate(&database.url, "leader").unwrap();
+    assert_eq!(migrated, Migrated { from: 2, to: super::super::schema::LATEST });
+    let store = database.store();
+    let id = TaskId::new([1; 32]);
+    let mut upload = UploadBatch::new(id);
+    for (byte, time) in [(1, 500), (2, 5), (3, 5), (4, 5), (5, 5)] {
+        upload.push(ReportId::new([byte; 16]), Time(time), b"report").unwrap();
+    }
+    let rulings = store.accept_reports(NOW, &[upload]).unwrap().remove(0);
+    let accepted: Vec<_> = rulings.iter().map(Result::is_ok).collect();
+    assert_eq!(accepted, [false, false, false, false, true]);
+    let expiry = Expiry { reports: vec![(id, Time(64))], ..Expiry::default() };
+    assert_eq!(store.forget(&expiry).unwrap().reports, 3);
+    let insert = "INSERT INTO sottovoce.fresh_ids (task, side, span, ids) VALUES (1, 0, 0, '')";
+    assert!(database.client().batch_execute(insert).is_err(), "an old replica goes on");
+}

@@ -1,0 +1,184 @@
+//! `batches repair`: what both aggregators hold of a batch is kept, what one holds alone is dropped.
+
+use super::{
+    ConfigArgs,
+    compare::Comparing,
+    lists::{bucket, name, wanted_by},
+    opened::Opened,
+};
+use crate::{
+    aggregator::{
+        clock,
+        comparison::{Wanted, bucket_key},
+        log::entries,
+        repair::{Plan, reports},
+        store::{Repair, Repaired},
+        task::{StoredTask, Task},
+        task_file::FromFile,
+    },
+    command_line,
+    dap::{
+        collect::BatchSelector,
+        ids::BatchId,
+        role::Role,
+        time::{Interval, Time},
+    },
+    log::entry,
+};
+use anyhow::{bail, ensure};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::Args;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Which batch to repair.
+#[derive(Debug, Args)]
+pub struct RepairArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The task, by its ID or by its name in the program.
+    #[arg(long)]
+    task: String,
+    /// The batch, as `batches compare` prints it.
+    #[arg(long)]
+    batch: String,
+    /// Repair our side by the plan of this digest, which the other operator has agreed to. Without
+    /// it, the plan is shown and nothing is changed.
+    #[arg(long, value_name = "DIGEST")]
+    agree: Option<String>,
+    /// Print JSON for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Row {
+    task: String,
+    name: String,
+    batch: String,
+    kept_reports: u64,
+    leader_drops_reports: u64,
+    helper_drops_reports: u64,
+    min_batch_size: u64,
+    plan: String,
+    repaired: bool,
+}
+
+/// Shows the plan, or carries out our part of it.
+pub(super) fn run<T: StoredTask + FromFile>(args: &RepairArgs) -> anyhow::Result<()> {
+    let opened = Opened::<T>::open(&args.config.config)?;
+    let comparing = Comparing::new(&opened)?;
+    let tasks = opened.tasks.all()?;
+    let found = wanted_by(Some(&args.task), tasks.iter().map(|task| task.task()))?;
+    let [task] = found[..] else {
+        bail!("{} tasks are named {:?}; name one by its ID", found.len(), args.task);
+    };
+    let key = find(&comparing, task, &args.batch)?;
+    let (leader, helper) = comparing.both(task, &Wanted::Parts(key.clone()))?;
+    let bytes = URL_SAFE_NO_PAD.decode(&key)?;
+    let plan = Plan::new(&task.id, &bytes, &leader, &helper)?;
+    let repaired = match &args.agree {
+        None => false,
+        Some(digest) => {
+            ensure!(
+                *digest == plan.digest.to_string(),
+                "the plan is {} by now, not {digest}: the batch has changed on one of the two sides. \
+                 Agree with the other operator anew",
+                plan.digest
+            );
+            carry_out(&opened, task, &key, &bytes, &plan)?;
+            true
+        }
+    };
+    let row = Row {
+        task: task.id.to_string(),
+        name: name(task),
+        batch: bucket(task, &bytes),
+        kept_reports: reports(&plan.kept),
+        leader_drops_reports: reports(&plan.leader_drops),
+        helper_drops_reports: reports(&plan.helper_drops),
+        min_batch_size: task.configuration.min_batch_size,
+        plan: plan.digest.to_string(),
+        repaired,
+    };
+    command_line::print(if args.json { serde_json::to_string(&row)? } else { text::<T>(&row) })
+}
+
+/// The key of a batch that either side holds, in base64url.
+fn find(comparing: &Comparing<'_>, task: &Task, batch: &str) -> anyhow::Result<String> {
+    let (leader, helper) = comparing.both(task, &Wanted::Batches)?;
+    let keys: BTreeSet<_> = leader.batches.keys().chain(helper.batches.keys()).collect();
+    let is_meant = |key: &&&String| {
+        URL_SAFE_NO_PAD.decode(key).is_ok_and(|bytes| bucket(task, &bytes) == batch)
+    };
+    match keys.iter().find(is_meant) {
+        Some(key) => Ok((**key).clone()),
+        None => bail!(
+            "neither side holds a batch {batch} of {} that is not collected; `batches compare` \
+             names those that differ",
+            name(task)
+        ),
+    }
+}
+
+fn carry_out<T: StoredTask>(
+    opened: &Opened<T>,
+    task: &Task,
+    key: &str,
+    bytes: &[u8],
+    plan: &Plan,
+) -> anyhow::Result<()> {
+    let (Some(bucket), Some(batch)) = (bucket_key(key), selector(bytes)) else {
+        bail!("the batch's key is neither a time nor a batch ID");
+    };
+    let entry = entries::repaired(
+        entry::Repaired {
+            task: task.id,
+            batch,
+            kept: reports(&plan.kept),
+            dropped: reports(plan.drops(T::role())),
+            plan: plan.digest.0,
+        },
+        clock::now(),
+    )?;
+    let (found, keep) = (plan.held(T::role()), &plan.kept[..]);
+    let (found, bucket, entry) = (&found[..], &bucket, &entry);
+    let repair = Repair { task: &task.id, bucket, found, keep, entry };
+    match opened.store.repair_batch(&repair)? {
+        Repaired::Dropped(_) | Repaired::Nothing => Ok(()),
+        Repaired::Changed => {
+            bail!("the batch has just changed here; nothing was dropped. Agree on it anew")
+        }
+        Repaired::Collected => bail!("the batch has just been collected here; nothing was dropped"),
+    }
+}
+
+fn selector(bytes: &[u8]) -> Option<BatchSelector> {
+    if let Ok(time) = <[u8; 8]>::try_from(bytes) {
+        let interval = Interval::new(Time(u64::from_be_bytes(time)), 1).ok()?;
+        return Some(BatchSelector::TimeInterval(interval.into()));
+    }
+    <[u8; 32]>::try_from(bytes).ok().map(|id| BatchSelector::LeaderSelected(BatchId::new(id)))
+}
+
+fn text<T: StoredTask>(row: &Row) -> String {
+    let (kept, least) = (row.kept_reports, row.min_batch_size);
+    let enough = if kept >= least {
+        format!("enough to be collected (at least {least})")
+    } else {
+        format!("too few to be collected (at least {least}) unless more come")
+    };
+    let next = if row.repaired {
+        let other = if T::role() == Role::Leader { "helper" } else { "leader" };
+        format!("done on this side; once the {other} has done the same, collect it again")
+    } else {
+        "nothing is changed yet: once both operators see this plan, each repeats the command with \
+         --agree and its digest"
+            .to_owned()
+    };
+    format!(
+        "{}  {}  both keep {kept} reports, {enough}; the leader drops {}, the helper {}\n    plan \
+         {}\n    {next}",
+        row.name, row.batch, row.leader_drops_reports, row.helper_drops_reports, row.plan
+    )
+}
