@@ -85,7 +85,7 @@ const ELEMENT: usize = 16;
 impl<T: Flp<Field = Field128> + 'static> Forger<T> {
     fn new(task: &Task, algorithm: u32, circuit: T, measurement: &Measurement, time: Time) -> Self {
         let shares = Shares::new(task, measurement, time);
-        Self { context: vdaf_context(&task.id).to_vec(), algorithm, circuit, shares }
+        Self { context: vdaf_context(&task.id), algorithm, circuit, shares }
     }
 
     fn forge(mut self, wrong: Wrong) -> Shares {
@@ -115,7 +115,9 @@ impl<T: Flp<Field = Field128> + 'static> Forger<T> {
     /// The joint randomness that follows from two parts.
     fn coins(&self, parts: &[[u8; SEED]; 2]) -> Vec<Field128> {
         let mut xof = XofTurboShake128::init(&[0; SEED], &[&self.tag(6), &self.context]);
-        parts.iter().for_each(|part| xof.update(part));
+        for part in parts {
+            xof.update(part);
+        }
         let seed = <[u8; SEED]>::try_from(xof.into_seed().as_ref().as_slice()).unwrap();
         self.expand(&seed, 3, &[1], self.circuit.joint_rand_len())
     }

@@ -18,7 +18,7 @@ use crate::{
         metrics::{JobOutcome, Stage},
         open::open_share,
         parallel,
-        store::{Again, LeaderCommit, LeasedJob, StoreError, UploadBatch},
+        store::{Again, JobId, LeaderCommit, LeaseToken, LeasedJob, StoreError, UploadBatch},
         task::{LeaderTask, Task},
     },
     dap::{
@@ -70,23 +70,14 @@ pub(super) async fn aggregate(
         JobError::ServerStops => Duration::ZERO,
         _ => Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, attempt),
     };
-    let ended = {
+    let ending = {
         let leader = Arc::clone(leader);
-        let put_off = move |leader: &Leader| {
-            leader.store.release_job(id, lease, clock::now().after(wait)).map(|()| Next::Later)
-        };
-        spawn_blocking(move || match next {
-            Next::Split if leader.store.split_job(id, lease)? => Ok(next),
-            Next::GiveUp => leader.store.abandon_job(id, lease).map(|()| next),
-            // Also if so much is cut up already that it is the helper who has to change.
-            Next::Later | Next::Split => put_off(&leader),
-        })
-        .await
+        spawn_blocking(move || end(&leader, id, lease, next, wait)).await
     };
-    let next = match ended {
+    let next = match ending {
         Ok(Ok(next)) => next,
         Ok(Err(failure)) => {
-            tracing::error!(%task, %error, %failure, "the job comes back when its lease runs out");
+            tracing::error!(%task, %failure, "the job comes back when its lease runs out");
             Next::Later
         }
         Err(_) => Next::Later,
@@ -98,22 +89,38 @@ pub(super) async fn aggregate(
     };
     leader.metrics.job(outcome, started.elapsed());
     let Size { reports, one, .. } = size;
-    match (next, one) {
-        (Next::Later, _) => {
+    match next {
+        Next::Later => {
             tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
         }
-        (Next::Split, _) => {
+        Next::Split => {
             tracing::warn!(%task, %error, reports, "an aggregation job is cut in halves");
             leader.reports.notify_one();
         }
-        (Next::GiveUp, Some(report)) => {
+        Next::GiveUp => {
+            let report = one.map_or_else(String::new, |id| id.to_string());
             tracing::warn!(
                 %task, %report, %error,
                 "the helper refuses this report alone: it is stuck; see `reports status`"
             );
         }
-        (Next::GiveUp, None) => {
-            tracing::warn!(%task, %error, "a job is given up; see `reports status`");
+    }
+}
+
+/// Gives a job back; says in which way, since no more may be cut up than there is room for.
+fn end(
+    leader: &Leader,
+    job: JobId,
+    lease: LeaseToken,
+    next: Next,
+    wait: Duration,
+) -> Result<Next, StoreError> {
+    match next {
+        Next::Split if leader.store.split_job(job, lease)? => Ok(next),
+        Next::GiveUp => leader.store.abandon_job(job, lease).map(|()| next),
+        // Also if so much is cut up already that it is the helper who has to change.
+        Next::Later | Next::Split => {
+            leader.store.release_job(job, lease, clock::now().after(wait)).map(|()| Next::Later)
         }
     }
 }
@@ -161,18 +168,16 @@ impl JobError {
             ExchangeError::Status { status, .. } => (*status, None),
             _ => return None,
         };
-        match (status, kind) {
-            (413, _) => Some(Refusal::TooLarge),
-            (
-                _,
-                Some(
-                    ProblemType::InvalidMessage
-                    | ProblemType::UnsupportedExtension
-                    | ProblemType::InvalidExtension
-                    | ProblemType::InvalidAggregationParameter,
-                ),
-            )
-            | (400 | 422, None) => Some(Refusal::Content),
+        // Nobody but the helper says so in the draft's words, and it would find a job that it has
+        // committed. What something in between says with a bare status may come after that.
+        match kind {
+            _ if status == 413 => Some(Refusal::TooLarge),
+            Some(
+                ProblemType::InvalidMessage
+                | ProblemType::UnsupportedExtension
+                | ProblemType::InvalidExtension
+                | ProblemType::InvalidAggregationParameter,
+            ) => Some(Refusal::Content),
             _ => None,
         }
     }

@@ -109,6 +109,9 @@ pub(super) const FORGERIES: &[(&str, usize, ReportError, Forge)] = &[
     ("the public share lies", 0, VdafVerifyError, |stage, task| {
         forged(stage, task, |shares| shares.public_share[0] ^= 1)
     }),
+    ("the public share lies about the helper's part", 0, VdafVerifyError, |stage, task| {
+        forged(stage, task, |shares| *shares.public_share.last_mut().unwrap() ^= 1)
+    }),
     ("the shares were made for another ID", 0, VdafVerifyError, |stage, task| {
         forged(stage, task, |shares| shares.metadata.report_id = ReportId::random().unwrap())
     }),
