@@ -13,10 +13,12 @@ use crate::{
     command_line,
     dap::{collect::Query, task::BatchMode, time::Interval, vdaf::unshard::AggregateResult},
     findings::{self, Findings},
+    log::entry::ShareDigest,
     program::{Program, compile::CompiledTask, parse_moment},
     transport::http::HttpClient,
 };
 use anyhow::{Context, bail};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use std::{path::PathBuf, time::Duration};
 
@@ -68,7 +70,8 @@ pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
                 Ok(batch) => {
                     let release = &batch.release;
                     let ((start, end), counts) = (release.period, release.counts.clone());
-                    batches.push(findings::Batch { task, counts, start, end });
+                    let id = release.batch.clone();
+                    batches.push(findings::Batch { task, counts, start, end, id });
                     if args.json {
                         collected.push(batch);
                     } else {
@@ -79,7 +82,7 @@ pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
                 Err(error) => failed.push(error.context(task.name.clone())),
             }
         }
-        let findings = Findings::of(batches)?;
+        let findings = Findings::of(&program, batches)?;
         if args.json {
             let metrics: Vec<_> =
                 collected.iter().map(|batch| Json::from(&batch.release)).collect();
@@ -193,8 +196,11 @@ impl<'a> Collector<'a> {
             let aggregate = open(&task.task_id, configuration, &request, response, &opener)?;
             (aggregate, response.interval)
         };
-        let mut release =
-            Release::new(task, &aggregate, collected.response.report_count, interval)?;
+        let reports = collected.response.report_count;
+        let mut release = Release::new(self.program, task, &aggregate, reports, interval)?;
+        // The collector is not told the batch's ID; the helper's share is of this batch only.
+        let share = ShareDigest::of(&collected.response.helper_encrypted_agg_share);
+        release.batch = (query == Query::LeaderSelected).then(|| URL_SAFE_NO_PAD.encode(share.0));
         release.proofs = self.proofs(task, query, &collected).await?;
         Ok(Batch { release, query, collection, collected })
     }

@@ -2,6 +2,12 @@
 
 use super::release::Release;
 use crate::{
+    dap::ids::TaskId,
+    estimate::{
+        compare::Counted,
+        shown::{number, percent},
+    },
+    findings,
     privacy::units::{Epsilon, Guarantee},
     program::format_moment,
 };
@@ -12,7 +18,11 @@ use std::fmt::{self, Write};
 #[derive(Serialize)]
 pub struct Json<'a> {
     name: &'a str,
+    task: TaskId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'a str>,
     reports: u64,
+    reports_of_one_device: u64,
     start: String,
     end: String,
     bins: &'a [super::release::Figure],
@@ -27,7 +37,10 @@ impl<'a> From<&'a Release> for Json<'a> {
     fn from(release: &'a Release) -> Self {
         Self {
             name: &release.name,
+            task: release.task,
+            batch: release.batch.as_deref(),
             reports: release.reports,
+            reports_of_one_device: release.counts.repeats(),
             start: format_moment(release.period.0),
             end: format_moment(release.period.1),
             bins: &release.bins,
@@ -41,23 +54,29 @@ impl<'a> From<&'a Release> for Json<'a> {
 /// A release as a table for the terminal.
 pub fn table(release: &Release) -> String {
     let (start, end) = (format_moment(release.period.0), format_moment(release.period.1));
-    let mut out = format!("{} · {} reports · {start} to {end}\n", release.name, release.reports);
+    let repeats = release.counts.repeats();
+    let reports = findings::reports(release.reports, repeats);
+    let mut out = format!("{} · {reports} · {start} to {end}\n", release.name);
+    let counted = match Counted::of(repeats) {
+        Counted::Devices => "estimate",
+        Counted::DeviceWindows => "device-windows",
+    };
     let row = |label: &str, cells: [String; 4]| {
         let [estimate, interval, rate, population] = cells;
         format!("{label}\t{estimate}\t{interval}\t{rate}\t{population}")
     };
     let mut rows = vec![row(
         "answer",
-        ["estimate", "95 % interval", "rate", "95 % in the population"].map(str::to_owned),
+        [counted, "95 % interval", "rate", "95 % in the population"].map(str::to_owned),
     )];
     for bin in &release.bins {
         let estimate = &bin.estimate;
         rows.push(row(
             &bin.label,
             [
-                format!("{:.0}", estimate.estimate),
-                format!("{:.0} – {:.0}", estimate.low, estimate.high),
-                percent(estimate.rate),
+                number(estimate.shown(), 0),
+                format!("{} – {}", number(estimate.low, 0), number(estimate.high, 0)),
+                percent(estimate.shown_rate()),
                 format!("{} – {}", percent(estimate.rate_low), percent(estimate.rate_high)),
             ],
         ));
@@ -88,10 +107,6 @@ pub fn privacy(guarantees: &[Guarantee]) -> String {
 pub fn bound(epsilon: Epsilon) -> String {
     // What is a whole number of thousandths but for rounding is that number.
     format!("{:.3}", (epsilon.get() * 1000.0 - 1e-6).ceil() / 1000.0)
-}
-
-fn percent(rate: f64) -> String {
-    format!("{:.1} %", rate * 100.0)
 }
 
 /// Rows of cells separated by tabs, aligned: the first column to the left, the others to the right.

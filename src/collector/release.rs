@@ -2,13 +2,13 @@
 
 use super::proofs::{Proofs, Unproved};
 use crate::{
-    dap::{time::Interval, vdaf::unshard::AggregateResult},
+    dap::{ids::TaskId, time::Interval, vdaf::unshard::AggregateResult},
     estimate::{
         Estimate, EstimateError, confidence::Confidence, estimates, noisy_counts::NoisyCounts,
     },
-    findings::saved::noisy_counts,
+    findings::counts::noisy_counts,
     privacy::units::Guarantee,
-    program::compile::CompiledTask,
+    program::{Program, compile::CompiledTask},
 };
 use serde::Serialize;
 use thiserror::Error;
@@ -18,6 +18,10 @@ use thiserror::Error;
 pub struct Release {
     /// The metric, with the public dimension values of its task.
     pub name: String,
+    /// The task: what its reports were promised, and so by what they are read.
+    pub task: TaskId,
+    /// Which of the batches that the leader selected it is; nothing if the period says so.
+    pub batch: Option<String>,
     /// Reports in the batch, those without an answer included.
     pub reports: u64,
     /// Start of the first window with a report, and end of the last, in seconds since the Epoch.
@@ -67,6 +71,7 @@ pub enum ReleaseError {
 impl Release {
     /// Debiases the aggregate of a task's batch.
     pub fn new(
+        program: &Program,
         task: &CompiledTask,
         aggregate: &AggregateResult,
         reports: u64,
@@ -86,13 +91,16 @@ impl Release {
         let counts = aggregate.signed().into_iter().enumerate().map(count);
         let counts = counts.collect::<Result<Vec<_>, _>>()?;
         let window = task.configuration.time_precision;
-        let noisy = noisy_counts(task, counts.clone(), reports)?;
+        let period = (window.start_of(interval.start()), window.start_of(interval.end()));
+        let noisy = noisy_counts(program, task, counts.clone(), reports, period)?;
         let estimates = estimates(&noisy, Confidence::USUAL);
         let bins = labels.into_iter().zip(counts).zip(estimates);
         Ok(Self {
             name: task.name.clone(),
+            task: task.task_id,
+            batch: None,
             reports,
-            period: (window.start_of(interval.start()), window.start_of(interval.end())),
+            period,
             bins: bins
                 .map(|((label, reported), estimate)| Figure { label, reported, estimate })
                 .collect(),

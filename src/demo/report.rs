@@ -51,8 +51,11 @@ pub struct Bin {
     pub label: String,
     /// Devices that gave it.
     pub truth: u64,
-    /// What the collector makes of the batch.
+    /// What the collector makes of the batch: unbiased, and so perhaps below zero.
     pub estimate: f64,
+    /// The same as tables show it: within the interval.
+    #[serde(skip)]
+    pub shown: f64,
     /// Lower end of the 95 % interval.
     pub low: f64,
     /// Upper end of the 95 % interval.
@@ -66,6 +69,7 @@ impl Metric {
             label: figure.label.clone(),
             truth: *truth,
             estimate: figure.estimate.estimate,
+            shown: figure.estimate.shown(),
             low: figure.estimate.low,
             high: figure.estimate.high,
         });
@@ -80,11 +84,11 @@ impl Metric {
     fn table(&self) -> String {
         let mut rows = vec!["answer\ttruth\testimate\t95 % interval\t".to_owned()];
         for bin in &self.bins {
-            let Bin { label, truth, estimate, low, high } = bin;
+            let Bin { label, truth, shown, low, high, .. } = bin;
             #[expect(clippy::cast_precision_loss, reason = "a number of devices")]
             let inside = (*low..=*high).contains(&(*truth as f64));
             let mark = if inside { "✓" } else { "outside" };
-            rows.push(format!("{label}\t{truth}\t{estimate:.0}\t{low:.0} – {high:.0}\t{mark}"));
+            rows.push(format!("{label}\t{truth}\t{shown:.0}\t{low:.0} – {high:.0}\t{mark}"));
         }
         format!(
             "{} · {} reports\n{}{}",

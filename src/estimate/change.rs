@@ -1,12 +1,22 @@
 //! Whether something changed: over a series of windows, whose variances are known.
 //!
-//! Two questions. While windows come in, [`Cusum`] raises an alarm when they have drifted from a
-//! reference: `S_t = max(0, S_{t-1} + z_t - ½)`, both ways, alarm at 5 (Page 1954; half a standard
-//! deviation of slack finds shifts of one fastest). Without a change, a false alarm comes once in
-//! about 465 windows if the reference is exact; a reference as uncertain as a window makes the z
-//! go together, and alarms more frequent. Looking back, [`change_point`] asks for the one split of
-//! the series that explains it best (the generalised likelihood ratio, Hinkley 1970), with the
-//! chance of a false alarm over all splits held below α by Bonferroni.
+//! Two questions. While windows come in, [`Cusum`] raises an alarm when they have drifted from those
+//! before: `S_t = max(0, S_{t-1} + z_t - ½)`, both ways, alarm at 5.25 (Page 1954; half a standard
+//! deviation of slack finds shifts of one fastest). `z_t` is the distance of a window from the mean of
+//! all before it, with the error of both (recursive residuals; Brown, Durbin and Evans 1975). Without a
+//! change these are independent and standard normal, however few windows there were before, so that a
+//! false alarm comes at most once in [`WINDOWS_TO_FALSE_ALARM`] windows. After a change the mean follows
+//! slowly, so a change is best found that has some windows before it.
+//!
+//! Looking back, [`change_point`] asks for the one split of the series that explains it best (the
+//! generalised likelihood ratio, Hinkley 1970), with the chance of a false alarm over all splits held
+//! below α by Bonferroni.
+//!
+//! Windows are weighted by their reports, with what one report contributes to the variance averaged
+//! over all windows: the estimate of a window's own variance goes with its figure, and weights that do
+//! would pull the mean to one side. Devices that report in several windows make these go together. If
+//! each two windows share about as many, what is common cancels and there are fewer false alarms than
+//! said; if neighbours share more than others do, a drift of those devices is a drift here.
 
 use super::{
     compare::Unit,
@@ -16,6 +26,7 @@ use super::{
     interval::Interval,
     normal,
     number::Real,
+    planning::VarianceLaw,
 };
 use serde::Serialize;
 use std::fmt;
@@ -25,32 +36,82 @@ use std::fmt;
 pub struct Window {
     label: String,
     value: f64,
-    variance: f64,
+    law: VarianceLaw,
+    reports: u64,
 }
 
 impl Window {
-    /// A figure with its standard error, above 0.
+    /// A figure with its standard error, above 0, from so many reports, at least 1.
     pub fn new(
         label: impl Into<String>,
         value: f64,
         standard_error: f64,
+        reports: u64,
+    ) -> Result<Self, EstimateError> {
+        Self::with_law(label, value, standard_error, 0.0, reports)
+    }
+
+    /// That of a figure from so many reports.
+    pub fn of(
+        label: impl Into<String>,
+        figure: &Figure,
+        reports: u64,
+    ) -> Result<Self, EstimateError> {
+        let Figure { value, standard_error, aggregators_variance, .. } = *figure;
+        Self::with_law(label, value, standard_error, aggregators_variance, reports)
+    }
+
+    fn with_law(
+        label: impl Into<String>,
+        value: f64,
+        standard_error: f64,
+        aggregators_variance: f64,
+        reports: u64,
     ) -> Result<Self, EstimateError> {
         let value = within("value", value, -1e100, 1e100, "a figure is a finite number")?;
         let why = "a window's figure is uncertain, and its standard error finite";
         let error = within("standard_error", standard_error, 1e-100, 1e100, why)?;
-        Ok(Self { label: label.into(), value, variance: error * error })
+        within("reports", reports.real(), 1.0, f64::MAX, "a window has at least one report")?;
+        let law = VarianceLaw::observed(error * error, aggregators_variance, reports);
+        Ok(Self { label: label.into(), value, law, reports })
     }
 
-    /// That of a figure.
-    pub fn of(label: impl Into<String>, figure: &Figure) -> Result<Self, EstimateError> {
-        Self::new(label, figure.value, figure.standard_error)
+    /// Of the windows' figures, whose variances follow one law.
+    fn precision(&self, law: &VarianceLaw) -> f64 {
+        1.0 / law.at(self.reports)
     }
 }
 
-/// The drift of windows from a reference.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// The law of variance that all windows have if nothing changed: its mean over reports.
+fn common_law<'a>(windows: impl Iterator<Item = &'a Window>) -> VarianceLaw {
+    let sums = windows.fold([0.0; 3], |[first, second, reports], window| {
+        let n = window.reports.real();
+        [first + n * window.law.first, second + n * window.law.second, reports + n]
+    });
+    let [first, second, reports] = sums;
+    VarianceLaw { first: first / reports, second: second / reports }
+}
+
+/// The mean with the smallest variance, and its precision.
+fn mean(windows: &[Window], law: &VarianceLaw) -> (f64, f64) {
+    let precision: f64 = windows.iter().map(|window| window.precision(law)).sum();
+    let sum: f64 = windows.iter().map(|window| window.value * window.precision(law)).sum();
+    (sum / precision, precision)
+}
+
+/// After so many windows, or more, a false alarm comes, on average, if nothing changes.
+pub const WINDOWS_TO_FALSE_ALARM: f64 = 465.0;
+
+/// How likely there is a false alarm in a series of so many windows without a change, at most. The first
+/// can raise none.
+pub fn false_alarm_probability(windows: usize) -> f64 {
+    1.0 - (1.0 - 1.0 / WINDOWS_TO_FALSE_ALARM).powf((windows.max(1) - 1).real())
+}
+
+/// The drift of windows from those before them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Cusum {
-    reference: Window,
+    windows: Vec<Window>,
     steps: Vec<Step>,
     alarm: Option<Alarm>,
 }
@@ -60,7 +121,7 @@ pub struct Cusum {
 pub struct Step {
     /// The window.
     pub label: String,
-    /// `(value - reference)/√(V + V_ref)`.
+    /// Its distance from the mean of the windows before it, in standard deviations of the two.
     pub z: f64,
     /// Drift upward so far.
     pub up: f64,
@@ -91,33 +152,47 @@ pub enum Direction {
 
 /// How much drift a window is forgiven, in standard deviations.
 const SLACK: f64 = 0.5;
-/// The drift that raises an alarm.
-const ALARM: f64 = 5.0;
+/// The drift that raises an alarm. At 5 a false alarm would come once in 465 windows if figures were
+/// normal; the rest is for those that are not quite: with heavy-tailed noise, or near a bound.
+const ALARM: f64 = 5.25;
 
 impl Cusum {
-    /// Compares windows to a reference that is none of them.
-    pub fn new(reference: Window) -> Self {
-        Self { reference, steps: Vec::new(), alarm: None }
+    /// No window yet.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Adds the next window. Says whether it raises the first alarm.
-    pub fn push(&mut self, window: &Window) -> Option<&Alarm> {
+    pub fn push(&mut self, window: Window) -> Option<&Alarm> {
+        let z = self.deviations(&window);
+        let label = window.label.clone();
+        self.windows.push(window);
+        let z = z?;
         let (up, down) = self.steps.last().map_or((0.0, 0.0), |step| (step.up, step.down));
-        let deviation = (window.variance + self.reference.variance).sqrt();
-        let z = (window.value - self.reference.value) / deviation;
         let up = (up + z - SLACK).max(0.0);
         let down = (down - z - SLACK).max(0.0);
-        self.steps.push(Step { label: window.label.clone(), z, up, down });
+        self.steps.push(Step { label: label.clone(), z, up, down });
         if self.alarm.is_some() || up.max(down) < ALARM {
             return None;
         }
         let direction = if up >= ALARM { Direction::Up } else { Direction::Down };
         let since = self.began(direction);
-        self.alarm = Some(Alarm { at: window.label.clone(), since, direction });
+        self.alarm = Some(Alarm { at: label, since, direction });
         self.alarm.as_ref()
     }
 
-    /// All windows so far.
+    /// How far a window is from those before it; nothing for the first.
+    fn deviations(&self, window: &Window) -> Option<f64> {
+        if self.windows.is_empty() {
+            return None;
+        }
+        let law = common_law(self.windows.iter().chain([window]));
+        let (mean, precision) = mean(&self.windows, &law);
+        let variance = 1.0 / window.precision(&law) + 1.0 / precision;
+        Some((window.value - mean) / variance.sqrt())
+    }
+
+    /// All windows but the first.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -167,9 +242,10 @@ pub fn change_point(
 ) -> Result<ChangePoint, EstimateError> {
     let splits = at_least(2, "windows", windows.len())? - 1;
     let level = confidence.each_of(splits);
+    let law = common_law(windows.iter());
     let split = |at: usize| {
         let ((before, precision_before), (after, precision_after)) =
-            (mean(&windows[..at]), mean(&windows[at..]));
+            (mean(&windows[..at], &law), mean(&windows[at..], &law));
         let variance = 1.0 / precision_before + 1.0 / precision_after;
         (at, after - before, variance.sqrt())
     };
@@ -190,13 +266,6 @@ pub fn change_point(
         verdict: is_supported.then_some(direction),
         windows: windows.len(),
     })
-}
-
-/// The mean with the smallest variance, and its precision.
-fn mean(windows: &[Window]) -> (f64, f64) {
-    let precision: f64 = windows.iter().map(|window| 1.0 / window.variance).sum();
-    let sum: f64 = windows.iter().map(|window| window.value / window.variance).sum();
-    (sum / precision, precision)
 }
 
 impl ChangePoint {
@@ -232,35 +301,50 @@ mod tests {
 
     fn windows(values: &[f64]) -> Vec<Window> {
         let window =
-            |(i, value): (usize, &f64)| Window::new(format!("w{i}"), *value, 0.01).unwrap();
+            |(i, value): (usize, &f64)| Window::new(format!("w{i}"), *value, 0.01, 3000).unwrap();
         values.iter().enumerate().map(window).collect()
-    }
-
-    fn exact() -> Window {
-        Window::new("reference", 0.5, 1e-9).unwrap()
     }
 
     #[test]
     fn a_drift_raises_an_alarm_that_says_since_when() {
-        for (shift, direction) in [(0.016, Direction::Up), (-0.016, Direction::Down)] {
-            let mut values = vec![0.5, 0.503, 0.497, 0.5];
+        for (shift, direction) in [(0.02, Direction::Up), (-0.02, Direction::Down)] {
+            // So many windows before the change that their mean is all but exact.
+            let mut values = vec![0.5; 200];
             values.extend([0.5 + shift; 5]);
-            let mut cusum = Cusum::new(exact());
+            let mut cusum = Cusum::new();
             let alarms: Vec<bool> =
-                windows(&values).iter().map(|window| cusum.push(window).is_some()).collect();
-            // z = 1.6 a window: a drift of 1.1 each, the alarm with the fifth.
-            assert_eq!(alarms.iter().position(|alarm| *alarm), Some(8));
-            let expected = Alarm { at: "w8".to_owned(), since: "w4".to_owned(), direction };
-            assert_eq!(cusum.alarm(), Some(&expected));
-            assert_eq!(cusum.steps().len(), 9);
+                windows(&values).into_iter().map(|window| cusum.push(window).is_some()).collect();
+            // z = 2 a window: a drift of 1.5 each, a little less as the mean follows; the alarm with
+            // the fourth.
+            assert_eq!(alarms.iter().position(|alarm| *alarm), Some(203));
+            let (at, since) = ("w203".to_owned(), "w200".to_owned());
+            assert_eq!(cusum.alarm(), Some(&Alarm { at, since, direction }));
+            assert_eq!(cusum.steps().len(), 204);
         }
     }
 
     #[test]
-    fn an_uncertain_reference_is_reckoned_with() {
-        let mut cusum = Cusum::new(Window::new("reference", 0.5, 0.03).unwrap());
-        cusum.push(&Window::new("w", 0.6, 0.04).unwrap());
-        assert!((cusum.steps()[0].z - 2.0).abs() < 1e-12);
+    fn a_window_stands_beside_the_mean_of_those_before_it_with_the_error_of_both() {
+        let mut cusum = Cusum::new();
+        for window in windows(&[0.50, 0.52, 0.54]) {
+            cusum.push(window);
+        }
+        let z: Vec<f64> = cusum.steps().iter().map(|step| step.z).collect();
+        assert!((z[0] - 0.02 / (2e-4_f64).sqrt()).abs() < 1e-9, "{z:?}");
+        assert!((z[1] - 0.03 / (1.5e-4_f64).sqrt()).abs() < 1e-9, "{z:?}");
+    }
+
+    #[test]
+    fn windows_weigh_as_much_as_their_reports_and_not_as_their_figures() {
+        let window = |value: f64, reports: u64| {
+            let error = (value * (1.0 - value) / reports.real()).sqrt();
+            Window::new("w", value, error, reports).unwrap()
+        };
+        let series = [window(0.98, 1000), window(0.99, 1000), window(0.97, 2000)];
+        let (mean, precision) = mean(&series, &common_law(series.iter()));
+        assert!((mean - 0.9775).abs() < 1e-12, "{mean}");
+        let variance = (0.98 * 0.02 + 0.99 * 0.01 + 2.0 * 0.97 * 0.03) / 4.0 / 4000.0;
+        assert!((1.0 / precision / variance - 1.0).abs() < 1e-9);
     }
 
     #[test]
@@ -289,7 +373,8 @@ mod tests {
         assert!(change_point(&windows(&[0.5]), Confidence::USUAL).is_err());
         assert!(change_point(&[], Confidence::USUAL).is_err());
         for (value, error) in [(f64::NAN, 0.1), (0.5, f64::NAN), (0.5, 0.0), (0.5, f64::INFINITY)] {
-            assert!(Window::new("w", value, error).is_err());
+            assert!(Window::new("w", value, error, 3000).is_err());
         }
+        assert!(Window::new("w", 0.5, 0.1, 0).is_err());
     }
 }

@@ -17,6 +17,7 @@ use super::{
     normal,
     number::Real,
     planning::{Test, VarianceLaw},
+    shown::{number, percent, points},
 };
 use serde::Serialize;
 use std::fmt;
@@ -28,6 +29,7 @@ pub struct Arm {
     value: f64,
     variance: f64,
     law: VarianceLaw,
+    counted: Counted,
 }
 
 impl Arm {
@@ -44,7 +46,13 @@ impl Arm {
         let error = within("standard_error", figure.standard_error, 0.0, 1e150, why)?;
         let variance = error * error;
         let law = VarianceLaw::observed(variance, figure.aggregators_variance, reports);
-        Ok(Self { label: label.into(), value, variance, law })
+        Ok(Self { label: label.into(), value, variance, law, counted: Counted::Devices })
+    }
+
+    /// The same, from a batch with up to so many reports of a device.
+    #[must_use]
+    pub fn with_repeats(self, repeats: u64) -> Self {
+        Self { counted: Counted::of(repeats), ..self }
     }
 
     /// Whose figure it is.
@@ -73,6 +81,32 @@ pub enum Unit {
     Score,
     /// Strengths: natural logarithms of the odds to win.
     LogOdds,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Counted {
+    /// Devices, each with one report.
+    Devices,
+    /// Reports of devices that may have several: one in each of several windows.
+    DeviceWindows,
+}
+
+impl Counted {
+    /// What a number of reports is, with up to so many of one device.
+    pub fn of(repeats: u64) -> Self {
+        if repeats > 1 { Self::DeviceWindows } else { Self::Devices }
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Devices => "devices",
+            Self::DeviceWindows => "device-windows",
+        })
+    }
 }
 
 /// Of what a number of devices is.
@@ -138,6 +172,8 @@ pub struct Comparison {
     pub devices: u64,
     /// Which devices those are.
     pub devices_of: Devices,
+    /// Whether they are devices, or reports of devices that have several.
+    pub counted: Counted,
     /// In what the difference is measured.
     pub unit: Unit,
 }
@@ -154,6 +190,7 @@ pub(super) struct Difference {
     pub(super) law: VarianceLaw,
     /// Of what the law is.
     pub(super) of: Devices,
+    pub(super) counted: Counted,
 }
 
 /// Compares pairs of arms, all together.
@@ -196,6 +233,11 @@ impl Difference {
             variance: first.variance + second.variance,
             law: first.law.plus(&second.law),
             of: Devices::PerArm,
+            counted: if first.counted == second.counted {
+                first.counted
+            } else {
+                Counted::DeviceWindows
+            },
         }
     }
 
@@ -219,6 +261,7 @@ impl Difference {
             worth,
             devices: self.law.devices_for_difference(worth, corrected)?,
             devices_of: self.of,
+            counted: self.counted,
             unit,
         })
     }
@@ -258,16 +301,19 @@ impl Unit {
     /// A difference in words: percentage points, points or log-odds.
     pub fn difference(self, value: f64) -> String {
         match self {
-            Self::Rate => format!("{:.1} pp", value * 100.0),
-            Self::Score => format!("{value:.2}"),
-            Self::LogOdds => format!("{value:.2} log-odds"),
+            Self::Rate => points(value),
+            Self::Score => number(value, 2),
+            Self::LogOdds => format!("{} log-odds", number(value, 2)),
         }
     }
-}
 
-/// A share of 1 in words.
-pub(super) fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+    /// A value in words: a percentage, points or log-odds.
+    pub fn value(self, value: f64) -> String {
+        match self {
+            Self::Rate => percent(value),
+            Self::Score | Self::LogOdds => number(value, 2),
+        }
+    }
 }
 
 impl fmt::Display for Comparison {
@@ -290,8 +336,8 @@ impl fmt::Display for Comparison {
                 Devices::PerArm => "per arm",
                 Devices::InAll => "in all",
             };
-            let devices = self.devices;
-            write!(f, "; {devices} devices {of} would show a difference of {worth}")?;
+            let (devices, counted) = (self.devices, self.counted);
+            write!(f, "; {devices} {counted} {of} would show a difference of {worth}")?;
         }
         Ok(())
     }

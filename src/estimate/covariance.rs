@@ -5,7 +5,8 @@
 //! `(λ_i[i=j] - λ_i λ_j)/(n s²)`; in the cohort the variance of the answers themselves,
 //! `(π_i[i=j] - π_i π_j)/n`, is taken off. Bits are flipped each by itself, so in the cohort they
 //! do not vary together at all, and in a population of one-hot answers by `-π_i π_j/n`.
-//! Aggregator noise adds `σ²/(ns)²` to each variance.
+//! If a device has up to m reports in the batch, the covariance of the answers counts m times, which
+//! no dependence between its answers exceeds. Aggregator noise adds `σ²/(ns)²` to each variance.
 
 use super::{
     aggregator_noise::AggregatorNoise,
@@ -21,7 +22,8 @@ use super::{
 ///
 /// Fails for free signals of a population: their totals do not show how they go together.
 pub fn of_rates(release: &NoisyCounts, scope: Scope) -> Result<Symmetric, EstimateError> {
-    let batch = Batch { reports: release.n(), aggregators: release.noise(), scope };
+    let (reports, aggregators) = (release.n(), release.noise());
+    let batch = Batch { reports, aggregators, scope, repeats: release.repeats().real() };
     expected(release.channel(), &release.plausible_rates(), batch)
 }
 
@@ -34,6 +36,8 @@ pub struct Batch {
     pub aggregators: AggregatorNoise,
     /// Cohort or population.
     pub scope: Scope,
+    /// The most reports of one device among them, at least 1.
+    pub repeats: f64,
 }
 
 /// The most bins whose covariance is worth its memory: 33 MB.
@@ -45,7 +49,7 @@ pub fn expected(
     rates: &[f64],
     batch: Batch,
 ) -> Result<Symmetric, EstimateError> {
-    let Batch { reports, aggregators, scope } = batch;
+    let Batch { reports, aggregators, scope, repeats } = batch;
     let (given, needed) = (rates.len(), channel.bins());
     if given != needed {
         return Err(EstimateError::Length { what: "rates", given, needed });
@@ -57,32 +61,31 @@ pub fn expected(
     }
     let mut covariance = Symmetric::zero(given);
     for (i, response) in (0..given).filter_map(|bin| Some((bin, channel.response(bin)?))) {
-        let noise = CountNoise { response, reports, aggregators, scope };
+        let noise = CountNoise { response, reports, aggregators, scope, repeats };
         covariance.add(i, i, noise.deviation_of_rate(rates[i]).powi(2));
         for j in (0..given).filter(|j| *j != i) {
-            covariance.add(i, j, together(channel, rates, [i, j], scope) / reports);
+            covariance.add(i, j, together(channel, rates, [i, j], batch) / reports);
         }
     }
     Ok(covariance)
 }
 
 /// n times the covariance of the rates of two different bins.
-fn together(channel: &Channel, rates: &[f64], [i, j]: [usize; 2], scope: Scope) -> f64 {
+fn together(channel: &Channel, rates: &[f64], [i, j]: [usize; 2], batch: Batch) -> f64 {
     let answers = rates[i] * rates[j];
-    match (channel, scope) {
-        (Channel::Kary { response, .. }, _) => {
+    let lies = match channel {
+        // Each report's two indicators, given the answer:
+        // -(a² + as(π_i + π_j)) = -λ_i λ_j + s² π_i π_j.
+        Channel::Kary { response, .. } => {
             let contrast = response.contrast();
-            let reports =
-                response.reported(rates[i]) * response.reported(rates[j]) / (contrast * contrast);
-            match scope {
-                Scope::Population => -reports,
-                // Each device's two indicators, given its answer:
-                // -(a² + as(π_i + π_j)) = -λ_i λ_j + s² π_i π_j.
-                Scope::Cohort => answers - reports,
-            }
+            answers
+                - response.reported(rates[i]) * response.reported(rates[j]) / (contrast * contrast)
         }
-        (Channel::Bits { answers: Answers::OneHot, .. }, Scope::Population) => -answers,
-        (Channel::Bits { .. }, _) => 0.0,
+        Channel::Bits { .. } => 0.0,
+    };
+    match (channel, batch.scope) {
+        (_, Scope::Cohort) | (Channel::Bits { answers: Answers::Free, .. }, _) => lies,
+        (_, Scope::Population) => lies - batch.repeats * answers,
     }
 }
 

@@ -25,6 +25,16 @@ pub struct Segments {
     values: Vec<f64>,
     covariance: Symmetric,
     unit: Unit,
+    left_out: Vec<LeftOut>,
+}
+
+/// A member of a comparison that says too little to take part.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub label: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A segment of one release: its figure is `Σ w_j π_j / Σ v_j π_j`, with a weight of each for every
@@ -57,6 +67,15 @@ pub struct Disparity {
     pub pairs: usize,
     /// In what the gap is measured.
     pub unit: Unit,
+    /// Segments that are not among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is left out: {}", self.label, self.reason)
+    }
 }
 
 impl Segments {
@@ -69,12 +88,14 @@ impl Segments {
             values: arms.iter().map(Arm::value).collect(),
             covariance: Symmetric::diagonal(&variances),
             unit,
+            left_out: Vec::new(),
         })
     }
 
     /// Segments of one release: those of a private dimension. Their noise goes together.
     ///
-    /// Fails if a segment has too few answers to divide by.
+    /// A segment with too few answers to divide by is left out and named; fails if fewer than two are
+    /// left.
     pub fn within(
         release: &NoisyCounts,
         segments: &[Segment],
@@ -83,24 +104,38 @@ impl Segments {
         at_least(2, "segments", segments.len())?;
         let rates = release.rates();
         let (mut values, mut gradients) = (Vec::new(), Vec::new());
-        for Segment { numerator, denominator, .. } in segments {
-            let confidence = Confidence::USUAL;
-            let figure = ratio(release, numerator, denominator, Scope::Population, confidence)?;
+        let (mut labels, mut left_out) = (Vec::new(), Vec::new());
+        let mut refused = None;
+        for Segment { numerator, denominator, label } in segments {
+            let (scope, confidence) = (Scope::Population, Confidence::USUAL);
+            let figure = match ratio(release, numerator, denominator, scope, confidence) {
+                Ok(figure) => figure,
+                Err(error @ EstimateError::TooFewAnswers { .. }) => {
+                    let (label, reason) = (label.clone(), error.to_string());
+                    left_out.push(LeftOut { label, reason });
+                    refused.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            labels.push(label.clone());
             let bottom = dot(&rates, denominator);
             let weights = numerator.iter().zip(denominator);
             let gradient = weights.map(|(w, v)| (w - figure.value * v) / bottom);
             values.push(figure.value);
             gradients.push(gradient.collect::<Vec<_>>());
         }
+        if let Some(error) = refused.filter(|_| values.len() < 2) {
+            return Err(error);
+        }
         let of_rates = covariance::of_rates(release, Scope::Population)?;
-        let mut covariance = Symmetric::zero(segments.len());
+        let mut covariance = Symmetric::zero(values.len());
         for (i, one) in gradients.iter().enumerate() {
             for (j, other) in gradients.iter().enumerate() {
                 covariance.add(i, j, of_rates.of_weighted_sums(one, other));
             }
         }
-        let labels = segments.iter().map(|segment| segment.label.clone()).collect();
-        Ok(Self { labels, values, covariance, unit })
+        Ok(Self { labels, values, covariance, unit, left_out })
     }
 
     /// The largest gap between two of them.
@@ -124,6 +159,7 @@ impl Segments {
             is_supported: interval.low > 0.0,
             pairs,
             unit: self.unit,
+            left_out: self.left_out.clone(),
         }
     }
 }
@@ -135,11 +171,12 @@ impl fmt::Display for Disparity {
         let Self { highest, lowest, pairs, .. } = self;
         if self.is_supported {
             write!(f, "{highest} is higher than {lowest} by {gap} ± {margin}, ")?;
-            write!(f, "the largest of {pairs} gaps")
+            write!(f, "the largest of {pairs} gaps")?;
         } else {
             write!(f, "the data cannot tell the segments apart: the largest of {pairs} gaps, ")?;
-            write!(f, "between {highest} and {lowest}, is {gap} ± {margin}")
+            write!(f, "between {highest} and {lowest}, is {gap} ± {margin}")?;
         }
+        self.left_out.iter().try_for_each(|one| write!(f, "; {one}"))
     }
 }
 
@@ -201,6 +238,27 @@ mod tests {
         assert!(gap.is_supported && gap.highest == "new");
         assert!(segments.covariance.of(0, 1) != 0.0);
         assert!((segments.covariance.of(0, 1) - segments.covariance.of(1, 0)).abs() < 1e-18);
+    }
+
+    #[test]
+    fn a_segment_without_answers_is_left_out_and_named() {
+        let channel = Channel::kary(7, 0.02).unwrap();
+        let counts = vec![750, 250, 600, 400, 60, 60, 880];
+        let release = NoisyCounts::new(counts, 3000, channel, AggregatorNoise::None).unwrap();
+        let segment = |(i, label): (usize, &str)| {
+            let weights = |bins: &[usize]| {
+                (0..7).map(|bin| f64::from(u8::from(bins.contains(&bin)))).collect::<Vec<_>>()
+            };
+            let (numerator, denominator) = (weights(&[2 * i]), weights(&[2 * i, 2 * i + 1]));
+            Segment { label: label.to_owned(), numerator, denominator }
+        };
+        let all: Vec<_> = ["new", "old", "silent"].into_iter().enumerate().map(segment).collect();
+        let gap = Segments::within(&release, &all, Unit::Rate).unwrap();
+        let gap = gap.largest_gap(Confidence::USUAL);
+        assert!(gap.is_supported && gap.pairs == 1, "{gap}");
+        assert_eq!(gap.left_out[0].label, "silent");
+        assert!(gap.to_string().contains("silent is left out: "), "{gap}");
+        assert!(Segments::within(&release, &all[1..], Unit::Rate).is_err());
     }
 
     #[test]

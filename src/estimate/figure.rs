@@ -3,9 +3,12 @@
 //!
 //! A sum `Σ w_j π̂_j` is unbiased and its variance known ([`covariance`]). With `N = Σ w_j π̂_j` and `D = Σ v_j π̂_j`, the ratio R = N/D varies, to first order, as
 //! `(Σ (w_j - R v_j) π̂_j)/D` does (the delta method). Where D is within three standard deviations
-//! of 0 that is not close enough, and the interval is Fieller's (1954): every R for which
-//! `N - R·D` is not told from 0. Where D itself is not told from 0 there is no answer, and the
-//! error says so.
+//! of 0, or R near an end of its range, that is not close enough, and the interval is every R for
+//! which `N - R·D` is not told from 0: as a rate's ([`bounded`]) if R has a range, and Fieller's
+//! (1954) otherwise. Where D itself is not told from 0 there is no answer, and the error says so.
+
+mod bounded;
+mod moments;
 
 use super::{
     confidence::Confidence,
@@ -13,9 +16,10 @@ use super::{
     error::{EstimateError, within},
     interval::{CountNoise, Interval, Scope, heavier_tails},
     noisy_counts::NoisyCounts,
-    number::devices,
+    number::{Real, devices},
     symmetric::Symmetric,
 };
+use bounded::Bounded;
 use serde::Serialize;
 
 /// A value with its uncertainty.
@@ -40,13 +44,15 @@ pub struct Figure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// A rate: every one that the count does not contradict.
+    /// A rate, or a sum or ratio near an end of its range: every value that the counts do not
+    /// contradict.
     Score,
     /// A sum of rates: normal, about the unbiased estimate.
     Sum,
     /// A ratio by the delta method: the denominator is far from 0.
     Delta,
-    /// A ratio by Fieller's method: the denominator is within three standard deviations of 0.
+    /// A ratio without a range by Fieller's method: the denominator is within three standard
+    /// deviations of 0.
     Fieller,
 }
 
@@ -64,7 +70,8 @@ pub fn rate(
     let missing = EstimateError::Index { what, index: bin, why, last };
     let (_, count, response) = release.bins_with_responses().nth(bin).ok_or(missing)?;
     let aggregators = release.noise();
-    let noise = CountNoise { response, reports: release.n(), aggregators, scope };
+    let (reports, repeats) = (release.n(), release.repeats().real());
+    let noise = CountNoise { response, reports, aggregators, scope, repeats };
     let value = response.debias(count, release.n()) / release.n();
     let slope = release.n() * response.contrast();
     Ok(Figure {
@@ -86,14 +93,15 @@ pub fn weighted_sum(
     check_weights(release, weights)?;
     let variance = covariance::of_rates(release, scope)?.of_weighted_sum(weights);
     let value = dot(&release.rates(), weights);
-    let z = heavier_tails(confidence.z(), excess(release, weights, variance));
-    Ok(Figure {
-        value,
-        standard_error: variance.sqrt(),
-        interval: Interval::around(value, z * variance.sqrt()),
-        method: Method::Sum,
-        aggregators_variance: aggregators_variance(release, weights),
-    })
+    let half_width = half_width(release, weights, variance, confidence);
+    let bounded = Bounded::new(release, weights, None, scope);
+    let (method, interval) = match bounded.filter(|bounded| !bounded.is_far_inside(value)) {
+        Some(bounded) => (Method::Score, bounded.interval(confidence.alpha())),
+        None => (Method::Sum, Interval::around(value, half_width)),
+    };
+    let aggregators_variance = aggregators_variance(release, weights);
+    let standard_error = variance.sqrt();
+    Ok(Figure { value, standard_error, interval, method, aggregators_variance })
 }
 
 /// `Σ w_j π_j / Σ v_j π_j`, with one numerator weight w and one denominator weight v for each bin.
@@ -117,12 +125,21 @@ pub fn ratio(
         numerator.iter().zip(denominator).map(|(w, v)| (w - value * v) / bottom).collect();
     let variance = covariance.of_weighted_sum(&contrast);
     let z = heavier_tails(confidence.z(), excess(release, &contrast, variance));
-    let fieller = bottom < CLOSE_TO_ZERO * bottom_deviation;
-    let (method, interval) = if fieller {
-        let ends = fieller_ends([top, bottom], [numerator, denominator], &covariance, z);
-        (Method::Fieller, ends)
-    } else {
-        (Method::Delta, Interval::around(value, z * variance.sqrt()))
+    let is_close = bottom < CLOSE_TO_ZERO * bottom_deviation;
+    let bounded = Bounded::new(release, numerator, Some(denominator), scope);
+    let (method, interval) = match &bounded {
+        Some(bounded) if is_close || !bounded.is_far_inside(value) => {
+            (Method::Score, bounded.interval(confidence.alpha()))
+        }
+        None if is_close => {
+            let ends = fieller_ends([top, bottom], [numerator, denominator], &covariance, z);
+            (Method::Fieller, ends)
+        }
+        _ => {
+            let ends = Interval::around(value, z * variance.sqrt());
+            let Interval { low, high } = bounded.map_or(ends, |bounded| bounded.range());
+            (Method::Delta, ends.clamp(low, high))
+        }
     };
     let aggregators_variance = aggregators_variance(release, &contrast);
     let standard_error = variance.sqrt();
@@ -130,10 +147,20 @@ pub fn ratio(
 }
 
 impl Figure {
-    /// The same figure of something that lies between `low` and `high`.
+    /// The estimate as people are shown it: the value of the interval that is nearest.
+    pub fn shown(&self) -> f64 {
+        self.interval.nearest(self.value)
+    }
+
+    /// The same figure of something that lies between `low` and `high`. An estimate outside is no
+    /// further from the truth when it is moved to the nearer end, and its interval goes with it, so
+    /// that it never shrinks to that end.
     #[must_use]
     pub fn clamp(self, low: f64, high: f64) -> Self {
-        Self { interval: self.interval.clamp(low, high), ..self }
+        let moved = self.value.clamp(low, high) - self.value;
+        let Interval { low: least, high: most } = self.interval;
+        let wide = Interval { low: least.min(least + moved), high: most.max(most + moved) };
+        Self { interval: wide.clamp(low, high), ..self }
     }
 }
 
@@ -156,8 +183,18 @@ pub(super) fn dot(values: &[f64], weights: &[f64]) -> f64 {
     values.iter().zip(weights).map(|(value, weight)| value * weight).sum()
 }
 
+/// Half the width of an interval for `Σ c_j π̂_j` with this variance.
+pub(super) fn half_width(
+    release: &NoisyCounts,
+    weights: &[f64],
+    variance: f64,
+    confidence: Confidence,
+) -> f64 {
+    heavier_tails(confidence.z(), excess(release, weights, variance)) * variance.sqrt()
+}
+
 /// The variance that the aggregators' noise gives `Σ c_j π̂_j`.
-fn aggregators_variance(release: &NoisyCounts, weights: &[f64]) -> f64 {
+pub(super) fn aggregators_variance(release: &NoisyCounts, weights: &[f64]) -> f64 {
     let noise = release.noise().variance();
     count_weights(release, weights).map(|weight| weight * weight * noise).sum()
 }
@@ -263,15 +300,31 @@ mod tests {
     }
 
     #[test]
-    fn few_answers_get_fiellers_interval_and_many_get_the_delta_methods() {
+    fn few_answers_get_a_tested_interval_and_many_get_the_delta_methods() {
         let few = share_of_up(&thumbs(190, 150, AggregatorNoise::None)).unwrap();
-        assert_eq!(few.method, Method::Fieller);
+        assert_eq!(few.method, Method::Score);
         assert!(few.interval.contains(few.value));
         // Not symmetric: the denominator may be much smaller.
         let Interval { low, high } = few.interval;
         assert!((few.value - low - (high - few.value)).abs() > 0.01, "{few:?}");
         let many = share_of_up(&thumbs(1500, 1000, AggregatorNoise::None)).unwrap();
         assert_eq!(many.method, Method::Delta);
+        // What is no mean of scores has no range.
+        let release = thumbs(190, 150, AggregatorNoise::None);
+        let weights = [&[1.0, 0.0, 1.0][..], &[1.0, 1.0, 0.0][..]];
+        let (scope, confidence) = (Scope::Population, Confidence::USUAL);
+        let odds = ratio(&release, weights[0], weights[1], scope, confidence).unwrap();
+        assert_eq!(odds.method, Method::Fieller);
+    }
+
+    #[test]
+    fn a_share_near_its_bound_has_an_interval_within_it() {
+        // The estimate of down is below 0, and so of up above 1.
+        let up = share_of_up(&thumbs(1500, 120, AggregatorNoise::None)).unwrap();
+        assert!(up.value > 1.0 && up.shown() <= 1.0, "{up:?}");
+        let Interval { low, high } = up.interval;
+        assert!((high - 1.0).abs() < 1e-12 && low < 0.999 && low > 0.9, "{up:?}");
+        assert!(up.interval.contains(up.shown()));
     }
 
     #[test]

@@ -15,8 +15,9 @@
 //! 5. [`nonresponse`] and [`poisoning`] say how wrong it could still be: for those who did not
 //!    answer, and for those who lied.
 //!
-//! Intervals hold their truth 94 to 96 % of the time where they say 95: `tests/coverage` simulates
-//! releases and counts.
+//! Intervals hold their truth 94 to 96 % of the time where they say 95, and more often where counts are
+//! so small that whole numbers leave no choice, or where devices report several times:
+//! `tests/coverage` simulates releases and counts.
 
 pub mod aggregator_noise;
 pub mod change;
@@ -36,6 +37,7 @@ pub mod planning;
 pub mod poisoning;
 pub mod preference;
 pub mod rating;
+pub mod shown;
 pub mod simplex;
 pub mod symmetric;
 
@@ -46,6 +48,7 @@ use aggregator_noise::AggregatorNoise;
 use confidence::Confidence;
 use interval::{CountNoise, Interval, Scope};
 use noisy_counts::{Channel, NoisyCounts};
+use number::Real;
 use serde::Serialize;
 
 /// One bin's figures.
@@ -63,6 +66,18 @@ pub struct Estimate {
     pub rate_low: f64,
     /// Upper end of the interval for the rate in the population.
     pub rate_high: f64,
+}
+
+impl Estimate {
+    /// The number of devices as people are shown it: within its interval.
+    pub fn shown(&self) -> f64 {
+        Interval { low: self.low, high: self.high }.nearest(self.estimate)
+    }
+
+    /// The rate as people are shown it: within its interval.
+    pub fn shown_rate(&self) -> f64 {
+        Interval { low: self.rate_low, high: self.rate_high }.nearest(self.rate)
+    }
 }
 
 /// The figures of each bin, from the noisy counts of all bins of a batch without aggregator noise.
@@ -105,8 +120,8 @@ fn figures(
 ) -> Estimate {
     let reports = release.n();
     let noise = |scope| {
-        let aggregators = release.noise();
-        CountNoise { response, reports, aggregators, scope }.interval(count, confidence)
+        let (aggregators, repeats) = (release.noise(), release.repeats().real());
+        CountNoise { response, reports, aggregators, scope, repeats }.interval(count, confidence)
     };
     let estimate = response.debias(count, reports);
     let Interval { low, high } = noise(Scope::Cohort).scale(reports);

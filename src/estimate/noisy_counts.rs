@@ -117,6 +117,7 @@ pub struct NoisyCounts {
     reports: u64,
     channel: Channel,
     noise: AggregatorNoise,
+    repeats: u64,
 }
 
 /// The most reports that floating point counts exactly.
@@ -143,10 +144,17 @@ impl NoisyCounts {
         let why = "a batch has from one to 2^53 reports";
         within("reports", reports.real(), 1.0, MOST_REPORTS.real(), why)?;
         noise.check()?;
-        let release = Self { counts, reports, channel, noise };
+        let release = Self { counts, reports, channel, noise, repeats: 1 };
         release.check_counts()?;
         release.check_sum()?;
         Ok(release)
+    }
+
+    /// The same counts, with up to so many reports of one device among them: those of a batch of
+    /// several windows, or of several batches that are looked at together. None is taken as one.
+    #[must_use]
+    pub fn with_repeats(self, repeats: u64) -> Self {
+        Self { repeats: repeats.clamp(1, self.reports), ..self }
     }
 
     /// The number of bins.
@@ -172,6 +180,12 @@ impl NoisyCounts {
     /// The aggregators' noise in each count.
     pub fn noise(&self) -> AggregatorNoise {
         self.noise
+    }
+
+    /// The most reports of one device among them, at least 1. Its answers may be alike, so that as to
+    /// the population there are as many fewer devices to learn from.
+    pub fn repeats(&self) -> u64 {
+        self.repeats
     }
 
     /// The unbiased share of devices with each answer: `(C_j/n - a)/s`. May be negative or above

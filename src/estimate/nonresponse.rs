@@ -5,20 +5,24 @@
 //! `π̂ = Σ_s [θ_up,s/(θ_up,s + θ_down,s)]·θ_s`: the strata's shares of up, weighted by all devices
 //! of each stratum (post-stratification, Holt and Smith 1979). It is right if, within a stratum,
 //! those who did not answer think as those who did (missing at random), and the result says so in
-//! words. Its variance is by the delta method, with the covariance of all cells. Strata with too
-//! few answers to divide by are merged, the weakest with the next weakest.
+//! words. Its variance is by the delta method, with the covariance of all cells.
+//!
+//! A stratum with few answers has a share that the data hardly knows. It is then not divided by: every
+//! share that its answers do not contradict, and every share from 0 to 1 if there are too few to tell,
+//! is taken as possible, and the interval covers all of them. Strata are never pooled, because those of
+//! few answers are those that differ.
 //!
 //! Without any assumption the share lies between `Σ θ_up` and `Σ θ_up + Σ θ_none` (Manski 1989).
 //! Those bounds are always given.
 
 use super::{
-    compare::percent,
     confidence::Confidence,
     covariance,
     error::{EstimateError, at_least},
-    figure::{Figure, Method, dot, ratio, weighted_sum},
+    figure::{Figure, Method, aggregators_variance, dot, half_width, ratio, weighted_sum},
     interval::{Interval, Scope},
     noisy_counts::NoisyCounts,
+    shown::percent,
     symmetric::Symmetric,
 };
 use serde::Serialize;
@@ -46,17 +50,33 @@ pub struct Joint {
 /// A share among all devices, those who did not answer included.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Correction {
-    /// If those who did not answer think as those who did in their stratum. Absent if there are
-    /// too few answers for that.
+    /// If those who did not answer think as those who did in their stratum. Absent if some stratum has
+    /// too few answers to estimate its share.
     pub corrected: Option<Figure>,
+    /// In the place of an estimate, if some stratum has too few answers for one: the shares that the
+    /// data does not contradict under the same assumption. Absent if they are no narrower than those
+    /// without it.
+    pub corrected_between: Option<Interval>,
+    /// The strata with too few answers to divide by, and the shares that were taken as possible.
+    pub weak: Vec<Weak>,
     /// The share among those who answered, not corrected. Absent if there are too few answers.
     pub among_answers: Option<Figure>,
     /// What holds whatever those who did not answer think.
     pub bounds: Bounds,
-    /// The strata that the correction used, merged ones together.
-    pub strata: Vec<Vec<String>>,
+    /// The strata that the correction used.
+    pub strata: Vec<String>,
     /// On what the correction rests, in words.
     pub assumption: String,
+}
+
+/// A stratum with few answers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Weak {
+    /// Its name.
+    pub stratum: String,
+    /// The shares of yes among its answers that the data does not contradict.
+    #[serde(flatten)]
+    pub share: Interval,
 }
 
 /// Manski's bounds.
@@ -70,8 +90,10 @@ pub struct Bounds {
     pub interval: Interval,
 }
 
-/// Answers of a stratum are divided by if so many standard deviations from none.
-const STRONG: f64 = 3.0;
+/// Answers of a stratum are divided by, as if known, if so many standard deviations from none.
+const STRONG: f64 = 10.0;
+/// With so many they make an estimate.
+const ENOUGH: f64 = 3.0;
 
 impl Joint {
     /// One cell for each bin, of k-ary or one-hot reports, and a name for each stratum.
@@ -106,74 +128,99 @@ impl Joint {
     /// The share of yes in the population, corrected for those who did not answer.
     pub fn correct(&self, confidence: Confidence) -> Result<Correction, EstimateError> {
         let covariance = covariance::of_rates(&self.release, Scope::Population)?;
-        let groups = self.merged(&covariance);
-        let names = |group: &Vec<usize>| group.iter().map(|i| self.strata[*i].clone()).collect();
-        let all = vec![(0..self.strata.len()).collect()];
+        let bounds = self.bounds(confidence)?;
+        let all: Vec<usize> = (0..self.strata.len()).collect();
+        let strengths: Vec<f64> =
+            all.iter().map(|stratum| self.strength(&[*stratum], &covariance)).collect();
+        let weak: Vec<usize> =
+            all.iter().copied().filter(|stratum| strengths[*stratum] < STRONG).collect();
+        let shares = self.possible_shares(&weak, confidence);
+        let interval = self.stratified_interval(&shares, &covariance, confidence);
+        let is_estimated = strengths.iter().all(|strength| *strength >= ENOUGH);
+        let says_more = interval.low > bounds.interval.low || interval.high < bounds.interval.high;
+        let named = |(stratum, share): &(usize, Interval)| Weak {
+            stratum: self.strata[*stratum].clone(),
+            share: *share,
+        };
+        let weak: Vec<Weak> = shares.iter().map(named).collect();
         Ok(Correction {
-            corrected: self.post_stratified(&groups, &covariance, confidence),
+            corrected: is_estimated
+                .then(|| self.post_stratified(interval, weak.is_empty(), &covariance)),
+            corrected_between: (!is_estimated && says_more).then_some(interval),
             among_answers: self.among_answers(&all, &covariance, confidence),
-            bounds: self.bounds(confidence)?,
-            strata: groups.iter().map(names).collect(),
-            assumption: self.assumption(&groups),
+            bounds,
+            strata: self.strata.clone(),
+            assumption: self.assumption(),
+            weak,
         })
     }
 
-    /// Groups of strata, each with enough answers unless there is only one left.
-    fn merged(&self, covariance: &Symmetric) -> Vec<Vec<usize>> {
-        let mut groups: Vec<Vec<usize>> = (0..self.strata.len()).map(|i| vec![i]).collect();
-        loop {
-            groups.sort_by(|a, b| {
-                self.strength(a, covariance).total_cmp(&self.strength(b, covariance))
-            });
-            if groups.len() == 1 || self.strength(&groups[0], covariance) >= STRONG {
-                for group in &mut groups {
-                    group.sort_unstable();
-                }
-                groups.sort();
-                return groups;
-            }
-            let weakest = groups.remove(0);
-            groups[0].extend(weakest);
-        }
-    }
-
-    /// How many standard deviations the answers of a group are from none.
-    fn strength(&self, group: &[usize], covariance: &Symmetric) -> f64 {
-        let answers = self.weights(group, |cell| !matches!(cell, Cell::Silent(_)));
+    /// How many standard deviations the answers of some strata are from none.
+    fn strength(&self, strata: &[usize], covariance: &Symmetric) -> f64 {
+        let answers = self.weights(strata, |cell| !matches!(cell, Cell::Silent(_)));
         let deviation = covariance.of_weighted_sum(&answers).sqrt();
         let share = dot(&self.release.rates(), &answers);
         if share <= 0.0 { 0.0 } else { share / deviation }
     }
 
     /// 1 for each bin of these strata that the condition picks.
-    fn weights(&self, group: &[usize], condition: fn(Cell) -> bool) -> Vec<f64> {
-        let picks = |cell: &Cell| group.contains(&cell.stratum()) && condition(*cell);
+    fn weights(&self, strata: &[usize], condition: fn(Cell) -> bool) -> Vec<f64> {
+        let picks = |cell: &Cell| strata.contains(&cell.stratum()) && condition(*cell);
         self.cells.iter().map(|cell| f64::from(u8::from(picks(cell)))).collect()
     }
 
-    /// `Σ_g [u_g/(u_g + d_g)]·q_g`.
-    fn post_stratified(
+    /// The shares of yes that the answers of each weak stratum leave possible, all of them with half of
+    /// the probability of error.
+    fn possible_shares(&self, weak: &[usize], confidence: Confidence) -> Vec<(usize, Interval)> {
+        let level = confidence.each_of(2 * weak.len());
+        let share = |stratum: &usize| {
+            let yes = self.weights(&[*stratum], |cell| matches!(cell, Cell::Yes(_)));
+            let answers = self.weights(&[*stratum], |cell| !matches!(cell, Cell::Silent(_)));
+            let figure = ratio(&self.release, &yes, &answers, Scope::Population, level);
+            let any = Interval { low: 0.0, high: 1.0 };
+            (*stratum, figure.map_or(any, |figure| figure.interval.clamp(0.0, 1.0)))
+        };
+        weak.iter().map(share).collect()
+    }
+
+    /// The values of `Σ_s r_s q_s` that the data does not contradict, where q is a stratum's share of
+    /// devices and r its share of yes: known but for the noise, or anything that is possible.
+    fn stratified_interval(
         &self,
-        groups: &[Vec<usize>],
+        weak: &[(usize, Interval)],
         covariance: &Symmetric,
         confidence: Confidence,
-    ) -> Option<Figure> {
+    ) -> Interval {
+        // What possible shares leave of the probability of error.
+        let level = if weak.is_empty() { confidence } else { confidence.each_of(2) };
+        let end = |share: fn(&Interval) -> f64| {
+            let fixed: Vec<_> = weak.iter().map(|(stratum, of)| (*stratum, share(of))).collect();
+            let (value, gradient) = self.stratified(&fixed);
+            let variance = covariance.of_weighted_sum(&gradient);
+            let half_width = half_width(&self.release, &gradient, variance, level);
+            // Recentred on a possible value, which is no further from the truth.
+            Interval::around(value.clamp(0.0, 1.0), half_width).clamp(0.0, 1.0)
+        };
+        Interval { low: end(|share| share.low).low, high: end(|share| share.high).high }
+    }
+
+    /// `Σ_s r_s q_s` and its derivative by each rate, with some shares r fixed.
+    fn stratified(&self, fixed: &[(usize, f64)]) -> (f64, Vec<f64>) {
         let rates = self.release.rates();
         let mut value = 0.0;
         let mut gradient = vec![0.0; rates.len()];
-        for group in groups {
-            if self.strength(group, covariance) < STRONG {
-                return None;
-            }
-            let yes = dot(&rates, &self.weights(group, |cell| matches!(cell, Cell::Yes(_))));
-            let no = dot(&rates, &self.weights(group, |cell| matches!(cell, Cell::No(_))));
-            let devices = dot(&rates, &self.weights(group, |_| true));
-            let answers = yes + no;
-            value += yes / answers * devices;
-            let slope = devices / (answers * answers);
+        for stratum in 0..self.strata.len() {
+            let sum = |condition| dot(&rates, &self.weights(&[stratum], condition));
+            let yes = sum(|cell| matches!(cell, Cell::Yes(_)));
+            let no = sum(|cell| matches!(cell, Cell::No(_)));
+            let (devices, answers) = (sum(|_| true), yes + no);
+            let fixed = fixed.iter().find(|(other, _)| *other == stratum).map(|(_, share)| *share);
+            let share = fixed.unwrap_or(yes / answers);
+            let slope = if fixed.is_some() { 0.0 } else { devices / (answers * answers) };
+            value += share * devices;
             let bins = self.cells.iter().zip(&mut gradient);
-            for (cell, partial) in bins.filter(|(cell, _)| group.contains(&cell.stratum())) {
-                *partial = yes / answers
+            for (cell, partial) in bins.filter(|(cell, _)| cell.stratum() == stratum) {
+                *partial = share
                     + match cell {
                         Cell::Yes(_) => slope * no,
                         Cell::No(_) => -slope * yes,
@@ -181,24 +228,37 @@ impl Joint {
                     };
             }
         }
-        let sum = weighted_sum(&self.release, &gradient, Scope::Population, confidence).ok()?;
-        let half_width = sum.interval.half_width();
-        let interval = Interval::around(value, half_width).clamp(0.0, 1.0);
-        Some(Figure { value, interval, method: Method::Delta, ..sum })
+        (value, gradient)
+    }
+
+    /// The estimate, with its interval.
+    fn post_stratified(
+        &self,
+        interval: Interval,
+        is_delta: bool,
+        covariance: &Symmetric,
+    ) -> Figure {
+        let (value, gradient) = self.stratified(&[]);
+        Figure {
+            value,
+            standard_error: covariance.of_weighted_sum(&gradient).sqrt(),
+            interval,
+            method: if is_delta { Method::Delta } else { Method::Score },
+            aggregators_variance: aggregators_variance(&self.release, &gradient),
+        }
     }
 
     fn among_answers(
         &self,
-        all: &[Vec<usize>],
+        all: &[usize],
         covariance: &Symmetric,
         confidence: Confidence,
     ) -> Option<Figure> {
-        let group = all.first()?;
-        let yes = self.weights(group, |cell| matches!(cell, Cell::Yes(_)));
-        let answers = self.weights(group, |cell| !matches!(cell, Cell::Silent(_)));
-        let is_strong = self.strength(group, covariance) >= STRONG;
+        let yes = self.weights(all, |cell| matches!(cell, Cell::Yes(_)));
+        let answers = self.weights(all, |cell| !matches!(cell, Cell::Silent(_)));
+        let is_enough = self.strength(all, covariance) >= ENOUGH;
         let ratio = ratio(&self.release, &yes, &answers, Scope::Population, confidence);
-        ratio.ok().filter(|_| is_strong).map(|figure| figure.clamp(0.0, 1.0))
+        ratio.ok().filter(|_| is_enough)
     }
 
     /// Each end at the confidence of an end of a two-sided interval, so that the whole is in with
@@ -214,21 +274,12 @@ impl Joint {
         Ok(Bounds { low: low.value, high: high.value, interval: interval.clamp(0.0, 1.0) })
     }
 
-    fn assumption(&self, groups: &[Vec<usize>]) -> String {
-        let name = |group: &Vec<usize>| {
-            let names: Vec<&str> = group.iter().map(|i| self.strata[*i].as_str()).collect();
-            names.join(" with ")
-        };
-        let strata: Vec<String> = groups.iter().map(name).collect();
-        let mut words = format!(
+    fn assumption(&self) -> String {
+        format!(
             "assumes that among devices of the same stratum ({}) those who did not answer think \
              as those who did (missing at random); the data cannot show whether that is so",
-            strata.join("; ")
-        );
-        if groups.len() < self.strata.len() {
-            words.push_str("; strata joined by \"with\" had too few answers of their own");
-        }
-        words
+            self.strata.join("; ")
+        )
     }
 }
 
@@ -242,18 +293,35 @@ impl Cell {
 
 impl fmt::Display for Correction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |figure: &Figure| {
-            format!("{} ± {}", percent(figure.value), percent(figure.interval.half_width()))
-        };
-        match (&self.corrected, &self.among_answers) {
-            (Some(corrected), Some(raw)) => write!(
+        let between =
+            |interval: &Interval| format!("{} – {}", percent(interval.low), percent(interval.high));
+        let among = self.among_answers.map_or(String::new(), |raw| {
+            format!(" ({} among those who did)", percent(raw.shown()))
+        });
+        match (&self.corrected, &self.corrected_between) {
+            (Some(corrected), _) => write!(
                 f,
-                "{} corrected for those who did not answer ({} among those who did); {}",
-                shown(corrected),
-                shown(raw),
+                "{} ({}) corrected for those who did not answer{among}; {}",
+                percent(corrected.shown()),
+                between(&corrected.interval),
                 self.assumption
             )?,
-            _ => write!(f, "there are too few answers to correct for those who did not")?,
+            (None, Some(interval)) => write!(
+                f,
+                "{} corrected for those who did not answer{among}; {}",
+                between(interval),
+                self.assumption
+            )?,
+            (None, None) => {
+                write!(f, "there are too few answers to correct for those who did not{among}")?;
+            }
+        }
+        for Weak { stratum, share } in &self.weak {
+            let share = between(share);
+            write!(
+                f,
+                "; {stratum} has few answers, and its share was taken as anything of {share}"
+            )?;
         }
         let Bounds { low, high, interval } = self.bounds;
         write!(
@@ -302,21 +370,34 @@ mod tests {
         assert!((correction.bounds.high - 0.91).abs() < 1e-4);
         assert!(correction.bounds.interval.low < 0.21 && correction.bounds.interval.high > 0.91);
         let words = correction.to_string();
-        assert!(words.starts_with("50.0 % ± "), "{words}");
+        assert!(words.starts_with("50.0 % ("), "{words}");
         assert!(words.contains("missing at random") && words.contains("copied; left"), "{words}");
         assert!(words.contains("without any assumption: from 21.0 % to 91.0 %"), "{words}");
     }
 
     #[test]
-    fn weak_strata_are_merged_and_named() {
-        let shares = [[0.2, 0.1, 0.2], [0.001, 0.001, 0.2], [0.05, 0.05, 0.198]];
-        let correction = joint(&shares, 3000.0, 0.02).correct(Confidence::USUAL).unwrap();
-        let expected =
-            [vec!["copied".to_owned()], vec!["left".to_owned(), "asked again".to_owned()]];
-        assert_eq!(correction.strata, expected);
-        assert!(correction.corrected.is_some());
-        assert!(correction.assumption.contains("left with asked again"));
-        assert!(correction.assumption.contains("too few answers of their own"));
+    fn a_weak_stratum_widens_the_interval_and_is_named() {
+        // The second: 3 % of 0.3 answered, so that its share is all but unknown.
+        let shares = [[0.105, 0.105, 0.49], [0.0081, 0.0009, 0.291]];
+        let correction = joint(&shares, 3000.0, 0.0168).correct(Confidence::USUAL).unwrap();
+        assert!(correction.corrected.is_none());
+        let interval = correction.corrected_between.unwrap();
+        assert!(interval.contains(0.7 * 0.5 + 0.3 * 0.9), "{interval:?}");
+        assert!(interval.half_width() > 0.15 && interval.half_width() < 0.25, "{interval:?}");
+        let [weak] = correction.weak.as_slice() else { panic!("{correction}") };
+        assert_eq!((weak.stratum.as_str(), weak.share.high), ("left", 1.0));
+        assert!(correction.to_string().contains("left has few answers"), "{correction}");
+    }
+
+    #[test]
+    fn a_stratum_with_some_answers_gives_an_estimate_and_widens() {
+        let shares = [[0.2, 0.1, 0.2], [0.02, 0.01, 0.17], [0.05, 0.05, 0.2]];
+        let correction = joint(&shares, 3000.0, 0.0063).correct(Confidence::USUAL).unwrap();
+        let corrected = correction.corrected.unwrap();
+        assert!((corrected.value - (1.0 / 3.0 + 0.4 / 3.0 + 0.15)).abs() < 0.01, "{corrected:?}");
+        assert_eq!(corrected.method, Method::Score);
+        assert_eq!(correction.weak.len(), 1);
+        assert!(corrected.interval.contains(corrected.value));
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl VarianceLaw {
     ) -> Result<Self, EstimateError> {
         aggregators.check()?;
         let rate = within("rate", rate, 0.0, 1.0, "a rate is a share of devices, from 0 to 1")?;
-        let one = CountNoise { response, reports: 1.0, aggregators: AggregatorNoise::None, scope };
+        let none = AggregatorNoise::None;
+        let one = CountNoise { response, reports: 1.0, aggregators: none, scope, repeats: 1.0 };
         let second = aggregators.variance() / (response.contrast() * response.contrast());
         Ok(Self { first: one.deviation_of_rate(rate).powi(2), second })
     }
@@ -94,7 +95,8 @@ impl VarianceLaw {
         let weights = numerator.iter().zip(denominator);
         let contrast: Vec<f64> = weights.map(|(w, v)| (w - value * v) / bottom).collect();
         let noise = AggregatorNoise::None;
-        let one = Batch { reports: 1.0, aggregators: noise, scope: Scope::Population };
+        let scope = Scope::Population;
+        let one = Batch { reports: 1.0, aggregators: noise, scope, repeats: 1.0 };
         let second = |(bin, weight): (usize, &f64)| {
             let contrast = channel.response(bin)?.contrast();
             Some(aggregators.variance() * (weight / contrast).powi(2))

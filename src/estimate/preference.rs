@@ -16,7 +16,7 @@ mod fit;
 mod links;
 
 use super::{
-    compare::{Comparison, Devices, Difference, Question, Unit, decide},
+    compare::{Comparison, Counted, Devices, Difference, Question, Unit, decide},
     confidence::Confidence,
     error::{EstimateError, at_least, within},
     interval::Interval,
@@ -59,6 +59,8 @@ pub struct Strengths {
     /// Reports in all batches.
     #[serde(skip)]
     reports: u64,
+    #[serde(skip)]
+    counted: Counted,
 }
 
 /// The strength of one candidate.
@@ -146,6 +148,9 @@ impl Outcome {
 
 /// The strengths of the named candidates, from all batches together; each interval by itself.
 ///
+/// Devices that have reports in several ballots, or several in one, have to be declared by
+/// [`NoisyCounts::with_repeats`]: for each ballot, as many as one device has in all of them together.
+///
 /// Refuses candidates that no answers link with the others, and one so far ahead or behind that
 /// the noise sets no limit to its strength.
 pub fn strengths(
@@ -174,6 +179,9 @@ pub fn strengths(
         candidates: candidates.iter().enumerate().map(strength).collect(),
         tie: fit.tie(),
         reports: ballots.iter().map(|ballot| ballot.release.reports()).sum(),
+        counted: Counted::of(
+            ballots.iter().map(|ballot| ballot.release.repeats()).fold(1, u64::max),
+        ),
         covariance,
     })
 }
@@ -217,6 +225,7 @@ impl Strengths {
             variance,
             law: VarianceLaw { first: variance * self.reports.real(), second: 0.0 },
             of: Devices::InAll,
+            counted: self.counted,
         }
     }
 }

@@ -3,21 +3,24 @@
 use super::{
     ArmsFindings, Batch, ChangeFindings, MetricFindings, StrengthFindings,
     batch::{figure, of_batch},
+    counts::reports_of_one_device,
     measure::Measure,
 };
 use crate::{
     estimate::{
         EstimateError,
-        change::{Cusum, Window, change_point},
-        compare::{Arm, Question, Unit, all_pairs, compare},
+        change::{Cusum, Window, change_point, false_alarm_probability},
+        compare::{Arm, Question, Unit, compare},
         confidence::Confidence,
+        disparity::LeftOut,
+        figure::Figure,
         planning::Test,
         preference::{Ballot, Outcome, strengths},
     },
-    program::{answer, encoding::Meaning, format_moment},
+    program::{Program, answer, encoding::Meaning, format_moment},
 };
 
-pub(super) fn of_metric(metric: &str, batches: &[&Batch<'_>]) -> MetricFindings {
+pub(super) fn of_metric(program: &Program, metric: &str, batches: &[&Batch<'_>]) -> MetricFindings {
     let mut refused = Vec::new();
     let singly = batches.iter().map(|batch| of_batch(batch, &mut refused)).collect();
     let mut keep = |place: String, result: Result<(), EstimateError>| {
@@ -42,7 +45,8 @@ pub(super) fn of_metric(metric: &str, batches: &[&Batch<'_>]) -> MetricFindings 
         let series: Vec<_> = batches.iter().copied().filter(|b| b.task.name == task).collect();
         let result = change_of(&series).map(|change| found.changes.extend(change));
         keep(format!("{task}: changes"), result);
-        let result = strengths_of(&series).map(|strengths| found.strengths.extend(strengths));
+        let result =
+            strengths_of(program, &series).map(|strengths| found.strengths.extend(strengths));
         keep(format!("{task}: strengths"), result);
     }
     MetricFindings { refused, ..found }
@@ -61,21 +65,68 @@ fn distinct<'a, T: PartialEq>(
     })
 }
 
+/// A batch that takes part in a comparison, with its measure.
+type Member<'a> = (&'a Batch<'a>, Figure);
+
+/// The members of a comparison: those whose measure can be told, and the others with the reason.
+/// Refuses if too few are left.
+fn members<'a>(
+    batches: &[&'a Batch<'a>],
+    measure: &Measure,
+    label: impl Fn(&Batch<'_>) -> String,
+    is_enough: impl Fn(&[Member<'a>]) -> bool,
+) -> Result<(Vec<Member<'a>>, Vec<LeftOut>), EstimateError> {
+    let (mut members, mut left_out, mut refused) = (Vec::new(), Vec::new(), None);
+    for batch in batches {
+        match figure(batch, measure) {
+            Ok(named) => members.push((*batch, named.figure)),
+            Err(error) => {
+                left_out.push(LeftOut { label: label(batch), reason: error.to_string() });
+                refused.get_or_insert(error);
+            }
+        }
+    }
+    match refused {
+        Some(error) if !is_enough(&members) => Err(error),
+        _ => Ok((members, left_out)),
+    }
+}
+
 /// Each two tasks of one window against each other.
 fn arms_of(batches: &[&Batch<'_>], start: u64) -> Result<Option<ArmsFindings>, EstimateError> {
     let [first, _, ..] = batches else { return Ok(None) };
     let Some(measure) = Measure::of(&first.task.metric) else { return Ok(None) };
-    let arm = |batch: &&Batch<'_>| {
+    let tasks = distinct(batches, |batch| batch.task.name.as_str()).len();
+    if tasks < 2 {
+        return Ok(None);
+    }
+    let label = |batch: &Batch<'_>| {
         let values = batch.task.public.iter().map(|(_, value)| value.as_str());
-        let label = values.collect::<Vec<_>>().join(" · ");
-        Arm::new(label, &figure(batch, &measure)?.figure, batch.counts.reports())
+        let arm = values.collect::<Vec<_>>().join(" · ");
+        // Of two batches of an arm that begin in the window, which one.
+        let is_alone = batches.len() == tasks;
+        if is_alone { arm } else { format!("{arm} from {}", batch.label()) }
     };
-    let arms = batches.iter().map(arm).collect::<Result<Vec<_>, _>>()?;
+    let have_two_arms = |members: &[Member<'_>]| {
+        members.iter().any(|(batch, _)| batch.task.task_id != members[0].0.task.task_id)
+    };
+    let (members, left_out) = members(batches, &measure, label, have_two_arms)?;
+    let arm = |(batch, figure): &Member<'_>| {
+        let arm = Arm::new(label(batch), figure, batch.counts.reports())?;
+        Ok((batch.task.task_id, arm.with_repeats(batch.counts.repeats())))
+    };
+    let arms = members.iter().map(arm).collect::<Result<Vec<_>, EstimateError>>()?;
+    let mut pairs = Vec::new();
+    for (i, (task, arm)) in arms.iter().enumerate() {
+        let others = arms[i + 1..].iter().filter(|(other, _)| other != task);
+        pairs.extend(others.map(|(_, other)| (arm, other)));
+    }
     let question = Question { test: Test::USUAL, worth: measure.worth, unit: measure.unit };
     Ok(Some(ArmsFindings {
         start: format_moment(start),
         measure: measure.name.clone(),
-        comparisons: compare(&all_pairs(&arms), question)?,
+        comparisons: compare(&pairs, question)?,
+        left_out,
     }))
 }
 
@@ -83,19 +134,22 @@ fn arms_of(batches: &[&Batch<'_>], start: u64) -> Result<Option<ArmsFindings>, E
 fn change_of(batches: &[&Batch<'_>]) -> Result<Option<ChangeFindings>, EstimateError> {
     let [first, _, _, ..] = batches else { return Ok(None) };
     let Some(measure) = Measure::of(&first.task.metric) else { return Ok(None) };
-    let window = |batch: &&Batch<'_>| {
-        Window::of(format_moment(batch.start), &figure(batch, &measure)?.figure)
-    };
-    let windows = batches.iter().map(window).collect::<Result<Vec<_>, _>>()?;
-    let mut cusum = Cusum::new(windows[0].clone());
-    for window in &windows[1..] {
-        cusum.push(window);
+    let (members, left_out) =
+        members(batches, &measure, |batch: &Batch<'_>| batch.label(), |them| them.len() > 2)?;
+    let window =
+        |(batch, figure): &Member<'_>| Window::of(batch.label(), figure, batch.counts.reports());
+    let windows = members.iter().map(window).collect::<Result<Vec<_>, _>>()?;
+    let mut cusum = Cusum::new();
+    for window in &windows {
+        cusum.push(window.clone());
     }
     Ok(Some(ChangeFindings {
         task: first.task.name.clone(),
         measure: measure.name.clone(),
         change: change_point(&windows, Confidence::USUAL)?,
         alarm: cusum.alarm().cloned(),
+        false_alarm_probability: false_alarm_probability(windows.len()),
+        left_out,
         unit: measure.unit,
     }))
 }
@@ -104,7 +158,10 @@ fn change_of(batches: &[&Batch<'_>]) -> Result<Option<ChangeFindings>, EstimateE
 const WORTH_LOG_ODDS: f64 = 0.2;
 
 /// The candidates of a preference that is reported by pairs.
-fn strengths_of(batches: &[&Batch<'_>]) -> Result<Option<StrengthFindings>, EstimateError> {
+fn strengths_of(
+    program: &Program,
+    batches: &[&Batch<'_>],
+) -> Result<Option<StrengthFindings>, EstimateError> {
     let Some(first) = batches.first() else { return Ok(None) };
     let Some((names, compared)) = first.task.encoding().pairs() else { return Ok(None) };
     let outcome = |meaning| match meaning {
@@ -123,10 +180,16 @@ fn strengths_of(batches: &[&Batch<'_>]) -> Result<Option<StrengthFindings>, Esti
         return Ok(None);
     }
     let outcomes: Vec<_> = first.task.encoding().meanings().into_iter().map(outcome).collect();
-    let ballot = |batch: &&Batch<'_>| Ballot::new(batch.counts.clone(), outcomes.clone());
+    // A device may be in each batch, and answer alike.
+    let periods: Vec<_> = batches.iter().map(|batch| (batch.start, batch.end)).collect();
+    let reports_of_one_device = reports_of_one_device(program, &periods);
+    let ballot = |batch: &&Batch<'_>| {
+        Ballot::new(batch.counts.clone().with_repeats(reports_of_one_device), outcomes.clone())
+    };
     let ballots = batches.iter().map(ballot).collect::<Result<Vec<_>, _>>()?;
     let strengths = strengths(names, &ballots, Confidence::USUAL)?;
     let question = Question { test: Test::USUAL, worth: WORTH_LOG_ODDS, unit: Unit::LogOdds };
     let comparisons = strengths.comparisons(question)?;
-    Ok(Some(StrengthFindings { task: first.task.name.clone(), strengths, comparisons }))
+    let task = first.task.name.clone();
+    Ok(Some(StrengthFindings { task, strengths, comparisons, reports_of_one_device }))
 }

@@ -9,6 +9,7 @@ use crate::{
     dap::task::VdafConfig,
     estimate::{
         EstimateError,
+        compare::{Counted, Unit},
         confidence::Confidence,
         disparity::Disparity,
         figure::{Figure, ratio, weighted_sum},
@@ -33,7 +34,28 @@ pub struct Batch<'a> {
     pub start: u64,
     /// End of its last window, in seconds since the Epoch.
     pub end: u64,
+    /// Which of the batches that the leader selected it is; nothing if the period says so.
+    pub id: Option<String>,
 }
+
+impl Batch<'_> {
+    /// Its first window in words, and which batch it is of those that begin in it.
+    pub(super) fn label(&self) -> String {
+        let start = format_moment(self.start);
+        let short = self.id.as_ref().map(|id| id.chars().take(SHORT).collect::<String>());
+        short.map_or(start.clone(), |id| format!("{start} (batch {id})"))
+    }
+
+    /// Whether it is the other one, or has reports of the other one.
+    pub(super) fn is_in(&self, other: &Self) -> bool {
+        let overlaps = self.start < other.end && other.start < self.end;
+        let is_it = if self.id.is_some() { self.id == other.id } else { overlaps };
+        self.task.task_id == other.task.task_id && is_it
+    }
+}
+
+/// Characters of a batch's ID that tell it from others in words.
+const SHORT: usize = 8;
 
 /// What one batch says.
 #[derive(Clone, Debug, Serialize)]
@@ -44,8 +66,14 @@ pub struct BatchFindings {
     pub start: String,
     /// End of its last window.
     pub end: String,
+    /// Which of the batches that the leader selected it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
     /// Reports in it.
     pub reports: u64,
+    /// The most of them that are of one device. If that is more than one, intervals hold even if a device
+    /// answers alike every time.
+    pub reports_of_one_device: u64,
     /// Figures about the population that the devices stand for.
     pub figures: Vec<NamedFigure>,
     /// The largest gap between segments of private dimensions.
@@ -73,14 +101,14 @@ pub struct NamedFigure {
     #[serde(flatten)]
     pub figure: Figure,
     /// In what it is measured.
-    pub unit: crate::estimate::compare::Unit,
+    pub unit: Unit,
 }
 
 /// The share of devices that is taken to be dishonest, to show what that could do.
 const DISHONEST: f64 = 0.01;
 
 pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFindings {
-    let place = format!("{} from {}", batch.task.name, format_moment(batch.start));
+    let place = format!("{} from {}", batch.task.name, batch.label());
     let mut answered_or = |what: &str, result: Result<NamedFigure, EstimateError>| {
         result.map_err(|error| refused.push(format!("{place}: {what}: {error}"))).ok()
     };
@@ -106,7 +134,9 @@ pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFin
         task: batch.task.name.clone(),
         start: format_moment(batch.start),
         end: format_moment(batch.end),
+        batch: batch.id.clone(),
         reports: batch.counts.reports(),
+        reports_of_one_device: batch.counts.repeats(),
         figures,
         disparity,
         held_out,
@@ -124,22 +154,17 @@ pub(super) fn figure(batch: &Batch<'_>, measure: &Measure) -> Result<NamedFigure
         (measure.numerator(encoding, None), measure.denominator(encoding, None));
     let (scope, confidence) = (Scope::Population, Confidence::USUAL);
     let figure = ratio(&batch.counts, &numerator, &denominator, scope, confidence)?;
-    let (low, high) = measure.range();
-    Ok(NamedFigure {
-        name: measure.name.clone(),
-        figure: figure.clamp(low, high),
-        unit: measure.unit,
-    })
+    Ok(NamedFigure { name: measure.name.clone(), figure, unit: measure.unit })
 }
 
 fn response_rate(batch: &Batch<'_>) -> Result<NamedFigure, EstimateError> {
     let weights = answered(batch.task.encoding());
     let figure = weighted_sum(&batch.counts, &weights, Scope::Population, Confidence::USUAL)?;
-    Ok(NamedFigure {
-        name: "share of devices that answered".to_owned(),
-        figure: figure.clamp(0.0, 1.0),
-        unit: crate::estimate::compare::Unit::Rate,
-    })
+    let name = match Counted::of(batch.counts.repeats()) {
+        Counted::Devices => "share of devices that answered",
+        Counted::DeviceWindows => "share of device-windows with an answer",
+    };
+    Ok(NamedFigure { name: name.to_owned(), figure, unit: Unit::Rate })
 }
 
 fn shift(batch: &Batch<'_>) -> Result<f64, EstimateError> {

@@ -5,10 +5,12 @@
 //! ([`saved`]), and asks [`crate::estimate`] what each metric's kind allows: the main [`measure`]
 //! of each batch, arms of a public dimension against each other, segments of a private one,
 //! strengths of candidates, changes over windows, and what dishonest devices could have done. What
-//! cannot be answered is refused, with the reason.
+//! cannot be answered is refused, with the reason; an arm, a segment or a window that says too little is
+//! left out, and named.
 
 mod arms;
 mod batch;
+pub mod counts;
 pub mod measure;
 pub mod saved;
 mod segments;
@@ -17,15 +19,17 @@ mod words;
 
 pub use batch::{Batch, BatchFindings, NamedFigure};
 pub use segments::HeldOut;
+pub use words::reports;
 
 use crate::{
     estimate::{
         EstimateError,
         change::{Alarm, ChangePoint},
-        compare::Comparison,
+        compare::{Comparison, Unit},
+        disparity::LeftOut,
         preference::Strengths,
     },
-    program::encoding::EncodingError,
+    program::{Program, encoding::EncodingError},
 };
 use serde::Serialize;
 use thiserror::Error;
@@ -63,6 +67,8 @@ pub struct ArmsFindings {
     pub measure: String,
     /// Each two arms, corrected for how many comparisons there are in the window.
     pub comparisons: Vec<Comparison>,
+    /// Arms that say too little.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Candidates compared in one task.
@@ -75,6 +81,8 @@ pub struct StrengthFindings {
     pub strengths: Strengths,
     /// Each two of them.
     pub comparisons: Vec<Comparison>,
+    /// The most reports that one device has in all batches.
+    pub reports_of_one_device: u64,
 }
 
 /// A measure over the windows of one task.
@@ -86,22 +94,39 @@ pub struct ChangeFindings {
     pub measure: String,
     /// Looking back: the one change that explains the windows best.
     pub change: ChangePoint,
-    /// As the windows came in: the first alarm of a drift from the first window.
+    /// As the windows came in: the first alarm of a drift from those before.
     pub alarm: Option<Alarm>,
+    /// How likely there is an alarm in so many windows if nothing changes, at most.
+    pub false_alarm_probability: f64,
+    /// Windows that say too little.
+    pub left_out: Vec<LeftOut>,
     #[serde(skip)]
-    unit: crate::estimate::compare::Unit,
+    unit: Unit,
 }
 
 /// Batches that say nothing together.
 #[derive(Debug, Error)]
 pub enum FindingsError {
     /// A batch is there twice.
-    #[error("{task} has two batches that start at {start}; give each release once")]
+    #[error("{task} has the batch from {start} twice; give each release once")]
     Twice {
         /// The task.
         task: String,
         /// The start of the window.
         start: String,
+    },
+    /// Two batches have windows in common.
+    #[error(
+        "{task} has a batch from {start} and another from {other} that overlap, which no task releases; \
+         are both of the same program?"
+    )]
+    Overlap {
+        /// The task.
+        task: String,
+        /// The start of the earlier one.
+        start: String,
+        /// The start of the other.
+        other: String,
     },
     /// The program's own encoding is not what it should be.
     #[error(transparent)]
@@ -112,8 +137,8 @@ pub enum FindingsError {
 }
 
 impl Findings {
-    /// Asks all that the metrics allow.
-    pub fn of(mut batches: Vec<Batch<'_>>) -> Result<Self, FindingsError> {
+    /// Asks all that the metrics allow of the program's batches.
+    pub fn of(program: &Program, mut batches: Vec<Batch<'_>>) -> Result<Self, FindingsError> {
         let mut names: Vec<&str> = Vec::new();
         for batch in &batches {
             let name = batch.task.metric.name.as_str();
@@ -122,22 +147,20 @@ impl Findings {
             }
         }
         batches.sort_by(|one, other| {
-            (one.start, &one.task.name).cmp(&(other.start, &other.task.name))
+            (one.start, &one.task.name, &one.id).cmp(&(other.start, &other.task.name, &other.id))
         });
         for (index, batch) in batches.iter().enumerate() {
-            let same = |other: &Batch<'_>| {
-                other.task.task_id == batch.task.task_id && other.start == batch.start
-            };
-            if batches[..index].iter().any(same) {
-                return Err(FindingsError::Twice {
-                    task: batch.task.name.clone(),
-                    start: crate::program::format_moment(batch.start),
+            if let Some(other) = batches[..index].iter().find(|other| batch.is_in(other)) {
+                let (task, start) = (batch.task.name.clone(), other.label());
+                return Err(match batch.label() {
+                    same if same == start => FindingsError::Twice { task, start },
+                    other => FindingsError::Overlap { task, start, other },
                 });
             }
         }
         let metrics = names.into_iter().map(|name| {
             let of_metric = batches.iter().filter(|batch| batch.task.metric.name == name);
-            arms::of_metric(name, &of_metric.collect::<Vec<_>>())
+            arms::of_metric(program, name, &of_metric.collect::<Vec<_>>())
         });
         Ok(Self { metrics: metrics.collect() })
     }

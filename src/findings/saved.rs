@@ -1,13 +1,10 @@
 //! Releases as the collector's JSON has them, read back.
 
-use super::Batch;
+use super::{Batch, counts::noisy_counts};
 use crate::{
-    estimate::{
-        EstimateError,
-        aggregator_noise::AggregatorNoise,
-        noisy_counts::{Channel, NoisyCounts},
-    },
-    program::{Program, compile::CompiledTask, parse_moment},
+    dap::{ids::TaskId, task::BatchMode},
+    estimate::EstimateError,
+    program::{Program, parse_moment},
 };
 use serde::Deserialize;
 use thiserror::Error;
@@ -21,6 +18,8 @@ pub struct Saved {
 #[derive(Debug, Deserialize)]
 struct SavedRelease {
     name: String,
+    task: Option<TaskId>,
+    batch: Option<String>,
     reports: u64,
     start: String,
     end: String,
@@ -43,6 +42,41 @@ pub enum SavedError {
     #[error("{name:?} is not a task of the program; is it the program of this release?")]
     NoTask {
         /// The name in the file.
+        name: String,
+    },
+    /// A release of before releases had a task ID.
+    #[error(
+        "{name}: the release has no task ID, so that it cannot be told whether this program was its own; \
+         an older version wrote it. Collect the batch again (the figures stay the same), or give the \
+         release \"task\": \"{expected}\" if `sottovoce tasks` printed that ID for it at the time"
+    )]
+    NoTaskId {
+        /// The task.
+        name: String,
+        /// Its ID in the program.
+        expected: TaskId,
+    },
+    /// A release of a task that promised something else.
+    #[error(
+        "{name}: the release is of task {found}, and the program compiles {name} to task {expected}; the \
+         two differ in epsilon0, bins, noise, window or something else that a task promises. Analyse it \
+         with the program that it was collected with"
+    )]
+    OtherTask {
+        /// The task.
+        name: String,
+        /// The ID in the file.
+        found: TaskId,
+        /// The ID in the program.
+        expected: TaskId,
+    },
+    /// Several batches may begin in one window, and nothing says which this is.
+    #[error(
+        "{name}: the leader selects this program's batches, and the release does not say which of them it \
+         is (\"batch\"); an older version wrote it. Give each release of this task a \"batch\" of its own"
+    )]
+    NoBatch {
+        /// The task.
         name: String,
     },
     /// Bins of another program.
@@ -83,8 +117,19 @@ impl Saved {
 
 impl SavedRelease {
     fn batch(self, program: &Program) -> Result<Batch<'_>, SavedError> {
-        let Self { name, reports, start, end, bins } = self;
+        let Self { name, task: found, batch, reports, start, end, bins } = self;
         let Some(task) = program.task(&name) else { return Err(SavedError::NoTask { name }) };
+        let expected = task.task_id;
+        match found {
+            None => return Err(SavedError::NoTaskId { name, expected }),
+            Some(found) if found != expected => {
+                return Err(SavedError::OtherTask { name, found, expected });
+            }
+            Some(_) => {}
+        }
+        if program.batch_mode() == BatchMode::LeaderSelected && batch.is_none() {
+            return Err(SavedError::NoBatch { name });
+        }
         if !bins.iter().map(|bin| &bin.label).eq(&task.labels()) {
             return Err(SavedError::Bins { name });
         }
@@ -93,18 +138,8 @@ impl SavedRelease {
         };
         let (start, end) = (moment(&start)?, moment(&end)?);
         let counts = bins.iter().map(|bin| bin.reported).collect();
-        let counts = noisy_counts(task, counts, reports)
+        let counts = noisy_counts(program, task, counts, reports, (start, end))
             .map_err(|source| SavedError::Counts { name: name.clone(), source })?;
-        Ok(Batch { task, counts, start, end })
+        Ok(Batch { task, counts, start, end, id: batch })
     }
-}
-
-/// The counts of a task's batch, with all that is public about their noise.
-pub fn noisy_counts(
-    task: &CompiledTask,
-    counts: Vec<i64>,
-    reports: u64,
-) -> Result<NoisyCounts, EstimateError> {
-    let channel = Channel::of_mechanism(&task.randomizer().mechanism)?;
-    NoisyCounts::new(counts, reports, channel, AggregatorNoise::of_both(task.noise()))
 }

@@ -72,10 +72,11 @@ impl fmt::Display for HeldOut {
         let Disparity { highest, lowest, .. } = found;
         if found.is_supported {
             write!(f, "{dimension}: {measure} is higher for {highest} than for {lowest}, ")?;
-            write!(f, "by {gap} ± {margin}")
+            write!(f, "by {gap} ± {margin}")?;
         } else {
             write!(f, "{dimension}: the data cannot tell {highest} and {lowest} apart: ")?;
-            write!(f, "{measure} differs by {gap} ± {margin}")
+            write!(f, "{measure} differs by {gap} ± {margin}")?;
         }
+        found.left_out.iter().try_for_each(|one| write!(f, "; {one}"))
     }
 }

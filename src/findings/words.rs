@@ -3,7 +3,12 @@
 use super::{
     BatchFindings, ChangeFindings, Findings, MetricFindings, NamedFigure, StrengthFindings,
 };
-use crate::estimate::compare::Unit;
+use crate::estimate::{
+    change::WINDOWS_TO_FALSE_ALARM,
+    compare::Counted,
+    interval::Interval,
+    shown::{number, percent, points},
+};
 use std::fmt;
 
 impl fmt::Display for Findings {
@@ -19,6 +24,7 @@ impl fmt::Display for MetricFindings {
         for arms in &self.arms {
             writeln!(f, "  arms from {}, by {}", arms.start, arms.measure)?;
             arms.comparisons.iter().try_for_each(|words| writeln!(f, "    {words}"))?;
+            arms.left_out.iter().try_for_each(|words| writeln!(f, "    {words}"))?;
         }
         self.strengths.iter().try_for_each(|strengths| strengths.fmt(f))?;
         self.changes.iter().try_for_each(|change| change.fmt(f))?;
@@ -31,8 +37,10 @@ impl fmt::Display for MetricFindings {
 
 impl fmt::Display for BatchFindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { task, start, end, reports, .. } = self;
-        writeln!(f, "  {task} from {start} to {end}, {reports} reports")?;
+        let Self { task, start, end, .. } = self;
+        let batch = self.batch.as_ref().map_or(String::new(), |batch| format!(", batch {batch}"));
+        let reports = reports(self.reports, self.reports_of_one_device);
+        writeln!(f, "  {task} from {start} to {end}{batch}, {reports}")?;
         self.figures.iter().try_for_each(|figure| writeln!(f, "    {figure}"))?;
         if let Some(disparity) = &self.disparity {
             writeln!(f, "    segments: {disparity}")?;
@@ -42,10 +50,10 @@ impl fmt::Display for BatchFindings {
             writeln!(f, "    {what} among all devices: {correction}")?;
         }
         if let Some(shift) = self.shift_by_one_percent_dishonest {
-            let points = shift * 100.0;
+            let points = points(shift);
             writeln!(
                 f,
-                "    dishonest devices, 1 in 100, could have moved a rate by up to {points:.1} pp"
+                "    dishonest devices, 1 in 100, could have moved a rate by up to {points}"
             )?;
         }
         Ok(())
@@ -54,26 +62,29 @@ impl fmt::Display for BatchFindings {
 
 impl fmt::Display for NamedFigure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let show = |value: f64| match self.unit {
-            Unit::Rate => format!("{:.1} %", value * 100.0),
-            Unit::Score | Unit::LogOdds => format!("{value:.2}"),
-        };
-        let (low, high) = (self.figure.interval.low, self.figure.interval.high);
-        write!(f, "{}: {} ({} – {})", self.name, show(self.figure.value), show(low), show(high))
+        let Interval { low, high } = self.figure.interval;
+        let [value, low, high] =
+            [self.figure.shown(), low, high].map(|value| self.unit.value(value));
+        write!(f, "{}: {value} ({low} – {high})", self.name)
     }
 }
 
 impl fmt::Display for StrengthFindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  strengths of {} (Bradley–Terry, log-odds)", self.task)?;
+        let several = match self.reports_of_one_device {
+            1 => String::new(),
+            most => format!("; a device may be in it {most} times"),
+        };
+        writeln!(f, "  strengths of {} (Bradley–Terry, log-odds{several})", self.task)?;
         for one in &self.strengths.candidates {
-            let (low, high) = (one.interval.low, one.interval.high);
-            let preferred = one.preferred * 100.0;
+            let Interval { low, high } = one.interval;
+            let [strength, low, high] = [one.strength, low, high].map(|value| number(value, 2));
+            let preferred = number(one.preferred * 100.0, 0);
             writeln!(
                 f,
-                "    {}: {:.2} ({low:.2} – {high:.2}), preferred to an average one in \
-                 {preferred:.0} % of decided comparisons",
-                one.candidate, one.strength
+                "    {}: {strength} ({low} – {high}), preferred to an average one in \
+                 {preferred} % of decided comparisons",
+                one.candidate
             )?;
         }
         self.comparisons.iter().try_for_each(|words| writeln!(f, "    {words}"))
@@ -85,12 +96,30 @@ impl fmt::Display for ChangeFindings {
         writeln!(f, "  {} of {} over time", self.measure, self.task)?;
         writeln!(f, "    {}", self.change.words(self.unit))?;
         match &self.alarm {
-            Some(alarm) => writeln!(
+            Some(alarm) => write!(
                 f,
-                "    drift from the first window: {} since {}, noticed at {}",
+                "    drift from the windows before: {} since {}, noticed at {}",
                 alarm.direction, alarm.since, alarm.at
-            ),
-            None => writeln!(f, "    no drift from the first window was noticed"),
+            )?,
+            None => write!(f, "    no drift from the windows before was noticed")?,
+        }
+        let (once_in, chance) = (WINDOWS_TO_FALSE_ALARM, percent(self.false_alarm_probability));
+        let windows = self.change.windows;
+        writeln!(
+            f,
+            " (a false alarm comes at most once in {once_in} windows; in these {windows} with probability \
+             {chance} at most)"
+        )?;
+        self.left_out.iter().try_for_each(|words| writeln!(f, "    {words}"))
+    }
+}
+
+/// So many reports in words: of devices, or of devices in several windows.
+pub fn reports(reports: u64, of_one_device: u64) -> String {
+    match Counted::of(of_one_device) {
+        Counted::Devices => format!("{reports} reports"),
+        Counted::DeviceWindows => {
+            format!("{reports} device-windows (a device may be in it {of_one_device} times)")
         }
     }
 }

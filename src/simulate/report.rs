@@ -152,10 +152,11 @@ pub(super) fn outcome(
             continue;
         }
         let aggregate = aggregators.release(*index, sums)?;
-        let release = Release::new(task, &aggregate, sums.2, Interval::new(Time(*window), 1)?)?;
+        let interval = Interval::new(Time(*window), 1)?;
+        let release = Release::new(program, task, &aggregate, sums.2, interval)?;
         releases.push(beside(task, &release, results.truths.get(key).unwrap_or(&nothing))?);
         let end = release.period.1;
-        batches.push(Batch { task, counts: release.counts, start, end });
+        batches.push(Batch { task, counts: release.counts, start, end, id: None });
     }
     let accuracy = Accuracy::of(releases.iter());
     let judged = accuracy.filter(|_| results.counts.bare + results.counts.lies == 0);
@@ -173,7 +174,7 @@ pub(super) fn outcome(
         too_small,
         accuracy,
         least_held,
-        findings: Findings::of(batches)?,
+        findings: Findings::of(program, batches)?,
     })
 }
 

@@ -17,6 +17,7 @@ mod figures;
 mod rates;
 mod simulate;
 mod verdicts;
+mod windows;
 
 /// How often it happened.
 #[derive(Clone, Copy)]

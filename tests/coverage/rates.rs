@@ -52,7 +52,7 @@ fn cover(simulator: &mut Simulator, response: Response, name: &str) {
             for scope in [Scope::Cohort, Scope::Population] {
                 let aggregators = aggregators(scale);
                 let reports = reports as f64;
-                let noise = CountNoise { response, reports, aggregators, scope };
+                let noise = CountNoise { response, reports, aggregators, scope, repeats: 1.0 };
                 for rate in RATES {
                     let share = Share::of(RELEASES, || {
                         let count = count(simulator, &noise, rate, scale);
@@ -90,7 +90,13 @@ fn rates_of_exactly_zero_and_one_are_covered_as_often() {
     let response = Response::of(&kary(6, 4.0));
     for rate in [0.0, 0.001, 0.003, 0.999, 1.0] {
         let aggregators = aggregators(0.0);
-        let noise = CountNoise { response, reports: 3000.0, aggregators, scope: Scope::Cohort };
+        let noise = CountNoise {
+            response,
+            reports: 3000.0,
+            aggregators,
+            scope: Scope::Cohort,
+            repeats: 1.0,
+        };
         let share = Share::of(RELEASES, || {
             let count = count(&mut simulator, &noise, rate, 0.0);
             noise.interval(count, Confidence::USUAL).contains(rate)

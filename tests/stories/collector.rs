@@ -381,6 +381,8 @@ fn a_programs_grace_is_kept_by_its_aggregators_and_renewed_at_their_start() {
 #[test]
 fn leader_selected_batches_come_one_after_the_other() {
     let parties = Parties::start("batch_mode = \"leader-selected\"\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce"));
+    command.arg("analyse").arg(&parties.program);
     for ups in [12, 15] {
         for task in ["first", "second"] {
             parties.report(task, ups);
@@ -388,7 +390,14 @@ fn leader_selected_batches_come_one_after_the_other() {
         let batches = json(&parties.collect(&["--json"]));
         assert_eq!(batches["metrics"][0]["reports"], 2 * ups);
         assert_eq!(batches["metrics"][1]["reports"], 2 * ups);
+        let file = parties.folder.path().join(format!("{ups}.json"));
+        fs::write(&file, batches.to_string()).unwrap();
+        command.arg(file);
     }
+    // Both may begin in one window, and are two all the same.
+    let found = json(&command.arg("--json").output().unwrap());
+    let [first, second] = [0, 1].map(|index| &found["metrics"][0]["batches"][index]["batch"]);
+    assert!(first.is_string() && second.is_string() && first != second, "{found}");
     let refused = parties.collect(&["--windows", "2"]);
     assert!(text(&refused.stderr).contains("leader selects"), "{refused:?}");
 }

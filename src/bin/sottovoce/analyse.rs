@@ -11,7 +11,8 @@ use std::path::PathBuf;
 /// Say what releases show: differences between arms, changes over windows, strengths of candidates,
 /// gaps between segments.
 ///
-/// Reads what the collector wrote with --json, any number of files, of one program. Nothing is asked
+/// Reads what the collector wrote with --json, any number of files, of one program; a release of a task
+/// that the program does not compile to is refused. Nothing is asked
 /// of anyone: releases may be looked at as often as you like. A claim that the data does not
 /// support is refused in words.
 #[derive(clap::Args)]
@@ -36,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Saved::read(&text).and_then(|saved| saved.batches(&program)).with_context(place)?,
         );
     }
-    let findings = Findings::of(batches)?;
+    let findings = Findings::of(&program, batches)?;
     if arguments.json {
         return command_line::print(serde_json::to_string_pretty(&findings)?);
     }

@@ -213,7 +213,8 @@ impl<'a> Fit<'a> {
             .map(|rate| rate.clamp(0.0, 1.0))
             .collect();
         let aggregators = model.release.noise();
-        let batch = Batch { reports: n, aggregators, scope: Scope::Population };
+        let (scope, repeats) = (Scope::Population, model.release.repeats().real());
+        let batch = Batch { reports: n, aggregators, scope, repeats };
         let covariance = covariance::expected(model.release.channel(), &rates, batch)?;
         let slopes: Vec<f64> = responses().map(|response| n * response.contrast()).collect();
         // The score is Σ_y g_y (C_y - mean)/variance: weights of the rates, for each parameter.

@@ -1,7 +1,13 @@
 //! A simulation's outcome for people.
 
 use super::{Accuracy, Figure, MeasureBesideTruth, Outcome, ReleaseBesideTruth, TooSmall};
-use crate::{collector::present::columns, estimate::interval::Scope};
+use crate::{
+    collector::present::columns,
+    estimate::{
+        interval::{Interval, Scope},
+        shown::number,
+    },
+};
 use std::fmt;
 
 /// More releases, and more windows that are too small, are not shown one by one.
@@ -87,7 +93,8 @@ impl fmt::Display for ReleaseBesideTruth {
         for Figure { label, truth, everybody, estimate, low, high, holds } in &self.bins {
             let [everybody, truth] = [everybody, truth].map(|share| known(*share, percent));
             let mark = if *holds == Some(false) { "outside" } else { "" };
-            let (estimate, low, high) = (percent(*estimate), percent(*low), percent(*high));
+            let shown = Interval { low: *low, high: *high }.nearest(*estimate);
+            let (estimate, low, high) = (percent(shown), percent(*low), percent(*high));
             rows.push(format!("{label}\t{everybody}\t{truth}\t{estimate}\t{low} – {high}\t{mark}"));
         }
         write!(f, "{}", columns(&rows))?;
@@ -98,12 +105,14 @@ impl fmt::Display for ReleaseBesideTruth {
 impl fmt::Display for MeasureBesideTruth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, truth, everybody, estimate, low, high } = self;
-        let number = |value: f64| format!("{value:.3}");
+        let shown = Interval { low: *low, high: *high }.nearest(*estimate);
+        let number = |value: f64| number(value, 3);
         let [everybody, truth] = [everybody, truth].map(|value| known(*value, number));
+        let [estimate, low, high] = [shown, *low, *high].map(number);
         writeln!(
             f,
             "  {name}: {everybody} of what everybody thought, {truth} of what was said, estimated \
-             {estimate:.3} ({low:.3} – {high:.3})"
+             {estimate} ({low} – {high})"
         )
     }
 }
@@ -120,5 +129,5 @@ fn known(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
 }
 
 fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
+    format!("{} %", number(100.0 * share, 2))
 }

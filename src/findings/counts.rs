@@ -1,0 +1,98 @@
+//! The counts of a batch, with all that is public about their noise, and about whose reports they are.
+
+use crate::{
+    estimate::{
+        EstimateError,
+        aggregator_noise::AggregatorNoise,
+        noisy_counts::{Channel, NoisyCounts},
+    },
+    program::{Program, compile::CompiledTask},
+};
+
+/// The counts of a task's batch over a period, in seconds since the Epoch.
+pub fn noisy_counts(
+    program: &Program,
+    task: &CompiledTask,
+    counts: Vec<i64>,
+    reports: u64,
+    period: (u64, u64),
+) -> Result<NoisyCounts, EstimateError> {
+    let channel = Channel::of_mechanism(&task.randomizer().mechanism)?;
+    let counts =
+        NoisyCounts::new(counts, reports, channel, AggregatorNoise::of_both(task.noise()))?;
+    Ok(counts.with_repeats(reports_of_one_device(program, &[period])))
+}
+
+/// The windows that a period has, at least 1.
+pub fn windows(program: &Program, (start, end): (u64, u64)) -> u64 {
+    end.saturating_sub(start).div_ceil(program.window().seconds()).max(1)
+}
+
+/// The most reports of one metric that a device has in some periods together: one in each window and,
+/// with a budget, no more than its windows in each of its periods.
+pub fn reports_of_one_device(program: &Program, periods: &[(u64, u64)]) -> u64 {
+    let merged = merged(periods);
+    let windows = merged.iter().map(|period| windows(program, *period));
+    let windows = windows.fold(0, u64::saturating_add).max(1);
+    let Some(budget) = program.budget() else { return windows };
+    let (mut touched, mut next) = (0_u64, 0);
+    for (start, end) in merged {
+        let first = (start / budget.period()).max(next);
+        next = end.saturating_sub(1).max(start) / budget.period() + 1;
+        touched = touched.saturating_add(next.saturating_sub(first));
+    }
+    windows.min(touched.saturating_mul(budget.windows())).max(1)
+}
+
+/// In order, and without overlaps.
+fn merged(periods: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut sorted = periods.to_vec();
+    sorted.sort_unstable();
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (start, end) in sorted {
+        match merged.last_mut() {
+            Some(last) if start < last.1 => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 86_400;
+
+    fn program(budget: &str) -> Program {
+        let text = include_str!("../../examples/support-assistant.toml");
+        let start = text.find("[budget]").unwrap_or(text.len());
+        let end = text[start..].find("\n[").map_or(text.len(), |length| start + length);
+        let rest = format!("{}{}", &text[..start], &text[end.min(text.len())..]);
+        Program::parse("program.toml", &format!("{rest}\n{budget}")).unwrap()
+    }
+
+    #[test]
+    fn without_a_budget_a_device_reports_in_every_window() {
+        let program = program("");
+        let window = program.window().seconds();
+        let of = |periods: &[(u64, u64)]| reports_of_one_device(&program, periods);
+        assert_eq!(of(&[(0, window)]), 1);
+        assert_eq!(of(&[(0, 7 * window)]), 7);
+        // Two batches of one window are no two windows.
+        assert_eq!(of(&[(0, window), (0, window), (window, 2 * window)]), 2);
+        assert_eq!(of(&[]), 1);
+        assert_eq!(of(&[(0, u64::MAX)]), u64::MAX.div_ceil(window));
+    }
+
+    #[test]
+    fn a_budget_limits_them_in_each_of_its_periods() {
+        let program = program("[budget]\nperiod = \"10 days\"\nwindows = 2\n");
+        let of = |periods: &[(u64, u64)]| reports_of_one_device(&program, periods);
+        assert_eq!(of(&[(0, 7 * DAY)]), 2);
+        assert_eq!(of(&[(0, DAY)]), 1);
+        assert_eq!(of(&[(5 * DAY, 15 * DAY)]), 4);
+        assert_eq!(of(&[(0, 3 * DAY), (6 * DAY, 9 * DAY)]), 2);
+        assert_eq!(of(&[(0, 3 * DAY), (16 * DAY, 19 * DAY)]), 4);
+    }
+}
