@@ -62,9 +62,9 @@ pub struct Line {
 pub struct BudgetLeft {
     /// When the period began.
     pub from: String,
-    /// The most windows in which the device may report a metric, if that is limited.
+    /// The most windows in which the device may report, if that is limited.
     pub windows: Option<u64>,
-    /// Windows that are left for the metric that used most of them.
+    /// Windows that are left.
     pub windows_left: Option<u64>,
     /// The sum of ε₀ so far: what is lost if both aggregators collude.
     pub spent_local: f64,
@@ -123,11 +123,7 @@ impl<S: Storage> Engine<S> {
         let (allowance, budget) = (period_of(&self.program, now), self.program.budget());
         let limits = budget.map_or_else(Limits::default, |budget| budget.limits());
         let delta = limits.central.map_or(self.program.privacy().delta, |(_, delta)| delta);
-        let most = ledger
-            .accounts()
-            .iter()
-            .map(|account| ledger.charged_since(&account.metric, allowance.from));
-        let used = most.max().unwrap_or(0);
+        let used = ledger.windows_since(allowance.from);
         BudgetLeft {
             from: format_moment(self.program.window().start_of(Time(allowance.from))),
             windows: budget.map(|budget| budget.windows()),

@@ -246,20 +246,24 @@ impl<S: Storage> Engine<S> {
         })
     }
 
-    /// Erases all that the device remembers. If something was drawn in this period, one thing is
-    /// kept, and nothing else: that the device is silent until the next period, so that nobody who
-    /// starts over spends twice.
+    /// Erases all that the device remembers. If anything was ever drawn, or the device was silent
+    /// already, one thing is kept, and nothing else: until when the device is silent, so that nobody
+    /// who starts over spends twice. Of several such moments the latest counts.
+    ///
+    /// Killed in between, the device remembers all or that much, and is never new.
     pub fn forget(&mut self, now: u64) -> Result<(), EngineError> {
         error::check_clock(now)?;
-        let from = window::period_of(&self.program, now).from;
-        let spent = self.state.ledger.local_since(from) > 0.0;
+        let silent_until = window::silent_after(&self.program, &self.state, now);
         let fresh = State::new(&self.program, DeviceSecret::new(self.rng.bytes()));
-        self.storage.erase()?;
-        self.state = fresh;
-        if spent {
-            let silent_until = window::next_account(&self.program, now);
-            self.store_changed(|step| step.state.silent_until = silent_until)?;
+        let fresh = State { silent_until, ..fresh };
+        // First what is beside the state, which may say more than it; then the state, in one step.
+        self.storage.discard_aside()?;
+        if silent_until > 0 {
+            self.store(&fresh)?;
+        } else {
+            self.storage.erase()?;
         }
+        self.state = fresh;
         Ok(())
     }
 

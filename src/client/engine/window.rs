@@ -76,7 +76,7 @@ impl ChangeStep<'_> {
             let contribution = contribution(self.program, self.state, &metric, now);
             let Some(contribution) = contribution else { continue };
             if silent {
-                self.state.ledger.skip(&metric, &release, window);
+                self.state.ledger.skip(&metric, &release, window, Fate::Silent);
                 continue;
             }
             self.draw(&metric, &release, contribution, window, allowance, now)?;
@@ -270,6 +270,19 @@ fn allowance(program: &Program, window: u64) -> Option<Allowance> {
 pub(super) fn next_account(program: &Program, now: u64) -> u64 {
     let length = program.budget().map_or(program.window().seconds(), |budget| budget.period());
     (now - now % length).saturating_add(length)
+}
+
+/// Until when a device that erases its state is silent, in seconds since the Epoch; 0 if it never drew
+/// anything and need not be silent.
+///
+/// What was charged counts for the whole account that it is in, also if the clock says by now that the account
+/// is over, or not begun: it may be the clock that is wrong. A silence that was there stays.
+pub(super) fn silent_after(program: &Program, state: &State, now: u64) -> u64 {
+    let Some(last) = state.ledger.last_charged() else { return state.silent_until };
+    let then = next_account(program, program.window().start_of(Time(last)));
+    let in_this_period = last >= period_of(program, now).from;
+    let now = if in_this_period { next_account(program, now) } else { 0 };
+    state.silent_until.max(then).max(now)
 }
 
 /// A state that goes on with another program. What is no longer asked is dropped; what was spent

@@ -41,6 +41,10 @@ impl FragileStorage {
     }
 }
 
+fn killed() -> StorageError {
+    StorageError::Other { place: "here".into(), reason: "killed".into() }
+}
+
 impl Storage for FragileStorage {
     fn load(&mut self) -> Result<Option<Vec<u8>>, StorageError> {
         Ok(self.0.borrow().blob.clone())
@@ -52,18 +56,24 @@ impl Storage for FragileStorage {
         if !crashed || disk.crash.is_some_and(|crash| crash.stored) {
             disk.blob = Some(blob.to_vec());
         }
-        if crashed {
-            return Err(StorageError::Other { place: "here".into(), reason: "killed".into() });
-        }
-        Ok(())
+        if crashed { Err(killed()) } else { Ok(()) }
     }
 
     fn set_aside(&mut self) -> Result<String, StorageError> {
         panic!("no state is damaged by a crash")
     }
 
+    fn discard_aside(&mut self) -> Result<(), StorageError> {
+        if self.step() { Err(killed()) } else { Ok(()) }
+    }
+
     fn erase(&mut self) -> Result<(), StorageError> {
-        panic!("nobody forgets here")
+        let crashed = self.step();
+        let mut disk = self.0.borrow_mut();
+        if !crashed || disk.crash.is_some_and(|crash| crash.stored) {
+            disk.blob = None;
+        }
+        if crashed { Err(killed()) } else { Ok(()) }
     }
 }
 
