@@ -168,6 +168,14 @@ impl Ledger {
         &self.accounts
     }
 
+    /// Counts windows of another length: one that anything was charged in, or decided on, is so as a whole. Several
+    /// charges may become one, so whoever spent something lately must be silent for the rest of the period.
+    pub(super) fn count_anew(&mut self, before: u64, now: u64) {
+        for account in &mut self.accounts {
+            account.count_anew(before, now.max(1));
+        }
+    }
+
     /// In how many windows anything was charged, from a window on: of metrics that are asked now, of those
     /// that were asked before, and under whatever name.
     pub(super) fn windows_since(&self, from: u64) -> u64 {
@@ -234,6 +242,30 @@ impl Account {
 
     fn is_charged(&self, window: u64) -> bool {
         self.run_of(window).is_some_and(|at| self.runs[at].fate.is_charged())
+    }
+
+    fn count_anew(&mut self, before: u64, now: u64) {
+        let mut counted: Vec<Run> = Vec::new();
+        for run in &self.runs {
+            let first = run.first.saturating_mul(before) / now;
+            let last = run.last.saturating_add(1).saturating_mul(before).saturating_sub(1) / now;
+            let mut run = Run { first, last: last.max(first), fate: run.fate };
+            if let Some(previous) = counted.last_mut().filter(|p| p.last >= run.first) {
+                if run.fate.is_charged() && !previous.fate.is_charged() {
+                    // The window that both are in is charged.
+                    previous.last = run.first.saturating_sub(1);
+                    if previous.last < previous.first || run.first == 0 {
+                        counted.pop();
+                    }
+                } else {
+                    run.first = previous.last.saturating_add(1);
+                }
+            }
+            if run.first <= run.last {
+                counted.push(run);
+            }
+        }
+        self.runs = counted;
     }
 
     fn run_of(&self, window: u64) -> Option<usize> {
@@ -385,6 +417,29 @@ mod tests {
         assert_eq!((made, ledger.windows_since(10)), (4, 3));
         assert_eq!(ledger.last_charged(), Some(12));
         ledger.charge("quality", &release(4.0), 20, most(20)).unwrap();
+    }
+
+    #[test]
+    fn windows_of_another_length_are_charged_where_any_of_the_old_ones_was() {
+        for (before, now) in [(24, 1), (1, 24), (24, 7), (7, 24), (5, 5)] {
+            let mut ledger = Ledger::default();
+            for window in (30..90).filter(|window| window % 7 < 4) {
+                let fate = if window % 3 == 0 { Fate::OverBudget } else { Fate::Delivered };
+                ledger.charge("m", &release(4.0), window, None).unwrap();
+                ledger.settle("m", window, fate);
+            }
+            let old = ledger.clone();
+            ledger.count_anew(before, now);
+            for moment in 30 * before..90 * before {
+                let (was, is) = (moment / before, moment / now);
+                let [old, new] = [&old.accounts[0], &ledger.accounts[0]];
+                assert!(new.is_charged(is) || !old.is_charged(was), "{before} {now} {moment}");
+                assert!(new.has(is) || !old.has(was), "{before} {now} {moment}");
+            }
+            for pair in ledger.accounts[0].runs.windows(2) {
+                assert!(pair[0].first <= pair[0].last && pair[0].last < pair[1].first);
+            }
+        }
     }
 
     proptest! {
