@@ -26,6 +26,7 @@ mod once;
 mod operations;
 mod outage;
 mod probe;
+mod resealed;
 mod secrets;
 mod simulate;
 mod startup;
