@@ -82,7 +82,7 @@ fn a_device_without_an_assignment_contributes_to_no_arm_and_says_so() {
     }
     let now = NOW + 60 * DAY + DAY / 4;
     assert_eq!(engine.assign("arm", "control", now).unwrap(), Holds::Now);
-    servers.serve(&mut engine, NOW + 401 * DAY + DAY / 8);
+    servers.serve(&mut engine, NOW + 61 * DAY + DAY / 8);
     assert_eq!(arms(&servers), [("control".to_owned(), 60)]);
     assert!(engine.history(now + DAY).unwrap().unassigned.is_empty());
 }
