@@ -104,8 +104,8 @@ impl Event {
         self
     }
 
-    /// The value of a private dimension; or of a public one, in place of what the device is
-    /// assigned.
+    /// The value of a private dimension. Of a public one it can only repeat what the device is assigned:
+    /// another is refused.
     #[must_use]
     pub fn with(mut self, dimension: &str, value: &str) -> Self {
         self.dimensions.insert(dimension.to_owned(), value.to_owned());

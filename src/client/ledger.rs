@@ -52,12 +52,14 @@ pub enum Fate {
     OverBudget,
     /// None was made: the device did not know what it had spent before.
     Silent,
+    /// None was made: the device had no value of a public dimension, and so belonged to no task.
+    Unassigned,
 }
 
 impl Fate {
     /// Whether it cost something.
     pub fn is_charged(self) -> bool {
-        !matches!(self, Self::OverBudget | Self::Silent)
+        !matches!(self, Self::OverBudget | Self::Silent | Self::Unassigned)
     }
 
     /// In words, after the number of reports.
@@ -71,6 +73,9 @@ impl Fate {
             Self::Withdrawn => "deleted unsent, since consent was withdrawn",
             Self::OverBudget => "not made, since the budget did not cover them",
             Self::Silent => "not made, since it was not known what had been spent before",
+            Self::Unassigned => {
+                "not made, since the app had not assigned this device to an arm or a version"
+            }
         }
     }
 }
@@ -96,7 +101,7 @@ pub(super) enum NotCharged {
 pub(super) struct Allowance {
     /// The first window of the period.
     pub(super) from: u64,
-    /// The most windows of a metric in it.
+    /// The most windows in it in which anything is charged, whichever metrics are.
     pub(super) windows: u64,
     /// What all charges in it may sum to, in ε₀; infinity if there is no such limit.
     pub(super) local: f64,
@@ -120,9 +125,10 @@ impl Ledger {
         if let Some(allowance) = allowance {
             let cost = release.mechanism.local_epsilon().get();
             let total = (self.local_since(allowance.from) + cost) * (1.0 - 1e-9);
-            if self.charged_since(metric, allowance.from) >= allowance.windows
-                || total > allowance.local
-            {
+            // A window that another metric was charged in is paid for; a new one must fit.
+            let is_new = !self.accounts.iter().any(|account| account.is_charged(window));
+            let windows = self.windows_since(allowance.from).saturating_add(is_new.into());
+            if windows > allowance.windows || total > allowance.local {
                 self.close(metric, release, window, Fate::OverBudget);
                 return Err(NotCharged::OverBudget);
             }
@@ -132,9 +138,10 @@ impl Ledger {
     }
 
     /// Closes a window without a report.
-    pub(super) fn skip(&mut self, metric: &str, release: &Release, window: u64) {
+    pub(super) fn skip(&mut self, metric: &str, release: &Release, window: u64, fate: Fate) {
+        debug_assert!(!fate.is_charged());
         if !self.is_closed(metric, window) {
-            self.close(metric, release, window, Fate::Silent);
+            self.close(metric, release, window, fate);
         }
     }
 
@@ -161,9 +168,35 @@ impl Ledger {
         &self.accounts
     }
 
-    /// How many windows of a metric were charged, from a window on.
-    pub(super) fn charged_since(&self, metric: &str, from: u64) -> u64 {
-        self.of(metric).map(|account| account.charged_since(from)).sum()
+    /// Counts windows of another length: one that anything was charged in, or decided on, is so as a whole. Several
+    /// charges may become one, so whoever spent something lately must be silent for the rest of the period.
+    pub(super) fn count_anew(&mut self, before: u64, now: u64) {
+        for account in &mut self.accounts {
+            account.count_anew(before, now.max(1));
+        }
+    }
+
+    /// In how many windows anything was charged, from a window on: of metrics that are asked now, of those
+    /// that were asked before, and under whatever name.
+    pub(super) fn windows_since(&self, from: u64) -> u64 {
+        let runs = self.accounts.iter().flat_map(|account| &account.runs);
+        let charged = runs.filter(|run| run.fate.is_charged() && run.last >= from);
+        let mut charged: Vec<_> = charged.map(|run| (run.first.max(from), run.last)).collect();
+        charged.sort_unstable();
+        let (mut count, mut next) = (0_u64, from);
+        for (first, last) in charged {
+            if last >= next {
+                count = count.saturating_add(last - first.max(next)).saturating_add(1);
+                next = last.saturating_add(1);
+            }
+        }
+        count
+    }
+
+    /// The last window that was charged.
+    pub(super) fn last_charged(&self) -> Option<u64> {
+        let runs = self.accounts.iter().flat_map(|account| &account.runs);
+        runs.filter(|run| run.fate.is_charged()).map(|run| run.last).max()
     }
 
     /// The sum of all ε₀ charged from a window on.
@@ -207,6 +240,34 @@ impl Account {
         self.run_of(window).is_some()
     }
 
+    fn is_charged(&self, window: u64) -> bool {
+        self.run_of(window).is_some_and(|at| self.runs[at].fate.is_charged())
+    }
+
+    fn count_anew(&mut self, before: u64, now: u64) {
+        let mut counted: Vec<Run> = Vec::new();
+        for run in &self.runs {
+            let first = run.first.saturating_mul(before) / now;
+            let last = run.last.saturating_add(1).saturating_mul(before).saturating_sub(1) / now;
+            let mut run = Run { first, last: last.max(first), fate: run.fate };
+            if let Some(previous) = counted.last_mut().filter(|p| p.last >= run.first) {
+                if run.fate.is_charged() && !previous.fate.is_charged() {
+                    // The window that both are in is charged.
+                    previous.last = run.first.saturating_sub(1);
+                    if previous.last < previous.first || run.first == 0 {
+                        counted.pop();
+                    }
+                } else {
+                    run.first = previous.last.saturating_add(1);
+                }
+            }
+            if run.first <= run.last {
+                counted.push(run);
+            }
+        }
+        self.runs = counted;
+    }
+
     fn run_of(&self, window: u64) -> Option<usize> {
         let at = self.runs.partition_point(|run| run.last < window);
         self.runs.get(at).filter(|run| run.first <= window).map(|_| at)
@@ -227,11 +288,19 @@ impl Account {
         let at = self.runs.partition_point(|run| run.first < window);
         self.runs.insert(at, Run { first: window, last: window, fate });
         self.join(at);
-        if self.runs.len() > MOST_RUNS {
-            // The gap between the two oldest is closed too: better than to charge one of them again.
-            self.runs[1].first = self.runs[0].first;
-            self.runs.remove(0);
+        while self.runs.len() > MOST_RUNS {
+            self.join_oldest();
         }
+    }
+
+    /// Makes one run of the two oldest, with the gap between them: better than to charge one of its windows
+    /// again. If either was charged, all of it is: too much may be charged so, and never too little.
+    fn join_oldest(&mut self) {
+        let [one, other, ..] = self.runs[..] else { return };
+        let fate = if other.fate.is_charged() { other.fate } else { one.fate };
+        self.runs[1] = Run { first: one.first, last: other.last, fate };
+        self.runs.remove(0);
+        self.join(0);
     }
 
     /// Joins a run with its neighbours of the same fate.
@@ -291,7 +360,7 @@ mod tests {
             assert_eq!(again, NotCharged::Twice);
         }
         ledger.charge("tone", &release(4.0), 7, None).unwrap();
-        assert_eq!(ledger.charged_since("quality", 0), 1);
+        assert_eq!(ledger.windows_since(0), 1, "both metrics in one window");
     }
 
     #[test]
@@ -302,7 +371,7 @@ mod tests {
         }
         let over = ledger.charge("quality", &release(4.0), 12, allowance(10, 2)).unwrap_err();
         assert_eq!(over, NotCharged::OverBudget);
-        assert_eq!(ledger.charged_since("quality", 0), 2);
+        assert_eq!(ledger.windows_since(0), 2);
         assert!(ledger.is_closed("quality", 12), "a later period does not make up for it");
         ledger.charge("quality", &release(4.0), 20, allowance(20, 2)).unwrap();
         let local = Some(Allowance { from: 20, windows: 9, local: 7.9 });
@@ -334,7 +403,88 @@ mod tests {
         assert_eq!(ledger.accounts()[0].runs()[0].len(), 365);
     }
 
+    #[test]
+    fn windows_count_whatever_the_metric_was_called() {
+        let mut ledger = Ledger::default();
+        let most = |from| allowance(from, 3);
+        let mut made = 0;
+        for (name, windows) in [("rating", 10..13), ("stars", 12..17), ("quality", 14..20)] {
+            for window in windows {
+                made += u32::from(ledger.charge(name, &release(4.0), window, most(10)).is_ok());
+            }
+        }
+        // The three of the first name, and the one of the second in a window that is paid for.
+        assert_eq!((made, ledger.windows_since(10)), (4, 3));
+        assert_eq!(ledger.last_charged(), Some(12));
+        ledger.charge("quality", &release(4.0), 20, most(20)).unwrap();
+    }
+
+    #[test]
+    fn windows_of_another_length_are_charged_where_any_of_the_old_ones_was() {
+        for (before, now) in [(24, 1), (1, 24), (24, 7), (7, 24), (5, 5)] {
+            let mut ledger = Ledger::default();
+            for window in (30..90).filter(|window| window % 7 < 4) {
+                let fate = if window % 3 == 0 { Fate::OverBudget } else { Fate::Delivered };
+                ledger.charge("m", &release(4.0), window, None).unwrap();
+                ledger.settle("m", window, fate);
+            }
+            let old = ledger.clone();
+            ledger.count_anew(before, now);
+            for moment in 30 * before..90 * before {
+                let (was, is) = (moment / before, moment / now);
+                let [old, new] = [&old.accounts[0], &ledger.accounts[0]];
+                assert!(new.is_charged(is) || !old.is_charged(was), "{before} {now} {moment}");
+                assert!(new.has(is) || !old.has(was), "{before} {now} {moment}");
+            }
+            for pair in ledger.accounts[0].runs.windows(2) {
+                assert!(pair[0].first <= pair[0].last && pair[0].last < pair[1].first);
+            }
+        }
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn joining_the_oldest_runs_takes_back_no_charge(
+            seed in any::<u64>(), windows in 1_200_u64..1_800,
+        ) {
+            let fates = [
+                Fate::Delivered, Fate::OverBudget, Fate::Refused, Fate::Silent, Fate::Unknown,
+                Fate::Unassigned, Fate::Expired,
+            ];
+            let mut random = seed;
+            let mut next = || {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                usize::try_from(random >> 33).unwrap()
+            };
+            let mut account =
+                Account { metric: "m".into(), release: release(4.0), runs: Vec::new() };
+            let mut model = BTreeMap::new();
+            for window in 0..windows {
+                // Now and then a gap, and now and then an old window gets another fate.
+                if next() % 8 > 0 {
+                    let fate = fates[next() % fates.len()];
+                    account.set(3 * window, fate);
+                    model.insert(3 * window, fate);
+                }
+                let before = 3 * window.saturating_sub(next() as u64 % 1_700);
+                if let Some(old) = model.get_mut(&before).filter(|fate| fate.is_charged()) {
+                    *old = Fate::Expired;
+                    account.set(before, Fate::Expired);
+                }
+                prop_assert!(account.runs.len() <= MOST_RUNS);
+            }
+            for (window, fate) in &model {
+                prop_assert!(account.has(*window));
+                prop_assert!(account.is_charged(*window) || !fate.is_charged(), "{}", window);
+            }
+            for from in (0..3 * windows).step_by(97) {
+                let charged = model.range(from..).filter(|(_, fate)| fate.is_charged()).count();
+                prop_assert!(account.charged_since(from) >= charged as u64);
+            }
+        }
+
         #[test]
         fn runs_say_what_a_map_of_windows_would(
             steps in prop::collection::vec((0_u64..20, 0_u8..4), 0..120),
@@ -360,7 +510,7 @@ mod tests {
                 }
                 for from in [0, 5, 19] {
                     let count = model.keys().filter(|window| **window >= from).count() as u64;
-                    prop_assert_eq!(ledger.charged_since("m", from), count);
+                    prop_assert_eq!(ledger.windows_since(from), count);
                 }
             }
         }

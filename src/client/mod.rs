@@ -11,8 +11,9 @@
 //!
 //! The order of types is the order of privacy. An [`Answer`](crate::program::answer::Answer)
 //! never leaves [`Reporter::draw`](report::Reporter::draw); what comes out is
-//! [`Drawn`](report::Drawn), noise and all, and every seal and every retry starts from that.
+//! [`Drawn`](report::Drawn), noise, shares, ID and all, and every seal and every retry starts from that.
 
+mod assignment;
 pub mod consent;
 #[cfg(feature = "uploader")]
 pub mod courier;
@@ -22,6 +23,7 @@ pub mod hpke_configs;
 mod ledger;
 pub mod logged;
 mod outbox;
+mod participation;
 mod pending;
 pub mod personal;
 pub mod report;
@@ -29,6 +31,7 @@ mod state;
 pub mod storage;
 #[cfg(feature = "uploader")]
 pub mod uploader;
+mod verdict;
 
 pub use ledger::Fate;
 pub use state::StateKey;

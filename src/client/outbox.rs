@@ -1,7 +1,10 @@
 //! Reports on their way: drawn, sealed, and sent until the leader has answered.
 
 use super::report::{Drawn, SealedReport};
-use crate::{dap::ids::TaskId, privacy::rng::DeviceRng};
+use crate::{
+    dap::ids::{ReportId, TaskId},
+    privacy::rng::DeviceRng,
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -18,7 +21,11 @@ pub(super) struct Entry {
     /// The task, by the name it has in the program.
     pub(super) task: String,
     pub(super) task_id: TaskId,
-    pub(super) drawn: Drawn,
+    /// The window it is for.
+    pub(super) window: u64,
+    /// What is sealed, and sealed afresh. Nothing if a version of this library sealed it that did not keep
+    /// the shares: then its bytes are all that is ever sent.
+    pub(super) drawn: Option<Drawn>,
     pub(super) sealed: Option<SealedReport>,
     /// When to send it next, in seconds since the Epoch.
     pub(super) due: u64,
@@ -32,9 +39,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The window it is for.
-    pub(super) fn window(&self) -> u64 {
-        self.drawn.time().0
+    /// Whether it is the report with this ID, which it keeps for life.
+    pub(super) fn is(&self, id: ReportId) -> bool {
+        self.drawn.as_ref().map(Drawn::id).or(self.sealed.as_ref().map(SealedReport::id))
+            == Some(id)
     }
 
     /// Puts it off after an attempt that came to nothing: twice as long each time, by up to half

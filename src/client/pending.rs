@@ -1,6 +1,6 @@
-//! What was said in a window that is still open: kept on the device until one of it is drawn.
+//! What was said and not drawn yet: kept on the device until a window of its own closes.
 //!
-//! A window contributes one answer per metric, each as likely as the others. Every response has a
+//! A window contributes one answer per metric, each of those that waited as likely as the others. Every response has a
 //! rank, a keyed hash of what it is called, and the lowest rank is taken: the same choice whatever
 //! the order of events, and one that changed answers, withdrawn answers and a bounded memory leave
 //! uniform.
@@ -18,17 +18,28 @@ pub(super) struct Pending {
     items: Vec<Item>,
 }
 
+impl From<Vec<Item>> for Pending {
+    /// From items in order of rank.
+    fn from(items: Vec<Item>) -> Self {
+        Self { items }
+    }
+}
+
 /// What was said of one response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Item {
     /// The response.
     pub(super) response: ResponseMark,
-    rank: u64,
+    pub(super) rank: u64,
+    /// The window in which something was said of it first.
+    pub(super) window: u64,
     /// The task that public dimensions select, by name.
     pub(super) task: String,
     pub(super) given: Given,
     /// Values of private dimensions.
     pub(super) segments: BTreeMap<String, String>,
+    /// Whether the user's habits were learnt from it.
+    pub(super) is_learnt: bool,
 }
 
 /// A response, as the device remembers it: a keyed hash.
@@ -42,16 +53,9 @@ pub(super) struct Place {
     pub(super) rank: u64,
 }
 
-/// Responses that are remembered for a metric: enough that withdrawn ones hardly ever leave none,
-/// few enough that the state stays small.
+/// Responses that are remembered for a task and for the window that closes next, and as many that were said
+/// since it was over: enough that withdrawn ones hardly ever leave none, few enough that the state stays small.
 const MOST_ITEMS: usize = 16;
-
-impl Item {
-    /// The lowest is taken.
-    pub(super) fn rank(&self) -> u64 {
-        self.rank
-    }
-}
 
 impl Pending {
     /// What the answer becomes if this is said on top of what was.
@@ -70,20 +74,45 @@ impl Pending {
         }
     }
 
-    /// Puts a response in its place, over what was there.
-    pub(super) fn put(
-        &mut self,
-        place: Place,
-        task: &str,
-        given: Given,
-        segments: BTreeMap<String, String>,
-    ) {
-        self.remove(place.response);
-        let Place { response, rank } = place;
-        let item = Item { response, rank, task: task.to_owned(), given, segments };
-        let at = self.items.partition_point(|other| other.rank <= rank);
-        self.items.insert(at, item);
-        self.items.truncate(MOST_ITEMS);
+    /// Puts a response in its place, over what was there; it keeps the window in which it was said first.
+    /// `open` is the window that closes next.
+    pub(super) fn put(&mut self, item: Item, open: u64) {
+        let before = self.items.iter().find(|other| other.response == item.response);
+        let (window, is_learnt) = before.map_or((item.window, item.is_learnt), |before| {
+            (before.window.min(item.window), before.is_learnt)
+        });
+        self.remove(item.response);
+        let at = self.items.partition_point(|other| other.rank <= item.rank);
+        self.items.insert(at, Item { window, is_learnt, ..item });
+        self.trim(open);
+    }
+
+    /// Forgets the highest ranks where there are too many. What was said since a window was over takes no
+    /// place from what was said before.
+    pub(super) fn trim(&mut self, open: u64) {
+        let mut counts: BTreeMap<(String, bool), usize> = BTreeMap::new();
+        self.items.retain(|item| {
+            let count = counts.entry((item.task.clone(), item.window <= open)).or_default();
+            *count += 1;
+            *count <= MOST_ITEMS
+        });
+    }
+
+    /// Nothing was said later than in this window: what was, was said under a clock that was ahead.
+    pub(super) fn set_clock(&mut self, current: u64) {
+        for item in &mut self.items {
+            item.window = item.window.min(current);
+        }
+    }
+
+    /// Those that habits were not learnt from yet, of windows that are over; they count as learnt from now on.
+    pub(super) fn learn(&mut self, current: u64) -> Vec<Item> {
+        let new = self.items.iter_mut().filter(|item| !item.is_learnt && item.window < current);
+        new.map(|item| {
+            item.is_learnt = true;
+            item.clone()
+        })
+        .collect()
     }
 
     /// Whether something was said of a response.
@@ -98,12 +127,7 @@ impl Pending {
         self.items.len() < before
     }
 
-    /// The response that is taken.
-    pub(super) fn first(&self) -> Option<&Item> {
-        self.items.first()
-    }
-
-    /// All that are remembered, the one that is taken first.
+    /// All that are remembered, in order of rank: of those that belong to a window, the first is taken.
     pub(super) fn items(&self) -> &[Item] {
         &self.items
     }
@@ -120,12 +144,20 @@ mod tests {
     use crate::program::answer::Thumb;
     use proptest::prelude::*;
 
-    fn place(rank: u64) -> Place {
-        Place { response: ResponseMark(rank), rank }
+    fn item(rank: u64, given: Given) -> Item {
+        Item {
+            response: ResponseMark(rank),
+            rank,
+            window: 7,
+            task: "helpful".into(),
+            given,
+            segments: BTreeMap::new(),
+            is_learnt: false,
+        }
     }
 
     fn put(pending: &mut Pending, rank: u64, thumb: Thumb) {
-        pending.put(place(rank), "helpful", Given::Thumbs(thumb), BTreeMap::new());
+        pending.put(item(rank, Given::Thumbs(thumb)), 7);
     }
 
     #[test]
@@ -134,10 +166,10 @@ mod tests {
         put(&mut pending, 7, Thumb::Up);
         put(&mut pending, 7, Thumb::Down);
         assert_eq!(pending.items().len(), 1);
-        assert_eq!(pending.first().unwrap().given, Given::Thumbs(Thumb::Down));
+        assert_eq!(pending.items()[0].given, Given::Thumbs(Thumb::Down));
         assert!(pending.remove(ResponseMark(7)));
         assert!(!pending.remove(ResponseMark(7)));
-        assert_eq!(pending.first(), None);
+        assert_eq!(pending.items(), []);
     }
 
     #[test]
@@ -145,16 +177,42 @@ mod tests {
         let mut pending = Pending::default();
         for said in [Said::Signal("copied".into()), Said::Signal("edited".into())] {
             let given = pending.merged(ResponseMark(1), &said);
-            pending.put(place(1), "behaviour", given, BTreeMap::new());
+            pending.put(item(1, given), 7);
         }
         let both = BTreeSet::from(["copied".to_owned(), "edited".to_owned()]);
-        assert_eq!(pending.first().unwrap().given, Given::Signals(both));
+        assert_eq!(pending.items()[0].given, Given::Signals(both));
         let mut pending = Pending::default();
         for times in [2, u64::MAX] {
             let given = pending.merged(ResponseMark(1), &Said::More(times));
-            pending.put(place(1), "turns", given, BTreeMap::new());
+            pending.put(item(1, given), 7);
         }
-        assert_eq!(pending.first().unwrap().given, Given::Count(u64::MAX));
+        assert_eq!(pending.items()[0].given, Given::Count(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_said_after_a_window_takes_no_place_in_it() {
+        let mut pending = Pending::default();
+        put(&mut pending, 1_000_000, Thumb::Up);
+        for rank in 0..100 {
+            let later = Item { window: 8, ..item(rank, Given::Thumbs(Thumb::Down)) };
+            pending.put(later, 7);
+        }
+        assert_eq!(pending.items().len(), MOST_ITEMS + 1);
+        assert_eq!(pending.items().iter().filter(|item| item.window == 7).count(), 1);
+        // A change of it is still of the window that it was said in.
+        let again = Item { window: 8, ..item(1_000_000, Given::Thumbs(Thumb::Down)) };
+        pending.put(again, 7);
+        assert_eq!(pending.items().last().unwrap().window, 7);
+        pending.trim(8);
+        assert_eq!(pending.items().len(), MOST_ITEMS, "once all belong to one window");
+    }
+
+    #[test]
+    fn habits_are_learnt_once_from_each_and_from_none_of_a_window_that_is_open() {
+        let mut pending = Pending::default();
+        put(&mut pending, 1, Thumb::Up);
+        assert_eq!(pending.learn(7).len(), 0);
+        assert_eq!((pending.learn(8).len(), pending.learn(9).len()), (1, 0));
     }
 
     proptest! {
@@ -166,7 +224,7 @@ mod tests {
             for rank in &ranks {
                 put(&mut pending, *rank, Thumb::Up);
             }
-            prop_assert_eq!(pending.first().unwrap().rank, *ranks.iter().min().unwrap());
+            prop_assert_eq!(pending.items()[0].rank, *ranks.iter().min().unwrap());
             prop_assert!(pending.items().len() <= MOST_ITEMS);
         }
     }

@@ -15,7 +15,7 @@ use crate::{
         },
         vdaf::{
             UnsupportedVdaf, Vdaf,
-            shard::{Measurement, ShardError},
+            shard::{Measurement, ShardError, Sharded},
         },
     },
     privacy::{
@@ -30,6 +30,7 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -77,19 +78,33 @@ pub enum ReportError {
 
 /// An answer after randomization, in the window that it is reported for: all that is left of it.
 ///
-/// The noise was drawn once. Only [`Reporter::draw`] makes one; a device may store it, and then
-/// every seal, also one after a restart, is of the same draw.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The noise was drawn once, and sharded once, for a report with one ID. Only [`Reporter::draw`] makes one; a
+/// device may store it, and then every seal, also one after a restart, is of the same shares under the same
+/// ID: whoever gets it twice can count it once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drawn {
     noisy: Noisy,
     time: u64,
+    id: ReportId,
+    shares: Sharded,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Noisy {
+/// What the randomizer gave.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Noisy {
     Bin(Randomized),
     Bits(RandomizedBits),
     Signals(RandomizedBits),
+}
+
+/// Says which report it is, and nothing of what is in it.
+impl fmt::Debug for Drawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drawn")
+            .field("id", &self.id)
+            .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drawn {
@@ -98,12 +113,29 @@ impl Drawn {
         Time(self.time)
     }
 
+    /// The ID of its report.
+    pub fn id(&self) -> ReportId {
+        self.id
+    }
+
+    /// What the randomizer gave, as the first version of the state kept it.
+    #[cfg(test)]
+    pub(super) fn noisy(&self) -> Noisy {
+        self.noisy.clone()
+    }
+
     /// What is sharded. Randomized already, so whoever sees it learns what ε₀ allows.
     pub fn measurement(&self) -> Measurement {
-        match &self.noisy {
-            Noisy::Bin(randomized) => Measurement::Bin(randomized.bin().index()),
-            Noisy::Bits(randomized) => Measurement::Bits(randomized.bits().to_vec()),
-            Noisy::Signals(randomized) => {
+        self.noisy.measurement()
+    }
+}
+
+impl Noisy {
+    fn measurement(&self) -> Measurement {
+        match self {
+            Self::Bin(randomized) => Measurement::Bin(randomized.bin().index()),
+            Self::Bits(randomized) => Measurement::Bits(randomized.bits().to_vec()),
+            Self::Signals(randomized) => {
                 Measurement::Vector(randomized.bits().iter().map(|bit| (*bit).into()).collect())
             }
         }
@@ -113,11 +145,12 @@ impl Drawn {
 /// A draw with the report that it was sealed in.
 ///
 /// Sending again means sending the same bytes; only if the leader could not read them
-/// ([`Reporter::reseal`]) is the *same draw* sealed afresh.
+/// ([`Reporter::reseal`]) are the *same shares* sealed afresh, under the same ID.
 #[derive(Debug)]
 pub struct Prepared {
     drawn: Drawn,
     report: SealedReport,
+    resealed: bool,
 }
 
 /// A report as it is sent: bytes that nobody but the two aggregators can read.
@@ -131,6 +164,11 @@ impl Prepared {
     /// What to send.
     pub fn report(&self) -> &SealedReport {
         &self.report
+    }
+
+    /// Whether it was sealed afresh.
+    pub fn is_resealed(&self) -> bool {
+        self.resealed
     }
 }
 
@@ -185,12 +223,13 @@ impl Reporter {
         configs: &HpkeConfigs,
     ) -> Result<Prepared, ReportError> {
         let report = self.seal(&drawn, configs)?;
-        Ok(Prepared { drawn, report })
+        Ok(Prepared { drawn, report, resealed: false })
     }
 
-    /// Randomizes an answer for the window `time`.
+    /// Randomizes an answer for the window `time`, and shards what comes out, for a report with an ID of its own.
     ///
-    /// The answer is spent: to draw it again would tell more of it.
+    /// The answer is spent: to draw it again would tell more of it. A draw of bits that has more of them on
+    /// than its proof allows cannot be sharded and is refused ([`ReportError::Shard`]); it is spent too.
     pub fn draw(
         &self,
         answer: &Answer,
@@ -208,52 +247,55 @@ impl Reporter {
             }
             (Encoded::Bits(_), _) => return Err(EncodingError::Kind.into()),
         };
-        Ok(Drawn { noisy, time: time.0 })
+        self.shard(noisy, time)
     }
 
-    /// Seals the same randomized answer under fresh keys and a fresh ID, after the leader said
-    /// `outdated_config` and so could not read the first report (§4.4.2.2).
+    /// Shards a draw, once.
+    pub(super) fn shard(&self, noisy: Noisy, time: Time) -> Result<Drawn, ReportError> {
+        let id = ReportId::random()?;
+        let shares = self.vdaf.shard(&self.vdaf_context, &noisy.measurement(), &id)?;
+        Ok(Drawn { noisy, time: time.0, id, shares })
+    }
+
+    /// Seals the same shares under the same ID to fresh keys, after the leader said `outdated_config` and
+    /// so could not read the first report (§4.4.2.2).
     pub fn reseal(
         &self,
         prepared: &mut Prepared,
         configs: &HpkeConfigs,
     ) -> Result<(), ReportError> {
         prepared.report = self.seal(&prepared.drawn, configs)?;
+        prepared.resealed = true;
         Ok(())
     }
 
-    /// Shards and seals a draw, under a fresh ID.
-    ///
-    /// A draw of bits that has more of them on than its proof allows is refused
-    /// ([`ReportError::Shard`]); that is rarer than any δ
-    /// ([`refusal`](crate::program::randomizer::refusal)).
+    /// Seals the shares of a draw, under its ID.
     pub fn seal(&self, drawn: &Drawn, configs: &HpkeConfigs) -> Result<SealedReport, ReportError> {
-        let id = ReportId::random()?;
-        let sharded = self.vdaf.shard(&self.vdaf_context, &drawn.measurement(), &id)?;
+        let shares = &drawn.shares;
         let metadata = ReportMetadata {
-            report_id: id,
+            report_id: drawn.id,
             time: drawn.time(),
             public_extensions: UncheckedExtensions::default(),
         };
         let mut aad = Vec::new();
-        self.aad.with(&metadata, &sharded.public_share, &mut aad);
+        self.aad.with(&metadata, &shares.public_share, &mut aad);
         let report = Report {
             leader_encrypted_input_share: seal_share(
                 Role::Leader,
                 configs.leader.config(),
                 &aad,
-                &sharded.leader_input_share,
+                &shares.leader_input_share,
             )?,
             helper_encrypted_input_share: seal_share(
                 Role::Helper,
                 configs.helper.config(),
                 &aad,
-                &sharded.helper_input_share,
+                &shares.helper_input_share,
             )?,
             report_metadata: metadata,
-            public_share: sharded.public_share.try_into()?,
+            public_share: shares.public_share.clone().try_into()?,
         };
-        Ok(SealedReport { id, bytes: report.to_bytes() })
+        Ok(SealedReport { id: drawn.id, bytes: report.to_bytes() })
     }
 
     fn randomize(&self, bin: Bin, rng: &mut DeviceRng) -> Result<Noisy, ReportError> {

@@ -2,9 +2,16 @@
 //!
 //! A blob is `SVSTATE`, a version, and then either a checksum and the state, or, with a key, what
 //! tells the key, a nonce and the state sealed by XChaCha20-Poly1305. The state is in bincode, whose
-//! format is frozen; a change of [`State`] is a new version.
+//! format is frozen; a change of [`State`] is a new version, and [`version_1`] is how the first is read.
+
+mod version_1;
+
+pub(super) use version_1::Unsharded;
+#[cfg(test)]
+pub(super) use version_1::tests::blob as older_blob;
 
 use super::{
+    assignment::Assignments,
     consent::Consent,
     ledger::Ledger,
     outbox::Outbox,
@@ -28,17 +35,19 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) program: ProgramMark,
-    /// What cohorts, ranks and marks are drawn from; never sent.
+    /// Seconds of a window, in which all numbers of windows here are counted; 0 if that is not known.
+    pub(super) window: u64,
+    /// What own windows, cohorts, ranks and marks are drawn from; never sent.
     pub(super) secret: DeviceSecret,
     pub(super) consent: Consent,
     /// No report is made for windows that begin before this moment.
     pub(super) silent_until: u64,
-    /// The window that is open.
+    /// The window of its own that the device reports next, once it is over: this one or one to come.
     pub(super) open: Option<u64>,
     /// Counts closed windows, so that ranks are drawn anew for each.
     pub(super) epoch: u64,
     /// What the device is assigned of public dimensions.
-    pub(super) assigned: BTreeMap<String, String>,
+    pub(super) assigned: Assignments,
     pub(super) pending: BTreeMap<String, Pending>,
     /// The responses whose answers were drawn last, by metric.
     pub(super) drawn: BTreeMap<String, Vec<ResponseMark>>,
@@ -100,12 +109,13 @@ impl State {
     pub(super) fn new(program: &Program, secret: DeviceSecret) -> Self {
         Self {
             program: ProgramMark::of(program),
+            window: program.window().seconds(),
             secret,
             consent: Consent::NotAsked,
             silent_until: 0,
             open: None,
             epoch: 0,
-            assigned: BTreeMap::new(),
+            assigned: Assignments::default(),
             pending: BTreeMap::new(),
             drawn: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -119,9 +129,10 @@ impl State {
         self.place_of(ResponseMark(self.secret.hash("response", response.as_bytes())))
     }
 
-    /// The place of all that is about no response in particular.
-    pub(super) fn place_of_window(&self) -> Place {
-        self.place_of(ResponseMark(self.secret.hash("window", &[])))
+    /// The place of all that is about no response in particular, in a window: of each window by itself, as
+    /// several may wait for the device's next own one.
+    pub(super) fn place_of_window(&self, window: u64) -> Place {
+        self.place_of(ResponseMark(self.secret.hash("window", &window.to_le_bytes())))
     }
 
     /// The place of a response without a name.
@@ -193,7 +204,9 @@ pub(super) enum BlobError {
 }
 
 const MAGIC: &[u8; 7] = b"SVSTATE";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The oldest that is still read.
+const OLDEST: u8 = 1;
 const PLAIN: u8 = 0;
 const SEALED: u8 = 1;
 const HEADER: usize = MAGIC.len() + 2;
@@ -235,7 +248,14 @@ pub(super) fn encode(state: &State, key: Option<&StateKey>) -> Result<Vec<u8>, B
     Ok(blob)
 }
 
-pub(super) fn decode(blob: &[u8], key: Option<&StateKey>) -> Result<State, BlobError> {
+/// A state, and what of an older one has to be made ready for the program first.
+#[derive(PartialEq)]
+pub(super) struct Decoded {
+    pub(super) state: State,
+    pub(super) unsharded: Vec<Unsharded>,
+}
+
+pub(super) fn decode(blob: &[u8], key: Option<&StateKey>) -> Result<Decoded, BlobError> {
     let (header, body) =
         blob.split_at_checked(HEADER).ok_or(BlobError::Damaged("it is cut off"))?;
     let (magic, kind) = header.split_at(MAGIC.len());
@@ -243,24 +263,26 @@ pub(super) fn decode(blob: &[u8], key: Option<&StateKey>) -> Result<State, BlobE
         return Err(BlobError::Damaged("it does not begin as a state does"));
     }
     match (kind, key) {
-        ([VERSION, PLAIN], _) => decode_plain(body),
-        ([VERSION, SEALED], Some(key)) => open(header, body, key),
-        ([VERSION, SEALED], None) => Err(BlobError::NoKey),
+        ([OLDEST..=VERSION, PLAIN], _) => decode_payload(kind[0], checked(body)?),
+        ([OLDEST..=VERSION, SEALED], Some(key)) => {
+            decode_payload(kind[0], &zeroize::Zeroizing::new(open(header, body, key)?))
+        }
+        ([OLDEST..=VERSION, SEALED], None) => Err(BlobError::NoKey),
         ([version, _], _) if *version > VERSION => Err(BlobError::Newer(*version)),
         _ => Err(BlobError::Damaged("its format is unknown")),
     }
 }
 
-fn decode_plain(body: &[u8]) -> Result<State, BlobError> {
+fn checked(body: &[u8]) -> Result<&[u8], BlobError> {
     let (checksum, payload) =
         body.split_at_checked(CHECKSUM).ok_or(BlobError::Damaged("it is cut off"))?;
     if Sha256::digest(payload)[..CHECKSUM] != *checksum {
         return Err(BlobError::Damaged("its checksum is wrong"));
     }
-    decode_payload(payload)
+    Ok(payload)
 }
 
-fn open(header: &[u8], body: &[u8], key: &StateKey) -> Result<State, BlobError> {
+fn open(header: &[u8], body: &[u8], key: &StateKey) -> Result<Vec<u8>, BlobError> {
     let cut_off = BlobError::Damaged("it is cut off");
     let (mark, rest) = body.split_first_chunk::<MARK>().ok_or(cut_off.clone())?;
     let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(cut_off)?;
@@ -268,14 +290,26 @@ fn open(header: &[u8], body: &[u8], key: &StateKey) -> Result<State, BlobError> 
         return Err(BlobError::OtherKey);
     }
     let aad = [header, mark].concat();
-    let payload = XChaCha20Poly1305::new(&key.0.into())
+    XChaCha20Poly1305::new(&key.0.into())
         .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
-        .map_err(|_| BlobError::Damaged("it was changed after it was sealed"))?;
-    decode_payload(&zeroize::Zeroizing::new(payload))
+        .map_err(|_| BlobError::Damaged("it was changed after it was sealed"))
 }
 
-fn decode_payload(payload: &[u8]) -> Result<State, BlobError> {
-    match bincode::serde::decode_from_slice(payload, format()) {
+fn decode_payload(version: u8, payload: &[u8]) -> Result<Decoded, BlobError> {
+    if version == VERSION {
+        let state = whole(bincode::serde::decode_from_slice(payload, format()), payload)?;
+        return Ok(Decoded { state, unsharded: Vec::new() });
+    }
+    let state: version_1::State =
+        whole(bincode::serde::decode_from_slice(payload, format()), payload)?;
+    Ok(state.into())
+}
+
+fn whole<T>(
+    decoded: Result<(T, usize), bincode::error::DecodeError>,
+    payload: &[u8],
+) -> Result<T, BlobError> {
+    match decoded {
         Ok((state, read)) if read == payload.len() => Ok(state),
         Ok(_) => Err(BlobError::Damaged("there is more than a state")),
         Err(_) => Err(BlobError::Damaged("it is not a state")),
@@ -303,7 +337,7 @@ mod tests {
     fn a_state_comes_back_plain_and_sealed() {
         for key in [None, Some(key(1))] {
             let blob = encode(&state(), key.as_ref()).unwrap();
-            assert!(decode(&blob, key.as_ref()).unwrap() == state());
+            assert!(decode(&blob, key.as_ref()).unwrap().state == state());
         }
     }
 
@@ -316,8 +350,8 @@ mod tests {
     #[test]
     fn a_sealed_state_needs_its_own_key_and_shows_nothing() {
         let blob = encode(&state(), Some(&key(1))).unwrap();
-        assert_eq!(decode(&blob, None), Err(BlobError::NoKey));
-        assert_eq!(decode(&blob, Some(&key(2))), Err(BlobError::OtherKey));
+        assert_eq!(decode(&blob, None).map(drop), Err(BlobError::NoKey));
+        assert_eq!(decode(&blob, Some(&key(2))).map(drop), Err(BlobError::OtherKey));
         let name = b"support-assistant";
         assert!(!blob.windows(name.len()).any(|part| part == name));
         assert_eq!(format!("{:?}", key(1)), "StateKey(..)");
@@ -327,8 +361,8 @@ mod tests {
     #[test]
     fn a_newer_state_is_told_from_a_damaged_one() {
         let mut blob = encode(&state(), None).unwrap();
-        blob[MAGIC.len()] = 2;
-        assert_eq!(decode(&blob, None), Err(BlobError::Newer(2)));
+        blob[MAGIC.len()] = 3;
+        assert_eq!(decode(&blob, None).map(drop), Err(BlobError::Newer(3)));
         assert!(matches!(decode(b"", None), Err(BlobError::Damaged(_))));
         assert!(matches!(decode(b"not a state at all", None), Err(BlobError::Damaged(_))));
     }
@@ -360,9 +394,12 @@ mod tests {
 
         #[test]
         fn garbage_is_refused(garbage in prop::collection::vec(any::<u8>(), 0..2000)) {
-            let blob = [MAGIC.as_slice(), &[VERSION, PLAIN], &Sha256::digest(&garbage)[..CHECKSUM], &garbage];
-            // A right checksum over nonsense: whatever bincode makes of it, nothing panics.
-            let _ = decode(&blob.concat(), None);
+            for version in [OLDEST, VERSION] {
+                let checksum = Sha256::digest(&garbage);
+                let blob = [MAGIC.as_slice(), &[version, PLAIN], &checksum[..CHECKSUM], &garbage];
+                // A right checksum over nonsense: whatever bincode makes of it, nothing panics.
+                let _ = decode(&blob.concat(), None);
+            }
         }
     }
 }

@@ -25,7 +25,12 @@ pub trait Storage {
     /// where. Nothing is done if there is none.
     fn set_aside(&mut self) -> Result<String, StorageError>;
 
-    /// Removes the blob and all that was set aside.
+    /// Removes all that was set aside, and whatever a crash left beside the blob, but not the blob. After
+    /// an error or a crash some of it may be left; calling again removes the rest.
+    fn discard_aside(&mut self) -> Result<(), StorageError>;
+
+    /// Removes the blob. When this returns, that is durable; after an error or a crash the blob is there,
+    /// whole, or it is not.
     fn erase(&mut self) -> Result<(), StorageError>;
 }
 
@@ -116,8 +121,13 @@ impl Storage for MemoryStorage {
         Ok("memory".to_owned())
     }
 
+    fn discard_aside(&mut self) -> Result<(), StorageError> {
+        self.aside.clear();
+        Ok(())
+    }
+
     fn erase(&mut self) -> Result<(), StorageError> {
-        *self = Self::default();
+        self.blob = None;
         Ok(())
     }
 }
@@ -134,6 +144,10 @@ impl<S: Storage> Storage for &mut S {
 
     fn set_aside(&mut self) -> Result<String, StorageError> {
         (**self).set_aside()
+    }
+
+    fn discard_aside(&mut self) -> Result<(), StorageError> {
+        (**self).discard_aside()
     }
 
     fn erase(&mut self) -> Result<(), StorageError> {
@@ -153,6 +167,10 @@ impl Storage for Box<dyn Storage + Send> {
 
     fn set_aside(&mut self) -> Result<String, StorageError> {
         (**self).set_aside()
+    }
+
+    fn discard_aside(&mut self) -> Result<(), StorageError> {
+        (**self).discard_aside()
     }
 
     fn erase(&mut self) -> Result<(), StorageError> {

@@ -2,12 +2,14 @@
 //!
 //! What was sealed is sent as the same bytes however often it takes. The one exception is the
 //! draft's own: a report that the leader cannot read because its key is outdated is sealed once
-//! more, with the same noise, to the new key.
+//! more to the new key: the same shares, under the same ID.
 
 use super::{
     hpke_configs::{CachedConfig, HpkeConfigs, NoUsableConfig},
+    ledger::Fate,
     logged::{self, NotLogged},
     report::{Prepared, ReportError as MakeReportError, Reporter},
+    verdict::{Sent, Verdict, verdict},
 };
 use crate::{
     dap::{
@@ -23,7 +25,10 @@ use crate::{
         retry::Backoff,
     },
 };
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 use thiserror::Error;
 use tokio::sync::RwLock;
 
@@ -111,8 +116,8 @@ impl Uploader {
 
     /// Sends reports of one task; seals those afresh, once, that the leader could not read.
     ///
-    /// Takes out of `reports` what the leader answered for. After an error the rest is still there:
-    /// call again with it, later, rather than randomize those answers anew.
+    /// Takes out of `reports` what the leader answered for. After an error the rest is still there, and so is
+    /// what comes too early for the leader: call again with it, later, rather than randomize those answers anew.
     pub async fn upload(
         &self,
         reporter: &Reporter,
@@ -120,28 +125,27 @@ impl Uploader {
         now: u64,
     ) -> Result<Uploaded, UploadError> {
         let mut uploaded = Uploaded::default();
-        self.send(reporter.task(), reports, &mut uploaded).await?;
-        if reports.is_empty() {
+        let outdated = self.send(reporter.task(), reports, &mut uploaded).await?;
+        if outdated.is_empty() {
             return Ok(uploaded);
         }
         *self.configs.write().await = None;
         let configs = self.hpke_configs(now).await?;
-        for report in &mut *reports {
+        for report in reports.iter_mut().filter(|report| outdated.contains(&report.report().id())) {
             reporter.reseal(report, &configs)?;
         }
         self.send(reporter.task(), reports, &mut uploaded).await?;
-        let still_outdated = reports.drain(..).map(|report| report.report().id());
-        uploaded.refused.extend(still_outdated.map(|id| (id, ReportError::OutdatedConfig)));
         Ok(uploaded)
     }
 
-    /// Sends reports as they are; leaves only those that the leader could not read.
+    /// Sends reports as they are, and leaves those that the leader may still take. Gives the IDs of those
+    /// that are to be sealed afresh before.
     async fn send(
         &self,
         task: TaskId,
         reports: &mut Vec<Prepared>,
         uploaded: &mut Uploaded,
-    ) -> Result<(), UploadError> {
+    ) -> Result<HashSet<ReportId>, UploadError> {
         let request: Vec<u8> =
             reports.iter().flat_map(|report| report.report().bytes()).copied().collect();
         uploaded.bytes += request.len() as u64;
@@ -149,18 +153,20 @@ impl Uploader {
         let errors = self.persist(&exchange).await?;
         let errors: HashMap<_, _> =
             errors.status.into_iter().map(|status| (status.id, status.error)).collect();
+        let mut outdated = HashSet::new();
         reports.retain(|report| {
             let id = report.report().id();
-            match errors.get(&id) {
-                // Our IDs are random: the leader knows this one from an attempt whose answer was
-                // lost.
-                None | Some(ReportError::ReportReplayed) => uploaded.accepted += 1,
-                Some(ReportError::OutdatedConfig) => return true,
-                Some(error) => uploaded.refused.push((id, *error)),
+            let error = errors.get(&id).copied();
+            let sent = Sent { in_doubt: false, can_be_resealed: !report.is_resealed() };
+            match (verdict(error, sent), error) {
+                (Verdict::Reseal, _) => return outdated.insert(id),
+                (Verdict::Later, _) => return true,
+                (Verdict::Over(Fate::Delivered), _) | (_, None) => uploaded.accepted += 1,
+                (Verdict::Over(_), Some(error)) => uploaded.refused.push((id, error)),
             }
             false
         });
-        Ok(())
+        Ok(outdated)
     }
 
     async fn persist<E: crate::dap::exchange::Exchange>(

@@ -69,7 +69,9 @@ pub(super) async fn send(
                 let (uploader, reporter) = (Arc::clone(&uploader), Arc::clone(&reporter));
                 uploads.spawn(async move {
                     let mut reports = reports;
-                    uploader.upload(&reporter, &mut reports, answered).await
+                    let uploaded = uploader.upload(&reporter, &mut reports, answered).await?;
+                    ensure!(reports.is_empty(), "{} reports came too early", reports.len());
+                    Ok(uploaded)
                 });
             }
         }
@@ -81,8 +83,7 @@ pub(super) async fn send(
     Ok(sent)
 }
 
-type Uploads =
-    JoinSet<Result<crate::client::uploader::Uploaded, crate::client::uploader::UploadError>>;
+type Uploads = JoinSet<anyhow::Result<crate::client::uploader::Uploaded>>;
 
 async fn finish(
     uploads: &mut Uploads,

@@ -81,6 +81,7 @@ impl Devices {
                 let started = Instant::now();
                 let uploaded = uploader.upload(&reporter, &mut reports, u64::MAX).await?;
                 ensure!(uploaded.refused.is_empty(), "refused: {:?}", uploaded.refused);
+                ensure!(reports.is_empty(), "{} reports came too early", reports.len());
                 Ok((measured, started.elapsed()))
             });
         }

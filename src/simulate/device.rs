@@ -40,7 +40,7 @@ pub(super) fn live(
     let mut person = Person::draw(world.scenario, &world.dimensions, seed, number);
     results.counts.took_part += u64::from(person.consents);
     let mishaps = Mishaps { rng: generator(seed, number, Purpose::Mishaps), crash_after: None };
-    let mut device = Device { world, engine: None, mishaps, said: Vec::new(), open: 0 };
+    let mut device = Device { world, engine: None, mishaps, said: Vec::new() };
     let mut expected = BTreeMap::new();
     for index in 0..=world.options.windows {
         let is_last = index == world.options.windows;
@@ -93,8 +93,6 @@ struct Device<'a> {
     mishaps: Mishaps,
     /// What was said of each response since a window was closed.
     said: Vec<Said>,
-    /// The window that is open.
-    open: u64,
 }
 
 /// What was said of one response.
@@ -138,10 +136,9 @@ impl Device<'_> {
         let after = self.mishaps.rng.random_range(0..CALLS_OF_A_VISIT);
         self.mishaps.crash_after = crashes.then_some(after);
         results.counts.crashes += u64::from(crashes);
-        self.open_engine(person, window, now)?;
+        self.open_engine(person, now)?;
         self.expect(person, window, now, expected)?;
         let now = self.deliver(now, self.world.latest(window), inbox, results)?;
-        self.open = window;
         if let (Honesty::Answers(lie), false) = (person.honesty, visit.responses.is_empty()) {
             self.lie(lie, window, now)?;
         } else {
@@ -157,7 +154,7 @@ impl Device<'_> {
         Ok(())
     }
 
-    fn open_engine(&mut self, person: &Person<'_>, window: u64, now: u64) -> anyhow::Result<()> {
+    fn open_engine(&mut self, person: &Person<'_>, now: u64) -> anyhow::Result<()> {
         if self.engine.is_some() {
             return Ok(());
         }
@@ -167,7 +164,6 @@ impl Device<'_> {
             engine.assign(name, value, now)?;
         }
         self.engine = Some(engine);
-        self.open = window;
         Ok(())
     }
 
@@ -197,7 +193,7 @@ impl Device<'_> {
         self.engine.as_mut().context("the device's first visit opens its engine")
     }
 
-    /// Notes what the engine should draw when it closes a window in time; later it carries on.
+    /// Notes what the engine should draw when it closes a window of its own in time; later it carries on.
     fn expect(
         &mut self,
         person: &Person<'_>,
@@ -205,8 +201,10 @@ impl Device<'_> {
         now: u64,
         expected: &mut BTreeMap<Key, Ballot>,
     ) -> anyhow::Result<()> {
-        let closed = self.open;
-        if closed == current || now > self.world.deadline(closed) {
+        let engine = self.engine.as_ref().context("the device's first visit opens its engine")?;
+        let (from, _) = engine.next_window().context("whoever visits takes part")?;
+        let closed = self.world.program.window().time_at(from).0;
+        if closed >= current || now > self.world.deadline(closed) {
             return Ok(());
         }
         for (index, asked) in self.world.scenario.metrics.iter().enumerate() {

@@ -8,7 +8,8 @@
 //! up every report; [`truth`] keeps what was so; [`report`] lays what a collector sees beside it.
 //!
 //! The users are repeatable, the noise is not: engines draw it from the operating system, as on any
-//! device, and nothing can give them a seed. What everybody thought is the same for a seed on any
+//! device, and nothing can give them a seed. So it is with the windows that a device takes part in, where a
+//! budget covers some of a period's only. What everybody thought is the same for a seed on any
 //! machine. What was contributed is too, unless requests get lost or apps are killed: when an engine
 //! sends depends on a jitter of its own, and so does then whether a report comes in time.
 

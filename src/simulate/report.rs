@@ -34,6 +34,9 @@ pub struct Outcome {
     pub seed: u64,
     /// The start of the first window.
     pub start: String,
+    /// In how many windows of a period a device takes part, and how many a period has; nothing where it takes
+    /// part in all.
+    pub participation: Option<[u64; 2]>,
     /// How often what happened.
     #[serde(flatten)]
     pub counts: Counts,
@@ -167,6 +170,7 @@ pub(super) fn outcome(
         windows: options.windows,
         seed: options.seed,
         start: format_moment(options.start),
+        participation: participation(program),
         counts: results.counts,
         tasks: of_tasks(program, &releases),
         problems: problems(results.counts, accuracy, least_held),
@@ -176,6 +180,13 @@ pub(super) fn outcome(
         least_held,
         findings: Findings::of(program, batches)?,
     })
+}
+
+/// Where a budget covers some of a period's windows only.
+fn participation(program: &Program) -> Option<[u64; 2]> {
+    let budget = program.budget()?;
+    let of = budget.period() / program.window().seconds();
+    (budget.windows() < of).then_some([budget.windows(), of])
 }
 
 fn problems(counts: Counts, accuracy: Option<Accuracy>, least: Option<usize>) -> Vec<String> {

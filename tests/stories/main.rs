@@ -29,6 +29,7 @@ mod operations;
 mod outage;
 mod probe;
 mod repaired;
+mod resealed;
 mod secrets;
 mod simulate;
 mod startup;

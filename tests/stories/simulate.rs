@@ -149,6 +149,32 @@ fn a_seed_gives_the_same_users_and_never_the_same_noise() {
     assert_ne!(each(&one, "estimate"), each(&same, "estimate"));
 }
 
+/// Ten windows and a budget of four: no window goes without figures, and each has its share of the devices.
+#[test]
+fn with_a_budget_of_some_windows_every_window_of_the_period_has_figures() {
+    let desk = Desk::with(SCENARIO);
+    let budget = "[budget]\nperiod = \"10 hours\"\nwindows = 4\n\n[dimensions";
+    let program = PROGRAM.replacen("[dimensions", budget, 1);
+    fs::write(desk.path("program.toml"), program).unwrap();
+    let size = ["--devices", "1200", "--windows", "10", "--seed", "5"];
+    let output =
+        desk.run(&[&["--scenario", "scenario.toml", "--json", "out.json"][..], &size].concat());
+    assert!(output.status.success(), "{}", said(&output.stderr));
+    let words = said(&output.stdout);
+    assert!(words.contains("each device takes part in 4 of the 10 windows"), "{words}");
+    let outcome = read(&desk.path("out.json"));
+    assert_eq!(outcome["participation"], serde_json::json!([4, 10]));
+    let windows = outcome["releases"].as_array().unwrap();
+    assert_eq!((windows.len(), outcome["too_small"].as_array().unwrap().len()), (2 * 10, 0));
+    // Nine of ten consent and nine of ten forge nothing; nine of ten are there in each window: 350 or so of each
+    // window, of which one in ten is not there when it is over.
+    for release in windows {
+        let reports = release["reports"].as_u64().unwrap();
+        assert!((270..=460).contains(&reports), "{reports} in {}", release["window"]);
+    }
+    assert_eq!(outcome["problems"].as_array().unwrap().len(), 0, "{}", outcome["problems"]);
+}
+
 #[test]
 fn the_example_scenario_runs_and_a_wrong_one_is_refused_at_its_line() {
     let desk = Desk::with(SCENARIO);

@@ -54,6 +54,10 @@ typedef enum {
     // The program demands proofs that its tasks are in both aggregators' logs, and they are missing or do
     // not hold.
     SV_STATUS_NOT_LOGGED = 13,
+    // The event is about another value of a public dimension than the device was assigned last.
+    SV_STATUS_OTHER_ASSIGNMENT = 14,
+    // The device has no value of a public dimension of the metric; `sv_assign` one first.
+    SV_STATUS_UNASSIGNED = 15,
 } sv_status;
 
 // What `sv_open` found.
@@ -70,7 +74,7 @@ typedef enum {
 
 // What became of an event, or of a withdrawal.
 typedef enum {
-    // The event is kept until the window closes; or the answer is forgotten.
+    // The event is kept until a window of this device's own closes; or the answer is forgotten.
     SV_KEPT_DONE = 0,
     // The answer about this response was drawn already, and counts as it was then.
     SV_KEPT_DRAWN = 1,
@@ -82,7 +86,7 @@ typedef enum {
 typedef enum {
     // Send the request, and tell `sv_answered`.
     SV_STEP_SEND = 0,
-    // Ask again at the moment that is given, or when something was recorded.
+    // Ask again at the moment that is given, whether or not something was recorded in the meantime.
     SV_STEP_WAIT = 1,
     // Nothing, until the user agrees to take part.
     SV_STEP_IDLE = 2,
@@ -139,15 +143,19 @@ sv_status sv_consent(const sv_engine *engine, bool given, uint64_t now);
 sv_status sv_prove(const sv_engine *engine,
                    const char *proofs);
 
-// Tells the device its value of a public dimension, such as its experiment arm.
+// Tells the device its value of a public dimension, such as its experiment arm. Without one, nothing is
+// reported of metrics with that dimension. A first value holds at once, a change from the next window on:
+// `from` is that moment, or 0 if it holds now; it may be null.
 sv_status sv_assign(const sv_engine *engine,
                     const char *dimension,
                     const char *value,
-                    uint64_t now);
+                    uint64_t now,
+                    uint64_t *from);
 
 // Records what a user said or did, in JSON:
 // `{"metric": "helpful", "answer": {"thumbs": "up"}, "response": "r17", "dimensions": {"segment": "new"}}`,
-// where `"signal": "copied"` or `"more": 1` may stand in place of `answer`. `kept` may be null.
+// where `"signal": "copied"` or `"more": 1` may stand in place of `answer`. Of a public dimension an event
+// can only repeat what `sv_assign` said last. `kept` may be null.
 sv_status sv_record(const sv_engine *engine,
                     const char *event,
                     uint64_t now,
@@ -160,7 +168,8 @@ sv_status sv_withdraw(const sv_engine *engine,
                       uint64_t now,
                       sv_kept *kept);
 
-// What to do now: `step` says it, `request` is what to send, `until` the moment to wait for.
+// What to do now: `step` says it, `request` is what to send, `until` the moment to wait for. Only this closes
+// a window; call it when it said, and not because something was recorded.
 sv_status sv_next(const sv_engine *engine,
                   uint64_t now,
                   sv_step *step,
@@ -219,8 +228,8 @@ sv_status sv_triage(const sv_engine *engine,
                     uint64_t now,
                     char **category);
 
-// Erases all that the device remembers, but for a silence until the next period if something was
-// sent in this one.
+// Erases all that the device remembers, but for until when it is silent if anything was ever drawn: in one
+// step, so that a crash never makes the device new.
 sv_status sv_forget(const sv_engine *engine, uint64_t now);
 
 #if defined(SV_COURIER)

@@ -20,7 +20,7 @@ mod text;
 use sottovoce::{
     client::{
         StateKey,
-        engine::{Arrived, Engine, Found, Options, Outgoing, Recorded, Step, Withdrawn},
+        engine::{Arrived, Engine, Found, Holds, Options, Outgoing, Recorded, Step, Withdrawn},
         event::Event,
         personal::asking::{Candidate, Decision},
         storage::{MemoryStorage, Storage},
@@ -84,7 +84,7 @@ pub enum SvFound {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub enum SvKept {
-    /// The event is kept until the window closes; or the answer is forgotten.
+    /// The event is kept until a window of this device's own closes; or the answer is forgotten.
     Done = 0,
     /// The answer about this response was drawn already, and counts as it was then.
     Drawn = 1,
@@ -98,7 +98,7 @@ pub enum SvKept {
 pub enum SvStep {
     /// Send the request, and tell `sv_answered`.
     Send = 0,
-    /// Ask again at the moment that is given, or when something was recorded.
+    /// Ask again at the moment that is given, whether or not something was recorded in the meantime.
     Wait = 1,
     /// Nothing, until the user agrees to take part.
     Idle = 2,
@@ -184,23 +184,31 @@ pub unsafe extern "C" fn sv_prove(engine: *const SvEngine, proofs: *const c_char
     unsafe { with(engine, |engine| Ok(engine.prove(required(proofs)?)?)) }
 }
 
-/// Tells the device its value of a public dimension, such as its experiment arm.
+/// Tells the device its value of a public dimension, such as its experiment arm. Without one, nothing is
+/// reported of metrics with that dimension. A first value holds at once, a change from the next window on:
+/// `from` is that moment, or 0 if it holds now; it may be null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_assign(
     engine: *const SvEngine,
     dimension: *const c_char,
     value: *const c_char,
     now: u64,
+    from: *mut u64,
 ) -> SvStatus {
-    // SAFETY: the caller passes an engine and strings, or null.
+    // SAFETY: the caller passes an engine, strings and a place to write to, or null.
     unsafe {
-        with(engine, |engine| Ok(engine.assign(required(dimension)?, required(value)?, now)?))
+        with(engine, |engine| {
+            let holds = engine.assign(required(dimension)?, required(value)?, now)?;
+            write(from, if let Holds::From(moment) = holds { moment } else { 0 });
+            Ok(())
+        })
     }
 }
 
 /// Records what a user said or did, in JSON:
 /// `{"metric": "helpful", "answer": {"thumbs": "up"}, "response": "r17", "dimensions": {"segment": "new"}}`,
-/// where `"signal": "copied"` or `"more": 1` may stand in place of `answer`. `kept` may be null.
+/// where `"signal": "copied"` or `"more": 1` may stand in place of `answer`. Of a public dimension an event
+/// can only repeat what `sv_assign` said last. `kept` may be null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_record(
     engine: *const SvEngine,
@@ -247,7 +255,8 @@ pub unsafe extern "C" fn sv_withdraw(
     }
 }
 
-/// What to do now: `step` says it, `request` is what to send, `until` the moment to wait for.
+/// What to do now: `step` says it, `request` is what to send, `until` the moment to wait for. Only this closes
+/// a window; call it when it said, and not because something was recorded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_next(
     engine: *const SvEngine,
@@ -441,8 +450,8 @@ pub unsafe extern "C" fn sv_triage(
     }
 }
 
-/// Erases all that the device remembers, but for a silence until the next period if something was
-/// sent in this one.
+/// Erases all that the device remembers, but for until when it is silent if anything was ever drawn: in one
+/// step, so that a crash never makes the device new.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_forget(engine: *const SvEngine, now: u64) -> SvStatus {
     // SAFETY: the caller passes an engine or null.

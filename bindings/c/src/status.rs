@@ -43,6 +43,10 @@ pub enum SvStatus {
     /// The program demands proofs that its tasks are in both aggregators' logs, and they are missing or do
     /// not hold.
     NotLogged = 13,
+    /// The event is about another value of a public dimension than the device was assigned last.
+    OtherAssignment = 14,
+    /// The device has no value of a public dimension of the metric; `sv_assign` one first.
+    Unassigned = 15,
 }
 
 /// A call that failed.
@@ -83,6 +87,8 @@ impl From<EngineError> for Failure {
             }
             EngineError::Key(_) => SvStatus::Key,
             EngineError::NotLogged(_) => SvStatus::NotLogged,
+            EngineError::OtherAssignment { .. } => SvStatus::OtherAssignment,
+            EngineError::Unassigned { .. } => SvStatus::Unassigned,
             EngineError::Storage(StorageError::InUse { .. }) => SvStatus::InUse,
             EngineError::Blob(_) | EngineError::Storage(_) => SvStatus::Storage,
             EngineError::Report(_) | EngineError::Randomness(_) => SvStatus::Report,

@@ -78,17 +78,8 @@ pub enum ClientError {
     Long(usize),
 }
 
-/// Why a report is sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resent {
-    /// No response came: the report may be counted already, so it must be the same one.
-    Lost,
-    /// The aggregators could not read it and have not counted it: its draw is sealed afresh.
-    Unreadable,
-}
-
-/// A report, what was sent after it, and why.
-pub type Retried = ([Vec<u8>; 2], Resent);
+/// A report, and what was sent after it.
+pub type Retried = [Vec<u8>; 2];
 
 /// Makes reports when it is told what was answered.
 pub trait Client {
@@ -99,7 +90,8 @@ pub trait Client {
     fn reports(&mut self, answers: &[&Answer], until: Instant)
     -> Result<Vec<Vec<u8>>, ClientError>;
 
-    /// A report of an answer, what is sent after it, and why; `None` if `until` came first.
+    /// A report of an answer, and what is sent after it when no response came or the leader could not read it;
+    /// `None` if `until` came first.
     fn retried(&mut self, answer: &Answer, until: Instant) -> Result<Option<Retried>, ClientError>;
 }
 
@@ -142,9 +134,9 @@ impl Client for Library<'_> {
         let mut rng = DeviceRng::new()?;
         let mut prepared = self.reporter.prepare(answer, self.now, self.configs, &mut rng)?;
         let first = prepared.report().bytes().to_vec();
-        // The hardest retry there is: the leader could not read it, so the draw is sealed afresh.
+        // The hardest retry there is: the leader could not read it, so the same shares are sealed afresh.
         self.reporter.reseal(&mut prepared, self.configs)?;
-        Ok(Some(([first, prepared.report().bytes().to_vec()], Resent::Unreadable)))
+        Ok(Some([first, prepared.report().bytes().to_vec()]))
     }
 }
 

@@ -6,7 +6,7 @@
 //! probe's deadline.
 
 use super::{
-    client::{Client, ClientError, Resent, Retried, now},
+    client::{Client, ClientError, Retried, now},
     reader::TestAggregators,
 };
 use crate::{
@@ -163,7 +163,7 @@ impl Client for Executable {
             return Ok(None);
         }
         let Some(first) = self.hear(until)? else { return Ok(None) };
-        Ok(self.hear(until)?.map(|again| ([first, again], Resent::Lost)))
+        Ok(self.hear(until)?.map(|again| [first, again]))
     }
 }
 

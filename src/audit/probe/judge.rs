@@ -151,10 +151,19 @@ fn repeated(tally: &Tally) -> Vec<Fault> {
     }
     if tally.renewed.hits > 0 {
         let message = format!(
-            "{} of {} retries after a lost response have another ID: the report would be counted twice",
+            "{} of {} retries have another ID: a report that the aggregators have already, whatever they said, \
+             would be counted twice",
             tally.renewed.hits, tally.renewed.trials
         );
         faults.push(Fault { rule: "new-id-on-retry", message });
+    }
+    if tally.resharded.hits > 0 {
+        let message = format!(
+            "{} of {} retries have the ID of the report before and other shares: a draw is sharded once, and \
+             sealed afresh as it is",
+            tally.resharded.hits, tally.resharded.trials
+        );
+        faults.push(Fault { rule: "new-shares-on-retry", message });
     }
     faults
 }

@@ -182,8 +182,8 @@ fn round(
         if Instant::now() >= deadline {
             break;
         }
-        let Some(([first, again], why)) = client.retried(&input.answer, deadline)? else { break };
-        tally.retried(&aggregators.open(&first)?, &aggregators.open(&again)?, why);
+        let Some([first, again]) = client.retried(&input.answer, deadline)? else { break };
+        tally.retried(&aggregators.open(&first)?, &aggregators.open(&again)?);
     }
     Ok(())
 }

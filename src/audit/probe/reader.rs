@@ -112,6 +112,16 @@ impl Opened {
     pub fn id(&self) -> &[u8] {
         &self.fresh[0]
     }
+
+    /// What tells one sealing from another: the encapsulated keys, by their places in `fresh`.
+    pub fn keys(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.fresh.iter().map(Vec::as_slice).enumerate().skip(1).take(2)
+    }
+
+    /// What tells one sharing of an answer from another: the seeds of the shares.
+    pub fn shares(&self) -> &[Vec<u8>] {
+        self.fresh.get(3..).unwrap_or_default()
+    }
 }
 
 impl TestAggregators {

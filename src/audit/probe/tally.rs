@@ -2,7 +2,6 @@
 //! there are.
 
 use super::{
-    client::Resent,
     inputs::{Input, flip_probability},
     pairs::Pairs,
     reader::Opened,
@@ -31,8 +30,10 @@ pub struct Tally {
     pub repeated: u64,
     /// Retries whose draw was another one.
     pub redrawn: Share,
-    /// Retries after a lost response that have another ID.
+    /// Retries that have another ID.
     pub renewed: Share,
+    /// Retries under the same ID that are other shares of the answer.
+    pub resharded: Share,
     seen: Seen,
     differing: Vec<Vec<Vec<usize>>>,
 }
@@ -120,6 +121,7 @@ impl Tally {
             repeated: 0,
             redrawn: Share::default(),
             renewed: Share::default(),
+            resharded: Share::default(),
             seen: Seen::new(REMEMBERED),
             differing: inputs.iter().map(differing).collect(),
         }
@@ -161,14 +163,23 @@ impl Tally {
         }
     }
 
-    /// Counts a report and its retry: the same draw, and the same ID if it may be counted already.
-    pub fn retried(&mut self, first: &Opened, again: &Opened, why: Resent) {
+    /// Counts a report and its retry: the same draw, in the same shares, under the same ID, as the aggregators may
+    /// have it already whatever they said.
+    pub fn retried(&mut self, first: &Opened, again: &Opened) {
         self.redrawn.count(first.bits != again.bits);
         self.fresh(first);
-        match why {
-            Resent::Lost => self.renewed.count(first.id() != again.id()),
-            // Sealed afresh is with new randomness.
-            Resent::Unreadable => self.fresh(again),
+        let renewed = first.id() != again.id();
+        self.renewed.count(renewed);
+        self.resharded.count(!renewed && first.shares() != again.shares());
+        // The encapsulated keys are the same only if all bytes are.
+        if first.fresh != again.fresh {
+            self.fresh_keys(again);
+        }
+    }
+
+    fn fresh_keys(&mut self, opened: &Opened) {
+        for (kind, value) in opened.keys() {
+            self.repeated += u64::from(self.seen.again(kind, value));
         }
     }
 

@@ -2,7 +2,7 @@
 //! alarm has a probability of one in a million here.
 
 use super::{
-    client::{Library, Resent, Retried},
+    client::{Library, Retried},
     reader::payload,
     *,
 };
@@ -58,7 +58,7 @@ enum Wrong {
     Twice,
     /// A retry draws anew.
     Retry,
-    /// A retry after a lost response has an ID of its own.
+    /// A retry says the same and has an ID of its own.
     Renew,
     /// The same report again, as another one.
     Same,
@@ -85,6 +85,16 @@ impl<'a> Cheat<'a> {
         self.reporter.draw(answer, crate::dap::time::Time(20_000), &mut rng).unwrap()
     }
 
+    /// A draw that says the same, in another report.
+    fn like(&self, drawn: &Drawn, answer: &Answer) -> Drawn {
+        loop {
+            let other = self.draw(answer);
+            if other.measurement() == drawn.measurement() {
+                return other;
+            }
+        }
+    }
+
     fn seal(&self, drawn: &Drawn) -> Vec<u8> {
         self.reporter.seal(drawn, self.configs).unwrap().bytes().to_vec()
     }
@@ -107,13 +117,14 @@ impl Client for Cheat<'_> {
                 Wrong::Quiet if rng().random_bool(0.2) => {
                     let other = self.draw(answer);
                     let truth = self.draw(answer);
-                    drawn = if truth == other { truth } else { drawn };
+                    let is_truth = truth.measurement() == other.measurement();
+                    drawn = if is_truth { truth } else { drawn };
                 }
                 Wrong::Twice => {
                     if let Some((before, draw)) = last.take().filter(|(before, _)| before == answer)
                     {
                         let _ = before;
-                        drawn = draw;
+                        drawn = self.like(&draw, answer);
                     } else {
                         last = Some((answer, drawn.clone()));
                     }
@@ -133,9 +144,12 @@ impl Client for Cheat<'_> {
 
     fn retried(&mut self, answer: &Answer, _: Instant) -> Result<Option<Retried>, ClientError> {
         let first = self.draw(answer);
-        let again = if self.wrong == Wrong::Retry { self.draw(answer) } else { first.clone() };
-        let why = if self.wrong == Wrong::Renew { Resent::Lost } else { Resent::Unreadable };
-        Ok(Some(([self.seal(&first), self.seal(&again)], why)))
+        let again = match self.wrong {
+            Wrong::Retry => self.draw(answer),
+            Wrong::Renew => self.like(&first, answer),
+            _ => first.clone(),
+        };
+        Ok(Some([self.seal(&first), self.seal(&again)]))
     }
 }
 
@@ -180,14 +194,35 @@ fn a_client_that_uses_a_draw_twice_is_found() {
 #[test]
 fn a_client_that_draws_again_on_a_retry_is_found() {
     let outcome = probed(&rating(), Some(Wrong::Retry), limits(5_000, 0.01));
-    assert_eq!(rules(&outcome), ["redrawn-on-retry"]);
+    assert_eq!(rules(&outcome), ["redrawn-on-retry", "new-id-on-retry"]);
     assert_eq!(outcome.verdict, Verdict::Faulty);
 }
 
 #[test]
-fn a_client_that_takes_a_new_id_when_a_response_was_lost_is_found() {
+fn a_client_that_takes_a_new_id_on_a_retry_is_found() {
     let outcome = probed(&rating(), Some(Wrong::Renew), limits(5_000, 0.01));
     assert_eq!(rules(&outcome), ["new-id-on-retry"]);
+}
+
+#[test]
+fn a_client_that_shards_a_draw_again_is_found() {
+    let program = rating();
+    let task = &program.tasks()[0];
+    let aggregators = TestAggregators::new(task).unwrap();
+    let mut client = Library::new(task, &aggregators).unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let [first, again] = client.retried(&Answer::none(), until).unwrap().unwrap();
+    let [first, mut again] = [first, again].map(|report| aggregators.open(&report).unwrap());
+    assert_eq!((first.id(), first.shares()), (again.id(), again.shares()), "the same report");
+    assert!(first.keys().zip(again.keys()).all(|(one, other)| one != other), "sealed afresh");
+    let inputs = inputs::of(task);
+    let mut tally = Tally::new(&task.randomizer().mechanism, &inputs);
+    tally.retried(&first, &again);
+    assert_eq!((tally.resharded.hits, tally.repeated), (0, 0));
+    again.fresh[3][0] ^= 1;
+    tally.retried(&first, &again);
+    let judgement = judge(&task.randomizer().mechanism, &inputs, &tally, 0.01);
+    assert!(judgement.faults.iter().any(|fault| fault.rule == "new-shares-on-retry"));
 }
 
 #[test]

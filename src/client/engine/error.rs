@@ -45,14 +45,28 @@ pub enum EngineError {
     },
     /// The device does not know its value of a public dimension.
     #[error(
-        "{metric} is broken down by {dimension}, and this device has no value of it; `assign` \
-             one, or record the event `with` one"
+        "{metric} is broken down by {dimension}, and this device has no value of it; `assign` one before \
+         anything is recorded"
     )]
     Unassigned {
         /// The metric.
         metric: String,
         /// The dimension.
         dimension: String,
+    },
+    /// The event is about another value of a public dimension than the device has.
+    #[error(
+        "the event is about {dimension} = {given}, and this device is assigned {assigned}: reports go to the \
+         task of the assigned value, whatever is said; `assign` {given} before it is used, or record the event \
+         without it"
+    )]
+    OtherAssignment {
+        /// The dimension.
+        dimension: String,
+        /// What the device was assigned last.
+        assigned: String,
+        /// What the event says.
+        given: String,
     },
     /// A private dimension is not a device's, and a held-out one is not the app's to choose.
     #[error(

@@ -1,9 +1,9 @@
 //! What to send, and what came of it.
 //!
 //! An upload is handed out only after the state says so: from then on it is *in doubt*, until an
-//! answer says that the leader has it or that it has not. A report in doubt is sent again as the
-//! same bytes, which the leader takes once; it is never sealed afresh, since the leader would count
-//! both.
+//! answer says that the leader has it or that it has not. It is sent again as the same bytes, or, where the
+//! leader cannot read them, as the same shares sealed afresh: always as the report with its one ID, which
+//! the helper counts once. What an answer means, [`verdict`] says.
 
 use super::{
     super::{
@@ -12,6 +12,7 @@ use super::{
         outbox::Entry,
         report::Reporter,
         storage::Storage,
+        verdict::{self, Verdict, verdict},
     },
     ChangeStep, Engine, EngineError, NotLogged, window,
 };
@@ -30,7 +31,8 @@ use std::{collections::HashMap, time::Duration};
 pub enum Step {
     /// Send this, and tell [`Engine::answered`] what came back.
     Send(Outgoing),
-    /// Ask again at this moment, in seconds since the Epoch, or when something was recorded.
+    /// Ask again at this moment, in seconds since the Epoch. What is recorded in the meantime changes nothing
+    /// about it: an app that asks after each event shows by when it asks that there was one.
     Wait {
         /// When.
         until: u64,
@@ -59,6 +61,8 @@ struct Sent {
     id: ReportId,
     /// Whether it was in doubt before.
     in_doubt: bool,
+    /// Whether it had been sealed afresh.
+    resealed: bool,
 }
 
 impl Outgoing {
@@ -131,13 +135,15 @@ impl<S: Storage> Engine<S> {
             self.check_logged()?;
         }
         self.keys.retry_at = self.keys.retry_at.min(now.saturating_add(LONGEST_WAIT));
+        let may_draw = self.check_logged().is_ok();
         self.commit(now, |step| {
+            step.close_what_is_over(now, may_draw)?;
             step.state.outbox.heed(now, step.program.jitter());
             Ok(())
         })?;
         loop {
-            let Some(entry) = self.state.outbox.next_due(now) else { return Ok(self.wait(now)) };
-            let (task, metric, window) = (entry.task_id, entry.metric.clone(), entry.window());
+            let Some(entry) = self.state.outbox.next_due(now) else { return Ok(self.wait()) };
+            let (task, metric, window) = (entry.task_id, entry.metric.clone(), entry.window);
             if self.program.tasks().iter().all(|known| known.task_id != task) {
                 self.settle(&metric, window, Fate::Refused)?;
                 continue;
@@ -180,10 +186,9 @@ impl<S: Storage> Engine<S> {
         if required && self.logged.is_none() { Err(NotLogged::Missing.into()) } else { Ok(()) }
     }
 
-    fn wait(&self, now: u64) -> Step {
-        let window = self.program.window();
-        let end = window.start_of(Time(window.time_at(now).0 + 1));
-        let end = self.state.consent.is_given().then_some(end);
+    fn wait(&self) -> Step {
+        let open = self.state.open.filter(|_| self.state.consent.is_given());
+        let end = open.map(|open| self.program.window().start_of(Time(open.saturating_add(1))));
         match [end, self.state.outbox.due()].into_iter().flatten().min() {
             Some(until) => Step::Wait { until },
             None => Step::Idle,
@@ -231,20 +236,10 @@ impl<S: Storage> Engine<S> {
             let due = |entry: &&mut Entry| {
                 entry.task_id == task && entry.due <= now && entry.sealed.is_none()
             };
-            let mut unfit = Vec::new();
             for entry in step.state.outbox.entries.iter_mut().filter(due) {
-                match reporter.seal(&entry.drawn, keys) {
-                    Ok(sealed) => entry.sealed = Some(sealed),
-                    // More bits on than the proof allows, which hardly any device ever sees: drawn
-                    // again, it would be another distribution.
-                    Err(super::super::report::ReportError::Shard(_)) => {
-                        unfit.push((entry.metric.clone(), entry.window()));
-                    }
-                    Err(error) => return Err(error.into()),
+                if let Some(drawn) = &entry.drawn {
+                    entry.sealed = Some(reporter.seal(drawn, keys)?);
                 }
-            }
-            for (metric, window) in unfit {
-                step.settle(&metric, window, Fate::Refused);
             }
             Ok(())
         })
@@ -256,12 +251,13 @@ impl<S: Storage> Engine<S> {
         for entry in self.state.outbox.sealed(task, now) {
             if let Some(sealed) = &entry.sealed {
                 request.extend_from_slice(sealed.bytes());
-                sent.push(Sent { id: sealed.id(), in_doubt: entry.in_doubt });
+                let (in_doubt, resealed) = (entry.in_doubt, entry.resealed);
+                sent.push(Sent { id: sealed.id(), in_doubt, resealed });
             }
         }
         self.store_changed(|step| {
             for entry in &mut step.state.outbox.entries {
-                if sent.iter().any(|sent| is(entry, sent.id)) {
+                if sent.iter().any(|sent| entry.is(sent.id)) {
                     entry.in_doubt = true;
                     entry.attempts = entry.attempts.saturating_add(1);
                 }
@@ -344,40 +340,32 @@ impl ChangeStep<'_> {
     /// What the leader said of one report.
     fn told(&mut self, sent: &Sent, error: Option<ReportError>, now: u64) {
         let entries = &mut self.state.outbox.entries;
-        let Some(entry) = entries.iter_mut().find(|entry| is(entry, sent.id)) else { return };
-        let fate = match error {
-            // Our IDs are random: the leader knows this one from an attempt whose answer was lost.
-            None | Some(ReportError::ReportReplayed) => Fate::Delivered,
-            Some(ReportError::OutdatedConfig) if !sent.in_doubt && !entry.resealed => {
-                (entry.sealed, entry.resealed, entry.in_doubt) = (None, true, false);
+        let Some(entry) = entries.iter_mut().find(|entry| entry.is(sent.id)) else { return };
+        let can_be_resealed = entry.drawn.is_some() && !sent.resealed;
+        match verdict(error, verdict::Sent { in_doubt: sent.in_doubt, can_be_resealed }) {
+            Verdict::Over(fate) => {
+                let (metric, window) = (entry.metric.clone(), entry.window);
+                self.settle(&metric, window, fate);
+            }
+            Verdict::Later => self.put_off(sent, false, None, now),
+            Verdict::Reseal => {
+                // An earlier attempt may have been taken, under keys that were fresh then.
+                (entry.sealed, entry.resealed, entry.in_doubt) = (None, true, sent.in_doubt);
                 entry.due = now;
-                return;
             }
-            // An earlier attempt may have been taken, under keys that were fresh then.
-            Some(ReportError::OutdatedConfig) if sent.in_doubt => Fate::Unknown,
-            Some(ReportError::ReportTooEarly | ReportError::TaskNotStarted) => {
-                return self.put_off(sent, false, None, now);
-            }
-            Some(ReportError::BatchCollected | ReportError::TaskExpired) if sent.in_doubt => {
-                Fate::Unknown
-            }
-            Some(ReportError::BatchCollected | ReportError::TaskExpired) => Fate::Expired,
-            Some(_) => Fate::Refused,
-        };
-        let (metric, window) = (entry.metric.clone(), entry.window());
-        self.settle(&metric, window, fate);
+        }
     }
 
     /// An attempt came to nothing: the report is sent again, unless its time is over.
     fn put_off(&mut self, sent: &Sent, in_doubt: bool, asked: Option<Duration>, now: u64) {
         let entries = &mut self.state.outbox.entries;
-        let Some(entry) = entries.iter_mut().find(|entry| is(entry, sent.id)) else { return };
+        let Some(entry) = entries.iter_mut().find(|entry| entry.is(sent.id)) else { return };
         entry.in_doubt = sent.in_doubt || in_doubt;
         if now < entry.expires {
             return entry.put_off(now, asked, self.rng);
         }
         let fate = if entry.in_doubt { Fate::Unknown } else { Fate::Expired };
-        let (metric, window) = (entry.metric.clone(), entry.window());
+        let (metric, window) = (entry.metric.clone(), entry.window);
         self.settle(&metric, window, fate);
     }
 
@@ -385,10 +373,6 @@ impl ChangeStep<'_> {
     pub(super) fn settle(&mut self, metric: &str, window: u64, fate: Fate) {
         self.state.ledger.settle(metric, window, fate);
         let entries = &mut self.state.outbox.entries;
-        entries.retain(|entry| entry.metric != metric || entry.window() != window);
+        entries.retain(|entry| entry.metric != metric || entry.window != window);
     }
-}
-
-fn is(entry: &Entry, id: ReportId) -> bool {
-    entry.sealed.as_ref().is_some_and(|sealed| sealed.id() == id)
 }

@@ -1,9 +1,9 @@
 //! What a device did, for its user: in words, and for machines.
 
 use super::{
-    super::{consent::Consent, ledger::Fate, storage::Storage},
+    super::{consent::Consent, ledger::Fate, participation::Participation, storage::Storage},
     Engine, EngineError,
-    window::period_of,
+    window::{period_of, task_in},
 };
 use crate::{
     dap::time::Time,
@@ -28,6 +28,12 @@ pub struct History {
     pub kept: usize,
     /// Reports that are made and not yet delivered.
     pub waiting: usize,
+    /// In which windows the device takes part.
+    pub taking: Taking,
+    /// What the device is assigned of public dimensions.
+    pub assigned: Vec<AssignedValue>,
+    /// Metrics that the device reports nothing of, as it has no value of one of their public dimensions.
+    pub unassigned: Vec<String>,
     /// What became of the reports, metric by metric.
     pub lines: Vec<Line>,
     /// What was spent in this period, and what is left.
@@ -37,6 +43,31 @@ pub struct History {
     /// Whether all is held back, answers and reports, because the program demands proofs that its tasks
     /// are in both aggregators' logs, and the app has not given them.
     pub waits_for_proofs: bool,
+}
+
+/// In which windows a device takes part: in all, or in some of each period that it drew by itself, whatever
+/// was said in them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Taking {
+    /// In so many windows of each period.
+    pub windows: u64,
+    /// Of so many that a period has.
+    pub of: u64,
+    /// When the next of them begins, or began; absent if the user does not take part.
+    pub next_from: Option<String>,
+    /// When it ends.
+    pub next_to: Option<String>,
+}
+
+/// A device's value of a public dimension.
+#[derive(Clone, Debug, Serialize)]
+pub struct AssignedValue {
+    /// The dimension.
+    pub dimension: String,
+    /// The value that was assigned last.
+    pub value: String,
+    /// From when on it holds, if it does not yet: from the next window.
+    pub from: Option<String>,
 }
 
 /// Reports of one metric in neighbouring windows, with the same fate.
@@ -63,9 +94,9 @@ pub struct Line {
 pub struct BudgetLeft {
     /// When the period began.
     pub from: String,
-    /// The most windows in which the device may report a metric, if that is limited.
+    /// The most windows in which the device may report, if that is limited.
     pub windows: Option<u64>,
-    /// Windows that are left for the metric that used most of them.
+    /// Windows that are left.
     pub windows_left: Option<u64>,
     /// The sum of ε₀ so far: what is lost if both aggregators collude.
     pub spent_local: f64,
@@ -90,11 +121,53 @@ impl<S: Storage> Engine<S> {
             consent: state.consent,
             kept: state.pending.values().map(|pending| pending.items().len()).sum(),
             waiting: state.outbox.entries.len(),
+            taking: self.taking(),
+            assigned: self.assigned(now),
+            unassigned: self.unassigned(now),
             lines: self.lines(),
             budget: self.budget_left(now),
             silent_until: silent.map(format_moment),
             waits_for_proofs: state.consent.is_given() && self.check_logged().is_err(),
         })
+    }
+
+    /// The window that is reported next, once it is over: its beginning and its end, in seconds since the
+    /// Epoch. It is one of the device's own; nothing if the user does not take part.
+    pub fn next_window(&self) -> Option<(u64, u64)> {
+        let open = self.state.open.filter(|_| self.state.consent.is_given())?;
+        let start = |window| self.program.window().start_of(Time(window));
+        Some((start(open), start(open.saturating_add(1))))
+    }
+
+    fn taking(&self) -> Taking {
+        let (windows, of) = Participation::of(&self.program).share();
+        let next = self.next_window();
+        let [next_from, next_to] = [next.map(|next| next.0), next.map(|next| next.1)];
+        Taking {
+            windows,
+            of,
+            next_from: next_from.map(format_moment),
+            next_to: next_to.map(format_moment),
+        }
+    }
+
+    fn assigned(&self, now: u64) -> Vec<AssignedValue> {
+        let window = self.program.window();
+        let current = window.time_at(now).0;
+        let assigned = self.state.assigned.iter().map(|(dimension, value, from)| AssignedValue {
+            dimension: dimension.to_owned(),
+            value: value.to_owned(),
+            from: (from > current).then(|| format_moment(window.start_of(Time(from)))),
+        });
+        assigned.collect()
+    }
+
+    fn unassigned(&self, now: u64) -> Vec<String> {
+        let window = self.state.open.unwrap_or(self.program.window().time_at(now).0);
+        let metrics = self.program.releases().into_iter().map(|(metric, _)| metric);
+        metrics
+            .filter(|metric| task_in(&self.program, &self.state, metric, window).is_none())
+            .collect()
     }
 
     pub(super) fn lines(&self) -> Vec<Line> {
@@ -124,11 +197,7 @@ impl<S: Storage> Engine<S> {
         let (allowance, budget) = (period_of(&self.program, now), self.program.budget());
         let limits = budget.map_or_else(Limits::default, |budget| budget.limits());
         let delta = limits.central.map_or(self.program.privacy().delta, |(_, delta)| delta);
-        let most = ledger
-            .accounts()
-            .iter()
-            .map(|account| ledger.charged_since(&account.metric, allowance.from));
-        let used = most.max().unwrap_or(0);
+        let used = ledger.windows_since(allowance.from);
         BudgetLeft {
             from: format_moment(self.program.window().start_of(Time(allowance.from))),
             windows: budget.map(|budget| budget.windows()),
@@ -175,6 +244,19 @@ impl fmt::Display for History {
         let Self { kept, waiting, .. } = self;
         writeln!(f, "{kept} answers are kept on this device until their time is over.")?;
         writeln!(f, "{waiting} reports are made and on their way.")?;
+        self.taking.fmt(f)?;
+        for AssignedValue { dimension, value, from } in &self.assigned {
+            let from = from.as_ref().map(|from| format!(" from {from} on"));
+            let from = from.unwrap_or_default();
+            writeln!(f, "This device is assigned {dimension} = {value}{from}.")?;
+        }
+        for metric in &self.unassigned {
+            writeln!(
+                f,
+                "Nothing is reported of {metric}: the app has not assigned this device to one of its arms or \
+                 versions."
+            )?;
+        }
         if let Some(until) = &self.silent_until {
             writeln!(f, "Until {until} nothing is reported, since what was spent is not known.")?;
         }
@@ -187,6 +269,23 @@ impl fmt::Display for History {
         }
         self.lines.iter().try_for_each(|line| line.fmt(f))?;
         self.budget.fmt(f)
+    }
+}
+
+impl fmt::Display for Taking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { windows, of, next_from, next_to } = self;
+        if windows < of {
+            writeln!(
+                f,
+                "This device reports in {windows} of the {of} windows of each period. It drew them by itself, \
+                 whatever is said in them; what is said in others waits for the next."
+            )?;
+        }
+        match (next_from, next_to) {
+            (Some(from), Some(to)) => writeln!(f, "The next window it reports is {from} to {to}."),
+            _ => Ok(()),
+        }
     }
 }
 

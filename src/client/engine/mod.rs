@@ -1,8 +1,13 @@
 //! The engine: from what users say to reports, safe to leave running on millions of devices.
 //!
-//! An app calls [`Engine::record`] when something was said and, whenever it likes, [`Engine::next`],
-//! which says what to send and to whom; [`Engine::answered`] is told what came of it. Each call
-//! says what time it is, and each first closes the window that is over.
+//! An app calls [`Engine::record`] when something was said and, when the engine says so, [`Engine::next`],
+//! which closes the window that is over, and says what to send and to whom; [`Engine::answered`] is told what
+//! came of it. Each call says what time it is.
+//!
+//! **That somebody answered does not show.** Only [`Engine::next`] closes a window, and what it then sends, to
+//! which task, for which window and how late, follows from the device's secret, its assignments and the times
+//! of these calls: every metric is reported, with an answer or with none. Call it when its last
+//! [`Step::Wait`] said, whether or not something was recorded since.
 //!
 //! The rule that all else rests on: **what is sent was stored before, as it is sent**. A call
 //! changes a copy of the state, stores it, and only then goes on with it. When a window closes, one
@@ -14,24 +19,25 @@
 mod error;
 mod exchange;
 mod history;
+mod opened;
 mod personal;
 mod window;
 
 pub use error::EngineError;
 pub use exchange::{Arrived, Outgoing, Step};
-pub use history::{BudgetLeft, History, Line};
+pub use history::{AssignedValue, BudgetLeft, History, Line, Taking};
 
 use super::{
     consent::Consent,
     event::{Event, Said},
     ledger::Fate,
     logged::{self, Logged, NotLogged},
-    pending::{Place, ResponseMark},
-    state::{self, BlobError, DeviceSecret, State, StateKey},
+    pending::{Item, Place, ResponseMark},
+    state::{self, DeviceSecret, State, StateKey},
     storage::Storage,
 };
 use crate::{
-    dap::task::TaskConfiguration,
+    dap::{task::TaskConfiguration, time::Time},
     privacy::rng::DeviceRng,
     program::{
         Program,
@@ -87,6 +93,15 @@ pub enum Found {
     },
 }
 
+/// From when an assignment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Now: it is the first of its dimension, or it was so already.
+    Now,
+    /// From this moment on, in seconds since the Epoch, when the next window begins.
+    From(u64),
+}
+
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
@@ -108,41 +123,6 @@ pub enum Withdrawn {
 }
 
 impl<S: Storage> Engine<S> {
-    /// Opens the state of a device, or begins one. `now` is in seconds since the Epoch, here and
-    /// everywhere.
-    pub fn open(
-        program: Arc<Program>,
-        mut storage: S,
-        options: Options,
-        now: u64,
-    ) -> Result<(Self, Found), EngineError> {
-        error::check_clock(now)?;
-        let mut rng = DeviceRng::new()?;
-        let fresh = State::new(&program, DeviceSecret::new(rng.bytes()));
-        let decoded = storage.load()?.map(|blob| state::decode(&blob, options.key.as_ref()));
-        let (state, found) = match decoded {
-            None => (fresh, Found::Nothing),
-            Some(Ok(state)) if state.program == fresh.program => (state, Found::State),
-            Some(Ok(state)) if options.adopt => {
-                (window::adopted(state, &program, now), Found::Adopted)
-            }
-            Some(Ok(state)) => return Err(EngineError::OtherProgram { found: state.program.name }),
-            Some(Err(error @ (BlobError::Newer(_) | BlobError::Damaged(_)))) => {
-                let (place, reason) = (storage.set_aside()?, error.to_string());
-                let silent_until = window::next_account(&program, now);
-                (State { silent_until, ..fresh }, Found::SetAside { place, reason })
-            }
-            Some(Err(error)) => return Err(error.into()),
-        };
-        let key = options.key;
-        let (keys, logged) = (Keys::default(), None);
-        let mut engine = Self { program, storage, key, state, keys, logged, rng };
-        if matches!(found, Found::Adopted | Found::SetAside { .. }) {
-            engine.store(&engine.state.clone())?;
-        }
-        Ok((engine, found))
-    }
-
     /// Takes the proofs that come with the program, that both aggregators' logs have its tasks. Needed
     /// each time an engine is opened for a program that demands them of devices, before anything else:
     /// without them nothing is closed, drawn or sent, and what was said waits for a later window.
@@ -177,14 +157,18 @@ impl<S: Storage> Engine<S> {
             step.state.open = None;
             for entry in std::mem::take(&mut step.state.outbox.entries) {
                 let fate = if entry.in_doubt { Fate::Unknown } else { Fate::Withdrawn };
-                step.state.ledger.settle(&entry.metric, entry.window(), fate);
+                step.state.ledger.settle(&entry.metric, entry.window, fate);
             }
         })
     }
 
-    /// Tells the device its value of a public dimension: its experiment arm, its model version.
-    /// It goes for events that do not say another, and for windows without any.
-    pub fn assign(&mut self, dimension: &str, value: &str, now: u64) -> Result<(), EngineError> {
+    /// Tells the device its value of a public dimension: its experiment arm, its model version. All reports of
+    /// metrics with that dimension go to the task of this value, whether or not something was said;
+    /// without a value there are none.
+    ///
+    /// A first value holds at once. A change holds from the next window on: which task this window's report
+    /// goes to was settled when it began.
+    pub fn assign(&mut self, dimension: &str, value: &str, now: u64) -> Result<Holds, EngineError> {
         let known = known_dimensions(&self.program);
         let found = known.iter().find(|known| known.name == dimension);
         let found = found.ok_or_else(|| unknown_dimension(dimension, known.iter().copied()))?;
@@ -192,26 +176,35 @@ impl<S: Storage> Engine<S> {
             return Err(EngineError::NotAssignable { dimension: dimension.to_owned() });
         }
         check_value(found, value)?;
+        let window = self.program.window();
         self.commit(now, |step| {
-            step.state.assigned.insert(dimension.to_owned(), value.to_owned());
-            Ok(())
+            let current = step.current(now);
+            let open = step.state.open.unwrap_or(current);
+            let from = step.state.assigned.assign(dimension, value, current, open);
+            step.drop_strays();
+            Ok(from.map_or(Holds::Now, |from| Holds::From(window.start_of(Time(from)))))
         })
     }
 
     /// Records what a user said or did. It is durable when this returns; after an error it is not
     /// recorded, and all that was before is as it was.
+    ///
+    /// It waits for the next window of this device's own, and is then drawn from with all else that waits, each
+    /// as likely; it never decides whether something is sent, when, or to which task.
     #[expect(clippy::needless_pass_by_value, reason = "an event is recorded once")]
     pub fn record(&mut self, event: Event, now: u64) -> Result<Recorded, EngineError> {
         self.consented()?;
         error::check_interval(&self.program, now)?;
         let program = Arc::clone(&self.program);
         self.commit(now, |step| {
-            let place = place(step, &event);
+            let current = step.current(now);
+            let place = place(step, &event, current);
             let task = task_of(&program, step.state, &event)?;
             if event.response.is_some() && step.state.was_drawn(&event.metric, place.response) {
                 return Ok(Recorded::Drawn);
             }
             let segments = private_part(task, &event.dimensions, step.state);
+            let open = step.state.open.unwrap_or(current);
             let pending = step.state.pending.entry(event.metric.clone()).or_default();
             let is_first = !pending.has(place.response);
             let given = pending.merged(place.response, &event.said);
@@ -219,7 +212,18 @@ impl<S: Storage> Engine<S> {
             let check = task.encoding().encode(&answer);
             check.map_err(|source| EngineError::answer(&event.metric, source))?;
             let Answer { given: Some(given), segments } = answer else { return Ok(Recorded::Kept) };
-            pending.put(place, &task.name, given.clone(), segments);
+            let Place { response, rank } = place;
+            let (task_name, said) = (task.name.clone(), given.clone());
+            let item = Item {
+                response,
+                rank,
+                window: current,
+                task: task_name,
+                given: said,
+                segments,
+                is_learnt: false,
+            };
+            pending.put(item, open);
             if is_first {
                 step.learn_taste(&task.metric.kind, &given, now);
             }
@@ -246,20 +250,24 @@ impl<S: Storage> Engine<S> {
         })
     }
 
-    /// Erases all that the device remembers. If something was drawn in this period, one thing is
-    /// kept, and nothing else: that the device is silent until the next period, so that nobody who
-    /// starts over spends twice.
+    /// Erases all that the device remembers. If anything was ever drawn, or the device was silent
+    /// already, one thing is kept, and nothing else: until when the device is silent, so that nobody
+    /// who starts over spends twice. Of several such moments the latest counts.
+    ///
+    /// Killed in between, the device remembers all or that much, and is never new.
     pub fn forget(&mut self, now: u64) -> Result<(), EngineError> {
         error::check_clock(now)?;
-        let from = window::period_of(&self.program, now).from;
-        let spent = self.state.ledger.local_since(from) > 0.0;
+        let silent_until = window::silent_after(&self.program, &self.state, now);
         let fresh = State::new(&self.program, DeviceSecret::new(self.rng.bytes()));
-        self.storage.erase()?;
-        self.state = fresh;
-        if spent {
-            let silent_until = window::next_account(&self.program, now);
-            self.store_changed(|step| step.state.silent_until = silent_until)?;
+        let fresh = State { silent_until, ..fresh };
+        // First what is beside the state, which may say more than it; then the state, in one step.
+        self.storage.discard_aside()?;
+        if silent_until > 0 {
+            self.store(&fresh)?;
+        } else {
+            self.storage.erase()?;
         }
+        self.state = fresh;
         Ok(())
     }
 
@@ -302,25 +310,18 @@ impl<S: Storage> Engine<S> {
         &self.storage
     }
 
-    /// Changes the state in one stored step, after closing what is over; as long as the program demands
-    /// a proof that is not there, what is over is carried instead. If anything fails, nothing has changed.
+    /// Changes the state in one stored step. If anything fails, nothing has changed.
     fn commit<T>(
         &mut self,
         now: u64,
         change: impl FnOnce(&mut ChangeStep<'_>) -> Result<T, EngineError>,
     ) -> Result<T, EngineError> {
         error::check_clock(now)?;
-        let proved = self.check_logged().is_ok();
         let mut next = self.state.clone();
         let mut step = ChangeStep { program: &self.program, state: &mut next, rng: &mut self.rng };
-        if proved {
-            step.close_what_is_over(now)?;
-        } else {
-            step.carry(now);
-        }
         let result = change(&mut step)?;
         if step.state.consent.is_given() && step.state.open.is_none() {
-            step.state.open = Some(self.program.window().time_at(now).0);
+            step.open_next(now);
         }
         if next != self.state {
             self.store(&next)?;
@@ -354,14 +355,14 @@ struct ChangeStep<'a> {
     rng: &'a mut DeviceRng,
 }
 
-fn place(step: &mut ChangeStep<'_>, event: &Event) -> Place {
+fn place(step: &mut ChangeStep<'_>, event: &Event, current: u64) -> Place {
     match (&event.response, &event.said) {
         (Some(response), _) => step.state.place(response),
         (None, Said::Answer(_)) => {
             let mark = u64::from_le_bytes(step.rng.bytes());
             step.state.place_of(ResponseMark(mark))
         }
-        (None, Said::Signal(_) | Said::More(_)) => step.state.place_of_window(),
+        (None, Said::Signal(_) | Said::More(_)) => step.state.place_of_window(current),
     }
 }
 
@@ -375,8 +376,8 @@ fn tasks_of<'a>(program: &'a Program, metric: &str) -> Result<Vec<&'a CompiledTa
     Ok(tasks)
 }
 
-/// The task that an event belongs to, by its values of public dimensions or those that the device
-/// is assigned.
+/// The task that an event belongs to: that of the values which the device was assigned last. The event may
+/// repeat them, and say no others.
 fn task_of<'a>(
     program: &'a Program,
     state: &State,
@@ -393,15 +394,24 @@ fn task_of<'a>(
         }
         check_value(dimension, value)?;
     }
-    let value = |name: &str| event.dimensions.get(name).or_else(|| state.assigned.get(name));
-    if let Some((dimension, _)) = tasks[0].public.iter().find(|(name, _)| value(name).is_none()) {
-        let (metric, dimension) = (metric.name.clone(), dimension.clone());
-        return Err(EngineError::Unassigned { metric, dimension });
+    for (dimension, _) in &tasks[0].public {
+        let Some(assigned) = state.assigned.latest(dimension) else {
+            let (metric, dimension) = (metric.name.clone(), dimension.clone());
+            return Err(EngineError::Unassigned { metric, dimension });
+        };
+        if let Some(given) = event.dimensions.get(dimension).filter(|given| *given != assigned) {
+            return Err(EngineError::OtherAssignment {
+                dimension: dimension.clone(),
+                assigned: assigned.to_owned(),
+                given: given.clone(),
+            });
+        }
     }
     let matches = |task: &&CompiledTask| {
-        task.public.iter().all(|(name, wanted)| value(name).is_some_and(|value| value == wanted))
+        let is = |(name, wanted): &(String, String)| state.assigned.latest(name) == Some(wanted);
+        task.public.iter().all(is)
     };
-    // A value that was assigned under an earlier program may be gone from this one.
+    // Values that are no longer known were dropped with the program that knew them.
     tasks.into_iter().find(matches).ok_or_else(|| {
         let (metric, dimension) = (event.metric.clone(), String::from("a public dimension"));
         EngineError::Unassigned { metric, dimension }

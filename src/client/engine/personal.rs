@@ -23,7 +23,10 @@ use crate::program::{
     metric::{Metric, MetricKind},
     score::ScoreSource,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 impl<S: Storage> Engine<S> {
     /// Whether to ask the user now, about which response, and why. A decision to ask counts as
@@ -138,31 +141,30 @@ impl From<TriageError> for EngineError {
 }
 
 impl ChangeStep<'_> {
-    /// Learns what a window says of the user's habits, before what was said in it is forgotten.
+    /// Learns what windows that are over say of the user's habits: once from each response, however long its
+    /// answer waits.
     pub(super) fn learn_habits(&mut self, now: u64) {
-        let (policy, program) = (self.program.profile(), self.program);
-        let signals = metrics(program).filter_map(|metric| match &metric.kind {
-            MetricKind::Signals(declared) => Some((metric, declared)),
-            _ => None,
-        });
-        for (metric, declared) in signals {
-            let items = |name: &str| {
-                self.state.pending.get(name).map_or_else(Vec::new, |p| p.items().to_vec())
-            };
-            let responses = items(&metric.name);
-            let answers: Vec<_> = metrics(program)
-                .flat_map(|explicit| {
-                    items(&explicit.name).into_iter().filter_map(move |item| {
-                        Some((item.response, satisfied(&explicit.kind, &item.given)?))
-                    })
+        let (policy, program, current) = (self.program.profile(), self.program, self.current(now));
+        let pending = self.state.pending.iter_mut();
+        let new: BTreeMap<String, Vec<Item>> =
+            pending.map(|(metric, pending)| (metric.clone(), pending.learn(current))).collect();
+        let items = |name: &str| new.get(name).map_or(&[][..], Vec::as_slice);
+        let answers: Vec<_> = metrics(program)
+            .flat_map(|explicit| {
+                items(&explicit.name).iter().filter_map(move |item| {
+                    Some((item.response, satisfied(&explicit.kind, &item.given)?))
                 })
-                .collect();
-            let baseline = &mut self.state.personal.baseline;
-            for item in &responses {
+            })
+            .collect();
+        let baseline = &mut self.state.personal.baseline;
+        for metric in metrics(program) {
+            let (name, MetricKind::Signals(declared)) = (&metric.name, &metric.kind) else {
+                continue;
+            };
+            for item in items(name) {
                 let observed = observed(item);
-                baseline.observe(policy, &metric.name, declared, &observed, now);
+                baseline.observe(policy, name, declared, &observed, now);
                 for (_, satisfied) in answers.iter().filter(|(of, _)| *of == item.response) {
-                    let name = &metric.name;
                     baseline.explain(policy, name, declared, &observed, *satisfied, now);
                 }
             }

@@ -1,17 +1,21 @@
 //! Windows: when one closes, and what is drawn then.
 //!
 //! The clock is not trusted. A window closes when the clock is past its end and not past its grace;
-//! if the clock is further on, or behind, what was said is carried to the window that the clock is
-//! in. A window that was closed once is never opened again, so that neither a jump forth and back
-//! nor a slow clock makes a second report for it.
+//! if the clock is further on, or behind, what was said is carried to the next window of the device's own from
+//! the clock's on. A window that was closed once is never opened again, so that neither a jump forth and
+//! back nor a slow clock makes a second report for it.
+//!
+//! Nothing here asks what was said but [`contribution`], whose answer is randomized: which windows are the
+//! device's, which task a window's report goes to and when it is due are settled without it.
 
 use super::{
     super::{
         ledger::{Allowance, Fate, NotCharged, Spent},
         outbox::Entry,
+        participation::Participation,
         pending::{Item, Pending, ResponseMark},
-        report::{Drawn, Reporter},
-        state::{ProgramMark, State},
+        report::{Drawn, ReportError, Reporter},
+        state::State,
     },
     ChangeStep, EngineError,
     personal::scored,
@@ -30,88 +34,144 @@ use crate::{
 };
 
 /// What a metric contributes to a window.
-struct Contribution<'a> {
-    task: &'a CompiledTask,
+struct Contribution {
     answer: Answer,
     /// The response that the answer is about.
     response: Option<ResponseMark>,
 }
 
 impl ChangeStep<'_> {
-    /// Closes the open window if the clock is past its end.
-    pub(super) fn close_what_is_over(&mut self, now: u64) -> Result<(), EngineError> {
-        if !self.state.consent.is_given() {
+    /// Closes the open window if the clock is past its end, unless nothing may be drawn now; then, or if it is
+    /// too late, what was said waits for the next one.
+    pub(super) fn close_what_is_over(
+        &mut self,
+        now: u64,
+        may_draw: bool,
+    ) -> Result<(), EngineError> {
+        let Some(open) = self.state.open.filter(|_| self.state.consent.is_given()) else {
             return Ok(());
-        }
+        };
         let current = self.current(now);
-        let Some(open) = self.state.open else { return Ok(()) };
-        if current == open {
-            return Ok(());
+        self.state.assigned.set_clock(current);
+        for pending in self.state.pending.values_mut() {
+            pending.set_clock(current);
         }
-        if is_to_close(self.program, open, now) {
+        if may_draw && is_to_close(self.program, open, now) {
             self.close(open, now)?;
         }
-        self.carry(now);
+        self.learn_habits(now);
+        self.open_next(now);
         Ok(())
     }
 
-    /// Has what was said wait for the first window from now on that was not closed before.
-    pub(super) fn carry(&mut self, now: u64) {
-        let current = self.current(now);
-        let waits = self.state.consent.is_given() && self.state.open.is_some();
-        if waits && !self.state.ledger.has(current) {
-            self.state.open = Some(current);
+    /// Has what was said wait for the first window of the device's own from now on that was not closed before.
+    pub(super) fn open_next(&mut self, now: u64) {
+        let participation = Participation::of(self.program);
+        let mut next = participation.next(&self.state.secret, self.current(now));
+        while self.state.ledger.has(next) && next < u64::MAX {
+            next = participation.next(&self.state.secret, next.saturating_add(1));
         }
+        self.state.open = Some(next);
+        for pending in self.state.pending.values_mut() {
+            pending.trim(next);
+        }
+        self.drop_strays();
     }
 
-    fn current(&self, now: u64) -> u64 {
+    /// Forgets what was said under a value of a public dimension that neither holds nor is to come: its task
+    /// gets no report of this device any more.
+    pub(super) fn drop_strays(&mut self) {
+        let Some(open) = self.state.open else { return };
+        let (program, assigned) = (self.program, &self.state.assigned);
+        let tasks = |metric: &str| {
+            [open, u64::MAX].map(|window| {
+                let value = |dimension: &str| assigned.at(dimension, window);
+                task_with(program, metric, value).map(|task| task.name.clone())
+            })
+        };
+        for (metric, pending) in &mut self.state.pending {
+            let tasks = tasks(metric);
+            pending.retain(|item| tasks.iter().any(|task| task.as_ref() == Some(&item.task)));
+        }
+        self.state.pending.retain(|_, pending| !pending.items().is_empty());
+    }
+
+    pub(super) fn current(&self, now: u64) -> u64 {
         self.program.window().time_at(now).0
     }
 
-    /// Draws one answer of each metric, or that there is none.
+    /// Draws one answer of each metric, or that there is none. A metric whose task the device does not know
+    /// has none, whatever was said.
     fn close(&mut self, window: u64, now: u64) -> Result<(), EngineError> {
         let allowance = allowance(self.program, window);
         let silent = is_silent(self.program, self.state, window);
         for (metric, release) in self.program.releases() {
-            let contribution = contribution(self.program, self.state, &metric, now);
-            let Some(contribution) = contribution else { continue };
+            let Some(task) = task_in(self.program, self.state, &metric, window) else {
+                self.state.ledger.skip(&metric, &release, window, Fate::Unassigned);
+                continue;
+            };
             if silent {
-                self.state.ledger.skip(&metric, &release, window);
+                self.state.ledger.skip(&metric, &release, window, Fate::Silent);
                 continue;
             }
-            self.draw(&metric, &release, contribution, window, allowance, now)?;
+            self.draw(task, &release, window, allowance, now)?;
         }
         self.learn_habits(now);
-        self.state.pending.clear();
+        self.forget_what_was_said(window);
         self.state.epoch += 1;
         Ok(())
     }
 
+    /// Of a window that is closed nothing is left; what was said since, or under a value that holds later, waits.
+    fn forget_what_was_said(&mut self, window: u64) {
+        let (program, state) = (self.program, &mut *self.state);
+        let assigned = &state.assigned;
+        for (metric, pending) in &mut state.pending {
+            let task = task_with(program, metric, |dimension| assigned.at(dimension, window));
+            let is_of_it = |item: &Item| {
+                item.window <= window && task.is_none_or(|task| task.name == item.task)
+            };
+            pending.retain(|item| !is_of_it(item));
+        }
+        state.pending.retain(|_, pending| !pending.items().is_empty());
+    }
+
     fn draw(
         &mut self,
-        metric: &str,
+        task: &CompiledTask,
         release: &Release,
-        contribution: Contribution<'_>,
         window: u64,
         allowance: Option<Allowance>,
         now: u64,
     ) -> Result<(), EngineError> {
+        let metric = &task.metric.name;
+        let Contribution { answer, response } =
+            contribution(self.program, self.state, task, window, now);
         let spent = match self.state.ledger.charge(metric, release, window, allowance) {
             Ok(spent) => spent,
             Err(NotCharged::Twice | NotCharged::OverBudget) => return Ok(()),
         };
-        let Contribution { task, answer, response } = contribution;
-        let drawn = self.randomize(task, &answer, window, spent)?;
         if let Some(response) = response {
             self.state.remember_drawn(metric, response);
         }
         let expires = deadline(self.program, window);
         let due = now.saturating_add(self.jitter(now, expires));
+        let drawn = match self.randomize(task, &answer, window, spent) {
+            Ok(drawn) => drawn,
+            // More bits on than the proof allows, which hardly any device ever sees. Drawn again, it
+            // would be another distribution.
+            Err(ReportError::Shard(_)) => {
+                self.state.ledger.settle(metric, window, Fate::Refused);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
         self.state.outbox.entries.push(Entry {
-            metric: metric.to_owned(),
+            metric: metric.clone(),
             task: task.name.clone(),
             task_id: task.task_id,
-            drawn,
+            window,
+            drawn: Some(drawn),
             sealed: None,
             due,
             expires,
@@ -129,8 +189,8 @@ impl ChangeStep<'_> {
         answer: &Answer,
         window: u64,
         _paid: Spent,
-    ) -> Result<Drawn, EngineError> {
-        Ok(Reporter::new(task)?.draw(answer, Time(window), self.rng)?)
+    ) -> Result<Drawn, ReportError> {
+        Reporter::new(task)?.draw(answer, Time(window), self.rng)
     }
 
     /// A delay that says nothing of what was said: uniform over the jitter, or over half of what is
@@ -141,53 +201,90 @@ impl ChangeStep<'_> {
     }
 }
 
-/// What a metric contributes; nothing if the device does not know which task it belongs to.
-fn contribution<'a>(
+/// The task of a metric with these values of public dimensions.
+fn task_with<'a, 's>(
+    program: &'a Program,
+    metric: &str,
+    value: impl Fn(&str) -> Option<&'s str>,
+) -> Option<&'a CompiledTask> {
+    let is = |(name, wanted): &(String, String)| value(name) == Some(wanted);
+    let mut tasks = program.tasks().iter().filter(|task| task.metric.name == metric);
+    tasks.find(|task| task.public.iter().all(is))
+}
+
+/// The task that a metric's report of a window goes to; nothing if the device has no value of one of its public
+/// dimensions.
+pub(super) fn task_in<'a>(
     program: &'a Program,
     state: &State,
     metric: &str,
+    window: u64,
+) -> Option<&'a CompiledTask> {
+    task_with(program, metric, |dimension| state.assigned.at(dimension, window))
+}
+
+/// What was said that belongs to a metric's report of a window, in order of rank.
+fn said_by<'a>(
+    program: &Program,
+    state: &'a State,
+    metric: &str,
+    window: u64,
+) -> impl Iterator<Item = &'a Item> {
+    let task = task_in(program, state, metric, window).map(|task| task.name.clone());
+    let items = state.pending.get(metric).map_or(&[][..], Pending::items);
+    items.iter().filter(move |item| item.window <= window && Some(&item.task) == task.as_ref())
+}
+
+/// What a metric contributes: an answer or none.
+fn contribution(
+    program: &Program,
+    state: &State,
+    task: &CompiledTask,
+    window: u64,
     now: u64,
-) -> Option<Contribution<'a>> {
-    if let Some(item) = state.pending.get(metric).and_then(|pending| pending.first()) {
-        let answer = Answer { given: Some(item.given.clone()), segments: item.segments.clone() };
-        let (task, response) = (program.task(&item.task)?, Some(item.response));
-        return Some(Contribution { task, answer, response });
-    }
-    let assigned = |(name, value): &(String, String)| {
-        state.assigned.get(name).is_some_and(|assigned| assigned == value)
+) -> Contribution {
+    let said = said_by(program, state, &task.metric.name, window).next();
+    let (answer, response) = match said {
+        Some(item) => {
+            let (given, segments) = (Some(item.given.clone()), item.segments.clone());
+            (Answer { given, segments }, Some(item.response))
+        }
+        None => derived(program, state, task, window, now).unwrap_or((Answer::none(), None)),
     };
-    let mut tasks = program.tasks().iter().filter(|task| task.metric.name == metric);
-    let task = tasks.find(|task| task.public.iter().all(assigned))?;
-    let derived = derived(program, state, task, now);
-    Some(derived.unwrap_or(Contribution { task, answer: Answer::none(), response: None }))
+    // Whatever was said, there is a report.
+    if task.encoding().encode(&answer).is_err() {
+        return Contribution { answer: Answer::none(), response: None };
+    }
+    Contribution { answer, response }
 }
 
 /// What a metric would contribute now.
 #[cfg(test)]
 pub(super) fn answer_of(program: &Program, state: &State, metric: &str, now: u64) -> Option<Given> {
-    contribution(program, state, metric, now)?.answer.given
+    let window = state.open?;
+    let task = task_in(program, state, metric, window)?;
+    contribution(program, state, task, window, now).answer.given
 }
 
 /// An answer that is worked out from what was said to other metrics.
-fn derived<'a>(
+fn derived(
     program: &Program,
     state: &State,
-    task: &'a CompiledTask,
+    task: &CompiledTask,
+    window: u64,
     now: u64,
-) -> Option<Contribution<'a>> {
+) -> Option<(Answer, Option<ResponseMark>)> {
     let (item, given) = match &task.metric.kind {
         MetricKind::Score { source: Some(source), .. } => {
-            let item = state.pending.get(&source.of)?.first()?;
+            let item = said_by(program, state, &source.of, window).next()?;
             (item, scored(state, program, source, item, now))
         }
-        MetricKind::Joint(parts) => joined(program, state, parts, now)?,
+        MetricKind::Joint(parts) => joined(program, state, parts, window, now)?,
         _ => return None,
     };
     let segments = private_part(task, &item.segments, state);
-    let answer = Answer { given: Some(given), segments };
-    let fits = task.encoding().encode(&answer).is_ok()
-        && !state.was_drawn(&task.metric.name, item.response);
-    fits.then_some(Contribution { task, answer, response: Some(item.response) })
+    let is_new = !state.was_drawn(&task.metric.name, item.response);
+    is_new.then_some((Answer { given: Some(given), segments }, Some(item.response)))
 }
 
 /// What was said to both parts of a joint about one response: of all that something was said of,
@@ -196,17 +293,20 @@ fn joined<'a>(
     program: &Program,
     state: &'a State,
     parts: &[Box<Part>; 2],
+    window: u64,
     now: u64,
 ) -> Option<(&'a Item, Given)> {
     // A score is said of what its signals were observed of.
-    let said = parts.each_ref().map(|part| match &part.kind {
-        MetricKind::Score { source: Some(source), .. } => state.pending.get(&source.of),
-        _ => state.pending.get(&part.metric),
+    let said = parts.each_ref().map(|part| {
+        let metric = match &part.kind {
+            MetricKind::Score { source: Some(source), .. } => &source.of,
+            _ => &part.metric,
+        };
+        said_by(program, state, metric, window).collect::<Vec<_>>()
     });
-    let heads = said.iter().filter_map(|pending| pending.and_then(Pending::first));
-    let head = heads.min_by_key(|item| item.rank())?;
+    let head = said.iter().filter_map(|items| items.first()).min_by_key(|item| item.rank)?;
     let [first, second] = [0, 1].map(|side| {
-        let item = said[side]?.items().iter().find(|item| item.response == head.response)?;
+        let item = said[side].iter().find(|item| item.response == head.response)?;
         Some(Box::new(match &parts[side].kind {
             MetricKind::Score { source: Some(source), .. } => {
                 scored(state, program, source, item, now)
@@ -272,32 +372,15 @@ pub(super) fn next_account(program: &Program, now: u64) -> u64 {
     (now - now % length).saturating_add(length)
 }
 
-/// A state that goes on with another program. What is no longer asked is dropped; what was spent
-/// stays. Composed limits were declared for one program's releases, so if something was spent in
-/// this period the device is silent for the rest of it.
-pub(super) fn adopted(mut state: State, program: &Program, now: u64) -> State {
-    state.program = ProgramMark::of(program);
-    let known = |task: &str| program.task(task).is_some();
-    for pending in state.pending.values_mut() {
-        pending.retain(|item| {
-            let answer =
-                Answer { given: Some(item.given.clone()), segments: item.segments.clone() };
-            program.task(&item.task).is_some_and(|task| task.encoding().encode(&answer).is_ok())
-        });
-    }
-    state.pending.retain(|_, pending| !pending.items().is_empty());
-    let is_ours = |entry: &Entry| {
-        known(&entry.task) && program.task(&entry.task).is_some_and(|t| t.task_id == entry.task_id)
-    };
-    let (kept, dropped): (Vec<_>, Vec<_>) = state.outbox.entries.into_iter().partition(is_ours);
-    state.outbox.entries = kept;
-    for entry in dropped {
-        let fate = if entry.in_doubt { Fate::Unknown } else { Fate::Expired };
-        state.ledger.settle(&entry.metric, entry.window(), fate);
-    }
-    let central = program.budget().is_some_and(|budget| budget.limits().central.is_some());
-    if central && state.ledger.local_since(period_of(program, now).from) > 0.0 {
-        state.silent_until = state.silent_until.max(next_account(program, now));
-    }
-    state
+/// Until when a device that erases its state is silent, in seconds since the Epoch; 0 if it never drew
+/// anything and need not be silent.
+///
+/// What was charged counts for the whole account that it is in, also if the clock says by now that the account
+/// is over, or not begun: it may be the clock that is wrong. A silence that was there stays.
+pub(super) fn silent_after(program: &Program, state: &State, now: u64) -> u64 {
+    let Some(last) = state.ledger.last_charged() else { return state.silent_until };
+    let then = next_account(program, program.window().start_of(Time(last)));
+    let in_this_period = last >= period_of(program, now).from;
+    let now = if in_this_period { next_account(program, now) } else { 0 };
+    state.silent_until.max(then).max(now)
 }

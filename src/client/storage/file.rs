@@ -52,6 +52,19 @@ impl FileStorage {
         fs::rename(&new, &self.path)?;
         sync_folder(&self.path)
     }
+
+    /// Removes files, as far as they are there.
+    fn remove(&self, paths: impl IntoIterator<Item = PathBuf>) -> Result<(), StorageError> {
+        for path in paths {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed(&path, &error));
+                }
+                _ => {}
+            }
+        }
+        sync_folder(&self.path).map_err(|error| failed(&self.path, &error))
+    }
 }
 
 impl Storage for FileStorage {
@@ -86,17 +99,13 @@ impl Storage for FileStorage {
         }
     }
 
-    fn erase(&mut self) -> Result<(), StorageError> {
+    fn discard_aside(&mut self) -> Result<(), StorageError> {
         let aside = (1..=MOST_ASIDE).map(|number| self.aside(number));
-        for path in [self.path.clone(), sibling(&self.path, "new")].into_iter().chain(aside) {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(failed(&path, &error));
-                }
-                _ => {}
-            }
-        }
-        sync_folder(&self.path).map_err(|error| failed(&self.path, &error))
+        self.remove([sibling(&self.path, "new")].into_iter().chain(aside))
+    }
+
+    fn erase(&mut self) -> Result<(), StorageError> {
+        self.remove([self.path.clone()])
     }
 }
 
@@ -190,9 +199,13 @@ mod tests {
             assert_eq!(storage.load(), Ok(None));
         }
         storage.store(b"new").unwrap();
+        fs::write(folder.path().join("state.new"), b"what a crash left").unwrap();
+        let left = || fs::read_dir(folder.path()).unwrap().count();
+        storage.discard_aside().unwrap();
+        assert_eq!(left(), 2, "the lock and the state");
+        assert_eq!(storage.load(), Ok(Some(b"new".to_vec())));
         storage.erase().unwrap();
-        let left = fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(left, 1, "only the lock is left");
+        assert_eq!(left(), 1, "only the lock is left");
     }
 
     #[test]

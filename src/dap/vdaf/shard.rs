@@ -3,6 +3,7 @@
 use super::{Instance, Vdaf, Work};
 use crate::dap::ids::ReportId;
 use prio::{codec::Encode, vdaf::VdafError};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -35,7 +36,8 @@ pub enum ShardError {
     Encode(#[from] prio::codec::CodecError),
 }
 
-/// A sharded measurement, encoded.
+/// A sharded measurement, encoded. Both input shares together are the measurement.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sharded {
     /// For both aggregators.
     pub public_share: Vec<u8>,

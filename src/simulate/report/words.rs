@@ -39,6 +39,13 @@ impl Outcome {
             "{} devices, {} of them take part, {windows} windows from {}, seed {}",
             self.devices, counts.took_part, self.start, self.seed
         )?;
+        if let Some([some, of]) = self.participation {
+            writeln!(
+                f,
+                "each device takes part in {some} of the {of} windows of a period, which it draws by itself; a window \
+                 has that share of them"
+            )?;
+        }
         writeln!(f, "{} reports aggregated, {} requests", counts.accepted, counts.requests)?;
         if counts.lost + counts.crashes + counts.replayed + counts.late > 0 {
             writeln!(

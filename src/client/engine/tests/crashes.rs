@@ -41,6 +41,10 @@ impl FragileStorage {
     }
 }
 
+fn killed() -> StorageError {
+    StorageError::Other { place: "here".into(), reason: "killed".into() }
+}
+
 impl Storage for FragileStorage {
     fn load(&mut self) -> Result<Option<Vec<u8>>, StorageError> {
         Ok(self.0.borrow().blob.clone())
@@ -52,18 +56,24 @@ impl Storage for FragileStorage {
         if !crashed || disk.crash.is_some_and(|crash| crash.stored) {
             disk.blob = Some(blob.to_vec());
         }
-        if crashed {
-            return Err(StorageError::Other { place: "here".into(), reason: "killed".into() });
-        }
-        Ok(())
+        if crashed { Err(killed()) } else { Ok(()) }
     }
 
     fn set_aside(&mut self) -> Result<String, StorageError> {
         panic!("no state is damaged by a crash")
     }
 
+    fn discard_aside(&mut self) -> Result<(), StorageError> {
+        if self.step() { Err(killed()) } else { Ok(()) }
+    }
+
     fn erase(&mut self) -> Result<(), StorageError> {
-        panic!("nobody forgets here")
+        let crashed = self.step();
+        let mut disk = self.0.borrow_mut();
+        if !crashed || disk.crash.is_some_and(|crash| crash.stored) {
+            disk.blob = None;
+        }
+        if crashed { Err(killed()) } else { Ok(()) }
     }
 }
 
@@ -91,6 +101,7 @@ enum Do {
         fates: [Wire; 4],
     },
     Restart,
+    Forget,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,6 +134,7 @@ fn events() -> impl Strategy<Value = Vec<Do>> {
         1 => (-40_i16..400).prop_map(|days| Do::Jump { days }),
         5 => prop::array::uniform4(wire()).prop_map(|fates| Do::Network { fates }),
         1 => Just(Do::Restart),
+        1 => Just(Do::Forget),
     ];
     prop::collection::vec(one, 1..25)
 }
@@ -138,6 +150,10 @@ struct World {
     handed_out: BTreeMap<(String, u64), Drawn>,
     /// What was charged, at the last look.
     charged: BTreeSet<(String, u64)>,
+    /// What was charged before the device forgot it.
+    forgotten: BTreeSet<(String, u64)>,
+    /// Tells the device from the one it was before it forgot.
+    secret: DeviceSecret,
     /// The last votes that are sure to be recorded, or sure to be withdrawn.
     votes: BTreeMap<u8, Option<Thumb>>,
 }
@@ -154,11 +170,13 @@ impl World {
         Self {
             program,
             disk,
+            secret: engine.state.secret.clone(),
             engine,
             servers: Servers::new(),
             now: NOW,
             handed_out: BTreeMap::new(),
             charged: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
             votes: BTreeMap::new(),
         }
     }
@@ -210,6 +228,10 @@ impl World {
             }
             Do::Network { fates } => return self.network(fates),
             Do::Restart => self.restart(),
+            Do::Forget => {
+                self.engine.forget(self.now)?;
+                self.engine.give_consent(self.now)?;
+            }
         }
         Ok(())
     }
@@ -248,8 +270,11 @@ impl World {
         let (engine, found) =
             Engine::open(Arc::clone(&self.program), self.disk.clone(), Options::default(), now)
                 .unwrap();
-        assert_eq!(found, Found::State);
+        // Nothing is left of a device only if it forgot before it spent anything.
+        assert!(found == Found::State || self.charged.is_empty() && self.forgotten.is_empty());
         self.engine = engine;
+        // Killed while it forgot, it is asked again.
+        self.engine.give_consent(now).unwrap();
         // What was being recorded when it was killed may be there or not.
         let pending: Vec<_> = self.kept_votes();
         self.votes.retain(|response, vote| {
@@ -259,8 +284,8 @@ impl World {
 
     fn note_handed_out(&mut self) {
         for entry in self.engine.state.outbox.entries.iter().filter(|entry| entry.in_doubt) {
-            let key = (entry.metric.clone(), entry.window());
-            let drawn = entry.drawn.clone();
+            let key = (entry.metric.clone(), entry.window);
+            let drawn = entry.drawn.clone().unwrap();
             let before = self.handed_out.insert(key, drawn.clone());
             assert!(before.is_none_or(|before| before == drawn), "two draws of one window");
         }
@@ -280,6 +305,12 @@ impl World {
     }
 
     fn look(&mut self) {
+        if self.engine.state.secret != self.secret {
+            // A new life: it must not spend again what an earlier one did, and knows nothing of what was said.
+            self.secret = self.engine.state.secret.clone();
+            self.forgotten.append(&mut self.charged);
+            self.votes.clear();
+        }
         let state = &self.engine.state;
         let mut charged = BTreeSet::new();
         let mut waiting = BTreeSet::new();
@@ -296,19 +327,21 @@ impl World {
                 }
             }
         }
-        let entries = state.outbox.entries.iter().map(|e| (e.metric.clone(), e.window()));
+        let entries = state.outbox.entries.iter().map(|e| (e.metric.clone(), e.window));
         let entries: Vec<_> = entries.collect();
         let in_outbox: BTreeSet<_> = entries.iter().cloned().collect();
         assert_eq!(entries.len(), in_outbox.len(), "a window is in the outbox twice");
         assert_eq!(waiting, in_outbox, "what waits is what is in the outbox");
         assert!(self.charged.is_subset(&charged), "a charge was taken back");
-        assert!(self.handed_out.keys().all(|key| charged.contains(key)), "sent and not charged");
-        for period in charged.iter().map(|(_, window)| window / 10) {
-            for metric in ["helpful", "behaviour"] {
-                let in_period = charged.iter().filter(|(m, w)| m == metric && w / 10 == period);
-                assert!(in_period.count() <= 6, "more than the budget allows");
-            }
+        assert!(charged.is_disjoint(&self.forgotten), "spent again what was forgotten");
+        let ever: BTreeSet<_> = charged.union(&self.forgotten).cloned().collect();
+        assert!(self.handed_out.keys().all(|key| ever.contains(key)), "sent and not charged");
+        let mut periods: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for (_, window) in &ever {
+            periods.entry(window / 10).or_default().insert(*window);
         }
+        let most = periods.values().map(BTreeSet::len).max().unwrap_or(0);
+        assert!(most <= 6, "more than the budget allows: {periods:?}");
         self.charged = charged;
         assert!(self.servers.most_per_window() <= 1, "the leader took a window twice");
         let drawn = state.drawn.get("helpful").map(Vec::as_slice).unwrap_or_default();
@@ -355,7 +388,7 @@ fn without_crashes_every_window_is_delivered() {
         Do::Pass { hours: 24 },
         Do::Network { fates: [Wire::Fine; 4] },
     ];
-    world.run(&[day, day, day].concat());
+    world.run(&[day; 10].concat());
     let task = world.program.task("helpful").unwrap().task_id;
-    assert_eq!(world.servers.windows(task).len(), 3);
+    assert_eq!(world.servers.windows(task).len(), 6, "all of its own in a period of ten");
 }

@@ -79,7 +79,7 @@ fn what_is_said_to_a_device_that_waits_for_proof_draws_nothing_either() {
     assert!(engine.state.outbox.entries.is_empty() && fates(&engine, "helpful").is_empty());
     engine.prove(&serde_json::to_string(&proofs(&program, false)).unwrap()).unwrap();
     engine.next(later).unwrap();
-    assert!(fates(&engine, "helpful").is_empty(), "its window is not over");
-    engine.next(later + DAY).unwrap();
     assert_eq!(fates(&engine, "helpful"), [(Fate::Waiting, 1)]);
+    assert_eq!(kept(&engine, "helpful"), [], "its window was over, and not too late");
+    assert_eq!(kept(&engine, "behaviour").len(), 1, "this one's is not");
 }

@@ -8,19 +8,27 @@ use crate::dap::{
     hpke_config_list::HpkeConfigList,
     ids::{ReportId, TaskId},
     media_type::MediaType,
-    upload::{ReportError, ReportUploadStatus, UploadErrors, UploadRequest},
+    role::Role,
+    upload::{
+        InputShareAad, Report, ReportError, ReportUploadStatus, UploadErrors, UploadRequest,
+        input_share_info,
+    },
 };
 use std::collections::BTreeMap;
 
 pub(super) struct Servers {
     keypair: HpkeKeypair,
-    /// What was taken: by ID, the task, the window and the bytes.
-    taken: BTreeMap<ReportId, (TaskId, u64, Vec<u8>)>,
+    /// What was taken: by ID, the task, the window and the report.
+    taken: BTreeMap<ReportId, (TaskId, u64, Report)>,
+    /// All that came, whatever was said of it.
+    pub(super) seen: Vec<(TaskId, Report)>,
     pub(super) lifetime: &'static str,
     /// Every answer is nonsense.
     pub(super) nonsense: bool,
     /// The leader can read no report.
     pub(super) outdated: bool,
+    /// It says so of reports that it keeps.
+    pub(super) lies: bool,
     pub(super) key_requests: u32,
 }
 
@@ -29,9 +37,11 @@ impl Servers {
         Self {
             keypair: native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap(),
             taken: BTreeMap::new(),
+            seen: Vec::new(),
             lifetime: "max-age=86400",
             nonsense: false,
             outdated: false,
+            lies: false,
             key_requests: 0,
         }
     }
@@ -69,6 +79,28 @@ impl Servers {
         of_task.map(|(_, window, _)| *window).collect()
     }
 
+    /// The task and the window of each report.
+    pub(super) fn tasks_and_windows(&self) -> Vec<(TaskId, u64)> {
+        let mut all: Vec<_> =
+            self.taken.values().map(|(task, window, _)| (*task, *window)).collect();
+        all.sort_unstable_by_key(|(task, window)| (*window, *task.as_bytes()));
+        all
+    }
+
+    /// What both aggregators find in a report that was sealed to them.
+    pub(super) fn opened(&self, task: &CompiledTask, report: &Report) -> [Vec<u8>; 2] {
+        let opener = native::Opener::new(&self.keypair).unwrap();
+        let mut aad = Vec::new();
+        let prefix = InputShareAad::prefix(&task.task_id, &task.configuration);
+        prefix.with(&report.report_metadata, report.public_share.as_bytes(), &mut aad);
+        let open =
+            |role, sealed| opener.open(sealed, &input_share_info(role), &aad).unwrap().to_vec();
+        [
+            open(Role::Leader, &report.leader_encrypted_input_share),
+            open(Role::Helper, &report.helper_encrypted_input_share),
+        ]
+    }
+
     /// The most reports that one window of a task has.
     pub(super) fn most_per_window(&self) -> usize {
         let mut counts = BTreeMap::new();
@@ -97,15 +129,21 @@ impl Servers {
         for report in UploadRequest::from_bytes(&request.body).unwrap().reports {
             let id = report.report_metadata.report_id;
             let window = report.report_metadata.time.0;
+            self.seen.push((task, report.clone()));
             let error = match self.taken.get(&id) {
-                _ if self.outdated => Some(ReportError::OutdatedConfig),
-                Some(before) => {
-                    assert_eq!(before.2, report.to_bytes(), "one ID, two reports");
+                _ if self.outdated && !self.lies => Some(ReportError::OutdatedConfig),
+                Some((.., before)) => {
+                    // Sealed afresh it is other bytes; of what everybody sees nothing may differ.
+                    assert_eq!(
+                        before.report_metadata, report.report_metadata,
+                        "one ID, two reports"
+                    );
+                    assert_eq!(before.public_share, report.public_share, "one ID, two sharings");
                     Some(ReportError::ReportReplayed)
                 }
                 None => {
-                    self.taken.insert(id, (task, window, report.to_bytes()));
-                    None
+                    self.taken.insert(id, (task, window, report));
+                    self.lies.then_some(ReportError::OutdatedConfig)
                 }
             };
             errors.status.extend(error.map(|error| ReportUploadStatus { id, error }));

@@ -1,0 +1,152 @@
+//! How a device's state is opened, begun, or taken over from another program or an older version.
+
+use super::{
+    super::{
+        ledger::Fate,
+        participation::Participation,
+        report::{ReportError, Reporter},
+        state::{self, BlobError, Decoded, DeviceSecret, ProgramMark, State},
+        storage::Storage,
+    },
+    Engine, EngineError, Found, Keys, Options, error, window,
+};
+use crate::{
+    dap::time::Time,
+    privacy::rng::DeviceRng,
+    program::{Program, answer::Answer},
+};
+use std::sync::Arc;
+
+impl<S: Storage> Engine<S> {
+    /// Opens the state of a device, or begins one. `now` is in seconds since the Epoch, here and
+    /// everywhere.
+    pub fn open(
+        program: Arc<Program>,
+        mut storage: S,
+        options: Options,
+        now: u64,
+    ) -> Result<(Self, Found), EngineError> {
+        error::check_clock(now)?;
+        let mut rng = DeviceRng::new()?;
+        let fresh = State::new(&program, DeviceSecret::new(rng.bytes()));
+        let decoded = storage.load()?.map(|blob| state::decode(&blob, options.key.as_ref()));
+        let (state, found) = match decoded {
+            None => (fresh, Found::Nothing),
+            Some(Ok(decoded)) if decoded.state.program == fresh.program => {
+                let state = made_ready(decoded, &program)?;
+                let state = State { window: fresh.window, ..state };
+                (with_own_window(state, &program, now), Found::State)
+            }
+            Some(Ok(decoded)) if options.adopt => {
+                let state = adopted(made_ready(decoded, &program)?, &program, now);
+                (with_own_window(state, &program, now), Found::Adopted)
+            }
+            Some(Ok(Decoded { state, .. })) => {
+                return Err(EngineError::OtherProgram { found: state.program.name });
+            }
+            Some(Err(error @ (BlobError::Newer(_) | BlobError::Damaged(_)))) => {
+                let (place, reason) = (storage.set_aside()?, error.to_string());
+                let silent_until = window::next_account(&program, now);
+                (State { silent_until, ..fresh }, Found::SetAside { place, reason })
+            }
+            Some(Err(error)) => return Err(error.into()),
+        };
+        let key = options.key;
+        let (keys, logged) = (Keys::default(), None);
+        let mut engine = Self { program, storage, key, state, keys, logged, rng };
+        if matches!(found, Found::Adopted | Found::SetAside { .. }) {
+            engine.store(&engine.state.clone())?;
+        }
+        Ok((engine, found))
+    }
+}
+
+/// Shards the draws of a state whose version kept none of their shares. Nothing of them was sealed, let alone
+/// sent; they are stored with the next change, and sealed in a later one.
+fn made_ready(decoded: Decoded, program: &Program) -> Result<State, EngineError> {
+    let Decoded { mut state, unsharded } = decoded;
+    for waiting in unsharded {
+        let mut entry = waiting.entry;
+        let task = program.tasks().iter().find(|task| task.task_id == entry.task_id);
+        let sharded = match task {
+            None => Err(Fate::Expired),
+            Some(task) => match Reporter::new(task)?.shard(waiting.noisy, Time(entry.window)) {
+                Ok(drawn) => Ok(drawn),
+                Err(ReportError::Shard(_)) => Err(Fate::Refused),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        match sharded {
+            Ok(drawn) => {
+                entry.drawn = Some(drawn);
+                state.outbox.entries.push(entry);
+            }
+            Err(fate) => state.ledger.settle(&entry.metric, entry.window, fate),
+        }
+    }
+    Ok(state)
+}
+
+/// A state that goes on with another program. What is no longer asked is dropped; what was spent
+/// stays. Composed limits were declared for one program's releases, and windows of another length cannot be
+/// told one from the other, so in both cases a device that spent something in this period is silent for the rest of it.
+fn adopted(mut state: State, program: &Program, now: u64) -> State {
+    drop_what_is_not_asked(&mut state, program);
+    let window = program.window().seconds();
+    let counted_anew = state.window != window;
+    let spent_ever = state.ledger.last_charged().is_some();
+    if counted_anew && state.window > 0 {
+        state.ledger.count_anew(state.window, window);
+        state.open = state.open.map(|_| program.window().time_at(now).0);
+        state.window = window;
+        for pending in state.pending.values_mut() {
+            pending.set_clock(0);
+        }
+    }
+    let spent = state.ledger.local_since(window::period_of(program, now).from) > 0.0;
+    let is_known = state.window > 0;
+    let central = program.budget().is_some_and(|budget| budget.limits().central.is_some());
+    if ((central || counted_anew) && spent) || (!is_known && spent_ever) {
+        state.silent_until = state.silent_until.max(window::next_account(program, now));
+    }
+    state.window = window;
+    let known = super::known_dimensions(program);
+    let is_value = |dimension: &str, value: &str| {
+        let mut public = known.iter().filter(|known| known.is_public());
+        let found = public.find(|known| known.name == dimension);
+        found.is_some_and(|known| known.values.iter().any(|known| known == value))
+    };
+    state.assigned.retain(is_value, counted_anew);
+    state
+}
+
+/// The window that waits is one of the device's own, also under another budget, and also if an older version did
+/// not know of any. It is settled here and not by the first call, which may be that something was said.
+fn with_own_window(mut state: State, program: &Program, now: u64) -> State {
+    let participation = Participation::of(program);
+    let next = |from| participation.next(&state.secret, from);
+    let current = program.window().time_at(now).0;
+    state.open = state.open.map(|open| if next(open) == open { open } else { next(current) });
+    state
+}
+
+fn drop_what_is_not_asked(state: &mut State, program: &Program) {
+    state.program = ProgramMark::of(program);
+    for pending in state.pending.values_mut() {
+        pending.retain(|item| {
+            let answer =
+                Answer { given: Some(item.given.clone()), segments: item.segments.clone() };
+            program.task(&item.task).is_some_and(|task| task.encoding().encode(&answer).is_ok())
+        });
+    }
+    state.pending.retain(|_, pending| !pending.items().is_empty());
+    let entries = std::mem::take(&mut state.outbox.entries);
+    let is_asked = |id| program.tasks().iter().any(|task| task.task_id == id);
+    let (kept, dropped): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| is_asked(entry.task_id));
+    state.outbox.entries = kept;
+    for entry in dropped {
+        let fate = if entry.in_doubt { Fate::Unknown } else { Fate::Expired };
+        state.ledger.settle(&entry.metric, entry.window, fate);
+    }
+}
