@@ -228,18 +228,21 @@ fn part_by_time(tx: &mut Tx<'_>, found: &BTreeMap<i32, Vec<Found>>) -> Result<bo
     let all = found.iter().flat_map(|(task, found)| found.iter().map(|found| (*task, found)));
     let mixed = all.filter(|(_, found)| found.is_mixed).take(PARTED_AT_ONCE).collect::<Vec<_>>();
     for (task, Found { head, .. }) in &mixed {
-        let sql = "DELETE FROM segments WHERE task = $1 AND key = $2 RETURNING body, abandoned";
+        let sql = "DELETE FROM segments WHERE task = $1 AND key = $2
+                   RETURNING body, abandoned, coalesce(place, key)";
         let row = tx.row(sql, &[task, &head.key])?;
         let row = row.ok_or_else(|| Failure::corrupt("a waiting segment that is not found"))?;
         let parts = segment::by_time(&Segment::from_stored(get(&row, 0)?)?);
         for part in parts {
             tx.execute(
-                "INSERT INTO segments (task, arrived, abandoned, reports, bytes, first, last, body)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO segments
+                    (task, arrived, abandoned, place, reports, bytes, first, last, body)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 &[
                     task,
                     &stored(head.arrived.0),
                     &get::<i32>(&row, 1)?,
+                    &get::<i64>(&row, 2)?,
                     &stored(part.reports as u64),
                     &stored(part.body.len() as u64),
                     &&time_key(part.first)[..],

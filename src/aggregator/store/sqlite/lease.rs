@@ -157,13 +157,14 @@ fn part_by_time(tx: &Transaction<'_>, task: i64, found: &[Found]) -> Result<bool
     let mut any = false;
     for Found { head, .. } in mixed {
         any = true;
-        let sql = "DELETE FROM segments WHERE key = ?1 RETURNING body, abandoned";
-        let (body, abandoned): (Vec<u8>, i64) =
-            tx.prepare_cached(sql)?.query_row([head.key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let sql = "DELETE FROM segments WHERE key = ?1
+                   RETURNING body, abandoned, coalesce(place, key)";
+        let (body, abandoned, place): (Vec<u8>, i64, i64) =
+            tx.prepare_cached(sql)?.query_row([head.key], |row| row.try_into())?;
         for part in segment::by_time(&Segment::from_stored(body)?) {
-            insert_segment(tx, task, head.arrived, &part, None)?;
-            tx.prepare_cached("UPDATE segments SET abandoned = ?2 WHERE key = ?1")?
-                .execute((tx.last_insert_rowid(), abandoned))?;
+            let key = insert_segment(tx, task, head.arrived, &part, None)?;
+            tx.prepare_cached("UPDATE segments SET abandoned = ?2, place = ?3 WHERE key = ?1")?
+                .execute((key, abandoned, place))?;
         }
     }
     Ok(any)
