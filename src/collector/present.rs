@@ -3,7 +3,7 @@
 use super::release::Release;
 use crate::{
     privacy::units::{Epsilon, Guarantee},
-    program::format_moment,
+    program::{budget::PeriodCost, format_duration, format_moment},
 };
 use serde::Serialize;
 use std::fmt::{self, Write};
@@ -70,6 +70,24 @@ pub fn table(release: &Release) -> String {
         }
     }
     out
+}
+
+/// What one device risks over a period, in one line per trust model under a heading.
+pub fn period(cost: &PeriodCost) -> String {
+    format!("  one device {}\n{}", span(cost), privacy(&cost.guarantees))
+}
+
+/// Over how long, in which windows, and of what.
+pub fn span(cost: &PeriodCost) -> String {
+    let PeriodCost { seconds, of_windows, windows, limited, .. } = cost;
+    if *limited {
+        let period = format_duration(*seconds);
+        format!("over {period}, all metrics, reporting in {windows} of {of_windows} windows:")
+    } else {
+        format!(
+            "over a year, all metrics, reporting in all {of_windows} windows (no budget limits them):"
+        )
+    }
 }
 
 /// What the figures cost, in one line per trust model.

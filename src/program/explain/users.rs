@@ -4,9 +4,9 @@
 
 use super::{
     Explanation, Question,
-    words::{duration, every, strictest, upwards},
+    words::{every, strictest, upwards},
 };
-use crate::privacy::units::TrustModel;
+use crate::{privacy::units::TrustModel, program::format_duration};
 
 pub(super) fn page(explanation: &Explanation) -> String {
     let Explanation { program, purpose, questions, never_leaves, .. } = explanation;
@@ -42,7 +42,7 @@ fn what_is_sent(explanation: &Explanation) -> String {
     let limit = match budget {
         None => "There is no limit to how often it does so.".to_owned(),
         Some(budget) => {
-            let (windows, period) = (budget.windows, duration(budget.period));
+            let (windows, period) = (budget.windows, format_duration(budget.period));
             format!("It does so at most {windows} times in {period}; then it is silent.")
         }
     };

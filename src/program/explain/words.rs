@@ -9,8 +9,10 @@ use crate::{
     },
     program::{
         dimension::{Dimension, Visibility},
+        format_duration,
         log::LogPolicy,
         metric::MetricKind,
+        moment::largest_unit,
     },
 };
 use std::fmt;
@@ -22,11 +24,11 @@ impl fmt::Display for Explanation {
         writeln!(f, "WHAT IS ASKED")?;
         self.questions.iter().try_for_each(|question| question.fmt(f))?;
         writeln!(f, "\nWHAT LEAVES A DEVICE")?;
-        let (window, grace) = (duration(rhythm.window), duration(rhythm.grace));
+        let (window, grace) = (format_duration(rhythm.window), format_duration(rhythm.grace));
         let least = rhythm.min_batch_size;
         let when = match rhythm.jitter {
             0 => "at once after the window".to_owned(),
-            jitter => format!("within {} after the window, at random", duration(jitter)),
+            jitter => format!("within {} after the window, at random", format_duration(jitter)),
         };
         writeln!(
             f,
@@ -87,7 +89,7 @@ impl Explanation {
         let Some(budget) = &self.budget else {
             return writeln!(f, "  A device reports in every window; there is no limit.");
         };
-        let (windows, period) = (budget.windows, duration(budget.period));
+        let (windows, period) = (budget.windows, format_duration(budget.period));
         writeln!(
             f,
             "  A device reports in at most {windows} windows of {period}: a sum of epsilon0 of \
@@ -329,29 +331,12 @@ pub(super) fn randomized(mechanism: &Mechanism) -> (String, f64) {
     }
 }
 
-/// In the largest unit that fits.
-pub(super) fn duration(seconds: u64) -> String {
-    match units(seconds) {
-        (1, name) => format!("1 {name}"),
-        (count, name) => format!("{count} {name}s"),
-    }
-}
-
 /// "every day", "every 6 hours".
 pub(super) fn every(seconds: u64) -> String {
-    match units(seconds) {
+    match largest_unit(seconds) {
         (1, name) => format!("every {name}"),
-        _ => format!("every {}", duration(seconds)),
+        _ => format!("every {}", format_duration(seconds)),
     }
-}
-
-fn units(seconds: u64) -> (u64, &'static str) {
-    let units = [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
-    // Periods are said in days, as programs say them.
-    let units = if seconds > 604_800 { &units[1..] } else { &units[..] };
-    let fits = |unit: &&(u64, &str)| seconds >= unit.0 && seconds.is_multiple_of(unit.0);
-    let (length, name) = units.iter().find(fits).copied().unwrap_or((1, "second"));
-    (seconds / length, name)
 }
 
 /// In whole parts, `parts` to one, never below itself: what is shown is a claim.
@@ -391,7 +376,10 @@ mod tests {
             (604_800, "1 week", "every week"),
             (7_776_000, "90 days", "every 90 days"),
         ] {
-            assert_eq!((duration(seconds).as_str(), every(seconds).as_str()), (length, often));
+            assert_eq!(
+                (format_duration(seconds).as_str(), every(seconds).as_str()),
+                (length, often)
+            );
         }
     }
 }
