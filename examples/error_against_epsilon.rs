@@ -36,7 +36,7 @@ struct Arguments {
     /// Bins, with "no answer".
     #[arg(long, value_name = "K", default_value_t = 5)]
     bins: u32,
-    /// The probability that ε may not hold.
+    /// The δ of ε: a summand, for sets of outcomes.
     #[arg(long, value_name = "D", default_value_t = 1e-6, allow_negative_numbers = true)]
     delta: f64,
     /// Write the figures to this file too.

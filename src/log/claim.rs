@@ -17,7 +17,7 @@ pub struct Claim {
     pub trust: TrustModel,
     /// The privacy loss.
     pub epsilon: Epsilon,
-    /// The probability that it is more.
+    /// The δ that belongs to it: a summand, not the probability that the loss is more.
     pub delta: Delta,
 }
 

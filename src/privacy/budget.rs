@@ -8,6 +8,7 @@
 use super::{
     composition::PrivacyLoss,
     guarantee::{GuaranteeError, Release, sum_of_local},
+    shown::{at_least, at_most},
     units::{Delta, Epsilon, TrustModel},
 };
 use serde::{Deserialize, Serialize};
@@ -36,8 +37,9 @@ pub struct Budget {
 pub enum BudgetError {
     /// Too much.
     #[error(
-        "the {trust} budget of {limit:.3} would be broken: {spent:.3} spent, {asked:.3} asked, \
-         {left:.3} left; wait for the next period, ask less often, or use a smaller epsilon0"
+        "the {trust} budget of {limit} would be broken: {} spent, {} asked, {} left; wait for the \
+         next period, ask less often, or use a smaller epsilon0",
+        at_most(*spent, 3), at_most(*asked, 3), at_least(*left, 3)
     )]
     Exceeded {
         /// Which of the limits.
@@ -115,7 +117,7 @@ impl Budget {
         let (spent, limit) = (self.spent_local()?.get(), limit.get());
         let asked = sum_of_local(&[(release.clone(), times)])?.get();
         let total = (spent + asked) * (1.0 + f64::EPSILON);
-        // Bounds are rounded up by a few parts in 10^12; whole numbers of them should still fit.
+        // Bounds are rounded up a little; whole numbers of them should still fit.
         if total <= limit * (1.0 + ROUNDING) {
             return Ok(());
         }

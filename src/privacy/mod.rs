@@ -4,7 +4,7 @@
 //! [`rng`] is where randomness comes from, [`randomizer`] draws the noise, [`amplification`]
 //! bounds what a whole batch reveals, [`composition`] what several batches do, [`guarantee`] puts
 //! it all together, and [`budget`] keeps the account. All bounds are upper bounds: rounding goes
-//! outward.
+//! outward, for people too ([`shown`]). What a guarantee means, [`words`] says.
 //!
 //! The neighbouring relation is the same everywhere ([`guarantee::NEIGHBOURS`]): two batches that
 //! differ in the answer of one device, whose report is in both (replacement).
@@ -16,7 +16,9 @@ pub mod guarantee;
 pub mod noise;
 pub mod randomizer;
 pub mod rng;
+pub mod shown;
 pub mod units;
+pub mod words;
 
 use guarantee::{GuaranteeError, LEAST_REPORTS, Mechanism, Release};
 use noise::AggregatorNoise;

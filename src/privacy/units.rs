@@ -19,6 +19,9 @@ pub struct OutOfRange {
 pub struct Epsilon(f64);
 
 impl Epsilon {
+    /// What bounds nothing.
+    pub(in crate::privacy) const MOST: Self = Self(f64::MAX);
+
     /// From a number.
     pub fn new(value: f64) -> Result<Self, OutOfRange> {
         if value.is_finite() && value >= 0.0 {
@@ -39,7 +42,10 @@ impl Epsilon {
     }
 }
 
-/// The probability δ that ε does not bound: at least zero, below one.
+/// What e^ε times a probability may fall short by: the δ of (ε, δ)-differential privacy, at least
+/// zero, below one. For every set of outcomes, its probability under one answer is at most e^ε times
+/// that under another, *plus δ*. It is not the probability that the privacy loss exceeds ε, which can
+/// be many times as large.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Delta(f64);
@@ -174,10 +180,14 @@ impl fmt::Display for TrustModel {
 pub struct Guarantee {
     /// Who must be honest.
     pub trust: TrustModel,
-    /// The bound on the privacy loss.
+    /// For every set of outcomes, its probability under one answer is at most e^ε times that under
+    /// another, plus `delta`.
     pub epsilon: Epsilon,
-    /// The probability that it does not hold.
+    /// What that may fall short by. 0 where ε bounds the privacy loss of each outcome.
     pub delta: Delta,
+    /// A bound that the privacy loss exceeds with a probability of at most `delta`, whichever of the
+    /// two answers was given: larger than ε, unless `delta` is 0.
+    pub pointwise: Epsilon,
     /// Why it holds.
     pub theorem: &'static str,
 }

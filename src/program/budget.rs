@@ -13,6 +13,7 @@ use super::{
 use crate::privacy::{
     budget::{Budget, BudgetError, Limits},
     guarantee::{GuaranteeError, LEAST_REPORTS, Release, composed},
+    shown::at_most,
     units::{Delta, Epsilon, Guarantee},
 };
 use serde::Serialize;
@@ -96,7 +97,8 @@ impl DeviceBudget {
         };
         if windows == 0 {
             let one = sum_of_epsilon0(program);
-            let reason = format!("covers no window: one report of each metric costs {one:.3}");
+            let one = at_most(one, 3);
+            let reason = format!("covers no window: one report of each metric costs {one}");
             let place = table.windows.as_ref().map(|w| w.span().start);
             let local = table.local.as_ref().map(|local| local.span().start);
             return Err(source.at(place.or(local).unwrap_or(0), reason));

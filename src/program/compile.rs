@@ -18,6 +18,7 @@ use crate::{
         guarantee::{GuaranteeError, Mechanism, MechanismKind},
         noise::AggregatorNoise,
         randomizer::RandomizerError,
+        shown::at_most,
         units::{Epsilon, Guarantee, TrustModel},
     },
 };
@@ -90,8 +91,9 @@ pub(super) enum CompileError {
     #[error(transparent)]
     Unbounded(#[from] GuaranteeError),
     #[error(
-        "epsilon0 = {epsilon0} in batches of {min_batch_size} gives epsilon = {certified:.3} at \
-         delta = {delta}, above the {declared} that the program declares; {cure}"
+        "epsilon0 = {epsilon0} in batches of {min_batch_size} gives epsilon = {} at delta = {delta}, \
+         above the {declared} that the program declares; {cure}",
+        at_most(*certified, 3)
     )]
     Guarantee {
         epsilon0: f64,

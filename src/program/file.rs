@@ -136,7 +136,8 @@ pub(super) struct PrivacyTable {
     /// What is promised of one report in one batch, with one honest aggregator and most devices
     /// honest.
     pub(super) epsilon: Option<At<f64>>,
-    /// The probability that this does not hold.
+    /// The delta that belongs to it: for every set of outcomes, its probability under one answer is
+    /// at most e^epsilon times that under another, plus delta. 1e-6 unless it says otherwise.
     pub(super) delta: Option<At<f64>>,
     /// The part of the smallest batch that may be dishonest or missing.
     pub(super) reserve: Option<At<f64>>,
@@ -167,7 +168,7 @@ pub(super) struct BudgetTable {
 pub(super) struct CentralTable {
     /// The bound.
     pub(super) epsilon: At<f64>,
-    /// The probability that it does not hold.
+    /// The delta that belongs to it, of all reports of a period together.
     pub(super) delta: At<f64>,
 }
 

@@ -181,7 +181,7 @@ impl Manifest {
     ) -> Self {
         let claim = |guarantee: &Guarantee| Claim {
             trust: guarantee.trust,
-            epsilon: round_up(guarantee.epsilon.get()),
+            epsilon: guarantee.epsilon.rounded_up(CLAIMED_DIGITS).get(),
             delta: guarantee.delta.get(),
             neighbours: NEIGHBOURS,
         };
@@ -229,9 +229,5 @@ pub fn claims_in(manifest: &[u8]) -> Option<Vec<crate::log::claim::Claim>> {
     serde_json::from_slice::<Stated>(manifest).ok().map(|stated| stated.guarantees)
 }
 
-/// To the fourth digit after the point, upwards: coarse enough that every machine agrees on it.
-fn round_up(epsilon: f64) -> f64 {
-    const DIGITS: f64 = 1e4;
-    // What is a whole number of steps but for rounding is that number.
-    (epsilon * DIGITS - 1e-6).ceil() / DIGITS
-}
+/// Digits after the point of a claimed ε: few enough that every machine agrees on them.
+const CLAIMED_DIGITS: usize = 4;

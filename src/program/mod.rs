@@ -148,7 +148,8 @@ pub struct Privacy {
     /// What the program promises of one report in one batch, with one honest aggregator and most
     /// devices honest.
     pub epsilon: Epsilon,
-    /// The probability that this does not hold.
+    /// The δ of that promise: for every set of outcomes, its probability under one answer is at most
+    /// e^ε times that under another, plus δ.
     pub delta: Delta,
     /// The part of the smallest batch that may be dishonest or missing.
     pub reserve: Share,

@@ -7,8 +7,10 @@ use sottovoce::privacy::{
         usable_delta, usable_epsilon,
     },
     randomizer::RandomizerError,
-    units::{Epsilon, Guarantee},
+    units::{Delta, Epsilon, Guarantee},
+    words::{self, Subject},
 };
+use std::fmt::Write as _;
 
 /// Show how private a report is, per trust model; or what a wanted privacy needs.
 ///
@@ -34,7 +36,9 @@ pub(crate) struct Arguments {
     /// The ε wanted under OAMC.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     epsilon: Option<f64>,
-    /// The probability that ε may not hold, under OAMC.
+    /// The δ of ε, under OAMC: for every set of outcomes, its probability under one answer is at most
+    /// e^ε times that under any other, plus δ. The figure that is called pointwise is exceeded with a
+    /// probability of at most δ.
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
     delta: f64,
     /// Print JSON.
@@ -80,7 +84,7 @@ fn kind(name: &str) -> Result<MechanismKind, String> {
 
 fn json(release: &Release, guarantees: &[Guarantee]) -> serde_json::Value {
     serde_json::json!({
-        "guarantees": guarantees,
+        "guarantees": guarantees.iter().map(in_full).collect::<Vec<_>>(),
         "randomizer": release.mechanism.kind(),
         "bins": release.mechanism.bins(),
         "epsilon0": release.mechanism.epsilon0(),
@@ -89,21 +93,45 @@ fn json(release: &Release, guarantees: &[Guarantee]) -> serde_json::Value {
     })
 }
 
+/// A guarantee with what it means.
+fn in_full(guarantee: &Guarantee) -> serde_json::Value {
+    serde_json::json!({
+        "trust": guarantee.trust,
+        "epsilon": guarantee.epsilon,
+        "delta": guarantee.delta,
+        "pointwise": guarantee.pointwise,
+        "theorem": guarantee.theorem,
+        "meaning": words::exactly(guarantee, Subject::Answer),
+        "pointwise_meaning": words::pointwise_exactly(guarantee, Subject::Answer),
+    })
+}
+
 fn text(release: &Release, guarantees: &[Guarantee]) -> String {
     let mechanism = &release.mechanism;
     let (kind, bins, honest) = (mechanism.kind(), mechanism.bins(), release.honest);
-    // The budget is rounded to the nearest, bounds up.
     let head = format!(
-        "{kind} over {bins} bins, epsilon0 = {:.6}, {honest} honest reports\n",
-        mechanism.epsilon0().get()
+        "{kind} over {bins} bins, epsilon0 = {}, {honest} honest reports\n",
+        mechanism.epsilon0().shown(6)
     );
-    let lines = guarantees.iter().map(|Guarantee { trust, epsilon, delta, theorem }| {
-        let epsilon = (epsilon.get() * 1e5 - 1e-6).ceil() / 1e5;
-        let delta = Some(delta.get()).filter(|delta| *delta > 0.0);
-        let delta = delta.map_or(String::new(), |delta| format!(", δ = {delta:e}"));
-        let words = trust.in_words();
-        format!("  {trust:<4}  ε = {epsilon:.5}{delta}\n        {words}\n        by: {theorem}\n")
-    });
     let tail = format!("  between neighbours by {NEIGHBOURS}\n");
-    std::iter::once(head).chain(lines).chain([tail]).collect()
+    std::iter::once(head).chain(guarantees.iter().map(line)).chain([tail]).collect()
+}
+
+fn line(guarantee: &Guarantee) -> String {
+    let Guarantee { trust, epsilon, delta, pointwise, theorem } = guarantee;
+    let (words, meaning) = (trust.in_words(), words::exactly(guarantee, Subject::Answer));
+    let mut line = format!("  {trust:<4}  ε = {}", epsilon.shown(5));
+    if *delta == Delta::ZERO {
+        let _ = writeln!(line, "\n        {words}\n        {meaning}");
+    } else {
+        let outcome = words::pointwise_exactly(guarantee, Subject::Answer);
+        let _ = writeln!(
+            line,
+            ", δ = {}; pointwise ε = {}\n        {words}\n        {meaning}\n        pointwise: {outcome}",
+            delta.shown(3),
+            pointwise.shown(5)
+        );
+    }
+    let _ = writeln!(line, "        by: {theorem}");
+    line
 }

@@ -9,6 +9,7 @@ use crate::{
     dap::time::Time,
     privacy::{
         budget::{Budget, Limits},
+        shown::at_most,
         units::{Delta, Epsilon, Guarantee},
     },
     program::{Program, format_moment},
@@ -74,7 +75,7 @@ pub struct BudgetLeft {
     pub spent_central: f64,
     /// Its limit, if there is one.
     pub limit_central: Option<f64>,
-    /// The probability that the composed ε does not hold.
+    /// The δ of the composed ε.
     pub delta: f64,
 }
 
@@ -195,9 +196,9 @@ impl fmt::Display for Line {
         let Self { from, to, reports, .. } = self;
         writeln!(f, "{from} to {to}, {asked:?}: {reports} {}", self.fate.in_words())?;
         for guarantee in &self.guarantees {
-            let (epsilon, delta) = (guarantee.epsilon.get(), guarantee.delta.get());
+            let (epsilon, delta) = (guarantee.epsilon.shown(3), guarantee.delta.shown(2));
             let trust = guarantee.trust.in_words();
-            writeln!(f, "    epsilon {epsilon:.3}, delta {delta} ({}: {trust})", guarantee.trust)?;
+            writeln!(f, "    epsilon {epsilon}, delta {delta} ({}: {trust})", guarantee.trust)?;
         }
         Ok(())
     }
@@ -206,16 +207,16 @@ impl fmt::Display for Line {
 impl fmt::Display for BudgetLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let limit = |limit: Option<f64>| {
-            limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit:.1}"))
+            limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit}"))
         };
         writeln!(
             f,
-            "Since {}: {:.1} spent ({}) if both aggregators collude, {:.3} ({}) at delta = {} if \
+            "Since {}: {} spent ({}) if both aggregators collude, {} ({}) at delta = {} if \
              one of them and most devices are honest.",
             self.from,
-            self.spent_local,
+            at_most(self.spent_local, 3),
             limit(self.limit_local),
-            self.spent_central,
+            at_most(self.spent_central, 3),
             limit(self.limit_central),
             self.delta
         )?;

@@ -24,7 +24,7 @@
 //! the rounding of q moves f by at most n·2^-51 of itself: `slack`.
 
 use super::{
-    MOST_REPORTS,
+    Amplified, MOST_REPORTS,
     binomial::{Window, floor_to_count, to_float},
     search::{self, Search},
 };
@@ -51,6 +51,28 @@ pub fn epsilon_upper(
     let pure = randomizer.epsilon(changed);
     let composed = loss.epsilon(delta.get()).and_then(|epsilon| Epsilon::new(epsilon).ok());
     Some(composed.filter(|epsilon| *epsilon < pure).unwrap_or(pure))
+}
+
+/// The same with the pointwise figure.
+pub fn amplified(
+    randomizer: &BitRandomizer,
+    changed: Changed,
+    honest: u64,
+    delta: Delta,
+) -> Option<Amplified> {
+    let own = randomizer.epsilon(changed);
+    if changed.coordinates(randomizer.bits()) == 1 {
+        if honest == 0 || delta == Delta::ZERO {
+            return None;
+        }
+        let scan = Scan::new(randomizer, honest, delta.get());
+        let epsilon = scan.smallest_epsilon(delta.get());
+        return Amplified::new(epsilon, scan.pointwise(epsilon, delta.get()), own);
+    }
+    let loss = privacy_loss(randomizer, changed, honest, delta)?;
+    let [epsilon, pointwise] = [loss.epsilon(delta.get()), loss.pointwise(delta.get())]
+        .map(|proved| proved.unwrap_or(f64::INFINITY));
+    Amplified::new(epsilon, pointwise, own)
 }
 
 /// The same for one bit that differs: what most publications state.
@@ -204,6 +226,17 @@ impl Scan {
             let level = self.level(epsilon);
             blocks.iter().map(|block| block.delta_upper(&level)).fold(0.0, f64::max)
         })
+    }
+
+    /// Searches in a few blocks for where to look at all.
+    fn pointwise(&self, epsilon: f64, delta: f64) -> f64 {
+        let likely = self.likely_worst();
+        let search = Search { most: self.pure, delta, guess: epsilon };
+        let (_, place) = search::smallest_pointwise(search, |epsilon| {
+            let level = self.level(epsilon);
+            likely.iter().map(|block| block.delta_upper(&level)).fold(0.0, f64::max)
+        });
+        search::pointwise(place, self.worst(place).delta, delta).min(self.pure)
     }
 
     /// Searches in a few blocks, then looks at all; if another is worse, searches there too.

@@ -33,7 +33,7 @@
 //! with the largest value it can have.
 
 use super::{
-    MOST_REPORTS,
+    Amplified, MOST_REPORTS,
     binomial::{FairTail, Window, to_float},
     search::{self, Search},
 };
@@ -51,6 +51,19 @@ pub fn epsilon_upper(randomizer: &KaryRandomizer, honest: u64, delta: Delta) -> 
     }
     let blanket = Blanket::new(randomizer, honest, delta.get());
     Epsilon::new(blanket.smallest_epsilon(randomizer, delta.get())).ok()
+}
+
+/// The same with the pointwise figure.
+pub fn amplified(randomizer: &KaryRandomizer, honest: u64, delta: Delta) -> Option<Amplified> {
+    if honest == 0 || delta == Delta::ZERO {
+        return None;
+    }
+    let blanket = Blanket::new(randomizer, honest, delta.get());
+    let (own, delta) = (randomizer.epsilon(), delta.get());
+    let epsilon = blanket.smallest_epsilon(randomizer, delta);
+    let search = Search { most: own.get(), delta, guess: epsilon };
+    let (pointwise, _) = search::smallest_pointwise(search, |epsilon| blanket.delta_upper(epsilon));
+    Amplified::new(epsilon, pointwise, own)
 }
 
 /// Whether [`epsilon_upper`] is at most `target`: one evaluation, where the smallest ε takes several.

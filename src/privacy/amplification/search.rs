@@ -1,4 +1,15 @@
-//! From bounds on δ to the smallest ε, in few evaluations.
+//! From bounds on δ to the smallest ε, and to the smallest pointwise one, in few evaluations.
+//!
+//! With L the privacy loss `ln P/Q` of what comes about under P, `δ(ε) = E[(1 - e^(ε-L))₊]`. So for
+//! every ε < ε′, since an L above ε′ contributes at least `1 - e^(ε-ε′)`,
+//!
+//! ```text
+//! Pr[L > ε′] <= δ(ε) / (1 - e^(ε-ε′)),   which is at most δ for   ε′ = ε - ln(1 - δ(ε)/δ).
+//! ```
+//!
+//! This needs the curve δ(ε) only, so a bound on the curve of every pair of neighbours is enough, where
+//! the tail of a dominating pair's own losses would not be: it may be lighter than that of a pair that
+//! it dominates. Any ε will do; the best is where `δ(ε)` is about a twentieth of δ.
 
 /// What is searched for: the smallest ε up to `most` whose bound is at most `delta`.
 #[derive(Clone, Copy, Debug)]
@@ -61,13 +72,73 @@ pub(in crate::privacy) fn smallest(search: Search, mut bound: impl FnMut(f64) ->
     high
 }
 
+/// What the privacy loss exceeds with a probability of at most `delta`, if the curve at `epsilon` is at
+/// most `at`; infinite if that proves nothing.
+pub(in crate::privacy) fn pointwise(epsilon: f64, at: f64, delta: f64) -> f64 {
+    let rest = 1.0 - at / delta * (1.0 + OUTWARD);
+    if rest > 0.0 {
+        (epsilon - rest.ln()) * (1.0 + OUTWARD) + OUTWARD / rest
+    } else {
+        f64::INFINITY
+    }
+}
+
+/// The smallest pointwise ε that a few values of `bound` prove, at most `most`, and the ε that it was
+/// proved at; `guess` is the ε whose bound is about `delta`.
+///
+/// With `√(-ln δ)` taken for a straight line in ε, the best ε is where `δ(ε) = δ/(1+s)`, s being the
+/// slope of `-ln δ(ε)` there. Each value that was looked at corrects the line.
+pub(in crate::privacy) fn smallest_pointwise(
+    search: Search,
+    mut bound: impl FnMut(f64) -> f64,
+) -> (f64, f64) {
+    let Search { most, delta, guess } = search;
+    let height = |delta: f64| (-delta.ln()).max(0.0).sqrt();
+    let wanted = height(delta);
+    let mut line = (guess, wanted, (wanted - USUAL_AT_ZERO.1) / guess);
+    let mut best = (most, most);
+    for _ in 0..POINTWISE_STEPS {
+        let (from, start, slope) = line;
+        if !(slope > 0.0 && slope.is_finite()) {
+            break;
+        }
+        let mut aim = wanted;
+        for _ in 0..8 {
+            aim = (wanted * wanted + (1.0 + 2.0 * aim * slope).ln()).sqrt();
+        }
+        let next = from + (aim - start) / slope;
+        if !(next > 0.0 && next < most) {
+            break;
+        }
+        let value = bound(next);
+        let proved = pointwise(next, value, delta);
+        if proved < best.0 {
+            best = (proved, next);
+        }
+        let reached = height(value);
+        let steeper = (reached - start) / (next - from);
+        line = (next, reached, steeper);
+        if (reached - aim).abs() < 0.01 * (aim - wanted) {
+            break;
+        }
+    }
+    best
+}
+
+/// Values that a pointwise search looks at: it is flat near its best.
+const POINTWISE_STEPS: u32 = 5;
+/// More than the relative error of a few roundings.
+const OUTWARD: f64 = 16.0 * f64::EPSILON;
+
 /// Far more than is ever needed: bisection alone takes 60.
 const MOST_STEPS: u32 = 120;
+
+/// `√(-ln δ)` at ε = 0.
+const USUAL_AT_ZERO: (f64, f64) = (0.0, 1.45);
 
 /// Where the line through the last two points reaches `aim`; at first, the line through what is
 /// usual at ε = 0.
 fn secant(points: &[(f64, f64)], aim: f64) -> f64 {
-    const USUAL_AT_ZERO: (f64, f64) = (0.0, 1.45);
     let [.., last] = points else { return f64::NAN };
     let before = points.len().checked_sub(2).map_or(USUAL_AT_ZERO, |i| points[i]);
     let slope = (last.1 - before.1) / (last.0 - before.0);

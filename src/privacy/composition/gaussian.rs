@@ -51,6 +51,21 @@ pub fn discrete_gaussian(
     Ok(one.repeated(coordinates.into()))
 }
 
+/// The loss when `coordinates` counts are each moved by one, and each has discrete Laplace noise of
+/// `scale` (in counts, above 0); to be read at δ not far below `delta`.
+///
+/// A count that is moved by one loses `±1/scale`, the larger with probability
+/// `1/(1 + e^(-1/scale))`: exactly what randomized response on one bit loses.
+pub fn discrete_laplace(
+    scale: f64,
+    coordinates: u32,
+    delta: f64,
+) -> Result<PrivacyLoss, CompositionError> {
+    let one = PrivacyLoss::pure(discrete_laplace_epsilon(scale, 1)?);
+    let negligible = PrivacyLoss::negligible(delta / f64::from(coordinates.max(1)));
+    Ok(PrivacyLoss { negligible, ..one }.repeated(coordinates.into()))
+}
+
 /// The pure ε when `coordinates` counts are each moved by one, and each has discrete Laplace noise
 /// of `scale` (in counts): the probability of x is proportional to `e^(-|x|/scale)`.
 pub fn discrete_laplace_epsilon(scale: f64, coordinates: u32) -> Result<f64, CompositionError> {

@@ -27,10 +27,11 @@
 
 mod gaussian;
 
+use super::amplification::search::pointwise;
 use std::ops::Range;
 use thiserror::Error;
 
-pub use gaussian::{discrete_gaussian, discrete_laplace_epsilon};
+pub use gaussian::{discrete_gaussian, discrete_laplace, discrete_laplace_epsilon};
 
 /// What cannot be composed or made.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
@@ -67,6 +68,9 @@ const POINTS: i64 = 128;
 /// Beyond this many masses the grid is made coarser: by now steps are far below a hundredth of the
 /// standard deviation.
 const MOST_POINTS: usize = 3000;
+/// The scans for a pointwise bound, each narrower than the one before, and the values of each.
+const SCANS: u32 = 4;
+const SCANNED: u32 = 24;
 /// More than the relative error of a few roundings and of [`POINTS`] additions.
 const OUTWARD: f64 = 1e-13;
 
@@ -223,6 +227,28 @@ impl PrivacyLoss {
             if self.delta(middle) <= delta { high = middle } else { low = middle }
         }
         Some(high)
+    }
+
+    /// What the privacy loss of any pair of neighbours exceeds with a probability of at most `delta`;
+    /// `None` if nothing is proved. The distribution's own tail would not do: that of a pair that it
+    /// dominates may be heavier. Its curve does, as [`search`](super::amplification::search) says.
+    pub fn pointwise(&self, delta: f64) -> Option<f64> {
+        let from = self.epsilon(delta)?;
+        let last = self.loss(self.masses.len() - 1).max(0.0);
+        let proved = |epsilon: f64| pointwise(epsilon, self.delta(epsilon), delta);
+        let (mut low, mut width) = (from, (last - from).max(0.0));
+        let mut best = proved(last);
+        // Values near the best are all near the best, so that a few rounds of a scan find it, whatever
+        // the curve's steps.
+        for _ in 0..SCANS {
+            let at = |i: u32| low + width * f64::from(i) / f64::from(SCANNED);
+            let values = (0..=SCANNED).map(|i| (proved(at(i)), at(i)));
+            let (found, place) = values.fold((f64::INFINITY, low), |a, b| if b.0 < a.0 { b } else { a });
+            best = best.min(found);
+            width *= 2.0 / f64::from(SCANNED);
+            low = (place - width / 2.0).max(from);
+        }
+        best.is_finite().then_some(best)
     }
 
     fn loss(&self, index: usize) -> f64 {

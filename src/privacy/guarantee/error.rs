@@ -4,6 +4,7 @@ use super::{
     super::{
         composition::CompositionError,
         randomizer::RandomizerError,
+        shown::at_most,
         units::{Delta, Epsilon},
     },
     LARGEST_BATCH,
@@ -31,9 +32,10 @@ pub enum GuaranteeError {
     Epsilon(f64),
     /// A target that no batch reaches.
     #[error(
-        "epsilon = {target} at delta = {delta} cannot be met with epsilon0 = {epsilon0:.4} by any \
-         batch of up to {LARGEST_BATCH} honest reports; they give epsilon = {nearest}; use that, \
-         or a smaller epsilon0"
+        "epsilon = {target} at delta = {delta} cannot be met with epsilon0 = {} by any batch of up \
+         to {LARGEST_BATCH} honest reports; they give epsilon = {nearest}; use that, or a smaller \
+         epsilon0",
+        at_most(*epsilon0, 4)
     )]
     NoBatch {
         /// The ε wanted.

@@ -15,7 +15,10 @@ pub use inverse::{LARGEST_BATCH, largest_epsilon0, smallest_batch};
 
 use super::{
     amplification::{bits, blanket},
-    composition::{CompositionError, PrivacyLoss, discrete_gaussian, discrete_laplace_epsilon},
+    composition::{
+        CompositionError, PrivacyLoss, discrete_gaussian, discrete_laplace,
+        discrete_laplace_epsilon,
+    },
     noise::AggregatorNoise,
     randomizer::{BitRandomizer, Changed, KaryRandomizer, RandomizerError},
     units::{Delta, Epsilon, Guarantee, TrustModel},
@@ -148,6 +151,7 @@ impl Mechanism {
             trust,
             epsilon: self.local_epsilon(),
             delta: Delta::ZERO,
+            pointwise: self.local_epsilon(),
             theorem: self.local_theorem(),
         }
     }
@@ -159,28 +163,64 @@ impl Mechanism {
         }
     }
 
-    fn amplified(&self, honest: u64, delta: Delta) -> Option<Epsilon> {
+    /// How the crowd is accounted for.
+    fn accountant(&self) -> Accountant {
         match self {
-            Self::Krr(randomizer) => blanket::epsilon_upper(randomizer, honest, delta),
-            Self::Bits(bits) => bits::epsilon_upper(bits, Changed::OneHot, honest, delta),
-            Self::Signals(bits) => bits::epsilon_upper(bits, Changed::Free, honest, delta),
+            Self::Krr(randomizer) => {
+                one_bit(randomizer).unwrap_or_else(|| Accountant::Blanket(randomizer.clone()))
+            }
+            Self::Bits(bits) => Accountant::Scan(bits.clone(), Changed::OneHot),
+            Self::Signals(bits) => Accountant::Scan(bits.clone(), Changed::Free),
         }
+    }
+
+    fn amplified(&self, honest: u64, delta: Delta) -> Option<Epsilon> {
+        let epsilon = match &self.accountant() {
+            Accountant::Blanket(kary) => blanket::epsilon_upper(kary, honest, delta),
+            Accountant::Scan(bits, changed) => bits::epsilon_upper(bits, *changed, honest, delta),
+        };
+        Some(at_most(epsilon?, self.local_epsilon()))
     }
 
     fn amplified_loss(&self, honest: u64, delta: Delta) -> Option<PrivacyLoss> {
-        match self {
-            Self::Krr(randomizer) => blanket::privacy_loss(randomizer, honest, delta),
-            Self::Bits(bits) => bits::privacy_loss(bits, Changed::OneHot, honest, delta),
-            Self::Signals(bits) => bits::privacy_loss(bits, Changed::Free, honest, delta),
+        match &self.accountant() {
+            Accountant::Blanket(kary) => blanket::privacy_loss(kary, honest, delta),
+            Accountant::Scan(bits, changed) => bits::privacy_loss(bits, *changed, honest, delta),
         }
     }
 
-    fn amplification_theorem(&self) -> &'static str {
-        match self {
-            Self::Krr(_) => THEOREM_BLANKET,
-            Self::Bits(_) | Self::Signals(_) => THEOREM_SCAN,
-        }
+    fn amplified_guarantee(&self, honest: u64, delta: Delta) -> Option<Guarantee> {
+        let (amplified, theorem) = match &self.accountant() {
+            Accountant::Blanket(kary) => {
+                (blanket::amplified(kary, honest, delta)?, THEOREM_BLANKET)
+            }
+            Accountant::Scan(bits, changed) => {
+                (bits::amplified(bits, *changed, honest, delta)?, THEOREM_SCAN)
+            }
+        };
+        let [epsilon, pointwise] =
+            [amplified.epsilon, amplified.pointwise].map(|e| at_most(e, self.local_epsilon()));
+        Some(Guarantee { trust: TrustModel::Oamc, epsilon, delta, pointwise, theorem })
     }
+}
+
+/// What bounds a report in a crowd.
+enum Accountant {
+    /// By the privacy blanket.
+    Blanket(KaryRandomizer),
+    /// By a scan of each bit that can differ.
+    Scan(BitRandomizer, Changed),
+}
+
+/// A choice of two is one bit: of two counts whose sum is the number of reports, one says all. The
+/// scan of a bit is exact, where the blanket gives away which reports are none of it.
+fn one_bit(randomizer: &KaryRandomizer) -> Option<Accountant> {
+    let bit = BitRandomizer::from_parts(1, randomizer.lie_weight()).ok()?;
+    (randomizer.bins() == 2).then_some(Accountant::Scan(bit, Changed::Free))
+}
+
+fn at_most(one: Epsilon, other: Epsilon) -> Epsilon {
+    if one < other { one } else { other }
 }
 
 /// Both aggregators add noise, each by itself. Only one of the two is taken to be honest, so only
@@ -189,7 +229,7 @@ impl AggregatorNoise {
     fn loss(self, coordinates: u32, delta: f64) -> Result<PrivacyLoss, CompositionError> {
         match self {
             Self::DiscreteLaplace { scale } => {
-                Ok(PrivacyLoss::pure(discrete_laplace_epsilon(scale.counts(), coordinates)?))
+                discrete_laplace(scale.counts(), coordinates, delta)
             }
             Self::DiscreteGaussian { sigma } => {
                 discrete_gaussian(sigma.counts(), coordinates, delta)
@@ -203,19 +243,28 @@ impl AggregatorNoise {
         coordinates: u32,
         delta: Delta,
     ) -> Result<Option<Guarantee>, CompositionError> {
-        Ok(match self {
-            Self::DiscreteLaplace { scale } => {
-                let epsilon = discrete_laplace_epsilon(scale.counts(), coordinates)?;
-                bounded(trust, Some(epsilon), Delta::ZERO, THEOREM_LAPLACE)
-            }
-            Self::DiscreteGaussian { sigma } => {
-                let epsilon = discrete_gaussian(sigma.counts(), coordinates, delta.get())?
-                    .epsilon(delta.get());
-                bounded(trust, epsilon, delta, THEOREM_GAUSSIAN)
-            }
-        })
+        let loss = self.loss(coordinates, delta.get())?;
+        let Self::DiscreteLaplace { scale } = self else {
+            return Ok(bounded(trust, &loss, delta, THEOREM_GAUSSIAN));
+        };
+        let pure = discrete_laplace_epsilon(scale.counts(), coordinates)?;
+        let Ok(epsilon) = Epsilon::new(pure) else { return Ok(None) };
+        let pure = Guarantee {
+            trust,
+            epsilon,
+            delta: Delta::ZERO,
+            pointwise: epsilon,
+            theorem: THEOREM_LAPLACE,
+        };
+        // Many counts seldom all tell the same: then δ buys something.
+        let composed = bounded(trust, &loss, delta, THEOREM_LAPLACE);
+        let clearly = |composed: &Guarantee| composed.epsilon.get() < CLEARLY * epsilon.get();
+        Ok(Some(composed.filter(clearly).unwrap_or(pure)))
     }
 }
+
+/// A bound with a δ takes the place of one without only if it is below this part of it.
+const CLEARLY: f64 = 0.99;
 
 /// One metric's randomizer in one batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -233,17 +282,9 @@ impl Release {
     /// it buys a smaller ε.
     pub fn guarantees(&self, delta: Delta) -> Result<Vec<Guarantee>, GuaranteeError> {
         check(self.honest, delta)?;
-        let amplified = Guarantee {
-            trust: TrustModel::Oamc,
-            epsilon: self
-                .mechanism
-                .amplified(self.honest, delta)
-                .unwrap_or_else(|| self.mechanism.local_epsilon()),
-            delta,
-            theorem: self.mechanism.amplification_theorem(),
-        };
+        let amplified = self.mechanism.amplified_guarantee(self.honest, delta);
         let oaoc = self.with_noise(TrustModel::Oaoc, delta, None)?;
-        let oamc = self.with_noise(TrustModel::Oamc, delta, Some(amplified))?;
+        let oamc = self.with_noise(TrustModel::Oamc, delta, amplified)?;
         Ok(vec![self.mechanism.local_guarantee(TrustModel::Oc), oaoc, oamc])
     }
 
@@ -285,11 +326,7 @@ impl Release {
             Some(noise) => noise.guarantee(trust, coordinates, delta)?,
             None => None,
         };
-        let all = [given, noise].into_iter().flatten();
-        let better = |best: Guarantee, next: Guarantee| {
-            if next.epsilon < best.epsilon { next } else { best }
-        };
-        Ok(all.fold(self.mechanism.local_guarantee(trust), better))
+        Ok([given, noise].into_iter().fold(self.mechanism.local_guarantee(trust), better))
     }
 }
 
@@ -310,10 +347,12 @@ fn composed_under(
     releases: &[(Release, u64)],
     delta: Delta,
 ) -> Result<Guarantee, GuaranteeError> {
+    let sum = sum_of_local(releases)?;
     let pure = Guarantee {
         trust,
-        epsilon: sum_of_local(releases)?,
+        epsilon: sum,
         delta: Delta::ZERO,
+        pointwise: sum,
         theorem: THEOREM_SUM,
     };
     let noisy = releases.iter().any(|(release, _)| release.noise.is_some());
@@ -324,8 +363,7 @@ fn composed_under(
     for (release, times) in releases {
         total = total.then(&release.privacy_loss(trust, delta)?.repeated(*times));
     }
-    let composed = bounded(trust, total.epsilon(delta.get()), delta, THEOREM_COMPOSED);
-    Ok(composed.filter(|composed| composed.epsilon < pure.epsilon).unwrap_or(pure))
+    Ok(better(pure, bounded(trust, &total, delta, THEOREM_COMPOSED)))
 }
 
 /// Σ ε0, rounded up.
@@ -334,18 +372,34 @@ pub(super) fn sum_of_local(releases: &[(Release, u64)]) -> Result<Epsilon, Guara
     let terms = releases
         .iter()
         .map(|(release, times)| release.mechanism.local_epsilon().get() * *times as f64);
-    let sum = terms.sum::<f64>() * (1.0 + 1e-12);
+    let sum = terms.sum::<f64>() * (1.0 + (releases.len() as f64 + 2.0) * f64::EPSILON);
     Epsilon::new(sum).map_err(|_| GuaranteeError::Epsilon(sum))
 }
 
+/// What a loss guarantees at δ, if anything.
 fn bounded(
     trust: TrustModel,
-    epsilon: Option<f64>,
+    loss: &PrivacyLoss,
     delta: Delta,
     theorem: &'static str,
 ) -> Option<Guarantee> {
-    let epsilon = Epsilon::new(epsilon?).ok()?;
-    Some(Guarantee { trust, epsilon, delta, theorem })
+    let epsilon = Epsilon::new(loss.epsilon(delta.get())?).ok()?;
+    let pointwise = loss.pointwise(delta.get()).and_then(|value| Epsilon::new(value).ok());
+    // Without a figure of its own it has none that is smaller than those it is put beside.
+    let pointwise = pointwise.unwrap_or(Epsilon::MOST);
+    Some(Guarantee { trust, epsilon, delta, pointwise, theorem })
+}
+
+/// The one with the smaller ε, and the smaller pointwise figure of both: each holds by itself.
+fn better(best: Guarantee, next: Option<Guarantee>) -> Guarantee {
+    let Some(next) = next else { return best };
+    let chosen = if next.epsilon < best.epsilon { next } else { best };
+    if chosen.delta == Delta::ZERO {
+        return chosen;
+    }
+    let pointwise =
+        if next.pointwise < best.pointwise { next.pointwise } else { best.pointwise };
+    Guarantee { pointwise, ..chosen }
 }
 
 #[cfg(test)]
