@@ -2,8 +2,8 @@
 
 use super::release::Release;
 use crate::{
-    privacy::units::{Epsilon, Guarantee},
-    program::{budget::PeriodCost, format_duration, format_moment},
+    privacy::units::Guarantee,
+    program::{budget::PeriodCost, format_moment},
 };
 use serde::Serialize;
 use std::fmt::{self, Write};
@@ -16,6 +16,10 @@ pub struct Json<'a> {
     start: String,
     end: String,
     bins: &'a [super::release::Figure],
+    /// What one device risks over a period, all its reports of all metrics together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period: Option<&'a PeriodCost>,
+    /// What one report in one batch does.
     privacy: &'a [Guarantee],
     #[serde(skip_serializing_if = "Option::is_none")]
     proofs: Option<&'a super::proofs::Proofs>,
@@ -23,14 +27,16 @@ pub struct Json<'a> {
     unproved: Option<&'a super::proofs::Unproved>,
 }
 
-impl<'a> From<&'a Release> for Json<'a> {
-    fn from(release: &'a Release) -> Self {
+impl<'a> Json<'a> {
+    /// A release, and what a period of the program's budget comes to.
+    pub fn new(release: &'a Release, period: Option<&'a PeriodCost>) -> Self {
         Self {
             name: &release.name,
             reports: release.reports,
             start: format_moment(release.period.0),
             end: format_moment(release.period.1),
             bins: &release.bins,
+            period,
             privacy: &release.privacy,
             proofs: release.proofs.as_ref().and_then(|proofs| proofs.as_ref().ok()),
             unproved: release.proofs.as_ref().and_then(|proofs| proofs.as_ref().err()),
@@ -38,8 +44,8 @@ impl<'a> From<&'a Release> for Json<'a> {
     }
 }
 
-/// A release as a table for the terminal.
-pub fn table(release: &Release) -> String {
+/// A release as a table for the terminal, with what it is a part of: a period of the program's budget.
+pub fn table(release: &Release, cost: Option<&PeriodCost>) -> String {
     let (start, end) = (format_moment(release.period.0), format_moment(release.period.1));
     let mut out = format!("{} · {} reports · {start} to {end}\n", release.name, release.reports);
     let row = |label: &str, cells: [String; 4]| {
@@ -63,6 +69,12 @@ pub fn table(release: &Release) -> String {
         ));
     }
     out.push_str(&columns(&rows));
+    out.push_str(&match cost {
+        Some(cost) => period(cost),
+        None => "  the program has no budget: nothing limits what one device risks over time\n"
+            .to_owned(),
+    });
+    out.push_str("  one report in this batch:\n");
     out.push_str(&privacy(&release.privacy));
     if let Some(Ok(proofs)) = &release.proofs {
         for logged in [&proofs.leader, &proofs.helper] {
@@ -74,38 +86,21 @@ pub fn table(release: &Release) -> String {
 
 /// What one device risks over a period, in one line per trust model under a heading.
 pub fn period(cost: &PeriodCost) -> String {
-    format!("  one device {}\n{}", span(cost), privacy(&cost.guarantees))
-}
-
-/// Over how long, in which windows, and of what.
-pub fn span(cost: &PeriodCost) -> String {
-    let PeriodCost { seconds, of_windows, windows, limited, .. } = cost;
-    if *limited {
-        let period = format_duration(*seconds);
-        format!("over {period}, all metrics, reporting in {windows} of {of_windows} windows:")
-    } else {
-        format!(
-            "over a year, all metrics, reporting in all {of_windows} windows (no budget limits them):"
-        )
-    }
+    format!("  one device {}:\n{}", cost.in_words(), privacy(&cost.guarantees))
 }
 
 /// What the figures cost, in one line per trust model.
 pub fn privacy(guarantees: &[Guarantee]) -> String {
     guarantees.iter().fold(String::new(), |mut out, guarantee| {
-        let Guarantee { trust, epsilon, delta, .. } = guarantee;
-        let delta = if delta.get() > 0.0 { format!(", δ = {delta}") } else { String::new() };
-        let epsilon = bound(*epsilon);
-        let words = trust.in_words();
+        let Guarantee { trust, epsilon, delta, pointwise, .. } = guarantee;
+        let (epsilon, words) = (epsilon.shown(3), trust.in_words());
+        let delta = match delta.get() {
+            0.0 => String::new(),
+            _ => format!(", δ = {}; pointwise ε = {}", delta.shown(2), pointwise.shown(3)),
+        };
         let _ = writeln!(out, "  privacy {trust:<4}  ε = {epsilon}{delta}  ({words})");
         out
     })
-}
-
-/// A bound in three digits after the point, never below itself: what is shown is a claim.
-pub fn bound(epsilon: Epsilon) -> String {
-    // What is a whole number of thousandths but for rounding is that number.
-    format!("{:.3}", (epsilon.get() * 1000.0 - 1e-6).ceil() / 1000.0)
 }
 
 fn percent(rate: f64) -> String {

@@ -1,7 +1,7 @@
 //! The batches of a program over a period: one of each task and window.
 
 use super::participation::{Fill, Participation};
-use crate::program::{Program, budget::PeriodCost, compile::CompiledTask};
+use crate::program::{Program, budget::Reporting, compile::CompiledTask};
 
 /// The probability that some batch of a period holds fewer reports than are said to be sure.
 const FAILURE: f64 = 0.01;
@@ -68,13 +68,12 @@ impl Batches {
 
 /// The fewest devices with which all batches of a period reach the program's `min_batch_size`, but for a
 /// hundredth.
-pub(super) fn devices_for(program: &Program, period: &PeriodCost) -> u64 {
+pub fn devices_needed(program: &Program) -> u64 {
+    let Reporting { windows, of_windows, .. } = program.reporting();
     let least = program.min_batch_size();
-    let enough = |devices: u64| {
-        Batches::new(program, devices, period.windows, period.of_windows).smallest() >= least
-    };
+    let enough = |devices| Batches::new(program, devices, windows, of_windows).smallest() >= least;
     let (mut low, mut high) = (0, least.max(1));
-    while !enough(high) && high < u64::MAX / 2 {
+    while !enough(high) && high < MOST_DEVICES {
         (low, high) = (high, high * 2);
     }
     while high - low > 1 {
@@ -83,6 +82,9 @@ pub(super) fn devices_for(program: &Program, period: &PeriodCost) -> u64 {
     }
     high
 }
+
+/// Nobody has more.
+const MOST_DEVICES: u64 = 1 << 40;
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of windows and tasks")]
 fn float(count: u64) -> f64 {

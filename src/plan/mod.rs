@@ -7,10 +7,13 @@
 //! that certifies programs ([`crate::privacy`]) and reads releases ([`crate::estimate`]).
 
 mod batches;
+mod gaussian;
 pub mod participation;
 pub mod precision;
 pub mod proposal;
 mod size;
+
+pub use batches::devices_needed;
 
 use crate::{
     estimate::{
@@ -37,7 +40,6 @@ use crate::{
 use batches::Batches;
 use participation::Fill;
 use precision::Precision;
-use proposal::Proposal;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -66,9 +68,6 @@ pub struct Plan {
     pub year_budget: Vec<Guarantee>,
     /// Windows in a year in which one device reports.
     pub windows_per_year: u64,
-    /// Numbers that reach a wanted precision, if one is wanted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proposal: Option<Proposal>,
 }
 
 /// What can be expected of one metric.
@@ -229,21 +228,10 @@ impl Plan {
         }
     }
 
-    /// The plan with numbers that reach a precision; `progress` is called with each length of a window
-    /// that is looked at.
-    pub fn with_proposal(
-        program: &Program,
-        wanted: proposal::Wanted,
-        progress: impl FnMut(u64),
-    ) -> Result<Self, PlanError> {
-        let proposal = Proposal::find(program, wanted, progress)?;
-        Ok(Self { proposal: Some(proposal), ..Self::of(program, Some(wanted.devices))? })
-    }
-
     fn of(program: &Program, devices: Option<u64>) -> Result<Self, PlanError> {
         let period = program.period_cost()?;
         let least = program.min_batch_size();
-        let devices_needed = batches::devices_for(program, &period);
+        let devices_needed = devices_needed(program);
         let devices = devices.unwrap_or(devices_needed);
         let batches = Batches::new(program, devices, period.windows, period.of_windows);
         let metrics = program.tasks().iter().map(|task| metric(task, batches.fill(task, least)));
@@ -263,7 +251,6 @@ impl Plan {
             year_budget: program.spent_in(windows_per_year)?,
             windows_per_year,
             period,
-            proposal: None,
         })
     }
 }

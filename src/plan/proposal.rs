@@ -7,7 +7,7 @@
 //! that keeps the promise, and of all lengths the one with the smallest is proposed, the shortest window
 //! among equals. Each attempt is worked out by the code that certifies programs.
 
-use super::{PlanError, batches::Batches, law_of, precision::Precision};
+use super::{PlanError, batches::Batches, gaussian, law_of, precision::Precision};
 use crate::{
     dap::time::TimePrecision,
     estimate::{aggregator_noise::AggregatorNoise, confidence::Confidence},
@@ -36,6 +36,10 @@ pub struct Wanted {
 /// Numbers for a program that keep a promise for a period and reach a precision.
 #[derive(Clone, Debug, Serialize)]
 pub struct Proposal {
+    /// The program that it changes.
+    pub program: String,
+    /// Devices that take part.
+    pub devices: u64,
     /// What was wanted.
     pub precision: Precision,
     /// What all metrics together may come to in a period, with one honest aggregator and most devices
@@ -140,6 +144,9 @@ struct Attempt {
     window: u64,
     windows: u64,
     batches: Batches,
+    min_batch_size: u64,
+    /// Reports of a batch that may be counted on.
+    honest: u64,
     metrics: Vec<ProposedMetric>,
     central: Epsilon,
 }
@@ -183,10 +190,38 @@ impl<'a> Search<'a> {
     }
 
     /// The smallest number of windows of this length that does, if any.
+    ///
+    /// The accountant takes up to seconds, so it is asked last: not where figures are too coarse, nor
+    /// where the estimate, which is a little below the truth, is above the promise.
     fn fewest(&self, window: u64) -> Result<Option<Attempt>, PlanError> {
         let all = self.period / window;
-        let Some(mut best) = self.attempt(window, all, self.wanted)? else { return Ok(None) };
+        let likely = |windows: u64| -> Result<bool, PlanError> {
+            let Some(attempt) = self.precise(window, windows, self.wanted)? else {
+                return Ok(false);
+            };
+            Ok(self.estimate(&attempt)? <= self.promise.0.get())
+        };
+        if !likely(all)? {
+            return Ok(None);
+        }
         let mut low = 0;
+        let mut high = all;
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if likely(middle)? { high = middle } else { low = middle }
+        }
+        // No number up to `low` will do. What will is at this one, or soon after.
+        let (mut windows, mut step) = (high, 1);
+        let mut found = None;
+        while found.is_none() && windows <= all {
+            found = self.attempt(window, windows, self.wanted)?;
+            if found.is_none() {
+                low = windows;
+                windows = if windows == all { all + 1 } else { all.min(windows + step) };
+                step *= 2;
+            }
+        }
+        let Some(mut best) = found else { return Ok(None) };
         while best.windows - low > 1 {
             let middle = low + (best.windows - low) / 2;
             match self.attempt(window, middle, self.wanted)? {
@@ -209,6 +244,26 @@ impl<'a> Search<'a> {
         windows: u64,
         wanted: Wanted,
     ) -> Result<Option<Attempt>, PlanError> {
+        let Some(attempt) = self.precise(window, windows, wanted)? else { return Ok(None) };
+        if self.estimate(&attempt)? > self.promise.0.get() {
+            return Ok(None);
+        }
+        let spent = self.releases(&attempt)?;
+        let mut account = Budget::with_spent(Limits::default(), spent);
+        let attempt = Attempt { central: account.spent_central(self.promise.1)?, ..attempt };
+        let keeps = attempt.central <= self.promise.0
+            && (self.promise.0 <= self.program.privacy().epsilon
+                || self.program.with_settings(&self.settings(&attempt)?).is_ok());
+        Ok(keeps.then_some(attempt))
+    }
+
+    /// The same before anything is accounted for.
+    fn precise(
+        &self,
+        window: u64,
+        windows: u64,
+        wanted: Wanted,
+    ) -> Result<Option<Attempt>, PlanError> {
         let batches = Batches::new(self.program, wanted.devices, windows, self.period / window);
         let min_batch_size = batches.smallest().min(LARGEST_BATCH);
         let honest = self.program.privacy().reserve.honest_of(min_batch_size);
@@ -223,12 +278,8 @@ impl<'a> Search<'a> {
                 None => return Ok(None),
             }
         }
-        let central = self.central(&metrics, honest, windows)?;
-        let attempt = Attempt { window, windows, batches, metrics, central };
-        let keeps = central <= self.promise.0
-            && (self.promise.0 <= self.program.privacy().epsilon
-                || self.program.with_settings(&self.settings(&attempt)?).is_ok());
-        Ok(keeps.then_some(attempt))
+        let central = Epsilon::new(f64::MAX)?;
+        Ok(Some(Attempt { window, windows, batches, min_batch_size, honest, metrics, central }))
     }
 
     /// The smallest budget of a report with which so many reports are precise enough; `None` if the
@@ -264,20 +315,26 @@ impl<'a> Search<'a> {
         Ok(Some(best))
     }
 
-    /// What all metrics come to in a period, with one honest aggregator and most devices honest.
-    fn central(
-        &self,
-        metrics: &[ProposedMetric],
-        honest: u64,
-        windows: u64,
-    ) -> Result<Epsilon, PlanError> {
-        let noise = self.program.privacy().aggregator_noise;
-        let mut spent = Vec::new();
-        for (metric, proposed) in self.program.metrics().into_iter().zip(metrics) {
+    /// All reports of a device in a period.
+    fn releases(&self, attempt: &Attempt) -> Result<Vec<(Release, u64)>, PlanError> {
+        let (noise, honest) = (self.program.privacy().aggregator_noise, attempt.honest);
+        let metrics = self.program.metrics().into_iter().zip(&attempt.metrics);
+        let releases = metrics.map(|(metric, proposed)| {
             let mechanism = metric.randomizer_with(proposed.epsilon0)?.mechanism;
-            spent.push((Release { mechanism, noise, honest }, windows));
+            Ok((Release { mechanism, noise, honest }, attempt.windows))
+        });
+        releases.collect()
+    }
+
+    /// About what they come to, a little below the truth: as if all were one Gaussian mechanism.
+    fn estimate(&self, attempt: &Attempt) -> Result<f64, PlanError> {
+        let releases = self.releases(attempt)?;
+        let mut squared = 0.0;
+        for (release, windows) in &releases {
+            squared += gaussian::squared_mean(release)? * number(*windows);
         }
-        Ok(Budget::with_spent(Limits::default(), spent).spent_central(self.promise.1)?)
+        let pure = attempt.local()?.get();
+        Ok(gaussian::epsilon(squared.sqrt(), self.promise.1.get()).min(pure))
     }
 
     fn settings(&self, attempt: &Attempt) -> Result<Settings, PlanError> {
@@ -286,7 +343,7 @@ impl<'a> Search<'a> {
         let epsilon0 = attempt.metrics.iter().map(|m| (m.name.clone(), m.epsilon0));
         Ok(Settings {
             window,
-            min_batch_size: attempt.batches.smallest().min(LARGEST_BATCH),
+            min_batch_size: attempt.min_batch_size,
             epsilon0: epsilon0.collect::<BTreeMap<_, _>>(),
             period: self.period,
             windows: attempt.windows,
@@ -307,6 +364,8 @@ impl<'a> Search<'a> {
             Ok(Alternative { window_seconds: *window, of_windows: self.period / window, found })
         };
         Ok(Proposal {
+            program: self.program.name().to_owned(),
+            devices: self.wanted.devices,
             precision: self.wanted.precision,
             promise: self.promise,
             period: program.period_cost()?,
@@ -356,15 +415,14 @@ impl<'a> Search<'a> {
 impl Attempt {
     fn local(&self) -> Result<Epsilon, PlanError> {
         let one: f64 = self.metrics.iter().map(|metric| metric.epsilon0.get()).sum();
-        #[expect(clippy::cast_precision_loss, reason = "a number of windows")]
-        let all = one * self.windows as f64 * (1.0 + 1e-9);
+        let all = one * number(self.windows) * (1.0 + 1e-9);
         Ok(Epsilon::new(all)?)
     }
 
     fn found(&self) -> Result<Found, PlanError> {
         Ok(Found {
             windows: self.windows,
-            min_batch_size: self.batches.smallest().min(LARGEST_BATCH),
+            min_batch_size: self.min_batch_size,
             local: self.local()?,
             central: self.central,
         })
@@ -378,6 +436,11 @@ fn least(mut low: u64, mut high: u64, holds: &dyn Fn(u64) -> bool) -> u64 {
         if holds(middle) { high = middle } else { low = middle }
     }
     high
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of windows")]
+fn number(windows: u64) -> f64 {
+    windows as f64
 }
 
 /// Budgets are found in thousandths.

@@ -49,7 +49,11 @@ impl Delta {
         // So many that the digits of the number mean nothing.
         const MANY: f64 = 1e15;
         let times = 1.0 / self.get();
-        if times >= MANY { format!("1 in {times:.0e}") } else { format!("1 in {}", at_least(times, 0)) }
+        if times >= MANY {
+            format!("1 in {times:.0e}")
+        } else {
+            format!("1 in {}", at_least(times, 0))
+        }
     }
 }
 
@@ -122,11 +126,8 @@ fn to_significant(value: f64, significant: usize) -> String {
     if mantissa.starts_with("10") {
         return format!("1e{}", exponent + 1);
     }
-    let short = if digits > 0 {
-        mantissa.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        &mantissa
-    };
+    let short =
+        if digits > 0 { mantissa.trim_end_matches('0').trim_end_matches('.') } else { &mantissa };
     format!("{short}e{exponent}")
 }
 

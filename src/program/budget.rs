@@ -7,6 +7,7 @@
 use super::{
     Program, ProgramError,
     file::{At, BudgetTable, Source},
+    format_duration,
     metric::Metric,
     moment,
 };
@@ -14,7 +15,7 @@ use crate::privacy::{
     budget::{Budget, BudgetError, Limits},
     guarantee::{GuaranteeError, LEAST_REPORTS, Release, composed},
     shown::at_most,
-    units::{Delta, Epsilon, Guarantee},
+    units::{Delta, Epsilon, Guarantee, TrustModel},
 };
 use serde::Serialize;
 
@@ -24,6 +25,17 @@ pub struct DeviceBudget {
     period: u64,
     windows: u64,
     limits: Limits,
+}
+
+/// How often a device reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reporting {
+    /// A period in seconds.
+    pub seconds: u64,
+    /// Its windows.
+    pub of_windows: u64,
+    /// In how many of them a device reports, at most.
+    pub windows: u64,
 }
 
 /// What one device risks over a period: all its reports, of all metrics.
@@ -39,6 +51,28 @@ pub struct PeriodCost {
     pub limited: bool,
     /// What all reports come to together, per trust model.
     pub guarantees: Vec<Guarantee>,
+}
+
+impl PeriodCost {
+    /// What it is the cost of: "over 91 days, with all metrics, reporting in 1 of 13 windows".
+    pub fn in_words(&self) -> String {
+        let Self { seconds, of_windows, windows, limited, .. } = self;
+        if *limited {
+            let period = format_duration(*seconds);
+            format!(
+                "over {period}, with all metrics, reporting in {windows} of {of_windows} windows"
+            )
+        } else {
+            format!(
+                "over a year, with all metrics, reporting in all {of_windows} windows, which no budget limits"
+            )
+        }
+    }
+
+    /// The bound under a trust model.
+    pub fn under(&self, trust: TrustModel) -> Option<&Guarantee> {
+        self.guarantees.iter().find(|guarantee| guarantee.trust == trust)
+    }
 }
 
 impl DeviceBudget {
@@ -149,14 +183,19 @@ impl Program {
     /// What one device risks over a period of the budget; over a year of all windows if the program has
     /// none. Takes up to seconds: for the tools, not for devices.
     pub fn period_cost(&self) -> Result<PeriodCost, GuaranteeError> {
+        let Reporting { seconds, of_windows, windows } = self.reporting();
+        let guarantees = self.spent_in(windows)?;
+        Ok(PeriodCost { seconds, of_windows, windows, limited: self.budget.is_some(), guarantees })
+    }
+
+    /// In how many windows of a period of the budget a device reports; of a year if the program has none.
+    pub fn reporting(&self) -> Reporting {
         let (seconds, windows) = match self.budget {
             Some(budget) => (budget.period, budget.windows),
             None => (YEAR_SECONDS, u64::MAX),
         };
         let of_windows = seconds.div_ceil(self.window.seconds());
-        let windows = windows.min(of_windows);
-        let guarantees = self.spent_in(windows)?;
-        Ok(PeriodCost { seconds, of_windows, windows, limited: self.budget.is_some(), guarantees })
+        Reporting { seconds, of_windows, windows: windows.min(of_windows) }
     }
 
     /// The δ at which several releases are composed: the budget's, or that of one release.

@@ -459,4 +459,4 @@ fn noise(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -42,30 +42,28 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let program = Program::read(&arguments.program)?;
-    let plan = plan(&program, arguments)?;
-    if arguments.json {
-        return command_line::print(serde_json::to_string_pretty(&plan)?);
-    }
-    command_line::print(match &plan.proposal {
-        Some(proposal) => proposed(&plan, proposal),
-        None => text(&plan),
-    })
-}
-
-fn plan(program: &Program, arguments: &Arguments) -> anyhow::Result<Plan> {
     let (Some(precision), Some(devices)) = (&arguments.precision, arguments.devices) else {
-        return Ok(Plan::new(program, arguments.devices)?);
+        let plan = Plan::new(&program, arguments.devices)?;
+        return print(arguments.json, &plan, text);
     };
     let window = arguments.window.as_deref().map(parse_duration).transpose();
     let window = window.map_err(anyhow::Error::msg)?;
     let wanted = Wanted { devices, precision: precision.parse()?, window };
     let progress = indicatif::ProgressBar::new_spinner();
-    let plan = Plan::with_proposal(program, wanted, |window| {
+    let proposal = Proposal::find(&program, wanted, |window| {
         progress.set_message(format!("looking at windows of {}", format_duration(window)));
         progress.tick();
     });
     progress.finish_and_clear();
-    Ok(plan?)
+    print(arguments.json, &proposal?, proposed)
+}
+
+fn print<T: serde::Serialize>(
+    json: bool,
+    it: &T,
+    words: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
+    command_line::print(if json { serde_json::to_string_pretty(it)? } else { words(it) })
 }
 
 fn text(plan: &Plan) -> String {
@@ -122,14 +120,14 @@ fn describe(out: &mut String, metric: &MetricPlan) {
     out.push('\n');
 }
 
-fn proposed(plan: &Plan, proposal: &Proposal) -> String {
+fn proposed(proposal: &Proposal) -> String {
     let (epsilon, delta) = proposal.promise;
     let mut out = format!(
         "{} · {} devices, {} in each window, at most ε = {} at δ = {delta} in {}\n\nWhat is then risked by\n",
-        plan.program,
-        plan.devices,
+        proposal.program,
+        proposal.devices,
         proposal.precision,
-        present::bound(epsilon),
+        epsilon,
         format_duration(proposal.period.seconds),
     );
     out.push_str(&present::period(&proposal.period));
@@ -164,8 +162,8 @@ fn others(others: &[Alternative]) -> Vec<String> {
                 "{window}\t{} of {all}\t{}\t{}\t{}",
                 found.windows,
                 found.min_batch_size,
-                present::bound(found.local),
-                present::bound(found.central)
+                found.local.shown(3),
+                found.central.shown(3)
             ),
         }
     };

@@ -243,7 +243,8 @@ impl PrivacyLoss {
         for _ in 0..SCANS {
             let at = |i: u32| low + width * f64::from(i) / f64::from(SCANNED);
             let values = (0..=SCANNED).map(|i| (proved(at(i)), at(i)));
-            let (found, place) = values.fold((f64::INFINITY, low), |a, b| if b.0 < a.0 { b } else { a });
+            let (found, place) =
+                values.fold((f64::INFINITY, low), |a, b| if b.0 < a.0 { b } else { a });
             best = best.min(found);
             width *= 2.0 / f64::from(SCANNED);
             low = (place - width / 2.0).max(from);

@@ -228,9 +228,7 @@ fn at_most(one: Epsilon, other: Epsilon) -> Epsilon {
 impl AggregatorNoise {
     fn loss(self, coordinates: u32, delta: f64) -> Result<PrivacyLoss, CompositionError> {
         match self {
-            Self::DiscreteLaplace { scale } => {
-                discrete_laplace(scale.counts(), coordinates, delta)
-            }
+            Self::DiscreteLaplace { scale } => discrete_laplace(scale.counts(), coordinates, delta),
             Self::DiscreteGaussian { sigma } => {
                 discrete_gaussian(sigma.counts(), coordinates, delta)
             }
@@ -348,13 +346,8 @@ fn composed_under(
     delta: Delta,
 ) -> Result<Guarantee, GuaranteeError> {
     let sum = sum_of_local(releases)?;
-    let pure = Guarantee {
-        trust,
-        epsilon: sum,
-        delta: Delta::ZERO,
-        pointwise: sum,
-        theorem: THEOREM_SUM,
-    };
+    let pure =
+        Guarantee { trust, epsilon: sum, delta: Delta::ZERO, pointwise: sum, theorem: THEOREM_SUM };
     let noisy = releases.iter().any(|(release, _)| release.noise.is_some());
     if trust == TrustModel::Oc || (trust == TrustModel::Oaoc && !noisy) {
         return Ok(pure);
@@ -397,8 +390,7 @@ fn better(best: Guarantee, next: Option<Guarantee>) -> Guarantee {
     if chosen.delta == Delta::ZERO {
         return chosen;
     }
-    let pointwise =
-        if next.pointwise < best.pointwise { next.pointwise } else { best.pointwise };
+    let pointwise = if next.pointwise < best.pointwise { next.pointwise } else { best.pointwise };
     Guarantee { pointwise, ..chosen }
 }
 
