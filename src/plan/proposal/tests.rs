@@ -57,7 +57,7 @@ fn a_hundred_thousand_devices_keep_an_epsilon_of_one_a_quarter_over_all_metrics(
 fn no_fewer_windows_and_no_smaller_budget_would_do() {
     let program = program(&feedback());
     // Windows of a day need several of each device.
-    let wanted = Wanted { window: Some(DAY), ..wanted(600_000, "2.2pp") };
+    let wanted = Wanted { window: Some(DAY), ..wanted(100_000, "2pp") };
     let proposal = find(&program, wanted).unwrap();
     let windows = proposal.period.windows;
     let search = Search::new(&program, wanted).unwrap();
