@@ -14,7 +14,6 @@ use crate::{
     privacy::{
         budget::{Budget, Limits},
         guarantee::{LARGEST_BATCH, LEAST_REPORTS, Release},
-        randomizer::MAX_EPSILON,
         units::{Delta, Epsilon},
     },
     program::{Program, budget::PeriodCost, metric::Metric, settings::Settings},
@@ -445,9 +444,8 @@ fn number(windows: u64) -> f64 {
 
 /// Budgets are found in thousandths.
 const STEPS_TO_ONE: f64 = 1000.0;
-/// Of the largest budget.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "20 thousand")]
-const MOST_STEPS: u64 = (MAX_EPSILON * STEPS_TO_ONE) as u64;
+/// As many as the largest budget has.
+const MOST_STEPS: u64 = 20_000;
 /// Days, or hours, of a period that are tried as a window's length.
 const MOST_UNITS: u64 = 100_000;
 /// As many as a plan takes.

@@ -121,7 +121,7 @@ fn describe(out: &mut String, metric: &MetricPlan) {
 }
 
 fn proposed(proposal: &Proposal) -> String {
-    let (epsilon, delta) = proposal.promise;
+    let (epsilon, delta) = (proposal.promise.0, proposal.promise.1.shown(2));
     let mut out = format!(
         "{} · {} devices, {} in each window, at most ε = {} at δ = {delta} in {}\n\nWhat is then risked by\n",
         proposal.program,

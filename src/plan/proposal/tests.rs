@@ -87,6 +87,12 @@ fn what_cannot_be_reached_is_refused_with_devices_and_a_precision_that_do() {
 }
 
 #[test]
+fn budgets_are_looked_for_up_to_the_largest_that_a_randomizer_takes() {
+    let largest = from_steps(MOST_STEPS);
+    assert!((largest - crate::privacy::randomizer::MAX_EPSILON).abs() < 1e-12, "{largest}");
+}
+
+#[test]
 fn a_window_that_is_no_part_of_the_period_is_refused() {
     let asked = Wanted { window: Some(2 * DAY), ..wanted(100_000, "3pp") };
     let words = find(&program(&feedback()), asked).unwrap_err().to_string();

@@ -173,7 +173,7 @@ fn users_are_told_the_same_in_short() {
     let words = explained(MANY).for_users();
     let parts = [
         "You are asked",
-        "Your device takes part in 20 of the 90 of 90 days, which it draws at random by a secret of its own",
+        "Your device takes part in 20 of the 90 windows of 90 days, which it draws at random by a secret of its own",
         "one short report for each of these, also if you said nothing",
         "What you say in between waits for its next window",
         "times in 100",

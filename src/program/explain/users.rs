@@ -47,7 +47,7 @@ fn what_is_sent(explanation: &Explanation) -> String {
     let changed = at_most(100.0 * (1.0 - truth), 0);
     let how_often = match budget {
         Some(budget) if explanation.draws_windows() => format!(
-            "Time is cut into windows of {}. Your device takes part in {} of the {} of {}, which it draws at \
+            "Time is cut into windows of {}. Your device takes part in {} of the {} windows of {}, which it draws at \
              random by a secret of its own, whatever you say. At the end of each it",
             format_duration(rhythm.window),
             budget.windows,
