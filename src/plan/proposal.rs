@@ -97,6 +97,8 @@ pub struct Found {
     pub central: Epsilon,
 }
 
+/// The part of a Gaussian estimate that the truth is not below.
+const CERTAIN: f64 = 0.9;
 /// A promise for programs that declare none.
 const USUAL_PROMISE: f64 = 1.0;
 /// A quarter: 13 weeks.
@@ -325,7 +327,7 @@ impl<'a> Search<'a> {
         releases.collect()
     }
 
-    /// About what they come to, a little below the truth: as if all were one Gaussian mechanism.
+    /// Less than what they come to, by little: as if all were one Gaussian mechanism, with some slack.
     fn estimate(&self, attempt: &Attempt) -> Result<f64, PlanError> {
         let releases = self.releases(attempt)?;
         let mut squared = 0.0;
@@ -333,7 +335,7 @@ impl<'a> Search<'a> {
             squared += gaussian::squared_mean(release)? * number(*windows);
         }
         let pure = attempt.local()?.get();
-        Ok(gaussian::epsilon(squared.sqrt(), self.promise.1.get()).min(pure))
+        Ok((gaussian::epsilon(squared.sqrt(), self.promise.1.get()) * CERTAIN).min(pure))
     }
 
     fn settings(&self, attempt: &Attempt) -> Result<Settings, PlanError> {
