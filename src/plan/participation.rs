@@ -111,7 +111,9 @@ impl Participation {
         probabilities.push(1.0);
         probabilities.extend(up);
         let sum: f64 = probabilities.iter().sum();
-        probabilities.iter_mut().for_each(|probability| *probability /= sum);
+        for probability in &mut probabilities {
+            *probability /= sum;
+        }
         Sizes { first, probabilities }
     }
 }
