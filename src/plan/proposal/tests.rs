@@ -103,7 +103,7 @@ fn a_window_that_is_no_part_of_the_period_is_refused() {
 fn a_program_without_a_budget_is_given_one() {
     let program = program(&without_budget(&feedback()));
     let proposal = find(&program, wanted(100_000, "3pp")).unwrap();
-    assert_eq!(proposal.promise.0.get(), 1.0);
+    assert_eq!(proposal.promise.0, Epsilon::new(1.0).unwrap());
     for line in ["[budget]", "period = \"91 days\"", "central = { epsilon = 1.0, delta = 1e-6 }"] {
         assert!(proposal.toml.contains(line), "{line} is not in {}", proposal.toml);
     }
