@@ -57,6 +57,8 @@ pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
         bail!("{} is not the key of the collector that the program names", args.secrets.display());
     }
     let tasks = chosen(&program, args.task.as_deref())?;
+    // Once for all tables: composing a period takes up to seconds.
+    let period = program.budget().map(|_| program.period_cost()).transpose()?;
     let start = args.start.as_deref().map(parse_moment).transpose().map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -75,7 +77,7 @@ pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
                     if args.json {
                         collected.push(batch);
                     } else {
-                        command_line::print(present::table(release))?;
+                        command_line::print(present::table(release, period.as_ref()))?;
                         collector.forget(batch).await?;
                     }
                 }
@@ -85,7 +87,7 @@ pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
         let findings = Findings::of(&program, batches)?;
         if args.json {
             let metrics: Vec<_> =
-                collected.iter().map(|batch| Json::from(&batch.release)).collect();
+                collected.iter().map(|b| Json::new(&b.release, period.as_ref())).collect();
             let document = serde_json::json!({ "metrics": metrics, "findings": findings.metrics });
             command_line::print(serde_json::to_string_pretty(&document)?)?;
             for batch in collected {

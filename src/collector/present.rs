@@ -8,8 +8,8 @@ use crate::{
         shown::{number, percent},
     },
     findings,
-    privacy::units::{Epsilon, Guarantee},
-    program::format_moment,
+    privacy::units::Guarantee,
+    program::{budget::PeriodCost, format_moment},
 };
 use serde::Serialize;
 use std::fmt::{self, Write};
@@ -26,6 +26,10 @@ pub struct Json<'a> {
     start: String,
     end: String,
     bins: &'a [super::release::Figure],
+    /// What one device risks over a period, all its reports of all metrics together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period: Option<&'a PeriodCost>,
+    /// What one report in one batch does.
     privacy: &'a [Guarantee],
     #[serde(skip_serializing_if = "Option::is_none")]
     proofs: Option<&'a super::proofs::Proofs>,
@@ -33,8 +37,9 @@ pub struct Json<'a> {
     unproved: Option<&'a super::proofs::Unproved>,
 }
 
-impl<'a> From<&'a Release> for Json<'a> {
-    fn from(release: &'a Release) -> Self {
+impl<'a> Json<'a> {
+    /// A release, and what a period of the program's budget comes to.
+    pub fn new(release: &'a Release, period: Option<&'a PeriodCost>) -> Self {
         Self {
             name: &release.name,
             task: release.task,
@@ -44,6 +49,7 @@ impl<'a> From<&'a Release> for Json<'a> {
             start: format_moment(release.period.0),
             end: format_moment(release.period.1),
             bins: &release.bins,
+            period,
             privacy: &release.privacy,
             proofs: release.proofs.as_ref().and_then(|proofs| proofs.as_ref().ok()),
             unproved: release.proofs.as_ref().and_then(|proofs| proofs.as_ref().err()),
@@ -51,8 +57,8 @@ impl<'a> From<&'a Release> for Json<'a> {
     }
 }
 
-/// A release as a table for the terminal.
-pub fn table(release: &Release) -> String {
+/// A release as a table for the terminal, with what it is a part of: a period of the program's budget.
+pub fn table(release: &Release, cost: Option<&PeriodCost>) -> String {
     let (start, end) = (format_moment(release.period.0), format_moment(release.period.1));
     let repeats = release.counts.repeats();
     let reports = findings::reports(release.reports, repeats);
@@ -82,6 +88,12 @@ pub fn table(release: &Release) -> String {
         ));
     }
     out.push_str(&columns(&rows));
+    out.push_str(&match cost {
+        Some(cost) => period(cost),
+        None => "  the program has no budget: nothing limits what one device risks over time\n"
+            .to_owned(),
+    });
+    out.push_str("  one report in this batch:\n");
     out.push_str(&privacy(&release.privacy));
     if let Some(Ok(proofs)) = &release.proofs {
         for logged in [&proofs.leader, &proofs.helper] {
@@ -91,22 +103,23 @@ pub fn table(release: &Release) -> String {
     out
 }
 
+/// What one device risks over a period, in one line per trust model under a heading.
+pub fn period(cost: &PeriodCost) -> String {
+    format!("  one device {}:\n{}", cost.in_words(), privacy(&cost.guarantees))
+}
+
 /// What the figures cost, in one line per trust model.
 pub fn privacy(guarantees: &[Guarantee]) -> String {
     guarantees.iter().fold(String::new(), |mut out, guarantee| {
-        let Guarantee { trust, epsilon, delta, .. } = guarantee;
-        let delta = if delta.get() > 0.0 { format!(", δ = {delta}") } else { String::new() };
-        let epsilon = bound(*epsilon);
-        let words = trust.in_words();
+        let Guarantee { trust, epsilon, delta, pointwise, .. } = guarantee;
+        let (epsilon, words) = (epsilon.shown(3), trust.in_words());
+        let delta = match delta.get() {
+            0.0 => String::new(),
+            _ => format!(", δ = {}; pointwise ε = {}", delta.shown(2), pointwise.shown(3)),
+        };
         let _ = writeln!(out, "  privacy {trust:<4}  ε = {epsilon}{delta}  ({words})");
         out
     })
-}
-
-/// A bound in three digits after the point, never below itself: what is shown is a claim.
-pub fn bound(epsilon: Epsilon) -> String {
-    // What is a whole number of thousandths but for rounding is that number.
-    format!("{:.3}", (epsilon.get() * 1000.0 - 1e-6).ceil() / 1000.0)
 }
 
 /// Rows of cells separated by tabs, aligned: the first column to the left, the others to the right.

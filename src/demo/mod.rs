@@ -83,7 +83,9 @@ async fn demonstrate(options: &Options) -> anyhow::Result<Outcome> {
         figures.push(Metric::new(&batch.release, &metric.truth(task)?));
     }
     let usage = servers.stop().await?;
-    Ok(Outcome { metrics: figures, sent, usage, elapsed: started.elapsed(), kept: folder.kept() })
+    let elapsed = started.elapsed();
+    let period = program.period_cost()?;
+    Ok(Outcome { period, metrics: figures, sent, usage, elapsed, kept: folder.kept() })
 }
 
 fn unix_now() -> anyhow::Result<u64> {

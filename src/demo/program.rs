@@ -25,6 +25,10 @@ epsilon = {epsilon}
 delta = 1e-6
 reserve = 0.2
 
+[budget]
+period = "91 days"
+windows = 1
+
 [dimensions.domain]
 kind = "private"
 values = ["Australia", "CDC", "UK", "WHO"]

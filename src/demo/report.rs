@@ -3,11 +3,12 @@
 use super::devices::Sent;
 use crate::{
     collector::{
-        present::{columns, privacy},
+        present::{columns, period, privacy},
         release::Release,
     },
     local_servers::Usage,
     privacy::units::Guarantee,
+    program::budget::PeriodCost,
 };
 use serde::Serialize;
 use std::{fmt::Write, path::PathBuf, time::Duration};
@@ -15,6 +16,8 @@ use std::{fmt::Write, path::PathBuf, time::Duration};
 /// All that a demonstration says.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
+    /// What one device risks over a period, with all metrics.
+    pub period: PeriodCost,
     /// Metric by metric.
     pub metrics: Vec<Metric>,
     /// What the devices sent.
@@ -91,7 +94,7 @@ impl Metric {
             rows.push(format!("{label}\t{truth}\t{shown:.0}\t{low:.0} – {high:.0}\t{mark}"));
         }
         format!(
-            "{} · {} reports\n{}{}",
+            "{} · {} reports\n{}  one report in this batch:\n{}",
             self.name,
             self.reports,
             columns(&rows),
@@ -102,6 +105,7 @@ impl Metric {
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "What is risked by\n{}", period(&self.period))?;
         for metric in &self.metrics {
             writeln!(f, "{}", metric.table())?;
         }

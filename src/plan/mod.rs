@@ -1,13 +1,19 @@
-//! Before anyone is asked: what a program will say, how surely, and at what price in privacy.
+//! Before anyone is asked: what a device risks over a period, what a program will say for it, and how
+//! surely.
 //!
-//! [`Plan::new`] looks at a program with so many devices a window: for each metric the expected
-//! error, the smallest difference between two arms that shows, and the guarantees; for the whole,
-//! what a device spends in a window and in a year. [`precision`] turns the question around. The
-//! numbers come from the code that certifies programs ([`crate::privacy`]) and reads releases
-//! ([`crate::estimate`]).
+//! [`Plan::new`] looks at a program with so many devices: what all reports of one of them come to over a
+//! period, whether batches fill, and for each metric the expected error and the smallest difference
+//! between two arms that shows. [`proposal`] turns the question around. The numbers come from the code
+//! that certifies programs ([`crate::privacy`]) and reads releases ([`crate::estimate`]).
 
+mod batches;
+mod gaussian;
+pub mod participation;
 pub mod precision;
+pub mod proposal;
 mod size;
+
+pub use batches::devices_needed;
 
 use crate::{
     estimate::{
@@ -19,12 +25,21 @@ use crate::{
         planning::{Test, VarianceLaw},
     },
     privacy::{
+        budget::BudgetError,
         guarantee::{GuaranteeError, Mechanism, MechanismKind},
         randomizer::RandomizerError,
-        units::{Epsilon, Guarantee},
+        units::{Epsilon, Guarantee, OutOfRange},
     },
-    program::{Program, compile::CompiledTask},
+    program::{
+        Program, ProgramError,
+        budget::{PeriodCost, YEAR_SECONDS},
+        compile::CompiledTask,
+        format_duration,
+    },
 };
+use batches::Batches;
+use participation::Fill;
+use precision::Precision;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -33,19 +48,25 @@ use thiserror::Error;
 pub struct Plan {
     /// The program's name.
     pub program: String,
-    /// Devices that report in each window, to each metric.
+    /// Devices that take part.
     pub devices: u64,
+    /// What one device risks over a period, with all metrics: the budget's, or a year.
+    pub period: PeriodCost,
     /// The smallest batch that is ever added up.
     pub min_batch_size: u64,
     /// How long a window is, in seconds.
     pub window_seconds: u64,
+    /// The probability that every batch of a period fills.
+    pub all_batches: f64,
+    /// Devices with which every batch of a period fills with a probability of 99 %.
+    pub devices_needed: u64,
     /// Metric by metric, those with public dimensions once for each of their values.
     pub metrics: Vec<MetricPlan>,
     /// What one device spends on all metrics in one window.
     pub window_budget: Vec<Guarantee>,
-    /// What one device spends in a year of windows.
+    /// What one device spends in a year.
     pub year_budget: Vec<Guarantee>,
-    /// Windows in a year.
+    /// Windows in a year in which one device reports.
     pub windows_per_year: u64,
 }
 
@@ -64,33 +85,47 @@ pub struct MetricPlan {
     pub epsilon0: Epsilon,
     /// What one report in one batch guarantees.
     pub guarantees: Vec<Guarantee>,
+    /// How many reports a batch holds.
+    pub fill: Fill,
+    /// Reports that errors are given for: the expected ones, rounded down.
+    pub reports: u64,
     /// Half the width of a 95 % interval for a rate of one half in the population.
     pub half_width: f64,
     /// The same without any noise: what asking only these devices costs.
     pub half_width_without_noise: f64,
-    /// The smallest difference between two arms, of so many devices each, that a test at 95 %
+    /// The smallest difference between two arms, of so many reports each, that a test at 95 %
     /// confidence finds with a probability of 80 %.
     pub detectable_difference: f64,
     /// Bytes of one report as it is sent.
     pub bytes_per_report: usize,
-    /// Windows and days until a wanted precision, if one is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub precision: Option<precision::Reached>,
 }
 
 /// A plan that cannot be made.
 #[derive(Debug, Error)]
 pub enum PlanError {
-    /// Fewer devices than are ever added up.
+    /// Batches that never fill.
     #[error(
-        "{devices} devices never fill a batch of min_batch_size = {least}; expect at least \
-         {least}, or ask for smaller batches"
+        "{name}: no window would ever fill. {devices} devices that report in {windows} of the \
+         {of_windows} windows of {period} make {expected:.0} reports a window, and min_batch_size is \
+         {least}; {needed} devices would do, or ask `plan --precision` for other numbers"
     )]
-    TooFewDevices {
-        /// Devices expected.
+    NeverFills {
+        /// The task.
+        name: String,
+        /// Devices that take part.
         devices: u64,
+        /// In how many windows of a period each reports.
+        windows: u64,
+        /// Windows of a period.
+        of_windows: u64,
+        /// The period, for people.
+        period: String,
+        /// Reports expected in a batch.
+        expected: f64,
         /// The smallest batch.
         least: u64,
+        /// Devices with which every batch fills.
+        needed: u64,
     },
     /// A precision that is none.
     #[error(
@@ -101,25 +136,48 @@ pub enum PlanError {
         /// What was given.
         given: String,
     },
-    /// No randomizer is precise enough.
+    /// A window that the period is not made of.
     #[error(
-        "{metric}: {devices} devices cannot reach ± {wanted:.2} pp, not even without noise \
-         (± {best:.2} pp); expect {needed} devices, or wait for {windows} windows"
+        "a window of {} is no whole part of the period of {}; choose one that is, or another period",
+        format_duration(*.window), format_duration(*.period)
+    )]
+    Window {
+        /// The window in seconds.
+        window: u64,
+        /// The period in seconds.
+        period: u64,
+    },
+    /// No numbers keep the promise and reach the precision.
+    #[error(
+        "{devices} devices cannot reach {precision} in each window {windows} and keep epsilon = {epsilon} \
+         at delta = {delta} for a period over all metrics; {}",
+        cures(*.more, *.coarser)
     )]
     Unreachable {
-        /// The metric.
-        metric: String,
-        /// Devices expected.
+        /// Devices that take part.
         devices: u64,
-        /// The half width wanted, in percentage points.
-        wanted: f64,
-        /// The half width without noise, in percentage points.
-        best: f64,
-        /// Devices that would do with the program's own randomizer.
-        needed: u64,
-        /// Windows that bring as many reports.
-        windows: u64,
+        /// The precision wanted.
+        precision: Precision,
+        /// Which lengths of a window were looked at.
+        windows: &'static str,
+        /// The promise for a period.
+        epsilon: f64,
+        /// Its δ.
+        delta: f64,
+        /// Devices that would do.
+        more: Option<u64>,
+        /// A precision that would do.
+        coarser: Option<Precision>,
     },
+    /// Numbers that are none.
+    #[error(transparent)]
+    Number(#[from] OutOfRange),
+    /// A program that is refused.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// What the account refuses.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// What the statistics refuse.
     #[error(transparent)]
     Estimate(#[from] EstimateError),
@@ -134,43 +192,79 @@ pub enum PlanError {
     Size(#[from] size::SizeError),
 }
 
+fn cures(more: Option<u64>, coarser: Option<Precision>) -> String {
+    match (more, coarser) {
+        (Some(more), Some(coarser)) => format!("{more} devices would do, or {coarser}"),
+        (Some(more), None) => format!("{more} devices would do"),
+        (None, Some(coarser)) => format!("{coarser} would do"),
+        (None, None) => "ask less, or promise a larger epsilon in budget.central".to_owned(),
+    }
+}
+
 /// Half widths are given for this rate, the least certain of all.
 pub const RATE: f64 = 0.5;
 
-/// 365.2425 days.
-const YEAR_SECONDS: u64 = 31_556_952;
+/// Below this, no batch is said to fill.
+const HARDLY_EVER: f64 = 0.01;
 
 impl Plan {
-    /// Looks at a program with so many devices a window.
-    pub fn new(program: &Program, devices: u64) -> Result<Self, PlanError> {
-        let least = program.min_batch_size();
-        if devices < least {
-            return Err(PlanError::TooFewDevices { devices, least });
+    /// Looks at a program with so many devices; without a number, with as many as fill its batches.
+    pub fn new(program: &Program, devices: Option<u64>) -> Result<Self, PlanError> {
+        let plan = Self::of(program, devices)?;
+        let worst =
+            plan.metrics.iter().min_by(|a, b| a.fill.one_batch.total_cmp(&b.fill.one_batch));
+        match worst {
+            Some(metric) if metric.fill.one_batch < HARDLY_EVER => Err(PlanError::NeverFills {
+                name: metric.name.clone(),
+                devices: plan.devices,
+                windows: plan.period.windows,
+                of_windows: plan.period.of_windows,
+                period: format_duration(plan.period.seconds),
+                expected: metric.fill.expected,
+                least: plan.min_batch_size,
+                needed: plan.devices_needed,
+            }),
+            _ => Ok(plan),
         }
-        let metrics = program.tasks().iter().map(|task| metric(task, devices));
-        let windows_per_year = YEAR_SECONDS.div_ceil(program.window().seconds());
+    }
+
+    fn of(program: &Program, devices: Option<u64>) -> Result<Self, PlanError> {
+        let period = program.period_cost()?;
+        let least = program.min_batch_size();
+        let devices_needed = devices_needed(program);
+        let devices = devices.unwrap_or(devices_needed);
+        let batches = Batches::new(program, devices, period.windows, period.of_windows);
+        let metrics = program.tasks().iter().map(|task| metric(task, batches.fill(task, least)));
+        let windows_per_year = match program.budget() {
+            Some(_) => (period.windows * YEAR_SECONDS).div_ceil(period.seconds),
+            None => period.windows,
+        };
         Ok(Self {
             program: program.name().to_owned(),
             devices,
             min_batch_size: least,
             window_seconds: program.window().seconds(),
+            all_batches: batches.all_fill(least),
+            devices_needed,
             metrics: metrics.collect::<Result<_, _>>()?,
             window_budget: program.spent_in(1)?,
             year_budget: program.spent_in(windows_per_year)?,
             windows_per_year,
+            period,
         })
     }
 }
 
-/// Half the width of a 95 % interval for a rate of one half, as a plan with so many devices has it.
-pub fn half_width(task: &CompiledTask, devices: u64) -> Result<f64, PlanError> {
-    Ok(law(task)?.half_width(devices, Confidence::USUAL))
+/// Half the width of a 95 % interval for a rate of one half, as a plan with so many reports has it.
+pub fn half_width(task: &CompiledTask, reports: u64) -> Result<f64, PlanError> {
+    Ok(law(task)?.half_width(reports, Confidence::USUAL))
 }
 
-fn metric(task: &CompiledTask, devices: u64) -> Result<MetricPlan, PlanError> {
+fn metric(task: &CompiledTask, fill: Fill) -> Result<MetricPlan, PlanError> {
     let randomizer = task.randomizer();
     let law = law(task)?;
     let exact = VarianceLaw { first: RATE * (1.0 - RATE), second: 0.0 };
+    let reports = fill.reports();
     Ok(MetricPlan {
         name: task.name.clone(),
         bins: randomizer.mechanism.bins(),
@@ -178,11 +272,12 @@ fn metric(task: &CompiledTask, devices: u64) -> Result<MetricPlan, PlanError> {
         why: randomizer.why.clone(),
         epsilon0: randomizer.mechanism.local_epsilon(),
         guarantees: task.guarantees().to_vec(),
-        half_width: law.half_width(devices, Confidence::USUAL),
-        half_width_without_noise: exact.half_width(devices, Confidence::USUAL),
-        detectable_difference: law.detectable_difference(devices, Test::USUAL),
+        fill,
+        reports,
+        half_width: law.half_width(reports, Confidence::USUAL),
+        half_width_without_noise: exact.half_width(reports, Confidence::USUAL),
+        detectable_difference: law.detectable_difference(reports, Test::USUAL),
         bytes_per_report: size::report(task)?,
-        precision: None,
     })
 }
 

@@ -1,10 +1,11 @@
 use super::*;
-use crate::{plan::precision::Precision, privacy::units::TrustModel};
+use crate::{privacy::units::TrustModel, program::tests::without_budget};
 use proptest::prelude::*;
 
+/// The example, in which every device reports in every window.
 fn program(change: impl Fn(String) -> String) -> Program {
-    let text = include_str!("../../examples/support-assistant.toml");
-    Program::parse("program.toml", &change(text.to_owned())).unwrap()
+    let text = without_budget(include_str!("../../examples/support-assistant.toml"));
+    Program::parse("program.toml", &change(text)).unwrap()
 }
 
 fn epsilon(guarantees: &[Guarantee], trust: TrustModel) -> f64 {
@@ -13,7 +14,7 @@ fn epsilon(guarantees: &[Guarantee], trust: TrustModel) -> f64 {
 
 #[test]
 fn a_plan_expects_what_privacy_md_tabulates() {
-    let plan = Plan::new(&program(|text| text), 10_000).unwrap();
+    let plan = Plan::new(&program(|text| text), Some(10_000)).unwrap();
     let quality = plan.metrics.iter().find(|metric| metric.name == "quality").unwrap();
     assert_eq!((quality.bins, quality.randomizer), (5, MechanismKind::Krr));
     // λ(1-λ)/(n s²) at λ = a + s/2, worked out by hand for k = 5 and ε0 = 4.
@@ -27,19 +28,71 @@ fn a_plan_expects_what_privacy_md_tabulates() {
 }
 
 #[test]
-fn budgets_add_up_over_metrics_and_windows() {
-    let plan = Plan::new(&program(|text| text), 3000).unwrap();
+fn without_a_budget_the_period_is_a_year_of_all_windows() {
+    let plan = Plan::new(&program(|text| text), Some(10_000)).unwrap();
     // Three metrics, one of them in two tasks of which a device has one.
     assert!((epsilon(&plan.window_budget, TrustModel::Oc) - 12.0).abs() < 1e-6);
-    assert_eq!(plan.windows_per_year, 366);
-    assert!((epsilon(&plan.year_budget, TrustModel::Oc) - 12.0 * 366.0).abs() < 1e-3);
+    let period = &plan.period;
+    assert_eq!((period.windows, period.of_windows, period.limited), (366, 366, false));
+    assert!((epsilon(&period.guarantees, TrustModel::Oc) - 12.0 * 366.0).abs() < 1e-3);
     let (window, year) = (
         epsilon(&plan.window_budget, TrustModel::Oamc),
-        epsilon(&plan.year_budget, TrustModel::Oamc),
+        epsilon(&period.guarantees, TrustModel::Oamc),
     );
     let one = epsilon(&plan.metrics[0].guarantees, TrustModel::Oamc);
     assert!(window > one && window < 3.0 * one, "{window} {one}");
     assert!(year > window && year < 366.0 * window, "{year} {window}");
+    assert_eq!(plan.year_budget, period.guarantees);
+}
+
+/// One thumb in batches of so many honest reports, and so many of 90 windows.
+fn thumb(batch: u64, windows: u64) -> Program {
+    program(|text| {
+        let head = &text[..text.find("[dimensions").unwrap()];
+        let text = head
+            .replacen("min_batch_size = 3000", &format!("min_batch_size = {batch}"), 1)
+            .replacen("reserve = 0.2", "reserve = 0.0", 1);
+        format!(
+            "{text}[budget]\nperiod = \"90 days\"\nwindows = {windows}\n[metrics.helpful]\nkind = \"thumbs\"\n\
+             question = \"Did it help?\"\n"
+        )
+    })
+}
+
+/// From PRIVACY.md, section 9, and `reference_values.csv`.
+#[test]
+fn a_period_costs_what_privacy_md_tabulates() {
+    for (batch, windows, known) in [(10_000, 4, 0.8455), (2400, 1, 0.9332)] {
+        let period = thumb(batch, windows).period_cost().unwrap();
+        let found = epsilon(&period.guarantees, TrustModel::Oamc);
+        assert!((found / known - 1.0).abs() < 0.005, "{found} {known}");
+        assert_eq!((period.windows, period.of_windows), (windows, 90));
+    }
+}
+
+#[test]
+fn a_window_has_its_share_of_the_devices_and_a_year_its_share_of_the_periods() {
+    let plan = Plan::new(&thumb(2400, 3), Some(80_000)).unwrap();
+    assert!((plan.metrics[0].fill.expected - 80_000.0 / 30.0).abs() < 1e-6);
+    assert_eq!((plan.metrics[0].reports, plan.windows_per_year), (2666, 13));
+    assert!(plan.all_batches > 0.999 && plan.devices_needed < 80_000);
+    let needed = plan.devices_needed;
+    let with = |devices| Plan::new(&thumb(2400, 3), Some(devices)).unwrap().all_batches;
+    assert!(with(needed) >= 0.99 && with(needed - 200) < 0.99, "{needed}");
+    assert_eq!(Plan::new(&thumb(2400, 3), None).unwrap().devices, needed);
+}
+
+#[test]
+fn a_program_whose_windows_never_fill_is_told_with_the_devices_that_would_do() {
+    let error = Plan::new(&thumb(2400, 3), Some(60_000)).unwrap_err();
+    let words = error.to_string();
+    let PlanError::NeverFills { expected, least, needed, .. } = error else { panic!("{words}") };
+    assert!((expected - 2000.0).abs() < 1e-6 && least == 2400 && needed > 72_000);
+    for part in
+        ["helpful", "60000 devices", "3 of the 90 windows of 90 days", "2000 reports", "2400"]
+    {
+        assert!(words.contains(part), "{part:?} is not in {words:?}");
+    }
 }
 
 #[test]
@@ -49,49 +102,17 @@ fn nothing_is_amplified_where_no_report_is_sure_to_be_honest() {
             .replacen("reserve = 0.2", "reserve = 0.9", 1)
             .replacen("epsilon = 1.0", "epsilon = 4.0", 1)
     });
-    let plan = Plan::new(&alone, 2).unwrap();
+    let plan = Plan::new(&alone, Some(40)).unwrap();
     for guarantee in &plan.window_budget {
         assert!(guarantee.epsilon.get() >= 12.0 - 1e-6, "{guarantee:?}");
     }
 }
 
 #[test]
-fn a_wanted_precision_is_reached_and_no_better_than_needed() {
-    let program = program(|text| text);
-    let wanted: Precision = "2pp".parse().unwrap();
-    let plan = Plan::with_precision(&program, 5000, wanted).unwrap();
-    for metric in &plan.metrics {
-        let reached = metric.precision.as_ref().unwrap();
-        let mechanism = |epsilon0: f64| {
-            Mechanism::new(metric.randomizer, metric.bins, Epsilon::new(epsilon0).unwrap()).unwrap()
-        };
-        let half_width = |epsilon0| {
-            let law = law_of(&mechanism(epsilon0), AggregatorNoise::None).unwrap();
-            law.half_width(5000, Confidence::USUAL)
-        };
-        assert!(half_width(reached.epsilon0.get()) <= 0.02 + 1e-9, "{}", metric.name);
-        assert!(half_width(reached.epsilon0.get() - 0.01) > 0.02, "{}", metric.name);
-        assert!(epsilon(&reached.guarantees, TrustModel::Oamc) <= 1.0, "{}", metric.name);
-        assert_eq!(reached.windows, reached.devices.div_ceil(5000));
-    }
-}
-
-#[test]
-fn what_cannot_be_is_refused_with_what_can() {
-    let program = program(|text| text);
-    let few = Plan::new(&program, 10).unwrap_err().to_string();
-    assert!(few.contains("3000"), "{few}");
-    let fine: Precision = "0.1pp".parse().unwrap();
-    let error = Plan::with_precision(&program, 3000, fine).unwrap_err();
-    let PlanError::Unreachable { needed, windows, .. } = error else { panic!("{error}") };
-    assert!(needed > 900_000 && windows == needed.div_ceil(3000));
-}
-
-#[test]
 fn noise_of_the_aggregators_widens_and_protects() {
     let noise = "aggregator_noise = { kind = \"discrete-gaussian\", sigma = 20.0 }\nreserve =";
-    let quiet = Plan::new(&program(|text| text), 3000).unwrap();
-    let noisy = Plan::new(&program(|text| text.replacen("reserve =", noise, 1)), 3000).unwrap();
+    let quiet = Plan::new(&program(|text| text), None).unwrap();
+    let noisy = Plan::new(&program(|text| text.replacen("reserve =", noise, 1)), None).unwrap();
     for (quiet, noisy) in quiet.metrics.iter().zip(&noisy.metrics) {
         assert!(noisy.half_width > quiet.half_width);
         let [quiet, noisy] =
@@ -103,10 +124,18 @@ fn noise_of_the_aggregators_widens_and_protects() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
     #[test]
-    fn more_devices_are_never_less_precise(devices in 3000_u64..100_000, more in 1_u64..100_000) {
+    fn more_devices_are_never_less_precise_and_fill_no_fewer_batches(
+        devices in 7000_u64..100_000, more in 1_u64..100_000,
+    ) {
         let program = program(|text| text);
-        let [few, many] = [devices, devices + more].map(|n| Plan::new(&program, n).unwrap());
-        for (few, many) in few.metrics.iter().zip(&many.metrics) {
+        let [few, many] = [devices, devices + more].map(|n| {
+            let batches = Batches::new(&program, n, 1, 1);
+            let tasks = program.tasks().iter();
+            let metrics = tasks.map(|task| metric(task, batches.fill(task, 3000)).unwrap());
+            (batches.all_fill(3000), metrics.collect::<Vec<_>>())
+        });
+        prop_assert!(many.0 >= few.0);
+        for (few, many) in few.1.iter().zip(&many.1) {
             prop_assert!(many.half_width <= few.half_width);
             prop_assert!(many.detectable_difference <= few.detectable_difference);
         }

@@ -8,7 +8,7 @@
 
 use super::{
     shown::at_most,
-    units::{Delta, Guarantee},
+    units::{Delta, Epsilon, Guarantee},
 };
 
 /// What the guarantee is of.
@@ -49,12 +49,17 @@ pub fn exactly(guarantee: &Guarantee, subject: Subject) -> String {
 
 /// The same for people who do not.
 pub fn plainly(guarantee: &Guarantee, subject: Subject) -> String {
-    let summand = if_any(guarantee.delta, |delta| format!(", plus {}", delta.one_in()));
+    promise_plainly(guarantee.epsilon, guarantee.delta, subject)
+}
+
+/// The same of a limit that a program declares.
+pub fn promise_plainly(epsilon: Epsilon, delta: Delta, subject: Subject) -> String {
+    let summand = if_any(delta, |delta| format!(", plus {}", delta.one_in()));
     format!(
         "whatever somebody may conclude from what they see: the chance that they come to conclude it \
          after {} is at most {} times the chance after {}{summand}",
         subject.one(),
-        at_most(guarantee.epsilon.get().exp(), 1),
+        factor(epsilon),
         subject.any_other(),
     )
 }
@@ -82,8 +87,15 @@ pub fn pointwise_plainly(guarantee: &Guarantee, subject: Subject) -> String {
     });
     format!(
         "what is seen makes {given} at most {} times as likely, beside {other}, as before{but}",
-        at_most(guarantee.pointwise.get().exp(), 1)
+        factor(guarantee.pointwise)
     )
+}
+
+/// e^ε as a number, rounded up; as a power where the number is no help to anybody.
+pub fn factor(epsilon: Epsilon) -> String {
+    const MANY: f64 = 1e6;
+    let factor = epsilon.get().exp();
+    if factor <= MANY { at_most(factor, 1).to_string() } else { format!("e^{}", epsilon.shown(1)) }
 }
 
 fn if_any(delta: Delta, words: impl FnOnce(Delta) -> String) -> String {
@@ -93,7 +105,7 @@ fn if_any(delta: Delta, words: impl FnOnce(Delta) -> String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::privacy::units::{Epsilon, TrustModel};
+    use crate::privacy::units::TrustModel;
 
     fn guarantee(delta: f64) -> Guarantee {
         Guarantee {
@@ -123,6 +135,15 @@ mod tests {
             "what is seen makes the answer that was given at most 3.1 times as likely, beside any \
              one other answer, as before; the chance that it tells more is at most 1 in 1000000"
         );
+    }
+
+    #[test]
+    fn factors_are_never_below_and_very_large_ones_are_powers() {
+        for (epsilon, words) in
+            [(0.0, "1.0"), (4.0, "54.6"), (16.02, "e^16.1"), (4392.0, "e^4392.0")]
+        {
+            assert_eq!(factor(Epsilon::new(epsilon).unwrap()), words);
+        }
     }
 
     #[test]

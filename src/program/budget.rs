@@ -7,14 +7,17 @@
 use super::{
     Program, ProgramError,
     file::{At, BudgetTable, Source},
+    format_duration,
+    metric::Metric,
     moment,
 };
 use crate::privacy::{
     budget::{Budget, BudgetError, Limits},
     guarantee::{GuaranteeError, LEAST_REPORTS, Release, composed},
     shown::at_most,
-    units::{Delta, Epsilon, Guarantee},
+    units::{Delta, Epsilon, Guarantee, TrustModel},
 };
+use serde::Serialize;
 
 /// What one device may spend.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,7 +27,60 @@ pub struct DeviceBudget {
     limits: Limits,
 }
 
+/// How often a device reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reporting {
+    /// A period in seconds.
+    pub seconds: u64,
+    /// Its windows.
+    pub of_windows: u64,
+    /// In how many of them a device reports, at most.
+    pub windows: u64,
+}
+
+/// What one device risks over a period: all its reports, of all metrics.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PeriodCost {
+    /// The period's length in seconds: the budget's, or a year if the program has none.
+    pub seconds: u64,
+    /// How many windows it has.
+    pub of_windows: u64,
+    /// In how many of them a device reports, at most.
+    pub windows: u64,
+    /// Whether the program limits them.
+    pub limited: bool,
+    /// What all reports come to together, per trust model.
+    pub guarantees: Vec<Guarantee>,
+}
+
+impl PeriodCost {
+    /// What it is the cost of: "over 91 days, with all metrics, reporting in 1 of 13 windows".
+    pub fn in_words(&self) -> String {
+        let Self { seconds, of_windows, windows, limited, .. } = self;
+        if *limited {
+            let period = format_duration(*seconds);
+            format!(
+                "over {period}, with all metrics, reporting in {windows} of {of_windows} windows"
+            )
+        } else {
+            format!(
+                "over a year, with all metrics, reporting in all {of_windows} windows, which no budget limits"
+            )
+        }
+    }
+
+    /// The bound under a trust model.
+    pub fn under(&self, trust: TrustModel) -> Option<&Guarantee> {
+        self.guarantees.iter().find(|guarantee| guarantee.trust == trust)
+    }
+}
+
 impl DeviceBudget {
+    /// So many windows of a period, and what must be kept.
+    pub(super) fn new(period: u64, windows: u64, limits: Limits) -> Self {
+        Self { period, windows, limits }
+    }
+
     /// The period in seconds; periods are counted from the Epoch.
     pub fn period(&self) -> u64 {
         self.period
@@ -113,7 +169,7 @@ impl Program {
             let release = Release { honest: honest.max(LEAST_REPORTS), ..release };
             (release, windows)
         });
-        let mut guarantees = composed(&releases.collect::<Vec<_>>(), self.privacy.delta)?;
+        let mut guarantees = composed(&releases.collect::<Vec<_>>(), self.delta_over_time())?;
         if honest < LEAST_REPORTS {
             // Too few to hide among: what the randomizers guarantee by themselves is all there is.
             let local = guarantees[0];
@@ -122,6 +178,41 @@ impl Program {
             }
         }
         Ok(guarantees)
+    }
+
+    /// What one device risks over a period of the budget; over a year of all windows if the program has
+    /// none. Takes up to seconds: for the tools, not for devices.
+    pub fn period_cost(&self) -> Result<PeriodCost, GuaranteeError> {
+        let Reporting { seconds, of_windows, windows } = self.reporting();
+        let guarantees = self.spent_in(windows)?;
+        Ok(PeriodCost { seconds, of_windows, windows, limited: self.budget.is_some(), guarantees })
+    }
+
+    /// In how many windows of a period of the budget a device reports; of a year if the program has none.
+    pub fn reporting(&self) -> Reporting {
+        let (seconds, windows) = match self.budget {
+            Some(budget) => (budget.period, budget.windows),
+            None => (YEAR_SECONDS, u64::MAX),
+        };
+        let of_windows = seconds.div_ceil(self.window.seconds());
+        Reporting { seconds, of_windows, windows: windows.min(of_windows) }
+    }
+
+    /// The δ at which several releases are composed: the budget's, or that of one release.
+    pub fn delta_over_time(&self) -> Delta {
+        let central = self.budget.and_then(|budget| budget.limits.central);
+        central.map_or(self.privacy.delta, |(_, delta)| delta)
+    }
+
+    /// The metrics, each once, as they stand in the file.
+    pub fn metrics(&self) -> Vec<&Metric> {
+        let mut metrics: Vec<&Metric> = Vec::new();
+        for task in &self.tasks {
+            if metrics.iter().all(|metric| metric.name != task.metric.name) {
+                metrics.push(&task.metric);
+            }
+        }
+        metrics
     }
 
     /// Whether the declared windows keep the declared limits, by composing the releases of a whole
@@ -135,6 +226,9 @@ impl Program {
         Ok(())
     }
 }
+
+/// 365.2425 days.
+pub const YEAR_SECONDS: u64 = 31_556_952;
 
 fn period(source: Source<'_>, text: &At<String>, program: &Program) -> Result<u64, ProgramError> {
     let seconds = moment::parse_duration(text.get_ref()).map_err(|e| source.error(text, e))?;

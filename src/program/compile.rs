@@ -17,8 +17,9 @@ use crate::{
         self,
         guarantee::{GuaranteeError, Mechanism, MechanismKind},
         noise::AggregatorNoise,
+        randomizer::RandomizerError,
         shown::at_most,
-        units::{Guarantee, TrustModel},
+        units::{Epsilon, Guarantee, TrustModel},
     },
 };
 use thiserror::Error;
@@ -86,7 +87,7 @@ pub(super) enum CompileError {
     )]
     ManyBins { bins: u32, most: u32 },
     #[error(transparent)]
-    Randomizer(#[from] privacy::randomizer::RandomizerError),
+    Randomizer(#[from] RandomizerError),
     #[error(transparent)]
     Unbounded(#[from] GuaranteeError),
     #[error(
@@ -121,9 +122,7 @@ pub(super) fn compile(
         return Err(CompileError::ManyBins { bins, most: MANY_BINS });
     }
     let epsilon0 = metric.epsilon0.unwrap_or(program.privacy.epsilon0);
-    let wanted =
-        if encoding.is_vector() { Some(MechanismKind::Signals) } else { metric.randomizer };
-    let randomizer = randomizer::choose(bins, epsilon0, wanted)?;
+    let randomizer = randomizer_of(metric, &encoding, epsilon0)?;
     let vdaf = randomizer::vdaf(&randomizer.mechanism, program.privacy.delta)?;
     let guarantees = certify(program, &randomizer.mechanism)?;
     let task = |public: Vec<(String, String)>| {
@@ -144,6 +143,23 @@ pub(super) fn compile(
         })
     };
     combinations(&metric.dimensions).into_iter().map(task).collect()
+}
+
+impl Metric {
+    /// What a device would do if a report of this metric had so much to spend.
+    pub fn randomizer_with(&self, epsilon0: Epsilon) -> Result<Chosen, RandomizerError> {
+        randomizer_of(self, &Encoding::of(self), epsilon0)
+    }
+}
+
+fn randomizer_of(
+    metric: &Metric,
+    encoding: &Encoding,
+    epsilon0: Epsilon,
+) -> Result<Chosen, RandomizerError> {
+    let wanted =
+        if encoding.is_vector() { Some(MechanismKind::Signals) } else { metric.randomizer };
+    randomizer::choose(encoding.bins(), epsilon0, wanted)
 }
 
 /// The guarantees of the smallest batch, if they meet what the program declares.

@@ -9,12 +9,15 @@ mod warnings;
 mod words;
 
 use super::{
-    Program, ProgramKind, compile::CompiledTask, dimension::Dimension, format_moment,
-    metric::MetricKind,
+    Program, ProgramKind, budget::PeriodCost, compile::CompiledTask, dimension::Dimension,
+    format_moment, metric::MetricKind,
 };
 use crate::{
     dap::task::BatchMode,
-    privacy::{guarantee::GuaranteeError, units::Guarantee},
+    privacy::{
+        guarantee::GuaranteeError,
+        units::{Delta, Epsilon, Guarantee},
+    },
 };
 use serde::Serialize;
 
@@ -25,6 +28,9 @@ pub struct Explanation {
     pub program: String,
     /// What it is for.
     pub purpose: &'static str,
+    /// What one device risks over a period with all metrics: the budget's, or a year; nothing unless it
+    /// was worked out.
+    pub period: Option<PeriodCost>,
     /// Who is involved.
     pub parties: Parties,
     /// What is asked, metric by metric.
@@ -94,6 +100,8 @@ pub struct Rhythm {
     pub jitter: u64,
     /// The least number of reports that are added up before anybody sees the sum.
     pub min_batch_size: u64,
+    /// Devices with which every batch of a period fills; nothing unless a plan worked it out.
+    pub devices_needed: Option<u64>,
     /// The first moment that is reported about, and the first that is not; always, if there is none.
     pub interval: Option<[String; 2]>,
     /// The part of a batch that may be dishonest or missing without the promise being broken.
@@ -109,12 +117,12 @@ pub struct BudgetWords {
     pub period: u64,
     /// The most windows of a period in which a device reports.
     pub windows: u64,
+    /// The windows of a period.
+    pub of_windows: u64,
     /// The sum of ε₀ that they come to.
-    pub local: f64,
+    pub local: Epsilon,
     /// The declared limit of the composed ε, with its δ.
-    pub central: Option<(f64, f64)>,
-    /// What a whole period comes to, per trust model; empty unless it was worked out.
-    pub composed: Vec<Guarantee>,
+    pub central: Option<(Epsilon, Delta)>,
 }
 
 /// The aggregators' logs, and who insists on them, in words.
@@ -140,9 +148,9 @@ impl Explanation {
     pub fn in_full(program: &Program) -> Result<Self, GuaranteeError> {
         let mut explanation = Self::of(program);
         explanation.composed = program.spent_in(1)?;
-        if let Some(budget) = &mut explanation.budget {
-            budget.composed = program.spent_in(budget.windows)?;
-        }
+        let period = program.period_cost()?;
+        explanation.at_worst = words::at_worst(&explanation.questions, Some(&period));
+        explanation.period = Some(period);
         Ok(explanation)
     }
 
@@ -156,7 +164,8 @@ impl Explanation {
                 leader: program.leader().to_string(),
                 helper: program.helper().to_string(),
             },
-            at_worst: words::at_worst(&questions),
+            period: None,
+            at_worst: words::at_worst(&questions, None),
             questions,
             public: public(program),
             rhythm: Rhythm {
@@ -164,6 +173,7 @@ impl Explanation {
                 grace: program.grace(),
                 jitter: program.jitter(),
                 min_batch_size: program.min_batch_size(),
+                devices_needed: None,
                 interval: interval(program),
                 reserve: program.privacy().reserve.get(),
                 batches: match program.batch_mode() {
@@ -173,12 +183,14 @@ impl Explanation {
             },
             noise: program.privacy().aggregator_noise.map(words::noise),
             composed: Vec::new(),
-            budget: program.budget().map(|budget| BudgetWords {
-                period: budget.period(),
-                windows: budget.windows(),
-                local: words::times(budget.windows(), epsilon0_of_all(program)),
-                central: budget.limits().central.map(|(e, d)| (e.get(), d.get())),
-                composed: Vec::new(),
+            budget: program.budget().and_then(|budget| {
+                Some(BudgetWords {
+                    period: budget.period(),
+                    windows: program.reporting().windows,
+                    of_windows: program.reporting().of_windows,
+                    local: words::times(program.reporting().windows, epsilon0_of_all(program))?,
+                    central: budget.limits().central,
+                })
             }),
             log: program.log().map(words::log),
             never_leaves: never_leaves(program),

@@ -24,10 +24,11 @@ pub mod randomizer;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod score;
+pub mod settings;
 pub mod template;
 pub mod triage;
 
-pub use moment::{format_moment, parse_moment};
+pub use moment::{format_duration, format_moment, parse_duration, parse_moment};
 
 use crate::{
     dap::{
@@ -458,4 +459,4 @@ fn noise(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! Durations and moments as people write them.
 
 /// Seconds in `"1 day"`, `"90 minutes"`, `"30 seconds"`.
-pub(super) fn parse_duration(text: &str) -> Result<u64, String> {
+pub fn parse_duration(text: &str) -> Result<u64, String> {
     let wrong =
         || format!("{text:?} must be a number and a unit: seconds, minutes, hours, days or weeks");
     let (number, unit) = text.trim().split_once(' ').ok_or_else(wrong)?;
@@ -19,6 +19,24 @@ pub(super) fn parse_duration(text: &str) -> Result<u64, String> {
 }
 
 const LONGEST: u64 = 100 * 366 * 86_400;
+
+/// A duration in the largest unit that fits, as [`parse_duration`] reads it.
+pub fn format_duration(seconds: u64) -> String {
+    match largest_unit(seconds) {
+        (1, name) => format!("1 {name}"),
+        (count, name) => format!("{count} {name}s"),
+    }
+}
+
+/// How many of the largest unit that fits, and its name.
+pub(super) fn largest_unit(seconds: u64) -> (u64, &'static str) {
+    let units = [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    // Periods are given in days, as programs have them.
+    let units = if seconds > 604_800 { &units[1..] } else { &units[..] };
+    let fits = |unit: &&(u64, &str)| seconds >= unit.0 && seconds.is_multiple_of(unit.0);
+    let (length, name) = units.iter().find(fits).copied().unwrap_or((1, "second"));
+    (seconds / length, name)
+}
 
 /// Seconds since the Epoch at `"2026-11-01T00:00:00Z"` (RFC 3339, in UTC).
 pub fn parse_moment(text: &str) -> Result<u64, String> {

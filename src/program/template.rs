@@ -29,6 +29,7 @@ mod tests {
             let program = Program::parse("program.toml", &text).unwrap();
             assert_eq!((program.name(), program.kind()), ("support", kind));
             program.certify_budget().unwrap();
+            assert!(program.budget().unwrap().limits().central.is_some(), "the main promise");
             assert_eq!(text.matches("# REPLACE").count(), 2);
         }
     }

@@ -1,8 +1,8 @@
 use super::*;
 
 fn program(change: impl Fn(String) -> String) -> Result<Program, ProgramError> {
-    let text = include_str!("../../examples/support-assistant.toml");
-    Program::parse("program.toml", &change(text.to_owned()))
+    let text = without_budget(include_str!("../../examples/support-assistant.toml"));
+    Program::parse("program.toml", &change(text))
 }
 
 fn error(from: &str, to: &str) -> String {
@@ -13,6 +13,13 @@ fn error(from: &str, to: &str) -> String {
     changed.err().unwrap_or_else(|| panic!("{to:?} was accepted")).to_string()
 }
 
+/// A program's text without its table of that name.
+pub(crate) fn without_budget(text: &str) -> String {
+    let (before, rest) = text.split_once("[budget]\n").unwrap();
+    let (_, after) = rest.split_once("\n[").unwrap();
+    format!("{before}[{after}")
+}
+
 #[test]
 fn the_example_is_a_program() {
     let program = program(|text| text).unwrap();
@@ -20,6 +27,14 @@ fn the_example_is_a_program() {
     assert_eq!(names, ["helpful/arm=control", "helpful/arm=candidate", "preferred", "quality"],);
     assert_eq!(program.window().seconds(), 86_400);
     assert!(format!("{:?}", program.collector()).contains("HpkeConfigId(1)"));
+}
+
+#[test]
+fn the_example_keeps_its_promise_for_a_period() {
+    let text = include_str!("../../examples/support-assistant.toml");
+    let program = Program::parse("program.toml", text).unwrap();
+    program.certify_budget().unwrap();
+    assert!(program.budget().unwrap().limits().central.is_some());
 }
 
 #[test]

@@ -27,9 +27,12 @@ fn a_new_program_can_be_checked_at_once_and_says_what_to_replace() {
         assert_eq!(printed(folder.path(), &init), "", "standard output is for data");
         let words = printed(folder.path(), &["check", file]);
         assert!(words.starts_with("support: "), "{words}");
-        for part in
-            ["MIND", "https://leader.example/ is an example's", "key is an example's", "OVER TIME"]
-        {
+        for part in [
+            "MIND",
+            "https://leader.example/ is an example's",
+            "key is an example's",
+            "WHAT ONE DEVICE RISKS",
+        ] {
             assert!(words.contains(part), "{part} is not in {words}");
         }
         assert!(!printed(folder.path(), &["tasks", file]).is_empty());
@@ -59,6 +62,10 @@ fn a_check_is_for_offices_for_users_and_for_machines() {
     assert_eq!(machine["questions"][0]["kind"], "thumbs");
     assert_eq!(machine["at_worst"].as_array().unwrap().len(), 3);
     assert_eq!(machine["composed"][0]["trust"], "OC");
+    let period = &machine["period"];
+    assert_eq!((&period["windows"], &period["of_windows"]), (&1.into(), &13.into()));
+    assert!(period["guarantees"][2]["epsilon"].as_f64().unwrap() <= 1.0, "{period}");
+    assert!(machine["rhythm"]["devices_needed"].as_u64().unwrap() <= 100_000);
     let both = sottovoce(folder.path(), &["check", "program.toml", "--json", "--for-users"]);
     assert_eq!(both.status.code(), Some(2), "misuse of the command line");
 }
@@ -70,9 +77,9 @@ fn a_check_refuses_what_is_wrong_and_a_budget_that_allows_more_than_it_promises(
     let path = folder.path().join("program.toml");
     let program = fs::read_to_string(&path).unwrap();
     for (from, to, words) in [
-        ("window = \"1 day\"", "windw = \"1 day\"", "program.toml:18:1"),
-        ("min_batch_size = 3000", "min_batch_size = 300", "use min_batch_size = "),
-        ("windows = 45", "windows = 45\ncentral = { epsilon = 1.0, delta = 1e-6 }", "OAMC budget"),
+        ("window = \"7 days\"", "windw = \"7 days\"", "program.toml:20:1"),
+        ("min_batch_size = 3500", "min_batch_size = 300", "use min_batch_size = "),
+        ("\nwindows = 1\n", "\nwindows = 2\n", "OAMC budget"),
     ] {
         assert!(program.contains(from), "{from}");
         fs::write(&path, program.replacen(from, to, 1)).unwrap();
@@ -81,6 +88,65 @@ fn a_check_refuses_what_is_wrong_and_a_budget_that_allows_more_than_it_promises(
         assert_eq!(refused.status.code(), Some(1), "{to}");
         assert!(err.contains(words) && refused.stdout.is_empty(), "{to}: {err}");
     }
+}
+
+#[test]
+fn a_new_program_is_one_for_a_hundred_thousand_devices_and_says_so_to_fewer() {
+    let folder = tempfile::tempdir().unwrap();
+    printed(folder.path(), &["init"]);
+    let plan =
+        json(&sottovoce(folder.path(), &["plan", "program.toml", "--devices", "100000", "--json"]));
+    assert!(plan["all_batches"].as_f64().unwrap() >= 0.99, "{plan}");
+    assert!(plan["period"]["guarantees"][2]["epsilon"].as_f64().unwrap() <= 1.0);
+    let few = sottovoce(folder.path(), &["plan", "program.toml", "--devices", "50000"]);
+    let err = text(&few.stderr);
+    assert!(err.contains("no window would ever fill") && err.contains("devices would do"), "{err}");
+    let words = printed(folder.path(), &["tasks", "program.toml"]);
+    let [period, report] = ["over 91 days, with all metrics", "one report in one batch"]
+        .map(|p| words.find(p).unwrap());
+    assert!(period < report, "{words}");
+}
+
+#[test]
+fn what_a_plan_proposes_can_be_pasted_and_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    printed(folder.path(), &["init"]);
+    let asked = ["plan", "program.toml", "--devices", "20000", "--precision", "4pp", "--json"];
+    let proposal = json(&sottovoce(folder.path(), &asked));
+    let path = folder.path().join("program.toml");
+    let pasted = paste(&fs::read_to_string(&path).unwrap(), proposal["toml"].as_str().unwrap());
+    fs::write(&path, pasted).unwrap();
+    let checked = json(&sottovoce(folder.path(), &["check", "program.toml", "--json"]));
+    assert_eq!(checked["period"], proposal["period"]);
+    let plan =
+        json(&sottovoce(folder.path(), &["plan", "program.toml", "--devices", "20000", "--json"]));
+    for part in ["period", "min_batch_size", "window_seconds"] {
+        assert_eq!(plan[part], proposal[part], "{part}");
+    }
+    assert!(plan["all_batches"].as_f64().unwrap() >= 0.99);
+    for metric in plan["metrics"].as_array().unwrap() {
+        assert!(metric["half_width"].as_f64().unwrap() <= 0.04, "{metric}");
+    }
+}
+
+/// A program with lines in the place of those of the same key in the same table; new ones first in it.
+fn paste(program: &str, lines: &str) -> String {
+    let mut program: Vec<String> = program.lines().map(str::to_owned).collect();
+    let mut table = 0;
+    for line in lines.lines().filter(|line| !line.is_empty()) {
+        if line.starts_with('[') {
+            table = program.iter().position(|known| known == line).unwrap() + 1;
+            continue;
+        }
+        let key = &line[..=line.find('=').unwrap()];
+        let end = program[table..].iter().position(|known| known.starts_with('['));
+        let end = end.map_or(program.len(), |end| table + end);
+        match program[table..end].iter().position(|known| known.starts_with(key)) {
+            Some(found) => line.clone_into(&mut program[table + found]),
+            None => program.insert(table, line.to_owned()),
+        }
+    }
+    program.join("\n") + "\n"
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What the document says, apart from how it looks.
 //!
-//! The order is that of the pyramid of NIST SP 800-226: the parameters first, then what can undermine
-//! them, then how the data come about. Each part needs those that stand below it.
+//! What one device risks over a period comes first. Then the order is that of the pyramid of NIST SP
+//! 800-226: the parameters, then what can undermine them, then how the data come about. Each part needs
+//! those that stand below it.
 
 use super::plot::Plot;
 use crate::{
@@ -9,8 +10,9 @@ use crate::{
     privacy::{
         guarantee::NEIGHBOURS,
         units::{Guarantee, TrustModel},
+        words::{Subject, exactly, pointwise_exactly},
     },
-    program::{Program, explain::Explanation, format_moment},
+    program::{Program, explain::Explanation, format_duration, format_moment},
 };
 
 /// A part of a document.
@@ -39,8 +41,8 @@ fn text(words: impl Into<String>) -> Block {
 /// The document about one program.
 pub fn document(program: &Program, explanation: &Explanation, outcome: &Outcome) -> Vec<Block> {
     let mut blocks = verdict(program, outcome);
+    blocks.extend(spent(program, explanation, outcome));
     blocks.extend(parameters(explanation));
-    blocks.extend(spent(program, outcome));
     blocks.extend(unit(program));
     blocks.extend(trust(program));
     blocks.extend(mechanism(explanation));
@@ -84,11 +86,14 @@ fn verdict(program: &Program, outcome: &Outcome) -> Vec<Block> {
 }
 
 fn parameters(explanation: &Explanation) -> Vec<Block> {
-    let head = ["metric", "trust model", "ε", "δ", "why"].map(str::to_owned).to_vec();
+    let head =
+        ["metric", "trust model", "ε", "δ", "pointwise ε", "why"].map(str::to_owned).to_vec();
     let rows = explanation.questions.iter().flat_map(|question| {
         question.guarantees.iter().map(|guarantee| {
-            let [trust, epsilon, delta] = cells(guarantee);
-            vec![question.metric.clone(), trust, epsilon, delta, guarantee.theorem.to_owned()]
+            let mut row = vec![question.metric.clone()];
+            row.extend(cells(guarantee));
+            row.push(guarantee.theorem.to_owned());
+            row
         })
     });
     vec![
@@ -101,13 +106,32 @@ fn parameters(explanation: &Explanation) -> Vec<Block> {
     ]
 }
 
-fn cells(guarantee: &Guarantee) -> [String; 3] {
-    let epsilon = (guarantee.epsilon.get() * 1000.0 - 1e-6).ceil() / 1000.0;
-    [guarantee.trust.to_string(), format!("{epsilon:.3}"), guarantee.delta.to_string()]
+fn cells(guarantee: &Guarantee) -> [String; 4] {
+    [
+        guarantee.trust.to_string(),
+        guarantee.epsilon.shown(3).to_string(),
+        guarantee.delta.shown(2).to_string(),
+        guarantee.pointwise.shown(3).to_string(),
+    ]
 }
 
-fn spent(program: &Program, outcome: &Outcome) -> Vec<Block> {
-    let mut blocks = vec![heading("Composition: what do all releases together cost?")];
+fn spent(program: &Program, explanation: &Explanation, outcome: &Outcome) -> Vec<Block> {
+    let mut blocks = vec![heading("Risk of one device: what do all its reports of a period cost?")];
+    if let Some(period) = &explanation.period {
+        blocks.push(text(format!(
+            "By the program, one device, {}, risks at most:",
+            period.in_words()
+        )));
+        let head = ["trust model", "ε", "δ", "pointwise ε"].map(str::to_owned).to_vec();
+        let rows = period.guarantees.iter().map(|guarantee| cells(guarantee).to_vec());
+        blocks.push(Block::Table(head, rows.collect()));
+        let crowd = period.under(TrustModel::Oamc);
+        blocks.extend(crowd.map(|crowd| {
+            let (exact, point) =
+                (exactly(crowd, Subject::Period), pointwise_exactly(crowd, Subject::Period));
+            text(format!("The last line says: {exact}. And pointwise: {point}."))
+        }));
+    }
     let Some(budget) = program.budget() else {
         blocks.push(text(
             "The program declares no budget over time, so that nothing bounds what its releases add up to.",
@@ -115,23 +139,25 @@ fn spent(program: &Program, outcome: &Outcome) -> Vec<Block> {
         return blocks;
     };
     blocks.push(text(format!(
-        "A device reports each metric at most once a window, and in at most {} windows of a period of {} days; \
-         after that it is silent. What follows is the most that the releases of each period can have cost any \
-         device: pure bounds are added up, others composed by privacy-loss distributions, rounded up.",
+        "A device reports in at most {} windows of a period of {}, which it draws by itself, and each metric at \
+         most once in each. What follows is the most that the releases of each period can have cost a device that \
+         keeps to that: pure bounds are added up, others composed by privacy-loss distributions, rounded up.",
         budget.windows(),
-        budget.period() / 86_400
+        format_duration(budget.period())
     )));
     let own: Vec<_> =
         outcome.spent.iter().filter(|spent| spent.program == program.name()).collect();
-    let head =
-        ["period from", "windows released", "OC", "OAOC", "OAMC"].map(str::to_owned).to_vec();
+    let head = ["period from", "windows released", "of one device", "OC", "OAOC", "OAMC"]
+        .map(str::to_owned)
+        .to_vec();
     let rows = own.iter().map(|spent| {
         let epsilon = |trust| {
             let found = spent.guarantees.iter().find(|guarantee| guarantee.trust == trust);
             found.map_or_else(|| "–".to_owned(), |guarantee| cells(guarantee)[1].clone())
         };
         let models = [TrustModel::Oc, TrustModel::Oaoc, TrustModel::Oamc].map(epsilon);
-        let mut row = vec![format_moment(spent.start), spent.windows.to_string()];
+        let (released, own) = (spent.windows.to_string(), spent.own.to_string());
+        let mut row = vec![format_moment(spent.start), released, own];
         row.extend(models);
         row
     });

@@ -1,6 +1,6 @@
 //! The budget spent over time, as a picture without a script.
 
-use crate::program::format_moment;
+use crate::{privacy::shown::at_most, program::format_moment};
 use std::fmt::Write;
 
 /// What each period came to, and the limit.
@@ -44,12 +44,13 @@ impl Plot {
             let _ = writeln!(
                 svg,
                 "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#3a6ea5\"><title>{}: ε = \
-                 {epsilon:.3}</title></rect>",
+                 {}</title></rect>",
                 x + 2.0,
                 y(*epsilon),
                 (step - 4.0).max(1.0),
                 base - y(*epsilon),
-                format_moment(*start)
+                format_moment(*start),
+                at_most(*epsilon, 3)
             );
         }
         if let Some(limit) = self.limit {
@@ -57,7 +58,7 @@ impl Plot {
                 svg,
                 "<line x1=\"{MARGIN}\" y1=\"{0:.1}\" x2=\"{1:.1}\" y2=\"{0:.1}\" stroke=\"#b03030\" \
                  stroke-dasharray=\"6 4\"/>\n<text x=\"{MARGIN}\" y=\"{2:.1}\" font-size=\"12\" fill=\"#b03030\">limit ε = \
-                 {limit:.3}</text>",
+                 {limit}</text>",
                 y(limit),
                 WIDTH - MARGIN,
                 y(limit) - 4.0
@@ -77,8 +78,11 @@ impl Plot {
     /// In one line of words.
     pub fn words(&self) -> String {
         let most = self.points.iter().map(|(_, epsilon)| *epsilon).fold(0.0, f64::max);
-        let limit =
-            self.limit.map_or_else(String::new, |limit| format!(", of {limit:.3} declared"));
-        format!("Budget spent over {} periods: at most ε = {most:.3}{limit}", self.points.len())
+        let limit = self.limit.map_or_else(String::new, |limit| format!(", of {limit} declared"));
+        format!(
+            "Budget spent over {} periods: at most ε = {}{limit}",
+            self.points.len(),
+            at_most(most, 3)
+        )
     }
 }

@@ -19,7 +19,13 @@ pub fn entry(program: &Program, explanation: &Explanation, outcome: &Outcome) ->
     let first = own.map(|spent| spent.start).min();
     let date =
         first.map_or_else(|| "REPLACE".to_owned(), |start| format_moment(start)[..10].to_owned());
-    let strongest = strongest(explanation);
+    let period = explanation.period.as_ref();
+    let strongest =
+        period.and_then(|p| p.under(TrustModel::Oamc)).or_else(|| strongest(explanation));
+    let unit = period.map_or_else(
+        || "one report of one device in one batch".to_owned(),
+        |period| format!("one device, {}", period.in_words()),
+    );
     let text = |words: &str| serde_json::Value::from(words).to_string();
     let mechanisms: Vec<_> = explanation.questions.iter().map(|q| q.randomized.clone()).collect();
     let mut yaml = String::new();
@@ -55,11 +61,11 @@ pub fn entry(program: &Program, explanation: &Explanation, outcome: &Outcome) ->
     let mut line = |key: &str, value: String| {
         let _ = writeln!(yaml, "    {key}: {value}");
     };
-    line("privacy_unit", text("one report of one device in one batch"));
+    line("privacy_unit", text(&unit));
     line("privacy_unit_details", text(NEIGHBOURS));
     if let Some(guarantee) = strongest {
-        let (epsilon, delta) = (guarantee.epsilon.get(), guarantee.delta.get());
-        line("privacy_parameters", format!("{{epsilon: {epsilon:.4}, delta: {delta:e}}}"));
+        let (epsilon, delta) = (guarantee.epsilon.shown(4), guarantee.delta.shown(3));
+        line("privacy_parameters", format!("{{epsilon: {epsilon}, delta: {delta}}}"));
     }
     line("privacy_parameters_details", text(&explanation.at_worst.join(" ")));
     yaml.push_str("  deployment_model:\n");

@@ -19,6 +19,7 @@ fn outcome(program: &Program) -> Outcome {
         start: 1_750_000_000,
         seconds: 90 * 86_400,
         windows: 3,
+        own: 1,
         guarantees: program.tasks()[0].guarantees().to_vec(),
     };
     let finding = Finding {
@@ -45,15 +46,24 @@ fn the_document_answers_each_question_in_both_forms() {
     let (markdown, html) = (render::markdown(&blocks), render::html("Audit", &blocks));
     for question in [
         "what does one release cost",
-        "together cost",
+        "what do all its reports of a period cost",
         "whose data",
         "who has to be honest",
         "leaves a device",
     ] {
         assert!(markdown.contains(question) && html.contains(question), "{question}");
     }
-    assert!(html.contains("<svg") && html.contains("0.910"), "the plot and an ε");
-    assert!(markdown.contains("| helpful | OAMC | 0.910 | 0.000001 |"), "{markdown}");
+    assert!(html.contains("<svg") && html.contains("<td>helpful</td>"));
+    let crowd = program.tasks()[0].guarantees()[2];
+    let row = format!(
+        "| helpful | OAMC | {} | 1e-6 | {} |",
+        crowd.epsilon.shown(3),
+        crowd.pointwise.shown(3)
+    );
+    assert!(markdown.contains(&row), "{row} is not in {markdown}");
+    let [period, report] = ["all its reports of a period", "one release cost"]
+        .map(|part| markdown.find(part).unwrap());
+    assert!(period < report, "the period leads");
 }
 
 #[test]
@@ -101,7 +111,7 @@ fn a_registry_entry_has_what_the_schema_asks_for() {
         "    data_product_region:",
         "    publication_date: \"2025-06-15\"",
         "variant_name: \"Approximate DP\"",
-        "    privacy_parameters: {epsilon: 0.9",
+        "    privacy_parameters: {epsilon: 0.",
         "model_name: \"Local\"",
         "release_type: \"Many releases\"",
     ] {

@@ -1,15 +1,16 @@
 //! All releases of a period by what the program declares.
 //!
-//! A device reports each metric at most once a window, to one of its tasks, and by the program in at
-//! most so many windows of a period; which ones, no log says. So what a period can have cost any device
-//! is at most the windows that were released of any of the metric's tasks, or those that a device may
-//! report in, whichever are fewer.
+//! A device reports each metric at most once a window, to one of its tasks, and by the program in so many
+//! windows of a period, which it draws by itself; which ones, no log says. So a period can have cost a
+//! device that keeps to the program at most the windows that were released of any of the metric's tasks,
+//! or those that a device reports in, whichever are fewer.
 
 use super::{Known, LogFacts, ranges::Ranges};
 use crate::{
     audit::finding::{At, Findings, Severity},
     privacy::{
         guarantee::{LEAST_REPORTS, Release, composed},
+        shown::at_most,
         units::{Guarantee, TrustModel},
     },
     program::Program,
@@ -28,7 +29,9 @@ pub struct Spent {
     pub seconds: u64,
     /// The most windows that were released of any one metric.
     pub windows: u64,
-    /// What a device can have spent, under each trust model.
+    /// In how many of them a device that keeps to the program reported, at most.
+    pub own: u64,
+    /// What such a device can have spent, under each trust model.
     pub guarantees: Vec<Guarantee>,
 }
 
@@ -54,12 +57,11 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
         findings.add(Severity::Violation, "budget", At::BOTH, message);
         return Vec::new();
     };
-    let (mut all, mut worked_out, mut beyond) = (Vec::new(), BTreeMap::new(), 0);
+    let (mut all, mut worked_out) = (Vec::new(), BTreeMap::new());
     for period in periods {
         let start = period.saturating_mul(budget.period());
         let windows = windows(program, logs, (start, start.saturating_add(budget.period())));
         let most = windows.values().copied().max().unwrap_or(0);
-        beyond += u64::from(most > budget.windows());
         let counted: Vec<_> = windows
             .into_iter()
             .map(|(metric, windows)| (metric.to_owned(), windows.min(budget.windows())))
@@ -73,6 +75,7 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
                     start,
                     seconds: budget.period(),
                     windows: most,
+                    own: most.min(budget.windows()),
                     guarantees: guarantees.clone(),
                 });
             }
@@ -82,15 +85,6 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
                 findings.add(Severity::Violation, "budget", At::BOTH, message);
             }
         }
-    }
-    if beyond > 0 {
-        let message = format!(
-            "in {beyond} periods more windows of {} were released than the {} that a device reports in: what \
-             they come to rests on devices that keep to that",
-            program.name(),
-            budget.windows()
-        );
-        findings.add(Severity::Note, "windows", At::BOTH, message);
     }
     all
 }
@@ -108,9 +102,10 @@ fn judge_period(program: &Program, start: u64, spent: &[Guarantee], findings: &m
         let (Some(limit), Some(spent)) = (limit, under(trust)) else { continue };
         if spent > limit * (1.0 + 1e-9) {
             let message = format!(
-                "in the period from {moment}, releases of {} come to ε = {spent:.3} under {trust}, above the \
-                 {limit:.3} that it declares",
-                program.name()
+                "in the period from {moment}, releases of {} can have cost a device that keeps to the program \
+                 ε = {} under {trust}, above the {limit} that it declares",
+                program.name(),
+                at_most(spent, 3)
             );
             findings.add(Severity::Violation, "budget", At::BOTH, message);
         }
@@ -170,8 +165,5 @@ fn spent(program: &Program, counted: &[(String, u64)]) -> Result<Vec<Guarantee>,
             Some((Release { honest, ..release.clone() }, *windows))
         })
         .collect();
-    // The δ that the composed bound is declared for, if it is.
-    let central = program.budget().and_then(|budget| budget.limits().central);
-    let delta = central.map_or(program.privacy().delta, |(_, delta)| delta);
-    composed(&kinds, delta).map_err(|error| error.to_string())
+    composed(&kinds, program.delta_over_time()).map_err(|error| error.to_string())
 }

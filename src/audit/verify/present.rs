@@ -1,12 +1,17 @@
-//! The outcome of an audit, for people.
+//! The outcome of an audit, for people: what a period can have cost a device first.
 
 use super::Outcome;
-use crate::{audit::finding::Severity, program::format_moment};
+use crate::{
+    audit::{finding::Severity, rules::budget::Spent},
+    privacy::units::Guarantee,
+    program::{format_duration, format_moment},
+};
 use std::fmt::Write;
 
 /// In lines; notes only if they are asked for.
 pub fn text(outcome: &Outcome, notes: bool) -> String {
     let mut out = String::new();
+    outcome.spent.iter().for_each(|spent| period(&mut out, spent));
     for read in &outcome.logs {
         let witnesses = match read.witnesses.as_slice() {
             [] => "no witness".to_owned(),
@@ -17,21 +22,6 @@ pub fn text(outcome: &Outcome, notes: bool) -> String {
             "{} {}: {} entries, {} of them new, {} releases; cosigned by {witnesses}",
             read.log, read.origin, read.size, read.new, read.releases
         );
-    }
-    for spent in &outcome.spent {
-        let _ = write!(
-            out,
-            "{} in the {} days from {}: {} windows released, at most",
-            spent.program,
-            spent.seconds / 86_400,
-            format_moment(spent.start),
-            spent.windows
-        );
-        for guarantee in &spent.guarantees {
-            let epsilon = (guarantee.epsilon.get() * 1000.0).ceil() / 1000.0;
-            let _ = write!(out, " ε = {epsilon:.3} ({})", guarantee.trust);
-        }
-        out.push('\n');
     }
     let shown = outcome.findings.iter().filter(|f| notes || f.severity > Severity::Note);
     shown.for_each(|finding| {
@@ -50,4 +40,24 @@ pub fn text(outcome: &Outcome, notes: bool) -> String {
         "A promise is broken: see the violations above."
     });
     out
+}
+
+/// What a period can have cost a device.
+fn period(out: &mut String, spent: &Spent) {
+    let _ = writeln!(
+        out,
+        "{} in {} from {}: a device that keeps to the program reported in at most {} of {} windows released",
+        spent.program,
+        format_duration(spent.seconds),
+        format_moment(spent.start),
+        spent.own,
+        spent.windows
+    );
+    for Guarantee { trust, epsilon, delta, pointwise, .. } in &spent.guarantees {
+        let delta = match delta.get() {
+            0.0 => String::new(),
+            _ => format!(", δ = {}; pointwise ε = {}", delta.shown(2), pointwise.shown(3)),
+        };
+        let _ = writeln!(out, "  {trust:<4}  ε = {}{delta}", epsilon.shown(3));
+    }
 }

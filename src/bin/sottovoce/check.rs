@@ -2,14 +2,14 @@
 
 use anyhow::Context;
 use sottovoce::{
-    command_line,
+    command_line, plan,
     program::{Program, explain::Explanation},
 };
 use std::path::PathBuf;
 
 /// Check a program, and explain in plain words what it will do.
 ///
-/// For a privacy office: what is asked, what leaves a device and what never does, how often, who
+/// For a privacy office: what one device risks over a period, what is asked, what leaves a device and what never does, how often, who
 /// sees what, and under which guarantee. A program that promises more than it keeps is refused, with
 /// the line and what would do.
 #[derive(clap::Args)]
@@ -29,7 +29,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     program.certify_budget().with_context(|| {
         format!("{}: [budget] allows more than it promises", arguments.program.display())
     })?;
-    let explanation = Explanation::in_full(&program)?;
+    let mut explanation = Explanation::in_full(&program)?;
+    explanation.rhythm.devices_needed = Some(plan::devices_needed(&program));
     command_line::print(if arguments.json {
         serde_json::to_string_pretty(&explanation)?
     } else if arguments.for_users {

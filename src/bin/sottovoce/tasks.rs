@@ -5,11 +5,12 @@ use sottovoce::{
     collector::present,
     command_line,
     dap::codec::Encode,
-    program::{Program, compile::CompiledTask},
+    program::{Program, budget::PeriodCost, compile::CompiledTask},
 };
 use std::path::PathBuf;
 
-/// Show the DAP tasks that a program compiles to.
+/// Show the DAP tasks that a program compiles to, and what one device risks over a period with all of
+/// them.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The program.
@@ -21,18 +22,28 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let program = Program::read(&arguments.program)?;
+    let period = program.budget().map(|_| program.period_cost()).transpose()?;
     if arguments.json {
         let tasks: Vec<_> = program.tasks().iter().map(json).collect();
-        let document = serde_json::json!({ "tasks": tasks });
+        let document = serde_json::json!({ "period": period, "tasks": tasks });
         return command_line::print(serde_json::to_string_pretty(&document)?);
     }
+    command_line::print(head(&program, period.as_ref()))?;
     program.tasks().iter().try_for_each(|task| command_line::print(text(task)))
+}
+
+fn head(program: &Program, period: Option<&PeriodCost>) -> String {
+    let name = program.name();
+    match period {
+        Some(period) => format!("{name}\n{}", present::period(period)),
+        None => format!("{name}\n  no budget: nothing limits what one device risks over time\n"),
+    }
 }
 
 fn text(task: &CompiledTask) -> String {
     let (vdaf, labels) = (task.configuration.vdaf.name(), task.labels());
     format!(
-        "{}\n  task {}\n  {vdaf} over {} bins: {}\n{}",
+        "{}\n  task {}\n  {vdaf} over {} bins: {}\n  one report in one batch:\n{}",
         task.name,
         task.task_id,
         labels.len(),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    privacy::units::TrustModel,
+    privacy::units::{Epsilon, TrustModel},
     program::{log::tests::logs, template::template, tests::asking, tests::with_tables},
 };
 
@@ -34,13 +34,12 @@ fn a_privacy_office_reads_what_leaves_how_often_and_under_which_guarantee() {
         "to learn how well an app serves its users",
         "\"Did it help?\"",
         "up or down",
-        "once a window of 1 day",
+        "In 20 of the 90 windows (of 1 day) of 90 days, one report for each metric",
         "at least 3000 reports",
         "96 times in 100",
         "epsilon 4.000",
         "both aggregators collude",
-        "in at most 20 windows of 90 days",
-        "a sum of epsilon0 of 320",
+        "One device reports in 20 of 90 windows of 90 days: a sum of epsilon0 of 320",
         "arm (public: control, candidate)",
         "segment (private: new, returning)",
         "15 % of devices are held out",
@@ -56,14 +55,22 @@ fn a_privacy_office_reads_what_leaves_how_often_and_under_which_guarantee() {
 fn nobody_is_said_to_see_less_than_they_do() {
     let words = explained(MANY).to_string();
     let parts = [
-        "leader (https://leader.example/): devices' network addresses, to which metric and public \
-         value each reports, when, and half of each report",
+        "leader (https://leader.example/): devices' network addresses, in which windows each reports, to \
+         which metric and public value it does, when, and half of each report",
+        "it was fixed before anything was said, and a device that was told nothing reports all the same",
+        "shows its arm: the app assigns it before anything is said",
+        "A device that the app assigned none reports nothing to those metrics",
+        "Each device draws its windows at random, by a secret of its own",
+        "What is said in between waits for its next window",
+        "one answer is drawn, each as likely",
+        "of what was said since these devices' last own windows",
         "the other half of each report, not whose it is; and that a device fetches its key",
         "how many reports",
         "network: that a device talks to",
     ];
     every_part_is_in(&parts, &words);
-    every_part_is_in(&["to which metric each reports"], &explained(ONE).to_string());
+    every_part_is_in(&["to which metric it does"], &explained(ONE).to_string());
+    assert!(!explained(ONE).to_string().contains("draws its windows"), "it reports in all");
 }
 
 #[test]
@@ -72,20 +79,28 @@ fn the_worst_case_is_told_in_words_and_numbers_and_never_made_smaller() {
     let at_worst = explanation.at_worst.join("\n");
     let parts = [
         "both aggregators collude, they read reports as they were randomized, and from which address",
-        "more than 54.6 times as likely",
+        "the answer that was given at most 54.6 times as likely, beside any one other answer",
         "at most 98.3 % sure",
-        "but for a chance of 1e-6",
+        "the chance that it tells more is at most 1 in 1000000",
     ];
     every_part_is_in(&parts, &at_worst);
     for question in &explanation.questions {
         let of = |trust| question.guarantees.iter().find(|g| g.trust == trust).unwrap().epsilon;
-        let shown = words::upwards(of(TrustModel::Oamc).get(), 1e3);
-        assert!(shown >= of(TrustModel::Oamc).get(), "{question:?}");
+        let (shown, pointwise) = (of(TrustModel::Oamc), of_pointwise(question));
         every_part_is_in(
-            &[&format!("epsilon {shown:.3}, delta 1e-6 (OAMC")],
+            &[&format!(
+                "epsilon {}, delta 1e-6; pointwise {} (OAMC",
+                shown.shown(3),
+                pointwise.shown(3)
+            )],
             &question.to_string(),
         );
+        assert!(pointwise > shown, "δ is not a probability that ε fails");
     }
+}
+
+fn of_pointwise(question: &Question) -> Epsilon {
+    question.guarantees.iter().find(|g| g.trust == TrustModel::Oamc).unwrap().pointwise
 }
 
 #[test]
@@ -103,14 +118,54 @@ fn several_reports_together_are_composed_when_there_is_time() {
     let program = asking(MANY).unwrap();
     let explanation = Explanation::in_full(&program).unwrap();
     let oc = |guarantees: &[Guarantee]| guarantees[0].epsilon.get();
-    let period = &explanation.budget.as_ref().unwrap().composed;
+    let period = explanation.period.as_ref().unwrap();
+    assert_eq!((period.windows, period.of_windows), (20, 90));
     assert!((oc(&explanation.composed) - 16.0).abs() < 1e-6, "{:?}", explanation.composed);
-    assert!(
-        (oc(period) - 320.0).abs() < 1e-6 && period[2].epsilon > explanation.composed[2].epsilon
+    let crowd = period.under(TrustModel::Oamc).unwrap();
+    assert!((oc(&period.guarantees) - 320.0).abs() < 1e-6);
+    assert!(crowd.epsilon > explanation.composed[2].epsilon && crowd.pointwise > crowd.epsilon);
+    let words = explanation.to_string();
+    let parts = [
+        "One device, over 90 days, with all metrics, reporting in 20 of 90 windows: epsilon 320.000",
+        "All reports of one window, one of each metric: epsilon 16.000",
+        "after one device's answers of the period",
+    ];
+    every_part_is_in(&parts, &words);
+    let [period, report] = ["over 90 days", "4.000"].map(|part| words.find(part).unwrap());
+    assert!(period < report, "the period is what a reader sees first");
+    for worst in &explanation.at_worst {
+        assert!(worst.contains("over 90 days, with all metrics"), "{worst}");
+    }
+    assert!(Explanation::of(&program).period.is_none(), "a device has no seconds for it");
+}
+
+#[test]
+fn without_a_budget_a_year_is_worked_out() {
+    let explanation = Explanation::in_full(&asking(ONE).unwrap()).unwrap();
+    let period = explanation.period.as_ref().unwrap();
+    assert_eq!((period.windows, period.limited), (366, false));
+    every_part_is_in(
+        &["over a year, with all metrics, reporting in all 366 windows, which no budget limits"],
+        &explanation.to_string(),
     );
-    let parts = ["reports of a window together", "epsilon 16.000", "reports of a period together"];
-    every_part_is_in(&parts, &explanation.to_string());
-    assert!(Explanation::of(&program).composed.is_empty(), "a device has no seconds for it");
+}
+
+#[test]
+fn the_promise_for_a_period_leads_on_both_pages_and_costs_a_device_nothing() {
+    let promised = "[budget]\nperiod = \"90 days\"\nwindows = 2\n\
+                    central = { epsilon = 1.5, delta = 1e-6 }\n";
+    let explanation = explained(&format!("{promised}{ONE}"));
+    every_part_is_in(
+        &["The promise: over 90 days, all metrics together, at most epsilon 1.5, delta 1e-6"],
+        &explanation.to_string(),
+    );
+    // e^1.5 = 4.48, e^8 = 2980.96.
+    let parts = [
+        "The program's promise for all that you send in 90 days",
+        "is at most 4.5 times the chance after any others of the same device, plus 1 in 1000000",
+        "all reports of 90 days together would change that by no more than 2981.0 times",
+    ];
+    every_part_is_in(&parts, &explanation.for_users());
 }
 
 #[test]
@@ -118,21 +173,27 @@ fn users_are_told_the_same_in_short() {
     let words = explained(MANY).for_users();
     let parts = [
         "You are asked",
-        "every day, also if you said nothing",
+        "Your device takes part in 20 of the 90 windows of 90 days, which it draws at random by a secret of its own",
+        "one short report for each of these, also if you said nothing",
+        "What you say in between waits for its next window",
         "times in 100",
         "https://leader.example/ and https://helper.example/",
-        "its network address, what the app was given as arm and when it sends",
-        "at most 20 times in 90 days",
+        "in which windows, its network address, what the app was given as arm and when it sends",
+        "All that is settled before you say anything",
         "what was said to helpful and to did.copied",
         "54.6 times",
-        "as long as one of the two organisations and most devices are honest, but for a chance of 1 \
-         in 1000000",
-        "Several reports say more than one",
+        "as long as one of the two organisations and most devices are honest",
+        "the chance that it tells more is at most 1 in 1000000",
+        "Several reports in 90 days say more than one",
         "stop at any time",
     ];
     every_part_is_in(&parts, &words);
-    assert!(words.len() < 2500, "{} characters", words.len());
-    every_part_is_in(&["There is no limit"], &explained(ONE).for_users());
+    assert!(words.len() < 3400, "{} characters", words.len());
+    let one = explained(ONE).for_users();
+    every_part_is_in(
+        &["Your device, every day, sends", "There is no limit", "Nothing limits"],
+        &one,
+    );
 }
 
 #[test]

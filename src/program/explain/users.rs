@@ -3,10 +3,17 @@
 //! Paragraphs have no line breaks: the app's screen breaks them.
 
 use super::{
-    Explanation, Question,
-    words::{duration, every, strictest, upwards},
+    BudgetWords, Explanation,
+    words::{every, strictest},
 };
-use crate::privacy::units::TrustModel;
+use crate::{
+    privacy::{
+        shown::at_most,
+        units::TrustModel,
+        words::{Subject, factor, pointwise_plainly, promise_plainly},
+    },
+    program::format_duration,
+};
 
 pub(super) fn page(explanation: &Explanation) -> String {
     let Explanation { program, purpose, questions, never_leaves, .. } = explanation;
@@ -24,7 +31,7 @@ pub(super) fn page(explanation: &Explanation) -> String {
             "This never leaves your device:\n{}",
             list(never_leaves.iter().map(String::as_str))
         ),
-        what_is_guessed(questions),
+        what_is_guessed(explanation),
         "You can stop at any time. Then what was not sent is deleted.\n".to_owned(),
     ]
     .join("\n\n")
@@ -36,20 +43,30 @@ fn list<'a>(lines: impl Iterator<Item = &'a str>) -> String {
 
 fn what_is_sent(explanation: &Explanation) -> String {
     let Explanation { rhythm, questions, budget, .. } = explanation;
-    let how_often = every(rhythm.window);
     let truth = questions.iter().map(|question| question.truth).fold(1.0, f64::min);
-    let changed = 100.0 * (1.0 - truth);
-    let limit = match budget {
-        None => "There is no limit to how often it does so.".to_owned(),
-        Some(budget) => {
-            let (windows, period) = (budget.windows, duration(budget.period));
-            format!("It does so at most {windows} times in {period}; then it is silent.")
+    let changed = at_most(100.0 * (1.0 - truth), 0);
+    let how_often = match budget {
+        Some(budget) if explanation.draws_windows() => format!(
+            "Time is cut into windows of {}. Your device takes part in {} of the {} windows of {}, which it draws at \
+             random by a secret of its own, whatever you say. At the end of each it",
+            format_duration(rhythm.window),
+            budget.windows,
+            budget.of_windows,
+            format_duration(budget.period),
+        ),
+        _ => format!("Your device, {},", every(rhythm.window)),
+    };
+    let waits = match budget {
+        None => " There is no limit to how often it does so.",
+        Some(_) if explanation.draws_windows() => {
+            " What you say in between waits for its next window, and one of the answers that wait is drawn."
         }
+        Some(_) => "",
     };
     format!(
-        "Your device sends one short report for each of these {how_often}, also if you said nothing. \
-         First it changes the answer at random, up to {changed:.0} times in 100, so that nobody can \
-         hold you to it, and splits it into two halves that say nothing by themselves. {limit}"
+        "{how_often} sends one short report for each of these, also if you said nothing. First it \
+         changes the answer at random, up to {changed} times in 100, so that nobody can hold you to it, and \
+         splits it into two halves that say nothing by themselves.{waits}"
     )
 }
 
@@ -69,26 +86,52 @@ fn who_sees_it(explanation: &Explanation) -> String {
     };
     format!(
         "Two organisations, at {} and {}, add up the halves of at least {} reports, and only the sums \
-         are seen.{noise} They also see that your device takes part, its network address{public} and \
-         when it sends; not what you said, nor whether you said anything.{proved}",
+         are seen.{noise} They also see that your device takes part and in which windows, its network \
+         address{public} and when it sends. All that is settled before you say anything: it shows neither \
+         what you said nor whether you said anything.{proved}",
         parties.leader, parties.helper, rhythm.min_batch_size,
     )
 }
 
-fn what_is_guessed(questions: &[Question]) -> String {
+fn what_is_guessed(explanation: &Explanation) -> String {
+    let Explanation { questions, budget, .. } = explanation;
     let worst = |trust| strictest(questions, trust).map(|(_, guarantee)| guarantee);
     let (Some(crowd), Some(alone)) = (worst(TrustModel::Oamc), worst(TrustModel::Oc)) else {
         return String::new();
     };
-    let [odds, alone] = [crowd, alone].map(|found| upwards(found.epsilon.get().exp(), 10.0));
-    let chance = match crowd.delta.get() {
-        0.0 => String::new(),
-        delta => format!(", but for a chance of 1 in {:.0}", 1.0 / delta),
-    };
+    let over_time = budget.as_ref().map_or_else(
+        || {
+            "Nothing limits what all your reports together may tell over time: several say more than \
+             one."
+                .to_owned()
+        },
+        of_period,
+    );
     format!(
-        "Whoever sees the sums can guess the answer behind a report of yours with odds that are at \
-         most {odds} times what they were, as long as one of the two organisations and most devices \
-         are honest{chance}. Even if both organisations broke their word, it would be {alone} times. \
-         Several reports say more than one."
+        "{over_time}\n\nOf one report: as long as one of the two organisations and most devices are honest, {}. \
+         Even if both organisations broke their word, {}.",
+        pointwise_plainly(&crowd, Subject::Answer),
+        pointwise_plainly(&alone, Subject::Answer),
+    )
+}
+
+/// What a period comes to: the declared promise, which was certified before the program was given to
+/// devices, and the sum of what reports tell by themselves.
+fn of_period(budget: &BudgetWords) -> String {
+    let period = format_duration(budget.period);
+    let promise = budget.central.map_or_else(
+        || format!("Several reports in {period} say more than one."),
+        |(epsilon, delta)| {
+            format!(
+                "The program's promise for all that you send in {period}, as long as one of the two \
+                 organisations and most devices are honest: {}.",
+                promise_plainly(epsilon, delta, Subject::Period)
+            )
+        },
+    );
+    format!(
+        "{promise} Even if both organisations broke their word, all reports of {period} together would \
+         change that by no more than {} times.",
+        factor(budget.local)
     )
 }

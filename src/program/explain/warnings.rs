@@ -24,8 +24,9 @@ pub(super) fn of(program: &Program) -> Vec<String> {
         warnings.push(words.to_owned());
     }
     if program.budget().is_none() {
-        let words = "no budget over time: a device may report in every window, and what it loses \
-                     adds up; add a table [budget]";
+        let words = "no budget over time: a device reports in every window, and what it risks adds up to \
+                     the figures of a year above; add a table [budget], which `sottovoce plan` \
+                     --devices N --precision P finds numbers for";
         warnings.push(words.to_owned());
     }
     if program.jitter() == 0 {
@@ -115,11 +116,11 @@ fn in_common<'a>(one: &'a str, other: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::program::{Program, explain::Explanation};
+    use crate::program::{Program, explain::Explanation, tests::without_budget};
 
     fn warnings(change: impl Fn(String) -> String) -> String {
-        let text = include_str!("../../../examples/support-assistant.toml");
-        let program = Program::parse("program.toml", &change(text.to_owned())).unwrap();
+        let text = without_budget(include_str!("../../../examples/support-assistant.toml"));
+        let program = Program::parse("program.toml", &change(text)).unwrap();
         Explanation::of(&program).warnings.join("\n")
     }
 

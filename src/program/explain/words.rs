@@ -1,16 +1,21 @@
 //! The words themselves.
 
-use super::{Explanation, LogWords, Question};
+use super::{BudgetWords, Explanation, LogWords, Question};
 use crate::{
     privacy::{
         guarantee::Mechanism,
         noise::AggregatorNoise,
-        units::{Guarantee, TrustModel},
+        shown::at_most,
+        units::{Epsilon, Guarantee, TrustModel},
+        words::{Subject, plainly, pointwise_plainly},
     },
     program::{
+        budget::PeriodCost,
         dimension::{Dimension, Visibility},
+        format_duration,
         log::LogPolicy,
         metric::MetricKind,
+        moment::largest_unit,
     },
 };
 use std::fmt;
@@ -19,18 +24,20 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { program, purpose, parties, rhythm, .. } = self;
         writeln!(f, "{program}: {purpose}\n")?;
-        writeln!(f, "WHAT IS ASKED")?;
+        writeln!(f, "WHAT ONE DEVICE RISKS")?;
+        self.risked(f)?;
+        writeln!(f, "\nWHAT IS ASKED")?;
         self.questions.iter().try_for_each(|question| question.fmt(f))?;
         writeln!(f, "\nWHAT LEAVES A DEVICE")?;
-        let (window, grace) = (duration(rhythm.window), duration(rhythm.grace));
+        let (window, grace) = (format_duration(rhythm.window), format_duration(rhythm.grace));
         let least = rhythm.min_batch_size;
         let when = match rhythm.jitter {
             0 => "at once after the window".to_owned(),
-            jitter => format!("within {} after the window, at random", duration(jitter)),
+            jitter => format!("within {} after the window, at random", format_duration(jitter)),
         };
         writeln!(
             f,
-            "  One report for each metric, once a window of {window}, whether something was said or not,\n  \
+            "  {}, one report for each metric, whether something was said or not,\n  \
              of devices whose user agreed and of no others{}.\n  It is \
              sent {when}, and waited for no longer than\n  {grace}.\n  \
              A report is randomized on the device, then split in two halves, each sealed to one\n  \
@@ -38,10 +45,19 @@ impl fmt::Display for Explanation {
              Nobody sees a report. Sums of at least {least} reports, gathered {}, are seen by the\n  \
              collector, and by nobody before. The promises OAMC hold as long as no more than\n  \
              {:.0} % of them are dishonest or missing.",
+            self.when(&window),
             interval(rhythm.interval.as_ref()),
             rhythm.batches,
             100.0 * rhythm.reserve,
         )?;
+        if let Some(devices) = rhythm.devices_needed {
+            writeln!(
+                f,
+                "  So that every batch of a period is as large, with a probability of 99 %, {devices} devices\n  \
+                 must take part. Fewer leave windows without figures; see `sottovoce plan`."
+            )?;
+        }
+        self.waiting(f)?;
         if let Some(noise) = &self.noise {
             writeln!(f, "  Before a sum is handed over, {noise}.")?;
         }
@@ -50,17 +66,21 @@ impl fmt::Display for Explanation {
         writeln!(f, "\nWHO SEES WHAT")?;
         writeln!(
             f,
-            "  leader ({}): devices' network addresses, to which metric{} each reports, when,\n    \
-             and half of each report\n  \
+            "  leader ({}): devices' network addresses, in which windows each reports, to which\n    \
+             metric{} it does, when, and half of each report\n  \
              helper ({}): the other half of each report, not whose it is; and that a device\n    \
              fetches its key\n  \
              collector: sums with noise, and how many reports they are of\n  \
-             network: that a device talks to the leader and the helper, and when\n  \
-             That is so as long as the leader's and the helper's operators keep apart: the two\n  \
-             aggregators must not collude. If they do, what is left is the line OC above.",
+             network: that a device talks to the leader and the helper, and when",
             parties.leader,
             if self.public.is_empty() { "" } else { " and public value" },
             parties.helper
+        )?;
+        items(f, &self.fixed_before())?;
+        writeln!(
+            f,
+            "  That is so as long as the leader's and the helper's operators keep apart: the two\n  \
+             aggregators must not collude. If they do, what is left is the lines OC above."
         )?;
         if let Some(log) = &self.log {
             writeln!(f, "\nWHAT IS PUBLIC")?;
@@ -68,8 +88,6 @@ impl fmt::Display for Explanation {
         }
         writeln!(f, "\nAT WORST")?;
         items(f, &self.at_worst)?;
-        writeln!(f, "\nOVER TIME")?;
-        self.over_time(f)?;
         if !self.warnings.is_empty() {
             writeln!(f, "\nMIND")?;
             items(f, &self.warnings)?;
@@ -79,32 +97,90 @@ impl fmt::Display for Explanation {
 }
 
 impl Explanation {
-    fn over_time(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.composed.is_empty() {
-            writeln!(f, "  All reports of a window together, one of each metric, come to")?;
-        }
-        self.composed.iter().try_for_each(|guarantee| writeln!(f, "    {}", of(guarantee)))?;
-        let Some(budget) = &self.budget else {
-            return writeln!(f, "  A device reports in every window; there is no limit.");
-        };
-        let (windows, period) = (budget.windows, duration(budget.period));
-        writeln!(
-            f,
-            "  A device reports in at most {windows} windows of {period}: a sum of epsilon0 of \
-             {:.0}\n  if both aggregators collude. Then it is silent, and says so to its user.",
-            budget.local.ceil()
-        )?;
-        if let Some((epsilon, delta)) = budget.central {
+    /// The period first, then one window; one report's figures stand with its question.
+    fn risked(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(BudgetWords { central: Some((epsilon, delta)), period, .. }) = &self.budget {
+            let period = format_duration(*period);
+            let (epsilon, delta) = (epsilon.get(), delta.shown(2));
             writeln!(
                 f,
-                "  Composed, that is promised to be at most epsilon {epsilon}, delta {delta:e}, with \
-                 one honest\n  aggregator and most devices honest."
+                "  The promise: over {period}, all metrics together, at most epsilon {epsilon}, delta {delta},\n  \
+                 with one honest aggregator and most devices honest."
             )?;
         }
-        if !budget.composed.is_empty() {
-            writeln!(f, "  All reports of a period together come to")?;
+        match (&self.period, &self.budget) {
+            (Some(period), _) => {
+                writeln!(f, "  One device, {}:", period.in_words())?;
+                period.guarantees.iter().try_for_each(|g| writeln!(f, "    {}", of(g)))?;
+                if let Some(crowd) = period.under(TrustModel::Oamc) {
+                    let means = [
+                        format!("that is, {}", plainly(crowd, Subject::Period)),
+                        pointwise_plainly(crowd, Subject::Period),
+                    ];
+                    items(f, &means)?;
+                }
+            }
+            (None, Some(budget)) => writeln!(
+                f,
+                "  One device reports in {} of {} windows of {}: a sum of epsilon0 of {} if both\n  aggregators \
+                 collude.",
+                budget.windows,
+                budget.of_windows,
+                format_duration(budget.period),
+                budget.local.shown(3),
+            )?,
+            (None, None) => writeln!(f, "  A device reports in every window; there is no limit.")?,
         }
-        budget.composed.iter().try_for_each(|guarantee| writeln!(f, "    {}", of(guarantee)))
+        if !self.composed.is_empty() {
+            writeln!(f, "  All reports of one window, one of each metric:")?;
+        }
+        self.composed.iter().try_for_each(|guarantee| writeln!(f, "    {}", of(guarantee)))
+    }
+
+    /// In which windows a device reports.
+    fn when(&self, window: &str) -> String {
+        match &self.budget {
+            Some(BudgetWords { windows, of_windows, period, .. }) => format!(
+                "In {windows} of the {of_windows} windows (of {window}) of {}",
+                format_duration(*period)
+            ),
+            None => format!("Once a window of {window}"),
+        }
+    }
+
+    /// How a device comes by its windows, and what that makes of answers and figures.
+    fn waiting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.draws_windows() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "  Each device draws its windows at random, by a secret of its own and whatever is said, the\n  \
+             same for all metrics; in the others it is silent. What is said in between waits for its\n  \
+             next window: of all that waits for one metric one answer is drawn, each as likely. So a\n  \
+             window's figures are of what was said since these devices' last own windows."
+        )
+    }
+
+    pub(super) fn draws_windows(&self) -> bool {
+        self.budget.as_ref().is_some_and(|budget| budget.windows < budget.of_windows)
+    }
+
+    /// What can be seen of a device that says nothing of its answers.
+    fn fixed_before(&self) -> Vec<String> {
+        let mut words = vec![
+            "that a device reports, and in which window, says nothing of its answers: it was fixed before \
+             anything was said, and a device that was told nothing reports all the same"
+                .to_owned(),
+        ];
+        if !self.public.is_empty() {
+            words.push(format!(
+                "to which task a device reports shows its {}: the app assigns it before anything is said. \
+                 A device that the app assigned none reports nothing to those metrics, whatever is said",
+                self.public.join(", ")
+            ));
+        }
+        words
     }
 }
 
@@ -127,10 +203,12 @@ impl fmt::Display for Question {
 }
 
 fn of(guarantee: &Guarantee) -> String {
-    let Guarantee { trust, epsilon, delta, .. } = guarantee;
-    let (epsilon, delta, who) = (upwards(epsilon.get(), 1e3), delta.get(), trust.in_words());
-    let delta = if delta == 0.0 { String::new() } else { format!(", delta {delta:e}") };
-    format!("epsilon {epsilon:.3}{delta} ({trust}: {who})")
+    let Guarantee { trust, epsilon, delta, pointwise, .. } = guarantee;
+    let delta = match delta.get() {
+        0.0 => String::new(),
+        _ => format!(", delta {}; pointwise {}", delta.shown(2), pointwise.shown(3)),
+    };
+    format!("epsilon {}{delta} ({trust}: {})", epsilon.shown(3), trust.in_words())
 }
 
 /// A list whose lines fit a page.
@@ -163,11 +241,12 @@ pub(super) fn strictest(questions: &[Question], trust: TrustModel) -> Option<(&s
     let of = |question: &Question| question.guarantees.iter().find(|g| g.trust == trust).copied();
     let all =
         questions.iter().filter_map(|question| Some((question.metric.as_str(), of(question)?)));
-    all.max_by(|(_, one), (_, other)| one.epsilon.get().total_cmp(&other.epsilon.get()))
+    all.max_by(|(_, one), (_, other)| one.pointwise.get().total_cmp(&other.pointwise.get()))
 }
 
-/// What those could learn who are not supposed to, from the worst on.
-pub(super) fn at_worst(questions: &[Question]) -> Vec<String> {
+/// What those could learn who are not supposed to, from the worst on: over a period if that was worked
+/// out, and of one report.
+pub(super) fn at_worst(questions: &[Question], period: Option<&PeriodCost>) -> Vec<String> {
     let cases = [
         (
             TrustModel::Oc,
@@ -178,17 +257,18 @@ pub(super) fn at_worst(questions: &[Question]) -> Vec<String> {
         (TrustModel::Oamc, "if one aggregator is honest and so are most devices"),
     ];
     let words = |(trust, who): (TrustModel, &str)| {
-        let (metric, Guarantee { epsilon, delta, .. }) = strictest(questions, trust)?;
-        let (epsilon, delta) = (epsilon.get(), delta.get());
-        let but =
-            if delta == 0.0 { String::new() } else { format!(", but for a chance of {delta:e}") };
+        let over_time = period.and_then(|period| {
+            let means = pointwise_plainly(period.under(trust)?, Subject::Period);
+            Some(format!("{}, {means}. ", period.in_words()))
+        });
+        let (metric, guarantee) = strictest(questions, trust)?;
+        let sure = 100.0 / (1.0 + (-guarantee.pointwise.get()).exp());
         Some(format!(
-            "{who}: what is seen of {metric} makes no answer more than {:.1} times as likely, beside \
-             any other, as it was before; who took two for equally likely is at most {:.1} % sure of \
-             one (epsilon {:.3}){but}",
-            upwards(epsilon.exp(), 10.0),
-            upwards(100.0 / (1.0 + (-epsilon).exp()), 10.0),
-            upwards(epsilon, 1e3),
+            "{who}: {}Of one report to {metric}, {}; who took two answers for equally likely is otherwise \
+             at most {} % sure of one",
+            over_time.unwrap_or_default(),
+            pointwise_plainly(&guarantee, Subject::Answer),
+            at_most(sure, 1),
         ))
     };
     cases.into_iter().filter_map(words).collect()
@@ -329,58 +409,22 @@ pub(super) fn randomized(mechanism: &Mechanism) -> (String, f64) {
     }
 }
 
-/// In the largest unit that fits.
-pub(super) fn duration(seconds: u64) -> String {
-    match units(seconds) {
-        (1, name) => format!("1 {name}"),
-        (count, name) => format!("{count} {name}s"),
-    }
-}
-
 /// "every day", "every 6 hours".
 pub(super) fn every(seconds: u64) -> String {
-    match units(seconds) {
+    match largest_unit(seconds) {
         (1, name) => format!("every {name}"),
-        _ => format!("every {}", duration(seconds)),
+        _ => format!("every {}", format_duration(seconds)),
     }
-}
-
-fn units(seconds: u64) -> (u64, &'static str) {
-    let units = [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
-    // Periods are said in days, as programs say them.
-    let units = if seconds > 604_800 { &units[1..] } else { &units[..] };
-    let fits = |unit: &&(u64, &str)| seconds >= unit.0 && seconds.is_multiple_of(unit.0);
-    let (length, name) = units.iter().find(fits).copied().unwrap_or((1, "second"));
-    (seconds / length, name)
-}
-
-/// In whole parts, `parts` to one, never below itself: what is shown is a claim.
-pub(super) fn upwards(value: f64, parts: f64) -> f64 {
-    // What is a whole number of parts but for rounding is that number.
-    (value * parts - 1e-6).ceil() / parts
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-pub(super) fn times(windows: u64, epsilon0: f64) -> f64 {
-    windows as f64 * epsilon0
+pub(super) fn times(windows: u64, epsilon0: f64) -> Option<Epsilon> {
+    Epsilon::new(windows as f64 * epsilon0).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_shown_is_never_below_what_is_so() {
-        for (value, parts, shown) in [
-            (0.9092, 1e3, 0.910),
-            (4.0, 1e3, 4.0),
-            (4.000_000_000_000_4, 1e3, 4.0),
-            (54.598, 10.0, 54.6),
-            (98.2014, 10.0, 98.3),
-        ] {
-            assert!((upwards(value, parts) - shown).abs() < 1e-9, "{value}");
-        }
-    }
 
     #[test]
     fn lengths_read_as_people_say_them() {
@@ -391,7 +435,10 @@ mod tests {
             (604_800, "1 week", "every week"),
             (7_776_000, "90 days", "every 90 days"),
         ] {
-            assert_eq!((duration(seconds).as_str(), every(seconds).as_str()), (length, often));
+            assert_eq!(
+                (format_duration(seconds).as_str(), every(seconds).as_str()),
+                (length, often)
+            );
         }
     }
 }

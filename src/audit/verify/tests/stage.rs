@@ -15,7 +15,7 @@ use crate::{
         note::KeyKind,
         tiles::{Edge, TileName},
     },
-    program::{ProgramKind, compile::CompiledTask, template::template},
+    program::{ProgramKind, compile::CompiledTask, template::template, tests},
 };
 use std::{
     collections::BTreeMap,
@@ -99,7 +99,7 @@ impl Stage {
 
     pub(super) fn of(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let program = Program::parse("program.toml", text).unwrap();
+        let program = Program::parse("program.toml", &daily(text)).unwrap();
         let leader = Log::new(Role::Leader, folder.path().join("leader"), 1);
         let helper = Log::new(Role::Helper, folder.path().join("helper"), 2);
         let now = 20_000 * DAY;
@@ -202,10 +202,12 @@ impl Stage {
 
 /// Composing what a period costs takes longer than all else here.
 pub(super) fn without_budget() -> String {
-    let text = template(ProgramKind::Feedback, "support").unwrap();
-    let (before, rest) = text.split_once("[budget]").unwrap();
-    let (_, after) = rest.split_once("\n[").unwrap();
-    format!("{before}[{after}")
+    daily(&tests::without_budget(&template(ProgramKind::Feedback, "support").unwrap()))
+}
+
+/// With windows of a day, which tests count in.
+fn daily(text: &str) -> String {
+    text.replacen("window = \"7 days\"", "window = \"1 day\"", 1)
 }
 
 pub(super) fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
