@@ -47,6 +47,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for (report, reason) in &uploaded.refused {
         eprintln!("report {report} is refused: {reason:?}");
     }
+    for (report, reason) in &uploaded.unknown {
+        eprintln!("report {report} may have been taken before it was refused: {reason:?}");
+    }
     if !reports.is_empty() {
         eprintln!("the leader's clock says that it is too early; send the same report again later");
     }

@@ -13,16 +13,16 @@ use thiserror::Error;
 /// The engine calls it from one thread at a time and expects that no other engine uses the same
 /// place; a place that can be reached twice must refuse the second ([`StorageError::InUse`]).
 pub trait Storage {
-    /// The blob that was stored last; `None` before the first one and after it was erased or set
-    /// aside.
+    /// The blob that was stored last; `None` before the first one and after it was erased.
     fn load(&mut self) -> Result<Option<Vec<u8>>, StorageError>;
 
     /// Replaces the blob. When this returns, the new one is durable; after an error or a crash the
     /// old one or the new one is there, whole. Nothing that depends on it is sent before.
     fn store(&mut self, blob: &[u8]) -> Result<(), StorageError>;
 
-    /// Keeps the blob where [`load`](Self::load) does not find it, for people to look at, and says
-    /// where. Nothing is done if there is none.
+    /// Keeps a durable copy of the blob for people to look at, and says where. The blob itself stays until the
+    /// next [`store`](Self::store) replaces it, so that a device that is killed in between is not new. Nothing
+    /// is done if there is none.
     fn set_aside(&mut self) -> Result<String, StorageError>;
 
     /// Removes all that was set aside, and whatever a crash left beside the blob, but not the blob. After
@@ -117,7 +117,7 @@ impl Storage for MemoryStorage {
     }
 
     fn set_aside(&mut self) -> Result<String, StorageError> {
-        self.aside.extend(self.blob.take());
+        self.aside.extend(self.blob.clone());
         Ok("memory".to_owned())
     }
 

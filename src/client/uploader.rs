@@ -54,6 +54,9 @@ pub struct Uploaded {
     pub accepted: usize,
     /// Reports that it will not take, and why.
     pub refused: Vec<(ReportId, ReportError)>,
+    /// Reports that it may have from an attempt whose answer was lost, and would not take now. To randomize
+    /// those answers anew could tell more of them.
+    pub unknown: Vec<(ReportId, ReportError)>,
     /// Bytes sent, retries included.
     pub bytes: u64,
 }
@@ -110,7 +113,7 @@ impl Uploader {
         now: u64,
     ) -> Result<CachedConfig, UploadError> {
         let exchange = FetchHpkeConfigs { endpoint: endpoint.clone() };
-        let fetched = self.persist(&exchange).await?;
+        let (fetched, _) = self.persist(&exchange).await?;
         Ok(CachedConfig::choose(role, &fetched.list, fetched.lifetime, now)?)
     }
 
@@ -150,18 +153,19 @@ impl Uploader {
             reports.iter().flat_map(|report| report.report().bytes()).copied().collect();
         uploaded.bytes += request.len() as u64;
         let exchange = Upload { endpoint: self.leader.clone(), task, request };
-        let errors = self.persist(&exchange).await?;
+        let (errors, in_doubt) = self.persist(&exchange).await?;
         let errors: HashMap<_, _> =
             errors.status.into_iter().map(|status| (status.id, status.error)).collect();
         let mut outdated = HashSet::new();
         reports.retain(|report| {
             let id = report.report().id();
             let error = errors.get(&id).copied();
-            let sent = Sent { in_doubt: false, can_be_resealed: !report.is_resealed() };
+            let sent = Sent { in_doubt, can_be_resealed: !report.is_resealed() };
             match (verdict(error, sent), error) {
                 (Verdict::Reseal, _) => return outdated.insert(id),
                 (Verdict::Later, _) => return true,
                 (Verdict::Over(Fate::Delivered), _) | (_, None) => uploaded.accepted += 1,
+                (Verdict::Over(Fate::Unknown), Some(error)) => uploaded.unknown.push((id, error)),
                 (Verdict::Over(_), Some(error)) => uploaded.refused.push((id, error)),
             }
             false
@@ -169,18 +173,21 @@ impl Uploader {
         Ok(outdated)
     }
 
+    /// Asks until there is an answer; says whether an earlier attempt had none, and may have been heard.
     async fn persist<E: crate::dap::exchange::Exchange>(
         &self,
         exchange: &E,
-    ) -> Result<E::Output, TransportError> {
+    ) -> Result<(E::Output, bool), TransportError> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-        for _ in 1..self.attempts {
+        for attempt in 1.. {
             match self.http.perform(exchange, None).await {
-                Err(error) if error.is_retryable() => tokio::time::sleep(backoff.wait(None)).await,
-                outcome => return outcome,
+                Err(error) if error.is_retryable() && attempt < self.attempts => {
+                    tokio::time::sleep(backoff.wait(None)).await;
+                }
+                outcome => return outcome.map(|output| (output, attempt > 1)),
             }
         }
-        self.http.perform(exchange, None).await
+        unreachable!("the last attempt returns")
     }
 }
 

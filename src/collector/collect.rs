@@ -10,11 +10,13 @@ use crate::{
         ids::TaskId,
         task::Url,
     },
+    log::entry::ShareDigest,
     transport::{
         http::{HttpClient, TransportError},
         retry::Backoff,
     },
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -98,6 +100,12 @@ pub struct Collected {
 }
 
 impl Collected {
+    /// What tells the batch from others that the leader selected. The collector is not told a batch's ID; the
+    /// helper's share is of this batch only, and the public logs name it by the same digest.
+    pub fn batch_name(&self) -> String {
+        URL_SAFE_NO_PAD.encode(ShareDigest::of(&self.response.helper_encrypted_agg_share).0)
+    }
+
     /// Tells the leader that the response is in good hands. For a leader-selected task this is
     /// also what makes the same query ask for the next batch.
     pub async fn delete(

@@ -13,12 +13,10 @@ use crate::{
     command_line,
     dap::{collect::Query, task::BatchMode, time::Interval, vdaf::unshard::AggregateResult},
     findings::{self, Findings},
-    log::entry::ShareDigest,
     program::{Program, compile::CompiledTask, parse_moment},
     transport::http::HttpClient,
 };
 use anyhow::{Context, bail};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use std::{path::PathBuf, time::Duration};
 
@@ -200,9 +198,7 @@ impl<'a> Collector<'a> {
         };
         let reports = collected.response.report_count;
         let mut release = Release::new(self.program, task, &aggregate, reports, interval)?;
-        // The collector is not told the batch's ID; the helper's share is of this batch only.
-        let share = ShareDigest::of(&collected.response.helper_encrypted_agg_share);
-        release.batch = (query == Query::LeaderSelected).then(|| URL_SAFE_NO_PAD.encode(share.0));
+        release.batch = (query == Query::LeaderSelected).then(|| collected.batch_name());
         release.proofs = self.proofs(task, query, &collected).await?;
         Ok(Batch { release, query, collection, collected })
     }

@@ -92,7 +92,8 @@ async fn finish(
 ) -> anyhow::Result<()> {
     let Some(uploaded) = uploads.join_next().await else { return Ok(()) };
     let uploaded = uploaded??;
-    ensure!(uploaded.refused.is_empty(), "the leader refused reports: {:?}", uploaded.refused);
+    let lost = [&uploaded.refused[..], &uploaded.unknown].concat();
+    ensure!(lost.is_empty(), "the leader refused reports: {lost:?}");
     sent.reports += uploaded.accepted;
     sent.bytes += uploaded.bytes;
     progress.inc(uploaded.accepted as u64);

@@ -5,7 +5,7 @@
 //! deviation of slack finds shifts of one fastest). `z_t` is the distance of a window from the mean of
 //! all before it, with the error of both (recursive residuals; Brown, Durbin and Evans 1975). Without a
 //! change these are independent and standard normal, however few windows there were before, so that a
-//! false alarm comes at most once in [`WINDOWS_TO_FALSE_ALARM`] windows. After a change the mean follows
+//! false alarm comes on average at most once in [`WINDOWS_TO_FALSE_ALARM`] windows. After a change the mean follows
 //! slowly, so a change is best found that has some windows before it.
 //!
 //! Looking back, [`change_point`] asks for the one split of the series that explains it best (the

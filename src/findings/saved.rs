@@ -4,7 +4,7 @@ use super::{Batch, counts::noisy_counts};
 use crate::{
     dap::{ids::TaskId, task::BatchMode},
     estimate::EstimateError,
-    program::{Program, parse_moment},
+    program::{Program, format_moment, parse_moment},
 };
 use serde::Deserialize;
 use thiserror::Error;
@@ -127,7 +127,10 @@ impl SavedRelease {
             }
             Some(_) => {}
         }
-        if program.batch_mode() == BatchMode::LeaderSelected && batch.is_none() {
+        // Of other programs the period says which batch it is.
+        let selected = program.batch_mode() == BatchMode::LeaderSelected;
+        let batch = batch.filter(|_| selected);
+        if selected && batch.is_none() {
             return Err(SavedError::NoBatch { name });
         }
         if !bins.iter().map(|bin| &bin.label).eq(&task.labels()) {
@@ -137,6 +140,15 @@ impl SavedRelease {
             parse_moment(text).map_err(|reason| SavedError::Moment { name: name.clone(), reason })
         };
         let (start, end) = (moment(&start)?, moment(&end)?);
+        let window = program.window().seconds();
+        if start >= end || !start.is_multiple_of(window) || !end.is_multiple_of(window) {
+            let reason = format!(
+                "a release is of whole windows of {window} seconds, at least one; from {} to {} is not",
+                format_moment(start),
+                format_moment(end)
+            );
+            return Err(SavedError::Moment { name, reason });
+        }
         let counts = bins.iter().map(|bin| bin.reported).collect();
         let counts = noisy_counts(program, task, counts, reports, (start, end))
             .map_err(|source| SavedError::Counts { name: name.clone(), source })?;

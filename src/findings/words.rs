@@ -107,7 +107,7 @@ impl fmt::Display for ChangeFindings {
         let windows = self.change.windows;
         writeln!(
             f,
-            " (a false alarm comes at most once in {once_in} windows; in these {windows} with probability \
+            " (false alarms come on average at most once in {once_in} windows; in these {windows} with probability \
              {chance} at most)"
         )?;
         self.left_out.iter().try_for_each(|words| writeln!(f, "    {words}"))

@@ -80,7 +80,8 @@ impl Devices {
             requests.spawn(async move {
                 let started = Instant::now();
                 let uploaded = uploader.upload(&reporter, &mut reports, u64::MAX).await?;
-                ensure!(uploaded.refused.is_empty(), "refused: {:?}", uploaded.refused);
+                let lost = [&uploaded.refused[..], &uploaded.unknown].concat();
+                ensure!(lost.is_empty(), "refused: {lost:?}");
                 ensure!(reports.is_empty(), "{} reports came too early", reports.len());
                 Ok((measured, started.elapsed()))
             });

@@ -48,7 +48,8 @@ impl Delta {
         }
         let times = 1.0 / self.get();
         if times >= MANY {
-            format!("1 in {times:.0e}")
+            // A power of ten that it is at least.
+            format!("1 in 1e{}", times.log10().floor())
         } else {
             format!("1 in {}", at_least(times, 0))
         }
@@ -172,7 +173,8 @@ mod tests {
             (1.801e-5, "1.9e-5", "1 in 55524"),
             (9.91e-7, "1e-6", "1 in 1009081"),
             (0.5, "5e-1", "1 in 2"),
-            (1e-30, "1e-30", "1 in 1e30"),
+            (6e-17, "6e-17", "1 in 1e16"),
+            (9e-17, "9e-17", "1 in 1e16"),
         ] {
             let delta = Delta::new(value).unwrap();
             assert_eq!(delta.shown(2).to_string(), shown);

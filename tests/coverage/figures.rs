@@ -100,8 +100,9 @@ fn means_and_top_two_boxes() {
                 for (what, inside) in ["mean", "top two", "answered"].into_iter().zip(inside) {
                     let share = Share { inside, of: RELEASES };
                     let name = format!("{what} {name} {truth:?} {scope:?} noise={scale}");
-                    // Near an end of the range heavy-tailed noise errs to the safe side.
-                    let most = if scale > 0.0 && top > 0.95 { 0.975 } else { 0.96 };
+                    // Near an end of the range what is noisier than its distance errs to the safe side.
+                    let noisy = scale > 0.0 || name.contains("bits");
+                    let most = if noisy && top > 0.95 { 0.985 } else { 0.96 };
                     share.check_between(&name, 0.94, most);
                 }
             });

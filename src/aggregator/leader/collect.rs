@@ -23,7 +23,7 @@ use crate::{
         task::{LeaderTask, Task},
     },
     dap::{
-        codec::{Decode, Encode, Opaque, Reader, U32},
+        codec::{Decode, DecodeError, Encode, Opaque, Reader, U32},
         collect::{
             AggregateShare, AggregateShareReq, BatchSelector, CollectionJobReq, CollectionJobResp,
             Query,
@@ -168,7 +168,7 @@ enum CollectError {
     #[error(transparent)]
     Helper(#[from] TransportError),
     #[error("the stored collection job does not decode: {0}")]
-    Stored(#[from] crate::dap::codec::DecodeError),
+    Stored(#[from] DecodeError),
     #[error("our aggregate share cannot be sealed: {0}")]
     Seal(#[from] crate::dap::hpke::HpkeError),
     #[error(transparent)]
@@ -278,7 +278,7 @@ struct Frozen {
 }
 
 impl Frozen {
-    fn batch(&self) -> Result<entries::Batch, crate::dap::codec::DecodeError> {
+    fn batch(&self) -> Result<entries::Batch, DecodeError> {
         let request = AggregateShareReq::from_bytes(&self.request)?;
         Ok(entries::Batch {
             selector: request.batch_selector,
@@ -289,8 +289,13 @@ impl Frozen {
     }
 }
 
+/// The first byte of a batch that was closed because each of its windows was full and over. Before there was
+/// that rule it was the first of the number of reports, which is 0.
+const JUDGED: u8 = 1;
+
 impl Encode for Frozen {
     fn encode(&self, out: &mut Vec<u8>) {
+        out.push(JUDGED);
         self.report_count.encode(out);
         self.interval.encode(out);
         for bytes in [&self.share, &self.request] {
@@ -300,7 +305,12 @@ impl Encode for Frozen {
 }
 
 impl Decode for Frozen {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, crate::dap::codec::DecodeError> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let judged = reader.u8("mark of a closed batch")?;
+        if judged != JUDGED {
+            let field = "mark of a closed batch";
+            return Err(DecodeError::Unknown { field, value: judged.into() });
+        }
         Ok(Self {
             report_count: reader.u64("report count")?,
             interval: Interval::decode(reader)?,
@@ -317,6 +327,9 @@ fn prepare(
 ) -> Result<Option<Prepared>, CollectError> {
     let task = leader.tasks.find(&collection.task)?.ok_or(CollectError::NoTask(collection.task))?;
     if let CollectionState::Closed(blob) = &collection.state {
+        if blob.first() != Some(&JUDGED) {
+            return open_again(leader, &task.task, &collection, blob).map(|()| None);
+        }
         let frozen = Frozen::from_bytes(blob)?;
         return Ok(Some(Prepared { task, collection, frozen }));
     }
@@ -364,6 +377,21 @@ fn prepare(
             Ok(None)
         }
     }
+}
+
+/// Opens a batch again that an earlier version closed without a look at its windows. Our share of it has not
+/// left; an identical request closes it anew, if it may.
+fn open_again(
+    leader: &Leader,
+    task: &Task,
+    collection: &PendingCollection,
+    unjudged: &[u8],
+) -> Result<(), CollectError> {
+    let frozen = Frozen::from_bytes(&[&[JUDGED], unjudged].concat())?;
+    let detail = "the batch was closed by an earlier version, which did not ask that each of its windows be full \
+                  and over; it is open again: ask once more";
+    let problem = ProblemDocument::new(ProblemType::BatchInvalid, Some(&task.id), detail);
+    fail(leader, task, collection, frozen.batch()?.selector, &problem)
 }
 
 /// Ends a job that has closed no batch; an identical request tries again.
@@ -466,5 +494,22 @@ async fn ask_helper(
         let poll = Poll::new(&create, location.as_deref())
             .map_err(|source| TransportError::Exchange { url: endpoint.to_string(), source })?;
         state = leader.http.perform(&poll, token).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dap::time::Time;
+
+    #[test]
+    fn a_batch_that_was_closed_before_windows_were_looked_at_is_told_from_others() {
+        let interval = Interval::new(Time(7), 2).unwrap();
+        let frozen = Frozen { report_count: 300, interval, share: vec![1, 2], request: vec![3] };
+        let bytes = frozen.to_bytes();
+        assert_eq!(Frozen::from_bytes(&bytes).unwrap(), frozen);
+        let unjudged = &bytes[1..];
+        assert!(bytes[0] == JUDGED && unjudged[0] != JUDGED);
+        assert!(Frozen::from_bytes(unjudged).is_err());
     }
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     command_line,
+    privacy::shown::{at_least, at_most},
     program::{Program, compile::CompiledTask},
 };
 use anyhow::{Context, bail};
@@ -116,8 +117,9 @@ fn one(
     let bar = indicatif::ProgressBar::new_spinner();
     let outcome = probe(task, &aggregators, client.as_mut(), limits, &mut |reports, judgement| {
         bar.set_message(format!(
-            "{}: {reports} reports, ε is at least {:.3}",
-            task.name, judgement.epsilon_at_least
+            "{}: {reports} reports, ε is at least {}",
+            task.name,
+            at_least(judgement.epsilon_at_least, 3)
         ));
         bar.tick();
     });
@@ -139,13 +141,13 @@ fn words(outcome: &Outcome) -> String {
     };
     let text = format!(
         "{task}: the client {verdict}\n  {reports} reports in {seconds:.1} s; all of this with confidence \
-         {confidence}\n  ε is at least {:.3} and promised to be at most {:.3}  (OC: {})\n  turned over: {:.5} to \
-         {:.5}, promised {:.5}\n  a bin by itself has shown, as likely as not, if it is off by {:.1} % or more",
-        judgement.epsilon_at_least,
-        judgement.epsilon0,
+         {confidence}\n  ε is at least {} and promised to be at most {}  (OC: {})\n  turned over: {} to \
+         {}, promised {:.5}\n  a bin by itself has shown, as likely as not, if it is off by {:.1} % or more",
+        at_least(judgement.epsilon_at_least, 3),
+        at_most(judgement.epsilon0, 3),
         crate::privacy::units::TrustModel::Oc.in_words(),
-        judgement.flips.low,
-        judgement.flips.high,
+        at_least(judgement.flips.low, 5),
+        at_most(judgement.flips.high, 5),
         judgement.flips_promised,
         100.0 * judgement.bin_shows_from
     );

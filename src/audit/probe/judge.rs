@@ -11,7 +11,10 @@ use super::{
     statistics::clopper_pearson,
     tally::{Share, Tally},
 };
-use crate::privacy::guarantee::Mechanism;
+use crate::privacy::{
+    guarantee::Mechanism,
+    shown::{at_least, at_most},
+};
 use serde::Serialize;
 
 /// What was found wrong.
@@ -95,8 +98,10 @@ pub fn judge(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64)
         faults.push(Fault {
             rule: "epsilon",
             message: format!(
-                "two answers can be told apart with a loss of at least {epsilon_at_least:.3}, and the manifest \
-                 promises {epsilon0:.3}"
+                "two answers can be told apart with a loss of at least {}, and the manifest \
+                 promises at most {}",
+                at_least(epsilon_at_least, 6),
+                at_most(epsilon0, 6)
             ),
         });
     }

@@ -61,8 +61,7 @@ impl<S: Storage> Engine<S> {
     }
 }
 
-/// Shards the draws of a state whose version kept none of their shares. Nothing of them was sealed, let alone
-/// sent; they are stored with the next change, and sealed in a later one.
+/// Shards the draws of a state whose version kept none of their shares. Nothing of them was ever sent; they are stored with the next change, and sealed in a later one.
 fn made_ready(decoded: Decoded, program: &Program) -> Result<State, EngineError> {
     let Decoded { mut state, unsharded } = decoded;
     for waiting in unsharded {
@@ -89,7 +88,8 @@ fn made_ready(decoded: Decoded, program: &Program) -> Result<State, EngineError>
 
 /// A state that goes on with another program. What is no longer asked is dropped; what was spent
 /// stays. Composed limits were declared for one program's releases, and windows of another length cannot be
-/// told one from the other, so in both cases a device that spent something in this period is silent for the rest of it.
+/// told one from the other, so in both cases a device that spent something is silent for the rest of the period that it
+/// spent it in.
 fn adopted(mut state: State, program: &Program, now: u64) -> State {
     drop_what_is_not_asked(&mut state, program);
     let window = program.window().seconds();
@@ -103,11 +103,13 @@ fn adopted(mut state: State, program: &Program, now: u64) -> State {
             pending.set_clock(0);
         }
     }
-    let spent = state.ledger.local_since(window::period_of(program, now).from) > 0.0;
     let is_known = state.window > 0;
     let central = program.budget().is_some_and(|budget| budget.limits().central.is_some());
-    if ((central || counted_anew) && spent) || (!is_known && spent_ever) {
+    if !is_known && spent_ever {
         state.silent_until = state.silent_until.max(window::next_account(program, now));
+    } else if central || counted_anew {
+        // Whatever the clock says now: what was spent may be in a period that it comes to again.
+        state.silent_until = window::silent_after(program, &state, now);
     }
     state.window = window;
     let known = super::known_dimensions(program);
@@ -126,7 +128,14 @@ fn with_own_window(mut state: State, program: &Program, now: u64) -> State {
     let participation = Participation::of(program);
     let next = |from| participation.next(&state.secret, from);
     let current = program.window().time_at(now).0;
-    state.open = state.open.map(|open| if next(open) == open { open } else { next(current) });
+    state.open = state.open.map(|open| {
+        let mut window = if next(open) == open { open } else { next(current) };
+        // None that was closed before, under whatever name.
+        while state.ledger.has(window) && window < u64::MAX {
+            window = next(window.saturating_add(1));
+        }
+        window
+    });
     state
 }
 

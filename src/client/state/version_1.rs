@@ -1,14 +1,15 @@
 //! States as the first version of this library stored them.
 //!
 //! It kept a draw without its shares and gave each seal a fresh ID. A report that it had sealed is therefore
-//! sent as those bytes and never sealed afresh; one that was only drawn is sharded once, when the state is opened.
+//! sent as those bytes and never sealed afresh; one that was only drawn is sharded once, when the state is opened;
+//! and one that had left, and was to be sealed afresh, is not sent at all: whether the leader kept it is not known.
 
 use super::{Decoded, DeviceSecret, ProgramMark};
 use crate::{
     client::{
         assignment::Assignments,
         consent::Consent,
-        ledger::Ledger,
+        ledger::{Fate, Ledger},
         outbox::{Entry, Outbox},
         pending::{self, ResponseMark},
         personal::Personal,
@@ -92,11 +93,14 @@ pub(in crate::client) struct Unsharded {
 
 impl From<State> for Decoded {
     fn from(old: State) -> Self {
-        let (mut entries, mut unsharded) = (Vec::new(), Vec::new());
+        let (mut entries, mut unsharded, mut ledger) = (Vec::new(), Vec::new(), old.ledger);
         for entry in old.outbox.entries {
             let (noisy, entry) = entry.split();
             if entry.sealed.is_some() {
                 entries.push(entry);
+            } else if entry.resealed || entry.in_doubt || entry.attempts > 0 {
+                // It was sent under an ID that is gone, and under another it could count twice.
+                ledger.settle(&entry.metric, entry.window, Fate::Unknown);
             } else {
                 unsharded.push(Unsharded { noisy, entry });
             }
@@ -112,7 +116,7 @@ impl From<State> for Decoded {
             assigned: Assignments::at_once(old.assigned),
             pending: old.pending.into_iter().map(|(name, old)| (name, old.into())).collect(),
             drawn: old.drawn,
-            ledger: old.ledger,
+            ledger,
             outbox: Outbox { entries },
             personal: old.personal,
         };
@@ -155,7 +159,7 @@ impl From<Pending> for pending::Pending {
 #[cfg(test)]
 pub(in crate::client) mod tests {
     use super::{super::*, *};
-    use crate::client::{ledger::Fate, outbox};
+    use crate::client::outbox;
 
     /// Written by the first version: three metrics reported in window 20,780; in 20,781 one sealed and in doubt,
     /// two only drawn; then something was said.

@@ -92,7 +92,10 @@ impl Storage for FileStorage {
     fn set_aside(&mut self) -> Result<String, StorageError> {
         let free = (1..MOST_ASIDE).find(|number| !self.aside(*number).exists());
         let aside = self.aside(free.unwrap_or(MOST_ASIDE));
-        match fs::rename(&self.path, &aside).and_then(|()| sync_folder(&self.path)) {
+        self.remove([aside.clone()])?;
+        // The next `store` puts a new file in the place of this one, and leaves what is linked as it is.
+        let kept = fs::hard_link(&self.path, &aside).or_else(|_| copy(&self.path, &aside));
+        match kept.and_then(|()| sync_folder(&self.path)) {
             Ok(()) => Ok(aside.display().to_string()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok("nowhere".to_owned()),
             Err(error) => Err(failed(&self.path, &error)),
@@ -107,6 +110,13 @@ impl Storage for FileStorage {
     fn erase(&mut self) -> Result<(), StorageError> {
         self.remove([self.path.clone()])
     }
+}
+
+/// A durable copy, where files cannot be linked.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut copy = private().truncate(true).open(to)?;
+    io::copy(&mut File::open(from)?.take(MOST_BYTES), &mut copy)?;
+    copy.sync_all()
 }
 
 /// Files that only their owner may read.
@@ -196,9 +206,13 @@ mod tests {
             storage.store(b"damaged").unwrap();
             let place = storage.set_aside().unwrap();
             assert!(place.ends_with(&format!("aside-{}", number.min(8))), "{place}");
-            assert_eq!(storage.load(), Ok(None));
+            assert_eq!(storage.load(), Ok(Some(b"damaged".to_vec())), "until another is stored");
         }
         storage.store(b"new").unwrap();
+        for number in 1..=8 {
+            let aside = sibling(&folder.path().join("state"), &format!("aside-{number}"));
+            assert_eq!(fs::read(aside).unwrap(), b"damaged");
+        }
         fs::write(folder.path().join("state.new"), b"what a crash left").unwrap();
         let left = || fs::read_dir(folder.path()).unwrap().count();
         storage.discard_aside().unwrap();

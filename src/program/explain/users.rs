@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     privacy::{
-        shown::at_most,
+        shown::at_least,
         units::TrustModel,
         words::{Subject, factor, pointwise_plainly, promise_plainly},
     },
@@ -43,8 +43,9 @@ fn list<'a>(lines: impl Iterator<Item = &'a str>) -> String {
 
 fn what_is_sent(explanation: &Explanation) -> String {
     let Explanation { rhythm, questions, budget, .. } = explanation;
-    let truth = questions.iter().map(|question| question.truth).fold(1.0, f64::min);
-    let changed = at_most(100.0 * (1.0 - truth), 0);
+    let truth = questions.iter().map(|question| question.truth).fold(0.0, f64::max);
+    // Of the question that changes the least.
+    let changed = at_least(100.0 * (1.0 - truth), 1);
     let how_often = match budget {
         Some(budget) if explanation.draws_windows() => format!(
             "Time is cut into windows of {}. Your device takes part in {} of the {} windows of {}, which it draws at \
@@ -65,7 +66,7 @@ fn what_is_sent(explanation: &Explanation) -> String {
     };
     format!(
         "{how_often} sends one short report for each of these, also if you said nothing. First it \
-         changes the answer at random, up to {changed} times in 100, so that nobody can hold you to it, and \
+         changes the answer at random, at least {changed} times in 100, so that nobody can hold you to it, and \
          splits it into two halves that say nothing by themselves.{waits}"
     )
 }
@@ -87,7 +88,7 @@ fn who_sees_it(explanation: &Explanation) -> String {
     format!(
         "Two organisations, at {} and {}, add up the halves of at least {} reports, and only the sums \
          are seen.{noise} They also see that your device takes part and in which windows, its network \
-         address{public} and when it sends. All that is settled before you say anything: it shows neither \
+         address{public} and when it sends. Nothing that you say changes any of that: it shows neither \
          what you said nor whether you said anything.{proved}",
         parties.leader, parties.helper, rhythm.min_batch_size,
     )

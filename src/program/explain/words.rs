@@ -44,11 +44,12 @@ impl fmt::Display for Explanation {
              aggregator. Neither half says anything by itself.\n  \
              Nobody sees a report. Sums of at least {least} reports, gathered {}, are seen by the\n  \
              collector, and by nobody before. The promises OAMC hold as long as no more than\n  \
-             {:.0} % of them are dishonest or missing.",
+             {} % of them are dishonest or missing.",
             self.when(&window),
             interval(rhythm.interval.as_ref()),
             rhythm.batches,
-            100.0 * rhythm.reserve,
+            // As it was declared, without what a product of decimals adds.
+            (1e12 * rhythm.reserve).round() / 1e10,
         )?;
         if let Some(devices) = rhythm.devices_needed {
             writeln!(
@@ -391,7 +392,7 @@ pub(super) fn breakdown(dimension: &Dimension) -> String {
 
 /// What is done to an answer, and how often it stays what it was.
 pub(super) fn randomized(mechanism: &Mechanism) -> (String, f64) {
-    let hundredths = |share: f64| format!("{:.0} times in 100", 100.0 * share);
+    let hundredths = |share: f64| format!("at most {} times in 100", at_most(100.0 * share, 1));
     match mechanism {
         Mechanism::Krr(randomizer) => {
             let truth = randomizer.truth_probability();

@@ -60,7 +60,7 @@ impl Storage for FragileStorage {
     }
 
     fn set_aside(&mut self) -> Result<String, StorageError> {
-        panic!("no state is damaged by a crash")
+        if self.step() { Err(killed()) } else { Ok("here".to_owned()) }
     }
 
     fn discard_aside(&mut self) -> Result<(), StorageError> {
@@ -391,4 +391,18 @@ fn without_crashes_every_window_is_delivered() {
     world.run(&[day; 10].concat());
     let task = world.program.task("helpful").unwrap().task_id;
     assert_eq!(world.servers.windows(task).len(), 6, "all of its own in a period of ten");
+}
+
+#[test]
+fn a_device_with_a_damaged_state_is_silent_wherever_its_opening_is_killed() {
+    let program = program_with("[budget]\nperiod = \"10 days\"\nwindows = 6");
+    for (at, stored) in [(1, false), (2, false), (2, true), (3, false)] {
+        let disk = FragileStorage::default();
+        disk.0.borrow_mut().blob = Some(b"damaged".to_vec());
+        disk.0.borrow_mut().crash = Some(Crash { at, stored });
+        let open = || Engine::open(Arc::clone(&program), disk.clone(), Options::default(), NOW);
+        assert_eq!(open().is_err(), at <= 2, "set aside, then stored");
+        let (engine, _) = open().unwrap();
+        assert!(engine.state.silent_until > NOW, "{at} {stored}");
+    }
 }

@@ -485,6 +485,33 @@ fn another_program_is_refused_until_it_is_adopted_and_what_was_spent_stays_spent
 }
 
 #[test]
+fn a_composed_limit_holds_over_an_update_that_is_adopted_by_a_clock_that_is_ahead() {
+    let with = |more: &str| {
+        program_with(&format!(
+            "{more}\n[budget]\nperiod = \"10 days\"\nwindows = 6\n\
+             central = {{ epsilon = 9.0, delta = 1e-6 }}\n"
+        ))
+    };
+    let (before, after) = (with(""), with("[privacy]\nepsilon0 = 3.0"));
+    let storage = MemoryStorage::default();
+    let (mut engine, _) = Engine::open(before, storage, Options::default(), NOW).unwrap();
+    engine.give_consent(NOW).unwrap();
+    for day in 1..=6 {
+        engine.next(NOW + day * DAY).unwrap();
+    }
+    let last = engine.state.ledger.last_charged().unwrap() * DAY;
+    let end = (last / (10 * DAY) + 1) * 10 * DAY;
+    for ahead in [0, 400] {
+        let options = Options { adopt: true, ..Options::default() };
+        let now = last + DAY + ahead * DAY;
+        let storage = engine.storage().clone();
+        let (engine, found) = Engine::open(Arc::clone(&after), storage, options, now).unwrap();
+        assert_eq!(found, Found::Adopted);
+        assert!(engine.state.silent_until >= end, "{ahead}: {} {end}", engine.state.silent_until);
+    }
+}
+
+#[test]
 fn a_task_that_is_not_the_programs_is_refused_with_what_differs() {
     let engine = engine();
     let task = engine.program().task("helpful").unwrap().configuration.clone();

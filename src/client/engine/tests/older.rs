@@ -52,3 +52,22 @@ fn reports_of_an_older_state_are_delivered_once_and_those_it_sealed_are_never_se
     }
     assert_eq!(servers.most_per_window(), 1);
 }
+
+#[test]
+fn a_report_that_an_older_version_sent_and_was_to_seal_afresh_is_not_sent_under_another_id() {
+    let (mut engine, mut servers) = (engine(), Servers::new());
+    engine.assign("arm", "control", NOW).unwrap();
+    let now = NOW + DAY + DAY / 8;
+    engine.next(NOW + DAY).unwrap();
+    let sent = engine.state.outbox.entries[0].clone();
+    for (entry, left) in engine.state.outbox.entries.iter_mut().zip(0..) {
+        // Of the first the leader said that it could not read it; it may have kept it all the same.
+        (entry.sealed, entry.resealed, entry.due) = (None, left == 0, now);
+        entry.attempts = u32::from(left == 0);
+    }
+    let storage = MemoryStorage::with(older_blob(&engine.state));
+    let (mut engine, _) = Engine::open(program(), storage, Options::default(), now).unwrap();
+    assert_eq!(fates(&engine, &sent.metric), [(Fate::Unknown, 1)]);
+    servers.serve(&mut engine, now + 1200);
+    assert!(servers.seen.iter().all(|(task, _)| *task != sent.task_id) && !servers.seen.is_empty());
+}
