@@ -104,6 +104,9 @@ pub struct BatchTotal {
     pub interval: Option<Interval>,
     /// The aggregate share, encoded.
     pub share: Vec<u8>,
+    /// Its buckets that have reports: the windows of an interval, or the one bucket of a batch that the leader
+    /// selected.
+    pub windows: u64,
     /// Its buckets that are too small by themselves.
     pub small: SmallBuckets,
 }
@@ -132,7 +135,7 @@ impl BatchTotal {
     /// Adds up the shards of a batch's buckets; of a large batch only one is held at a time.
     ///
     /// A bucket's shards come one after the other. If they did not, it would be taken for several, each
-    /// of which must have `least` reports.
+    /// of which must have `least` reports and gets noise.
     pub fn of(
         vdaf: &Vdaf,
         least: u64,
@@ -141,13 +144,13 @@ impl BatchTotal {
         let mut merger = vdaf.merger();
         let (mut count, mut checksum) = (0, Checksum::default());
         let mut span: Option<(Time, Time)> = None;
-        let mut small = SmallBuckets::default();
+        let (mut windows, mut small) = (0, SmallBuckets::default());
         // The bucket that is being counted, its first time, and its reports so far.
         let mut bucket: Option<(BucketKey, Time, u64)> = None;
         let mut counted = |bucket: Option<(BucketKey, Time, u64)>| {
-            if let Some((_, time, reports)) = bucket
-                && (1..least).contains(&reports)
-            {
+            let Some((_, time, reports @ 1..)) = bucket else { return };
+            windows += 1;
+            if reports < least {
                 small.add(time);
             }
         };
@@ -164,6 +167,6 @@ impl BatchTotal {
         }
         counted(bucket);
         let interval = span.and_then(|(first, last)| Interval::spanning(first, last));
-        Ok(Self { count, checksum, interval, share: merger.finish(), small })
+        Ok(Self { count, checksum, interval, share: merger.finish(), windows, small })
     }
 }

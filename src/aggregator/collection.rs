@@ -139,13 +139,14 @@ fn small(task: &Task, total: &BatchTotal) -> String {
 
 /// Our share of a batch with our noise, if the task has some.
 ///
-/// Drawn once for a batch: within the transaction that closes it, and stored with the share or
-/// the seal around it. Two draws for one batch could be averaged. A batch that is opened again
-/// without its share having left gets new noise, which nobody can compare with the old.
-pub fn noisy_share(task: &Task, share: Vec<u8>) -> Result<Vec<u8>, ShareError> {
+/// The noise of each window in it, since a device may have a report in each. Drawn once for a batch: within
+/// the transaction that closes it, and stored with the share or the seal around it. Two draws for one batch
+/// could be averaged. A batch that is opened again without its share having left gets new noise, which nobody
+/// can compare with the old.
+pub fn noisy_share(task: &Task, share: Vec<u8>, windows: u64) -> Result<Vec<u8>, ShareError> {
     let Some(noise) = task.noise else { return Ok(share) };
     let mut rng = DeviceRng::new()?;
-    Ok(task.vdaf.offset(&share, &mut || noise.draw(&mut rng))?)
+    Ok(task.vdaf.offset(&share, &mut || noise.draw(windows, &mut rng))?)
 }
 
 /// A share of a batch that cannot be given out.

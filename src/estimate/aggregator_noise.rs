@@ -1,6 +1,9 @@
 //! What the two aggregators may add to every count.
 
-use super::error::{EstimateError, within};
+use super::{
+    error::{EstimateError, within},
+    number::Real,
+};
 use crate::privacy::noise;
 use serde::Serialize;
 
@@ -27,10 +30,15 @@ pub enum AggregatorNoise {
 const MOST: f64 = 1e18;
 
 impl AggregatorNoise {
-    /// That of two aggregators that each add the same.
+    /// That of two aggregators that each add the same, in a batch of one window.
     pub fn of_both(each: Option<noise::AggregatorNoise>) -> Self {
+        Self::of_both_over(each, 1)
+    }
+
+    /// The same in a batch of so many windows, each of which has noise of its own.
+    pub fn of_both_over(each: Option<noise::AggregatorNoise>, windows: u64) -> Self {
         let Some(each) = each else { return Self::None };
-        let variance = 2.0 * each.variance();
+        let variance = 2.0 * each.variance() * windows.real();
         match each {
             noise::AggregatorNoise::DiscreteLaplace { .. } => Self::Laplace { variance },
             noise::AggregatorNoise::DiscreteGaussian { .. } => Self::Gaussian { variance },
@@ -48,8 +56,8 @@ impl AggregatorNoise {
     /// The fourth cumulant, which says how much heavier than normal the tails are.
     ///
     /// Discrete Laplace noise of variance v is the difference of two geometric variables and has
-    /// `3v² + v`; two of them with `v = variance/2` have `1.5 variance² + variance`. Discrete
-    /// Gaussian noise of any useful width has none.
+    /// `3v² + v`; two of them with `v = variance/2` have `1.5 variance² + variance`. Those of several windows
+    /// have less, and are taken for as heavy. Discrete Gaussian noise of any useful width has none.
     pub fn fourth_cumulant(self) -> f64 {
         match self {
             Self::Laplace { variance } => 1.5 * variance * variance + variance,

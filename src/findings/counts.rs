@@ -18,8 +18,11 @@ pub fn noisy_counts(
     period: (u64, u64),
 ) -> Result<NoisyCounts, EstimateError> {
     let channel = Channel::of_mechanism(&task.randomizer().mechanism)?;
-    let counts =
-        NoisyCounts::new(counts, reports, channel, AggregatorNoise::of_both(task.noise()))?;
+    // Each window that has reports has noise of its own, and as many reports as a batch must have.
+    let full = reports / program.min_batch_size().max(1);
+    let noise =
+        AggregatorNoise::of_both_over(task.noise(), windows(program, period).min(full.max(1)));
+    let counts = NoisyCounts::new(counts, reports, channel, noise)?;
     Ok(counts.with_repeats(reports_of_one_device(program, &[period])))
 }
 

@@ -107,14 +107,18 @@ impl fmt::Display for Thousandths {
 }
 
 impl AggregatorNoise {
-    /// Draws the noise for one count.
-    pub fn draw(self, rng: &mut DeviceRng) -> i64 {
-        self.sample(rng)
+    /// Draws the noise for one count of a batch of so many windows: that of each window, independently.
+    ///
+    /// A device may have a report in each, and a count then moves by their number. With the noise of one
+    /// window that would be a group; with that of each, the count is worked out from so many noisy releases,
+    /// and composition covers it.
+    pub fn draw(self, windows: u64, rng: &mut DeviceRng) -> i64 {
+        self.sum(windows, rng)
     }
 
     /// Draws repeatable noise; for simulations.
-    pub fn simulate(self, rng: &mut SimulationRng) -> i64 {
-        self.sample(rng)
+    pub fn simulate(self, windows: u64, rng: &mut SimulationRng) -> i64 {
+        self.sum(windows, rng)
     }
 
     /// The variance of one aggregator's noise on one count; of a Gaussian rounded up to σ².
@@ -127,6 +131,10 @@ impl AggregatorNoise {
             }
             Self::DiscreteGaussian { sigma } => sigma.counts().powi(2),
         }
+    }
+
+    fn sum(self, windows: u64, rng: &mut impl super::rng::Uniform) -> i64 {
+        (0..windows).fold(0, |sum, _| sum.saturating_add(self.sample(rng)))
     }
 
     fn sample(self, rng: &mut impl super::rng::Uniform) -> i64 {

@@ -272,7 +272,7 @@ impl Aggregators {
         let noisy = |share: &Vec<u8>| -> anyhow::Result<Vec<u8>> {
             let Some(noise) = task.noise else { return Ok(share.clone()) };
             let mut rng = DeviceRng::new()?;
-            Ok(task.vdaf.offset(share, &mut || noise.draw(&mut rng))?)
+            Ok(task.vdaf.offset(share, &mut || noise.draw(1, &mut rng))?)
         };
         Ok(task.vdaf.unshard(&noisy(leader)?, &noisy(helper)?, *reports)?)
     }

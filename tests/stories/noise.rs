@@ -4,11 +4,15 @@ use super::{
     impostor::{Impostor, Reply},
     server::{free_port, poll},
     task::{HISTOGRAM, Task, TaskSpec, VDAFS, sample, total},
+    windows::upload,
     world::{Collected, World, WorldOptions, seeded},
 };
 use reqwest::Method;
 use serde_json::json;
-use sottovoce::dap::{task::BatchMode, vdaf::unshard::AggregateResult};
+use sottovoce::dap::{
+    task::{BatchMode, VdafConfig},
+    vdaf::unshard::AggregateResult,
+};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU16, Ordering::SeqCst},
@@ -113,6 +117,23 @@ fn noise_is_drawn_once_however_often_the_batch_is_asked_for_and_whoever_dies() {
     assert!(distances.iter().any(|distance| *distance != 0), "there is no noise");
     assert!(distances.iter().all(|distance| distance.abs() < 8 * SIGMA), "{distances:?}");
     drop(impostor);
+}
+
+#[test]
+fn each_window_of_an_interval_has_noise_of_its_own() {
+    let vdaf = VdafConfig::Prio3Histogram { length: 200, chunk_length: 15 };
+    let spec = noisy(&TaskSpec::new(vdaf, BatchMode::TimeInterval));
+    let world = World::with_task(spec);
+    let task = world.task();
+    let measurements: Vec<_> = (0..9).flat_map(|at| upload(&world, task, at, 5)).collect();
+    let collected = world.collect(world.query_of(0, 9));
+    assert_eq!(collected.count, 45);
+    let truth = total(&vdaf, &measurements).signed();
+    let squares = collected.result.signed().into_iter().zip(truth).map(|(a, b)| (a - b).pow(2));
+    // The mean of 200 squares is within a half of what is expected but once in a million times; that of one
+    // window is a ninth.
+    let ratio = squares.sum::<i128>() / 200 * 100 / (9 * 2 * SIGMA * SIGMA);
+    assert!((50..150).contains(&ratio), "{ratio} %");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn reports_at(
 }
 
 /// Uploads so many reports of a window; gives what they say.
-fn upload(world: &World, task: &Task, offset: u64, count: usize) -> Vec<Measurement> {
+pub(super) fn upload(world: &World, task: &Task, offset: u64, count: usize) -> Vec<Measurement> {
     let measurements = sample(&task.configuration.vdaf, count, &mut seeded(600 + offset));
     assert_eq!(world.upload_to(task, &reports_at(world, task, offset, &measurements)), []);
     measurements

@@ -196,7 +196,7 @@ fn release(
         checksum: total.checksum,
         interval,
     };
-    let share = noisy_share(task, total.share).map_err(Failure::fault)?;
+    let share = noisy_share(task, total.share, total.windows).map_err(Failure::fault)?;
     let encrypted_aggregate_share =
         seal_aggregate_share(task, Role::Helper, &request.collection_job_req, &share)
             .map_err(Failure::fault)?;

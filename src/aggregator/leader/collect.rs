@@ -461,7 +461,7 @@ fn freeze(
         checksum: total.checksum,
     };
     let request = request.to_bytes();
-    let share = noisy_share(task, total.share).map_err(NotFrozen::Broken)?;
+    let share = noisy_share(task, total.share, total.windows).map_err(NotFrozen::Broken)?;
     Ok(Frozen { report_count: total.count, interval, share, request }.to_bytes())
 }
 

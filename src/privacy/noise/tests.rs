@@ -53,7 +53,7 @@ fn draws_have_the_distribution_that_is_promised() {
         (gaussian(10.0), 35),
     ] {
         let mut rng = SimulationRng::from_seed(11);
-        let draws: Vec<i64> = (0..40_000).map(|_| noise.simulate(&mut rng)).collect();
+        let draws: Vec<i64> = (0..40_000).map(|_| noise.simulate(1, &mut rng)).collect();
         let surprise = surprise(noise, reach, &draws);
         assert!(surprise.abs() < 4.5, "{noise}: {surprise} standard deviations");
     }
@@ -62,7 +62,7 @@ fn draws_have_the_distribution_that_is_promised() {
 #[test]
 fn a_slightly_different_distribution_is_noticed() {
     let mut rng = SimulationRng::from_seed(12);
-    let draws: Vec<i64> = (0..40_000).map(|_| gaussian(3.25).simulate(&mut rng)).collect();
+    let draws: Vec<i64> = (0..40_000).map(|_| gaussian(3.25).simulate(1, &mut rng)).collect();
     assert!(surprise(gaussian(3.4), 12, &draws) > 4.5);
     assert!(surprise(laplace(2.3), 12, &draws) > 4.5);
 }
@@ -87,7 +87,7 @@ fn the_largest_parameters_neither_overflow_nor_hang() {
     let mut rng = SimulationRng::from_seed(13);
     let most = Thousandths::MOST.counts();
     for noise in [laplace(most), gaussian(most), laplace(0.5), gaussian(0.5)] {
-        let draws: Vec<i64> = (0..300).map(|_| noise.simulate(&mut rng)).collect();
+        let draws: Vec<i64> = (0..300).map(|_| noise.simulate(1, &mut rng)).collect();
         #[expect(clippy::cast_precision_loss, reason = "small")]
         let mean_square = draws.iter().map(|x| (*x as f64).powi(2)).sum::<f64>() / 300.0;
         let ratio = mean_square / noise.variance();
@@ -112,5 +112,24 @@ fn parameters_that_no_noise_has_are_refused_with_the_nearest() {
     assert!(Thousandths::new(f64::NAN).is_err());
     for fine in [0.5, 0.7, 1.3, 14.142, 9999.999, 10_000.0] {
         assert!((Thousandths::new(fine).unwrap().counts() - fine).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn a_batch_of_several_windows_has_the_noise_of_each() {
+    for noise in [laplace(4.0), gaussian(12.5)] {
+        let mut rng = SimulationRng::from_seed(12);
+        assert_eq!(noise.simulate(0, &mut rng), 0);
+        for windows in [1_u32, 7, 30] {
+            let draws = 4000_u32;
+            let squares = (0..draws).map(|_| {
+                #[expect(clippy::cast_precision_loss, reason = "small")]
+                let draw = noise.simulate(windows.into(), &mut rng) as f64;
+                draw * draw
+            });
+            let ratio =
+                squares.sum::<f64>() / f64::from(draws) / noise.variance() / f64::from(windows);
+            assert!((0.85..1.15).contains(&ratio), "{noise} {windows}: {ratio}");
+        }
     }
 }
