@@ -230,7 +230,8 @@ sv_status sv_triage(const sv_engine *engine,
 
 // Erases all that the device remembers, but for until when it is silent if anything was ever drawn: in one
 // step, so that a crash never makes the device new.
-sv_status sv_forget(const sv_engine *engine, uint64_t now);
+sv_status sv_forget(const sv_engine *engine,
+                    uint64_t now);
 
 #if defined(SV_COURIER)
 // Sends what is due by the system's clock, and waits for the answers: up to `timeout_ms` for each
