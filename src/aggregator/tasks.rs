@@ -92,7 +92,7 @@ mod tests {
     use crate::{
         aggregator::{
             store::sqlite::SqliteStore,
-            task::{HelperTask, Task, Terms, Windows},
+            task::{Claim, HelperTask, Task, Terms, Windows},
         },
         dap::{
             bearer_token::BearerToken,
@@ -102,6 +102,7 @@ mod tests {
             time::TimePrecision,
             vdaf::VerifyKey,
         },
+        privacy::units::{Delta, Epsilon, TrustModel},
     };
 
     /// A task of a helper under these terms, its minimum as given.
@@ -151,5 +152,27 @@ mod tests {
         let smaller = tasks.add(&task(&collector, 1, 99, graced));
         assert!(matches!(smaller, Err(TasksError::Store(StoreError::TaskConflict(_)))));
         assert_eq!(tasks.all().unwrap()[0].task.terms, usual);
+    }
+
+    #[test]
+    fn claims_that_another_version_worked_out_are_renewed_and_not_taken_away() {
+        let store = Arc::new(SqliteStore::in_memory().unwrap());
+        let tasks = Tasks::new(store, DatabaseKeys::random().unwrap());
+        let collector = native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap().config;
+        let claiming = |epsilons: &[f64]| {
+            let claim = |epsilon: &f64| Claim {
+                trust: TrustModel::Oamc,
+                epsilon: Epsilon::new(*epsilon).unwrap(),
+                delta: Delta::ZERO,
+            };
+            let HelperTask { task, leader_token } = task(&collector, 1, 100, Terms::default());
+            let claims = epsilons.iter().map(claim).collect();
+            HelperTask { task: task.described("quality", claims, Vec::new()), leader_token }
+        };
+        let epsilon = 0.910_000_000_000_1;
+        assert_eq!(tasks.add(&claiming(&[epsilon])).unwrap(), Put::Added);
+        assert_eq!(tasks.add(&claiming(&[epsilon + 1e-13])).unwrap(), Put::Changed);
+        let none = tasks.add(&claiming(&[]));
+        assert!(matches!(none, Err(TasksError::Store(StoreError::TaskConflict(_)))));
     }
 }

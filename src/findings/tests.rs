@@ -289,6 +289,9 @@ fn what_the_collector_wrote_is_read_back_and_nothing_else() {
         (serde_json::json!({ "task": "x" }), "must be 32 bytes"),
         (serde_json::json!({ "bins": [] }), "bins are not those"),
         (serde_json::json!({ "start": "yesterday" }), "a moment in UTC"),
+        (serde_json::json!({ "end": "2026-11-01T00:00:00Z" }), "whole windows"),
+        (serde_json::json!({ "end": "2026-10-01T00:00:00Z" }), "whole windows"),
+        (serde_json::json!({ "end": "2026-11-01T12:00:00Z" }), "whole windows"),
         (serde_json::json!({ "reports": 3 }), "quality"),
     ] {
         let mut broken = release.clone();
@@ -298,6 +301,15 @@ fn what_the_collector_wrote_is_read_back_and_nothing_else() {
         let error = read(&broken, 1).unwrap_err();
         assert!(error.contains(words), "{error}");
     }
+    // The period says which batch it is, whatever it is called.
+    let named = ["a", "b"].map(|name| {
+        let mut named = release.clone();
+        named["batch"] = name.into();
+        named
+    });
+    let document = serde_json::json!({ "metrics": named }).to_string();
+    let batches = Saved::read(&document).unwrap().batches(&program).unwrap();
+    assert!(Findings::of(&program, batches).unwrap_err().to_string().contains("twice"));
     assert!(Saved::read("{").is_err() && Saved::read("{\"metrics\": 3}").is_err());
 }
 

@@ -238,3 +238,11 @@ fn who_insists_on_the_public_logs_is_told_to_those_it_concerns() {
     let without = Explanation::of(&with_tables("").unwrap());
     assert!(without.log.is_none() && !without.to_string().contains("WHAT IS PUBLIC"));
 }
+
+#[test]
+fn users_are_told_how_often_the_question_that_changes_the_least_is_changed() {
+    // Of three bins: e^1/(e^1 + 2) = 57.6 %, and e^4/(e^4 + 2) = 96.47 %.
+    let two = "[metrics.m]\nkind = \"thumbs\"\nquestion = \"?\"\nepsilon0 = 1.0\n\
+               [metrics.n]\nkind = \"thumbs\"\nquestion = \"?\"\nepsilon0 = 4.0\n";
+    every_part_is_in(&["at least 3.5 times in 100"], &explained(two).for_users());
+}
