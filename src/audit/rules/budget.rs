@@ -62,10 +62,14 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
         let start = period.saturating_mul(budget.period());
         let windows = windows(program, logs, (start, start.saturating_add(budget.period())));
         let most = windows.values().copied().max().unwrap_or(0);
-        let counted: Vec<_> = windows
+        let mut counted: Vec<_> = windows
             .into_iter()
             .map(|(metric, windows)| (metric.to_owned(), windows.min(budget.windows())))
             .collect();
+        // Composing takes long, and a log may claim any pattern: from here on, the most that it can be.
+        if worked_out.len() >= MOST_COMPOSED && !worked_out.contains_key(&counted) {
+            counted.iter_mut().for_each(|(_, windows)| *windows = budget.windows());
+        }
         let spent = worked_out.entry(counted).or_insert_with_key(|counted| spent(program, counted));
         match spent {
             Ok(guarantees) => {
@@ -111,6 +115,9 @@ fn judge_period(program: &Program, start: u64, spent: &[Guarantee], findings: &m
         }
     }
 }
+
+/// Patterns of releases in a period that are each worked out.
+const MOST_COMPOSED: usize = 256;
 
 /// More periods than any program lives through: a log may claim batches that last for ages.
 const MOST_PERIODS: usize = 100_000;

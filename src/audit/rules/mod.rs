@@ -48,7 +48,21 @@ impl LogFacts {
     pub(super) fn with_keys_of(other: Self) -> Self {
         Self { keys: other.keys, retired: other.retired, ..Self::default() }
     }
+
+    /// How many things are remembered, and about how many bytes that takes.
+    pub(super) fn extent(&self) -> (u64, usize) {
+        let texts = self.keys.iter().chain(&self.retired).map(String::len);
+        let settings = self.settings.iter().map(|(name, value)| name.len() + value.len());
+        let tasks = self.tasks.values().map(TaskFacts::bytes);
+        let open = self.open.values().map(size_of_val);
+        texts.chain(settings).chain(tasks).chain(open).fold((0, 0), |(items, bytes), size| {
+            (items + 1, bytes.saturating_add(size).saturating_add(OVERHEAD))
+        })
+    }
 }
+
+/// What a map adds to each thing in it, about.
+const OVERHEAD: usize = 96;
 
 /// What is known beside the logs.
 #[derive(Clone, Copy)]

@@ -38,6 +38,11 @@ impl Ranges {
         self.batches.insert(id)
     }
 
+    /// About how many bytes they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.spans.len() * 32 + self.batches.len() * 48
+    }
+
     /// All spans, in order.
     pub(super) fn spans(&self) -> impl Iterator<Item = (u64, u64)> {
         self.spans.iter().map(|(start, end)| (*start, *end))

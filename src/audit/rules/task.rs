@@ -34,6 +34,13 @@ pub struct TaskFacts {
     pub(in crate::audit) released: Ranges,
 }
 
+impl TaskFacts {
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.agreed.len() + self.claims.len() + self.released.bytes()
+    }
+}
+
 impl Judge<'_> {
     pub(super) fn task(&mut self, at: At, taken: &TaskTaken) {
         let facts = TaskFacts {

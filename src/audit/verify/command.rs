@@ -1,6 +1,6 @@
 //! `verify` and `watch`: the same audit, once or again and again.
 
-use super::{Audit, Audited, Outcome, present, state::State, verify};
+use super::{Audit, Audited, Outcome, follow::Bounds, present, state::State, verify};
 use crate::{
     audit::source::{Reader, Source},
     command_line,
@@ -48,6 +48,12 @@ pub struct LogArgs {
     /// Show what is only worth knowing, too.
     #[arg(long)]
     pub notes: bool,
+    /// Read no more new entries of one log than this at a time: a log may claim any number.
+    #[arg(long, value_name = "NUMBER", default_value_t = Bounds::default().entries)]
+    pub max_entries: u64,
+    /// Read no longer in one log than this at a time.
+    #[arg(long, value_name = "SECONDS", default_value_t = Bounds::default().time.as_secs())]
+    pub max_seconds: u64,
 }
 
 impl LogArgs {
@@ -131,7 +137,9 @@ impl LogArgs {
     ) -> anyhow::Result<Outcome> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let bar = indicatif::ProgressBar::new_spinner();
-        let audit = Audit { logs, programs, now, whole };
+        let time = Duration::from_secs(self.max_seconds);
+        let bounds = Bounds { entries: self.max_entries, time };
+        let audit = Audit { logs, programs, now, whole, bounds };
         let outcome = verify(&audit, state, &mut |role, index| {
             if index.is_multiple_of(1000) {
                 bar.set_message(format!("the {role}'s log: entry {index}"));

@@ -2,18 +2,41 @@
 //!
 //! What is kept of the past is the tree's right edge. If that edge and the new entries lead to
 //! the new checkpoint's root, the log only grew; nothing that was read before is read again.
+//!
+//! A log may claim anything, and make up each file as it is asked for. So what it claims is
+//! [`sampled`] before it is read, by a few files, and what is read is kept within [`Bounds`].
 
+use super::sampled::sampled;
 use crate::{
     audit::source::{Reader, SourceError},
     log::{
         checkpoint::{CheckpointError, Opened, Trust},
         note::NoteError,
         tiles::{Content, Place, TileError, WIDTH, entries, hashes},
-        tree::{Frontier, Hash},
+        tree::{Frontier, Hash, TreeError},
     },
 };
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 use thiserror::Error;
+
+/// What one audit reads of one log at most, whatever the log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Entries that are new.
+    pub entries: u64,
+    /// For how long.
+    pub time: Duration,
+}
+
+impl Default for Bounds {
+    /// Far more than an honest log has, and what is read in an hour.
+    fn default() -> Self {
+        Self { entries: 10_000_000, time: Duration::from_secs(3600) }
+    }
+}
 
 /// A log that cannot be followed, or is not what it was.
 #[derive(Debug, Error)]
@@ -55,6 +78,57 @@ pub enum FollowError {
         /// The first hash in it that differs.
         offset: u64,
     },
+    /// What it claims is not there.
+    #[error(
+        "the tiles on the way to entry {index} do not lead to the root of the {size} entries that the \
+         checkpoint claims ({source}): a tile was altered, or entries are claimed that never were"
+    )]
+    Unbacked {
+        /// The entry that was looked for.
+        index: u64,
+        /// Entries that are claimed.
+        size: u64,
+        /// What does not fit.
+        source: TreeError,
+    },
+    /// It claims more than is read.
+    #[error(
+        "the log claims {size} entries, of which {new} are new, and one audit reads {most} at most; if it can \
+         have so many, raise --max-entries"
+    )]
+    TooMany {
+        /// Entries that are claimed.
+        size: u64,
+        /// Those that were not read before.
+        new: u64,
+        /// As many are read.
+        most: u64,
+    },
+    /// It takes longer than is waited for.
+    #[error(
+        "{read} of {size} entries were read in the {} seconds that one audit takes at most; if the log is only \
+         slow, raise --max-seconds",
+        most.as_secs()
+    )]
+    TooSlow {
+        /// Entries that were read.
+        read: u64,
+        /// Entries that are claimed.
+        size: u64,
+        /// As long is read.
+        most: Duration,
+    },
+    /// It says more than is remembered.
+    #[error(
+        "up to entry {index} the log has more tasks, keys, settings and releases that the other log does not \
+         have than fit the {most} bytes that are kept of a log: ask its operator what they are"
+    )]
+    TooMuch {
+        /// The entry at which it was too much.
+        index: u64,
+        /// As much is kept.
+        most: usize,
+    },
     /// The entries lead elsewhere.
     #[error(
         "the {size} entries do not lead to the checkpoint's root: an entry was altered, or the log does \
@@ -66,12 +140,21 @@ pub enum FollowError {
     },
 }
 
+impl From<TreeError> for FollowError {
+    fn from(error: TreeError) -> Self {
+        Self::Tile(error.into())
+    }
+}
+
 impl FollowError {
     /// Whether it proves that somebody altered something, rather than that nothing can be said: what
     /// stands in a checkpoint's place and is none may be a proxy's page, or half of a file.
     pub fn is_proof(&self) -> bool {
         match self {
-            Self::Source(_) => false,
+            Self::Source(_)
+            | Self::TooMany { .. }
+            | Self::TooSlow { .. }
+            | Self::TooMuch { .. } => false,
             Self::Checkpoint(error) => !matches!(
                 error,
                 CheckpointError::Quorum { .. }
@@ -91,8 +174,10 @@ pub fn follow(
     reader: &Reader,
     trust: &Trust,
     (from, past): (&Frontier, &Frontier),
-    each: &mut dyn FnMut(u64, &[u8]),
+    bounds: Bounds,
+    each: &mut dyn FnMut(u64, &[u8]) -> Result<(), FollowError>,
 ) -> Result<(Opened, Frontier), FollowError> {
+    let started = Instant::now();
     let opened = trust.open(&reader.checkpoint()?)?;
     let (size, root) = (opened.checkpoint().size, opened.checkpoint().root);
     if size < past.size() {
@@ -101,10 +186,20 @@ pub fn follow(
     if size == past.size() && root != past.root() {
         return Err(FollowError::Forked { size });
     }
+    let new = size.saturating_sub(from.size());
+    if new > bounds.entries {
+        return Err(FollowError::TooMany { size, new, most: bounds.entries });
+    }
+    if new > 0 {
+        sampled(reader, (size, &root), from.size())?;
+    }
     let (mut tree, mut nodes) = (from.clone(), Nodes::default());
     let first = from.size() / WIDTH;
     let bundles = if size == from.size() { 0..0 } else { first..size.div_ceil(WIDTH) };
     for index in bundles {
+        if started.elapsed() > bounds.time {
+            return Err(FollowError::TooSlow { read: tree.size(), size, most: bounds.time });
+        }
         let place = Place { content: Content::Entries, index };
         let (name, bytes) = reader.file(place, size)?;
         let known = tree.size() - index * WIDTH;
@@ -114,7 +209,7 @@ pub fn follow(
             if tree.size() == past.size() && tree.root() != past.root() {
                 return Err(FollowError::Forked { size: past.size() });
             }
-            each(at, entry);
+            each(at, entry)?;
         }
         nodes.compare(reader, size, false)?;
     }

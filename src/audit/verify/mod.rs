@@ -6,6 +6,7 @@
 pub mod command;
 pub mod follow;
 pub mod present;
+mod sampled;
 pub mod state;
 
 use super::{
@@ -21,7 +22,7 @@ use crate::{
     log::checkpoint::{Opened, Trust},
     program::Program,
 };
-use follow::{FollowError, follow};
+use follow::{Bounds, FollowError, follow};
 use serde::Serialize;
 use state::{Beginning, State};
 use std::collections::BTreeMap;
@@ -88,6 +89,8 @@ pub struct Audit<'a> {
     pub now: u64,
     /// Whether to judge all entries, those of earlier audits too.
     pub whole: bool,
+    /// What is read of each log at most.
+    pub bounds: Bounds,
 }
 
 /// Reads what is new in the logs, judges it, and remembers it in `state` if all holds.
@@ -99,7 +102,7 @@ pub fn verify(
     state: &mut State,
     progress: &mut dyn FnMut(Role, u64),
 ) -> Result<Outcome, Unverified> {
-    let Audit { logs, programs, now, whole } = *audit;
+    let Audit { logs, programs, now, whole, bounds } = *audit;
     let known = Known { programs, now };
     let (mut findings, mut read, mut unverified) = (Findings::default(), Vec::new(), Vec::new());
     for audited in logs {
@@ -107,7 +110,8 @@ pub fn verify(
     }
     let (mut next, mut sides) = state.clone().begin(logs, programs, whole);
     for audited in logs {
-        match one(audited, known, logs.len() == 2, &mut sides, &mut findings, progress) {
+        let reading = Reading { known, paired: logs.len() == 2, bounds };
+        match one(audited, reading, &mut sides, &mut findings, progress) {
             Ok(one) => read.push(one),
             Err(source) if source.is_proof() => {
                 let message = format!("{}: {source}", audited.reader.source());
@@ -151,11 +155,19 @@ fn other(role: Role) -> Role {
     if role == Role::Helper { Role::Leader } else { Role::Helper }
 }
 
+/// How a log is read.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    known: Known<'a>,
+    /// Whether beside the other one.
+    paired: bool,
+    bounds: Bounds,
+}
+
 /// Reads one log. If that fails, it has no side any more.
 fn one(
     audited: &Audited,
-    known: Known<'_>,
-    paired: bool,
+    Reading { known, paired, bounds }: Reading<'_>,
     sides: &mut BTreeMap<Role, Beginning>,
     findings: &mut Findings,
     progress: &mut dyn FnMut(Role, u64),
@@ -167,10 +179,13 @@ fn one(
     let others = sides.get_mut(&other(role)).map_or(&mut none, |other| &mut other.facts.open);
     let mut judge = Judge::new(role, known, &mut facts, paired.then_some(others), findings);
     let trust = believed(&audited.trust, judge.facts());
-    let (opened, tree) = follow(&audited.reader, &trust, (&from, &past), &mut |index, entry| {
-        judge.entry(index, entry);
-        progress(role, index);
-    })?;
+    let mut room = Room::of(MOST_REMEMBERED);
+    let (opened, tree) =
+        follow(&audited.reader, &trust, (&from, &past), bounds, &mut |index, entry| {
+            judge.entry(index, entry);
+            progress(role, index);
+            room.check(index, judge.facts())
+        })?;
     signed(audited, &opened, &facts, findings);
     gaps(role, known, &facts, findings);
     let read = Read {
@@ -184,6 +199,34 @@ fn one(
     sides.insert(role, Beginning { from: tree, past, facts });
     Ok(read)
 }
+
+/// Sees to it that what is remembered of a log stays small, without counting it at each entry.
+struct Room {
+    most: usize,
+    next: u64,
+}
+
+impl Room {
+    fn of(most: usize) -> Self {
+        Self { most, next: 0 }
+    }
+
+    fn check(&mut self, index: u64, facts: &LogFacts) -> Result<(), FollowError> {
+        if index < self.next {
+            return Ok(());
+        }
+        let (items, bytes) = facts.extent();
+        if bytes > self.most {
+            return Err(FollowError::TooMuch { index, most: self.most });
+        }
+        // The more there is to count, the less often; an entry adds little.
+        self.next = index + (items / 4).max(256);
+        Ok(())
+    }
+}
+
+/// Bytes that are kept of one log: some million batches, or a hundred thousand tasks.
+const MOST_REMEMBERED: usize = 128 << 20;
 
 /// Whether a key has signed that the log itself has not retired.
 fn signed(audited: &Audited, opened: &Opened, facts: &LogFacts, findings: &mut Findings) {

@@ -89,6 +89,7 @@ pub(super) struct Stage {
     pub(super) helper: Log,
     pub(super) state: State,
     pub(super) now: u64,
+    pub(super) bounds: Bounds,
 }
 
 impl Stage {
@@ -102,9 +103,9 @@ impl Stage {
         let program = Program::parse("program.toml", &daily(text)).unwrap();
         let leader = Log::new(Role::Leader, folder.path().join("leader"), 1);
         let helper = Log::new(Role::Helper, folder.path().join("helper"), 2);
-        let now = 20_000 * DAY;
+        let (now, bounds) = (20_000 * DAY, Bounds::default());
         let mut stage =
-            Self { _folder: folder, program, leader, helper, state: State::default(), now };
+            Self { _folder: folder, program, leader, helper, state: State::default(), now, bounds };
         let taken: Vec<_> = stage.program.tasks().iter().map(|task| stage.taken(task)).collect();
         stage.both(|log| {
             log.add(now - 30 * DAY, Event::Started(format!("sottovoce-{} 0.1.0", log.role)));
@@ -183,7 +184,7 @@ impl Stage {
         programs: &[Program],
         whole: bool,
     ) -> Result<Outcome, Unverified> {
-        let audit = Audit { logs, programs, now: self.now, whole };
+        let audit = Audit { logs, programs, now: self.now, whole, bounds: self.bounds };
         verify(&audit, &mut self.state, &mut |_, _| {})
     }
 

@@ -1,0 +1,64 @@
+//! Whether a log has what its checkpoint claims, told from a few of its files before all of them are read.
+//!
+//! Each entry that is looked for takes one bundle, and the tiles between it and the root: so many as
+//! the tree is high. A log that claims entries that it does not have is found out by the last one, or by
+//! one that it could not guess.
+
+use super::follow::FollowError;
+use crate::{
+    audit::source::{Reader, SourceError},
+    log::{
+        tiles::{Content, Files, Place, TileName, TileNodes, WIDTH, entries},
+        tree::{Hash, TreeError, inclusion_proof, verify_inclusion},
+    },
+};
+use rand::RngExt;
+
+/// So many entries beside the last are looked for, anywhere among those that are new.
+const SAMPLES: usize = 4;
+
+/// A log with fewer new entries is read as quickly as it is sampled.
+const FEW: u64 = WIDTH * WIDTH;
+
+/// Looks for the last entry and some others, of a log of this size and root that was read up to `from`.
+pub(super) fn sampled(
+    reader: &Reader,
+    (size, root): (u64, &Hash),
+    from: u64,
+) -> Result<(), FollowError> {
+    look_for(reader, size - 1, (size, root))?;
+    if size - from <= FEW {
+        return Ok(());
+    }
+    let mut rng = rand::rng();
+    (0..SAMPLES)
+        .try_for_each(|_| look_for(reader, rng.random_range(from..size), (size, root)))
+}
+
+/// Looks for one entry, in its bundle and in the tiles above it.
+fn look_for(reader: &Reader, index: u64, (size, root): (u64, &Hash)) -> Result<(), FollowError> {
+    let place = Place { content: Content::Entries, index: index / WIDTH };
+    let (name, bytes) = reader.file(place, size)?;
+    let at = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
+    let leaf = entries(&name, &bytes)?.get(at).map(|entry| Hash::leaf(entry));
+    let leaf = leaf.ok_or(TreeError::NoEntry { index, size })?;
+    let mut tiles = Tiles { reader, size };
+    let proof = inclusion_proof(&mut TileNodes::new(&mut tiles, size), index, size)?;
+    verify_inclusion(&leaf, index, size, &proof, root)
+        .map_err(|source| FollowError::Unbacked { index, size, source })
+}
+
+/// The tiles of a log, as it serves them.
+struct Tiles<'a> {
+    reader: &'a Reader,
+    size: u64,
+}
+
+impl Files for Tiles<'_> {
+    type Error = FollowError;
+
+    fn file(&mut self, name: &TileName) -> Result<Vec<u8>, FollowError> {
+        let read: Result<_, SourceError> = self.reader.file(name.place(), self.size);
+        Ok(read.map(|(_, bytes)| bytes)?)
+    }
+}
