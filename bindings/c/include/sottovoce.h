@@ -220,7 +220,8 @@ sv_status sv_decide(const sv_engine *engine,
 
 // Sorts a comment by the rules of a `triage` metric and records the category, about a response or
 // none. The comment is read here and kept nowhere. `category` is to be given back to
-// `sv_string_free`; it is null if no rule matches.
+// `sv_string_free`; it is null if no rule matches. A null place for it is refused before anything is
+// recorded.
 sv_status sv_triage(const sv_engine *engine,
                     const char *metric,
                     const char *comment,

@@ -421,7 +421,8 @@ pub unsafe extern "C" fn sv_decide(
 
 /// Sorts a comment by the rules of a `triage` metric and records the category, about a response or
 /// none. The comment is read here and kept nowhere. `category` is to be given back to
-/// `sv_string_free`; it is null if no rule matches.
+/// `sv_string_free`; it is null if no rule matches. A null place for it is refused before anything is
+/// recorded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_triage(
     engine: *const SvEngine,
@@ -436,6 +437,9 @@ pub unsafe extern "C" fn sv_triage(
         with(engine, |engine| {
             let (metric, comment) = (required(metric)?, required(comment)?);
             let response = optional(response)?;
+            if category.is_null() {
+                return Err(Failure::argument("there is no place for the category"));
+            }
             let about = |event: Event| match response {
                 Some(response) => event.on(response),
                 None => event,
