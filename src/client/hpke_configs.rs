@@ -12,10 +12,11 @@ pub struct NoUsableConfig {
     offered: String,
 }
 
-/// The key of one aggregator that reports are sealed to, and until when.
+/// The key of one aggregator that reports are sealed to, from when it came and until when.
 #[derive(Clone, Debug)]
 pub struct CachedConfig {
     config: HpkeConfig,
+    came: u64,
     fresh_until: u64,
 }
 
@@ -34,7 +35,7 @@ impl CachedConfig {
             NoUsableConfig { role, offered: offered.join("; ") }
         })?;
         let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME).min(LONGEST_LIFETIME);
-        Ok(Self { config, fresh_until: now.saturating_add(lifetime.as_secs()) })
+        Ok(Self { config, came: now, fresh_until: now.saturating_add(lifetime.as_secs()) })
     }
 
     /// The configuration to seal to.
@@ -42,9 +43,10 @@ impl CachedConfig {
         &self.config
     }
 
-    /// Whether it may still be used at `now`, in seconds since the Epoch.
+    /// Whether it may still be used at `now`, in seconds since the Epoch. A moment before it came shows that
+    /// the clock was ahead then: how long it was kept is not known, and it is asked for anew.
     pub fn is_fresh(&self, now: u64) -> bool {
-        now < self.fresh_until
+        (self.came..self.fresh_until).contains(&now)
     }
 }
 
@@ -103,5 +105,15 @@ mod tests {
         let minute = choose(Some(Duration::from_secs(60)));
         assert!(minute.is_fresh(159) && !minute.is_fresh(160));
         assert!(!choose(Some(Duration::MAX)).is_fresh(100 + 7 * 86_400));
+    }
+
+    #[test]
+    fn a_configuration_that_came_under_a_wrong_clock_is_let_go_when_the_clock_is_right() {
+        let list = HpkeConfigList::new(vec![config(1, 0x20)]).unwrap();
+        let now = 1_800_000_000;
+        for wrong in [now + 1, now + 60 * 365 * 86_400, now - 50 * 365 * 86_400] {
+            let cached = CachedConfig::choose(Role::Helper, &list, None, wrong).unwrap();
+            assert!(cached.is_fresh(wrong) && !cached.is_fresh(now), "{wrong}");
+        }
     }
 }

@@ -2,14 +2,16 @@
 //! program: without asking anybody.
 //!
 //! A device that insists on it reports to no task that its aggregators keep from the public, or show
-//! to it alone.
+//! to it alone; and seals to no key of theirs that is not in the log for all to see. Such a key comes when
+//! reports are sealed, and so does its proof.
 
+pub use crate::log::proof::MAX_PROOF;
 use crate::{
-    dap::ids::TaskId,
+    dap::{hpke::HpkeConfig, ids::TaskId, role::Role, task::Url},
     log::{
-        checkpoint::Trust,
-        entry::{Event, TaskTaken},
-        proof::{MAX_PROOF, Proof, ProofError},
+        checkpoint::{CheckpointError, Trust},
+        entry::{EntryKey, Event, KeyChange, TaskTaken},
+        proof::{Proof, ProofError},
     },
     program::{Program, compile::CompiledTask, log::LogPolicy},
 };
@@ -71,6 +73,19 @@ pub enum NotLogged {
         /// Why not.
         source: ProofError,
     },
+    /// The log does not have the key that a server gives out.
+    #[error(
+        "the {role} gives this device an HPKE key that the {log} does not have ({reason}): it may be for this \
+         device alone, to know its reports by; nothing is sealed to it, and a key is asked for again later"
+    )]
+    Key {
+        /// Whose key.
+        role: Role,
+        /// The log's name.
+        log: String,
+        /// What is wrong with the proof.
+        reason: String,
+    },
     /// It is another task than the program's.
     #[error("{task} is in the {log} with another {what} than the program's: do not report")]
     Other {
@@ -131,6 +146,58 @@ pub fn check(
         _ => Some("kind of entry"),
     };
     what.map_or(Ok(()), |what| Err(NotLogged::Other { task: name, log, what }))
+}
+
+/// Where a server proves that its log has a key of its own.
+pub fn key_proof_url(endpoint: &Url, config: &HpkeConfig) -> String {
+    let base = endpoint.as_str().trim_end_matches('/');
+    format!("{base}/log/proof/{}", EntryKey::hpke_key(config))
+}
+
+/// What came when a proof of a key was asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyProof<'a> {
+    /// This.
+    Given(&'a [u8]),
+    /// The log has none.
+    None,
+}
+
+/// Checks that a log has the key of a server; whether it may be there a little later, or not.
+pub fn check_key(
+    role: Role,
+    config: &HpkeConfig,
+    policy: &LogPolicy,
+    proof: KeyProof<'_>,
+) -> Result<(), KeyNotLogged> {
+    let trust = if role == Role::Helper { policy.helper() } else { policy.leader() };
+    let refused = |reason: String| {
+        KeyNotLogged::Refused(NotLogged::Key { role, log: trust.origin().to_owned(), reason })
+    };
+    let KeyProof::Given(proof) = proof else {
+        return Err(refused("it has no entry of it".to_owned()));
+    };
+    let proved = match Proof::parse(proof).and_then(|proof| proof.verify(trust)) {
+        Ok(proved) => proved,
+        // What is published has yet to be cosigned.
+        Err(ProofError::Checkpoint(CheckpointError::Quorum { .. })) => {
+            return Err(KeyNotLogged::NotYet);
+        }
+        Err(error) => return Err(refused(error.to_string())),
+    };
+    match proved.entry.event {
+        Event::HpkeKey(KeyChange::Added, logged) if logged == *config => Ok(()),
+        _ => Err(refused("the proof is of something else".to_owned())),
+    }
+}
+
+/// Why a key is not used now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyNotLogged {
+    /// Its proof may hold a little later.
+    NotYet,
+    /// It is not in the log.
+    Refused(NotLogged),
 }
 
 fn difference(program: &Program, task: &CompiledTask, taken: &TaskTaken) -> Option<&'static str> {

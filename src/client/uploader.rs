@@ -7,7 +7,7 @@
 use super::{
     hpke_configs::{CachedConfig, HpkeConfigs, NoUsableConfig},
     ledger::Fate,
-    logged::{self, NotLogged},
+    logged::{self, KeyNotLogged, KeyProof, MAX_PROOF, NotLogged},
     report::{Prepared, ReportError as MakeReportError, Reporter},
     verdict::{Sent, Verdict, verdict},
 };
@@ -19,7 +19,7 @@ use crate::{
         task::Url,
         upload::ReportError,
     },
-    program::Program,
+    program::{Program, log::LogPolicy},
     transport::{
         http::{HttpClient, TransportError},
         retry::Backoff,
@@ -42,6 +42,12 @@ pub enum UploadError {
     /// An aggregator offers no usable key.
     #[error(transparent)]
     Config(#[from] NoUsableConfig),
+    /// The program demands proofs of devices, and an aggregator's key has none.
+    #[error(transparent)]
+    NotLogged(#[from] NotLogged),
+    /// The proof of a key does not come, or is not cosigned by enough witnesses yet.
+    #[error("the {0} cannot prove now that its log has its HPKE key; try again later")]
+    NotProvedYet(Role),
     /// A report could not be sealed afresh.
     #[error(transparent)]
     Report(#[from] MakeReportError),
@@ -68,6 +74,8 @@ pub struct Uploader {
     leader: Url,
     helper: Url,
     configs: RwLock<Option<HpkeConfigs>>,
+    /// What keys are proved by, if they have to be.
+    policy: Option<LogPolicy>,
     attempts: u32,
 }
 
@@ -84,7 +92,8 @@ impl Uploader {
         logged::insist(program, proofs)?;
         let (leader, helper) = (program.leader().clone(), program.helper().clone());
         let (configs, attempts) = (RwLock::new(None), attempts.max(1));
-        Ok(Self { http, leader, helper, configs, attempts })
+        let policy = program.log().filter(|policy| policy.devices_require()).cloned();
+        Ok(Self { http, leader, helper, configs, policy, attempts })
     }
 
     /// The keys to seal to: those at hand while they are fresh, or fetched. `now` is in seconds
@@ -114,7 +123,43 @@ impl Uploader {
     ) -> Result<CachedConfig, UploadError> {
         let exchange = FetchHpkeConfigs { endpoint: endpoint.clone() };
         let (fetched, _) = self.persist(&exchange).await?;
-        Ok(CachedConfig::choose(role, &fetched.list, fetched.lifetime, now)?)
+        let chosen = CachedConfig::choose(role, &fetched.list, fetched.lifetime, now)?;
+        if let Some(policy) = &self.policy {
+            self.prove_key(role, endpoint, policy, &chosen).await?;
+        }
+        Ok(chosen)
+    }
+
+    /// Asks the log of a server for its key, which all have to see.
+    async fn prove_key(
+        &self,
+        role: Role,
+        endpoint: &Url,
+        policy: &LogPolicy,
+        key: &CachedConfig,
+    ) -> Result<(), UploadError> {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+        for attempt in 1.. {
+            let url = logged::key_proof_url(endpoint, key.config());
+            let proved = match self.http.get(url, MAX_PROOF).await {
+                Ok(answer) if answer.status == 200 => {
+                    logged::check_key(role, key.config(), policy, KeyProof::Given(&answer.body))
+                }
+                Ok(answer) if answer.status == 404 => {
+                    logged::check_key(role, key.config(), policy, KeyProof::None)
+                }
+                _ => Err(KeyNotLogged::NotYet),
+            };
+            match proved {
+                Ok(()) => return Ok(()),
+                Err(KeyNotLogged::Refused(reason)) => return Err(reason.into()),
+                Err(KeyNotLogged::NotYet) if attempt < self.attempts => {
+                    tokio::time::sleep(backoff.wait(None)).await;
+                }
+                Err(KeyNotLogged::NotYet) => break,
+            }
+        }
+        Err(UploadError::NotProvedYet(role))
     }
 
     /// Sends reports of one task; seals those afresh, once, that the leader could not read.

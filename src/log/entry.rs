@@ -202,6 +202,12 @@ impl EntryKey {
         Self::over("release", &share.0)
     }
 
+    /// Of the entry by which a key came that devices seal to.
+    pub fn hpke_key(config: &HpkeConfig) -> Self {
+        let event = Event::HpkeKey(KeyChange::Added, config.clone());
+        Entry { time: 0, event }.key()
+    }
+
     /// From lowercase hexadecimal digits, as in URLs.
     pub fn from_hex(text: &str) -> Option<Self> {
         let digit = |byte: u8| match byte {

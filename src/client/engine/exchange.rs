@@ -9,6 +9,7 @@ use super::{
     super::{
         hpke_configs::{CachedConfig, HpkeConfigs},
         ledger::Fate,
+        logged::{self, KeyNotLogged, KeyProof, MAX_PROOF},
         outbox::Entry,
         report::Reporter,
         storage::Storage,
@@ -17,9 +18,10 @@ use super::{
     ChangeStep, Engine, EngineError, NotLogged, window,
 };
 use crate::dap::{
-    exchange::{Exchange, ExchangeError, FetchHpkeConfigs, Request, Response, Upload},
+    exchange::{Exchange, ExchangeError, FetchHpkeConfigs, Method, Request, Response, Upload},
     ids::{ReportId, TaskId},
     role::Role,
+    task::Url,
     time::Time,
     upload::{ReportError, UploadErrors},
 };
@@ -52,6 +54,8 @@ pub struct Outgoing {
 #[derive(Debug)]
 enum Purpose {
     Keys(Role, FetchHpkeConfigs),
+    /// That the log has a key.
+    KeyProof(Role, CachedConfig),
     Reports(Upload, Vec<Sent>),
 }
 
@@ -91,9 +95,13 @@ pub enum Arrived {
 pub(super) struct Keys {
     leader: Option<CachedConfig>,
     helper: Option<CachedConfig>,
-    /// When a failed request for keys may be repeated.
-    retry_at: u64,
+    /// One whose proof has to come before it is used.
+    unproved: Option<(Role, CachedConfig)>,
+    /// From when to when a failed request for keys is not repeated.
+    waits: Option<(u64, u64)>,
     failures: u32,
+    /// Why the last key that came is not used, if it is not for a while only.
+    refused: Option<NotLogged>,
 }
 
 impl Keys {
@@ -109,10 +117,29 @@ impl Keys {
         if leader.is_none() { Role::Leader } else { Role::Helper }
     }
 
+    /// The one whose proof is to be asked for.
+    fn to_be_proved(&self, now: u64) -> Option<(Role, &CachedConfig)> {
+        let (role, config) = self.unproved.as_ref()?;
+        config.is_fresh(now).then_some((*role, config))
+    }
+
+    /// Until when nothing is asked for. A clock that was put back to before the failure ends the wait.
+    fn waits(&self, now: u64) -> Option<u64> {
+        self.waits.filter(|(from, until)| (*from..*until).contains(&now)).map(|(_, until)| until)
+    }
+
     fn failed(&mut self, now: u64) {
         let wait = FIRST_WAIT.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
-        self.failures += 1;
-        self.retry_at = now.saturating_add(wait);
+        self.failures = self.failures.saturating_add(1);
+        self.waits = Some((now, now.saturating_add(wait)));
+    }
+
+    fn came(&mut self, role: Role, config: CachedConfig) {
+        (self.failures, self.waits, self.refused) = (0, None, None);
+        match role {
+            Role::Leader => self.leader = Some(config),
+            _ => self.helper = Some(config),
+        }
     }
 }
 
@@ -128,13 +155,12 @@ impl<S: Storage> Engine<S> {
     ///
     /// A request that is not answered may be asked for again; it will be the same. Refuses with
     /// [`EngineError::NotLogged`] where something would be drawn or sent, and the program demands
-    /// proofs that are not there.
+    /// proofs that are not there, or a key that is not in the log.
     pub fn next(&mut self, now: u64) -> Result<Step, EngineError> {
         super::error::check_clock(now)?;
         if window::will_draw(&self.program, &self.state, now) {
             self.check_logged()?;
         }
-        self.keys.retry_at = self.keys.retry_at.min(now.saturating_add(LONGEST_WAIT));
         let may_draw = self.check_logged().is_ok();
         self.commit(now, |step| {
             step.close_what_is_over(now, may_draw)?;
@@ -153,8 +179,11 @@ impl<S: Storage> Engine<S> {
                 return self.upload(task, now).map(Step::Send);
             } else if let Some(keys) = self.keys.fresh(now) {
                 self.seal(task, now, &keys)?;
-            } else if now < self.keys.retry_at {
-                return Ok(Step::Wait { until: self.keys.retry_at });
+            } else if let Some(until) = self.keys.waits(now) {
+                let refused = self.keys.refused.clone();
+                return refused.map_or(Ok(Step::Wait { until }), |refused| Err(refused.into()));
+            } else if let Some((role, config)) = self.keys.to_be_proved(now) {
+                return Ok(Step::Send(self.prove_key(role, config.clone())));
             } else {
                 return Ok(Step::Send(self.fetch(self.keys.missing(now))));
             }
@@ -172,6 +201,10 @@ impl<S: Storage> Engine<S> {
         match sent.purpose {
             Purpose::Keys(role, exchange) => {
                 self.keys_arrived(role, &exchange, arrived, now);
+                Ok(())
+            }
+            Purpose::KeyProof(role, config) => {
+                self.key_proof_arrived(role, config, arrived, now);
                 Ok(())
             }
             Purpose::Reports(exchange, sent) => {
@@ -195,12 +228,15 @@ impl<S: Storage> Engine<S> {
         }
     }
 
+    fn endpoint(&self, role: Role) -> &Url {
+        match role {
+            Role::Leader => self.program.leader(),
+            _ => self.program.helper(),
+        }
+    }
+
     fn fetch(&self, role: Role) -> Outgoing {
-        let endpoint = match role {
-            Role::Leader => self.program.leader().clone(),
-            _ => self.program.helper().clone(),
-        };
-        let exchange = FetchHpkeConfigs { endpoint };
+        let exchange = FetchHpkeConfigs { endpoint: self.endpoint(role).clone() };
         let (request, most) = (exchange.request(), exchange.max_response_len());
         Outgoing { request, most, purpose: Purpose::Keys(role, exchange) }
     }
@@ -219,12 +255,43 @@ impl<S: Storage> Engine<S> {
                 CachedConfig::choose(role, &fetched.list, lifetime, now).ok()
             }),
         };
-        let Some(config) = config else { return self.keys.failed(now) };
-        self.keys.failures = 0;
-        match role {
-            Role::Leader => self.keys.leader = Some(config),
-            _ => self.keys.helper = Some(config),
+        let demanded = self.program.log().is_some_and(LogPolicy::devices_require);
+        match config {
+            None => {
+                self.keys.refused = None;
+                self.keys.failed(now);
+            }
+            Some(config) if demanded => self.keys.unproved = Some((role, config)),
+            Some(config) => self.keys.came(role, config),
         }
+    }
+
+    /// Asks for the proof that a key is in its server's log, for all to see.
+    fn prove_key(&self, role: Role, config: CachedConfig) -> Outgoing {
+        let url = logged::key_proof_url(self.endpoint(role), config.config());
+        let (method, media_type, body) = (Method::Get, None, Vec::new());
+        let request = Request { method, url, media_type, body, authorized: false };
+        Outgoing { request, most: MAX_PROOF, purpose: Purpose::KeyProof(role, config) }
+    }
+
+    fn key_proof_arrived(&mut self, role: Role, config: CachedConfig, arrived: Arrived, now: u64) {
+        self.keys.unproved = None;
+        let given = match &arrived {
+            Arrived::Response(Response { status: 200, body, .. }) => Some(KeyProof::Given(body)),
+            Arrived::Response(Response { status: 404, .. }) => Some(KeyProof::None),
+            _ => None,
+        };
+        let proved = match (given, self.program.log()) {
+            (Some(proof), Some(policy)) => logged::check_key(role, config.config(), policy, proof),
+            _ => Err(KeyNotLogged::NotYet),
+        };
+        let refused = match proved {
+            Ok(()) => return self.keys.came(role, config),
+            Err(KeyNotLogged::NotYet) => None,
+            Err(KeyNotLogged::Refused(reason)) => Some(reason),
+        };
+        self.keys.refused = refused;
+        self.keys.failed(now);
     }
 
     /// Seals what is due of a task, and stores it as it will be sent.

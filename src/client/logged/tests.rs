@@ -41,7 +41,7 @@ fn taken(program: &Program, task: &CompiledTask) -> TaskTaken {
 }
 
 /// The proof of the only entry of a log.
-fn proof(role: &str, event: Event, cosigned: bool) -> String {
+pub(in crate::client) fn proof(role: &str, event: Event, cosigned: bool) -> String {
     let entry = Entry { time: 1, event }.to_bytes();
     let mut tree = Frontier::new();
     tree.push(Hash::leaf(&entry), |_, _, _| {});
@@ -146,5 +146,38 @@ fn what_a_program_insists_on_is_insisted_on_and_what_is_given_is_checked() {
     for program in [&asks, &insists] {
         insist(program, Some(&given)).unwrap();
         assert!(matches!(insist(program, Some("{}")), Err(NotLogged::Form(_))));
+    }
+}
+
+#[test]
+fn a_key_is_believed_if_its_own_log_says_that_it_came() {
+    let config = program("").collector().clone();
+    let mut other = config.clone();
+    other.id.0 ^= 1;
+    let witness = witness().verifier_key().to_string();
+    let (plain, watched) =
+        (program(""), program(&format!("witnesses = [\"{witness}\"]\nquorum = 1")));
+    let check = |program: &Program, role, proof: Option<&str>| {
+        let proof = proof.map_or(KeyProof::None, |proof| KeyProof::Given(proof.as_bytes()));
+        check_key(role, &config, program.log().unwrap(), proof)
+    };
+    let came = |config: &HpkeConfig| Event::HpkeKey(KeyChange::Added, config.clone());
+    let right = proof("helper", came(&config), false);
+    check(&plain, Role::Helper, Some(&right)).unwrap();
+    assert_eq!(check(&watched, Role::Helper, Some(&right)), Err(KeyNotLogged::NotYet));
+    check(&watched, Role::Helper, Some(&proof("helper", came(&config), true))).unwrap();
+    let gone = Event::HpkeKey(KeyChange::Retired, config.clone());
+    for (role, wrong) in [
+        (Role::Leader, Some(right.as_str())),
+        (Role::Helper, Some(proof("helper", came(&other), false).as_str())),
+        (Role::Helper, Some(proof("helper", gone, false).as_str())),
+        (Role::Helper, Some("<html>")),
+        (Role::Helper, None),
+    ] {
+        let refused = check(&plain, role, wrong).unwrap_err();
+        let KeyNotLogged::Refused(NotLogged::Key { role: named, .. }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(named, role);
     }
 }

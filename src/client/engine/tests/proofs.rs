@@ -1,10 +1,14 @@
 //! Programs that demand proofs of devices.
 
 use super::*;
+use crate::{
+    client::logged::tests::{proof, proofs, table},
+    dap::{hpke::HpkeConfig, role::Role},
+    log::entry::{Event as LogEvent, KeyChange},
+};
 
 #[test]
 fn a_device_that_insists_on_the_logs_sends_and_spends_nothing_without_their_proof() {
-    use crate::client::logged::tests::{proofs, table};
     let program = program_with(&table("required_by = [\"devices\"]"));
     let mut engine =
         Engine::open(Arc::clone(&program), MemoryStorage::default(), Options::default(), NOW)
@@ -31,7 +35,6 @@ fn a_device_that_insists_on_the_logs_sends_and_spends_nothing_without_their_proo
 
 #[test]
 fn proof_is_asked_for_when_something_would_be_sent_and_not_before() {
-    use crate::client::logged::tests::{proofs, table};
     let program = program_with(&table("required_by = [\"devices\"]"));
     let open = |storage| {
         Engine::open(Arc::clone(&program), storage, Options::default(), NOW + DAY).unwrap().0
@@ -64,7 +67,6 @@ fn proof_is_asked_for_when_something_would_be_sent_and_not_before() {
 
 #[test]
 fn what_is_said_to_a_device_that_waits_for_proof_draws_nothing_either() {
-    use crate::client::logged::tests::{proofs, table};
     let program = program_with(&table("required_by = [\"devices\"]"));
     let mut engine =
         Engine::open(Arc::clone(&program), MemoryStorage::default(), Options::default(), NOW)
@@ -82,4 +84,102 @@ fn what_is_said_to_a_device_that_waits_for_proof_draws_nothing_either() {
     assert_eq!(fates(&engine, "helpful"), [(Fate::Waiting, 1)]);
     assert_eq!(kept(&engine, "helpful"), [], "its window was over, and not too late");
     assert_eq!(kept(&engine, "behaviour").len(), 1, "this one's is not");
+}
+
+/// A device that insists on proofs and has those of its tasks, with something to report.
+fn insisting() -> Engine<MemoryStorage> {
+    let program = program_with(&table("required_by = [\"devices\"]"));
+    let mut engine =
+        Engine::open(Arc::clone(&program), MemoryStorage::default(), Options::default(), NOW)
+            .unwrap()
+            .0;
+    engine.give_consent(NOW).unwrap();
+    engine.prove(&serde_json::to_string(&proofs(&program, false)).unwrap()).unwrap();
+    engine.record(thumb(Thumb::Up), NOW).unwrap();
+    engine
+}
+
+fn logged(role: &str, config: &HpkeConfig) -> Option<String> {
+    Some(proof(role, LogEvent::HpkeKey(KeyChange::Added, config.clone()), false))
+}
+
+/// Carries what is handed out until the engine refuses; why.
+fn refused(engine: &mut Engine<MemoryStorage>, servers: &mut Servers, now: u64) -> NotLogged {
+    engine.next(now).unwrap();
+    engine.state.outbox.entries.iter_mut().for_each(|entry| entry.due = now);
+    for _ in 0..10 {
+        match engine.next(now) {
+            Ok(Step::Send(outgoing)) => {
+                let response = servers.answer(outgoing.request());
+                engine.answered(outgoing, Arrived::Response(response), now).unwrap();
+            }
+            Err(EngineError::NotLogged(reason)) => return reason,
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("nothing was refused");
+}
+
+#[test]
+fn nothing_is_sealed_to_a_key_that_is_not_in_the_log_for_all_to_see() {
+    let (mut engine, mut servers) = (insisting(), Servers::new());
+    let mut now = NOW + DAY + 3600;
+    for (log, role) in [
+        ((|_, _| None) as fn(&str, &HpkeConfig) -> Option<String>, Role::Leader),
+        (|role, config| logged(role, config).filter(|_| role == "leader"), Role::Helper),
+        // Another key than the one that this device gets.
+        (
+            |role, config| {
+                let mut other = config.clone();
+                other.id.0 ^= u8::from(role == "helper");
+                logged(role, &other)
+            },
+            Role::Helper,
+        ),
+    ] {
+        servers.logged = log;
+        let reason = refused(&mut engine, &mut servers, now);
+        assert!(
+            matches!(&reason, NotLogged::Key { role: named, .. } if *named == role),
+            "{reason}"
+        );
+        assert!(servers.seen.is_empty(), "nothing was sent");
+        assert!(engine.state.outbox.entries.iter().all(|entry| entry.sealed.is_none()));
+        now += 3600;
+    }
+    servers.logged = logged;
+    servers.serve(&mut engine, now);
+    assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 1)]);
+}
+
+#[test]
+fn a_key_that_was_rotated_is_proved_like_the_first() {
+    let (mut engine, mut servers) = (insisting(), Servers::new());
+    servers.logged = logged;
+    servers.serve(&mut engine, NOW + DAY + 3600);
+    servers.rotate();
+    servers.serve(&mut engine, NOW + 2 * DAY + 3 * 3600);
+    assert_eq!(servers.key_requests, 4, "both keys, twice");
+    assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 2)]);
+    servers.rotate();
+    servers.logged = |_, _| None;
+    let reason = refused(&mut engine, &mut servers, NOW + 3 * DAY + 6 * 3600 - 60);
+    assert!(matches!(reason, NotLogged::Key { role: Role::Leader, .. }), "{reason}");
+}
+
+#[test]
+fn a_proof_that_does_not_come_is_waited_for_and_a_clock_put_back_ends_the_wait() {
+    let (mut engine, mut servers) = (insisting(), Servers::new());
+    let now = NOW + DAY + 3600;
+    engine.next(now).unwrap();
+    engine.state.outbox.entries.iter_mut().for_each(|entry| entry.due = NOW);
+    let Step::Send(keys) = engine.next(now).unwrap() else { panic!("keys are asked for") };
+    let response = servers.answer(keys.request());
+    engine.answered(keys, Arrived::Response(response), now).unwrap();
+    let Step::Send(proof) = engine.next(now).unwrap() else { panic!("so is their proof") };
+    assert!(proof.request().url.starts_with("https://leader.example/log/proof/"));
+    engine.answered(proof, Arrived::Nothing, now).unwrap();
+    assert!(matches!(engine.next(now).unwrap(), Step::Wait { until } if until == now + 30));
+    assert!(matches!(engine.next(now - 60).unwrap(), Step::Send(_)), "the clock was ahead");
+    assert!(matches!(engine.next(now + 30).unwrap(), Step::Send(_)));
 }

@@ -4,7 +4,7 @@ use super::super::*;
 use crate::dap::{
     codec::{Decode, Encode},
     exchange::{Method, Request, Response},
-    hpke::{HpkeConfigId, HpkeKeypair, Suite, native},
+    hpke::{HpkeConfig, HpkeConfigId, HpkeKeypair, Suite, native},
     hpke_config_list::HpkeConfigList,
     ids::{ReportId, TaskId},
     media_type::MediaType,
@@ -30,6 +30,8 @@ pub(super) struct Servers {
     /// It says so of reports that it keeps.
     pub(super) lies: bool,
     pub(super) key_requests: u32,
+    /// What the log of a role says to somebody who asks for the proof of a key.
+    pub(super) logged: fn(&str, &HpkeConfig) -> Option<String>,
 }
 
 impl Servers {
@@ -43,7 +45,14 @@ impl Servers {
             outdated: false,
             lies: false,
             key_requests: 0,
+            logged: |_, _| None,
         }
+    }
+
+    /// Gives another key out from now on.
+    pub(super) fn rotate(&mut self) {
+        let id = self.keypair.config.id.0 + 1;
+        self.keypair = native::generate(HpkeConfigId(id), Suite::DEFAULT).unwrap();
     }
 
     /// Carries all that an engine hands out from a moment on, without the jitter.
@@ -68,6 +77,7 @@ impl Servers {
             return Response { status: 200, body: b"<html>".to_vec(), ..Response::default() };
         }
         match request.method {
+            Method::Get if request.url.contains("/log/proof/") => self.proof(&request.url),
             Method::Get => self.keys(),
             _ => self.upload(request),
         }
@@ -108,6 +118,13 @@ impl Servers {
             *counts.entry((*task, *window)).or_insert(0) += 1;
         }
         counts.into_values().max().unwrap_or(0)
+    }
+
+    fn proof(&self, url: &str) -> Response {
+        let role = if url.contains("leader.") { "leader" } else { "helper" };
+        let proof = (self.logged)(role, &self.keypair.config);
+        let status = if proof.is_some() { 200 } else { 404 };
+        Response { status, body: proof.unwrap_or_default().into_bytes(), ..Response::default() }
     }
 
     fn keys(&mut self) -> Response {
