@@ -1,5 +1,6 @@
 //! What all binaries say alike when something goes wrong.
 
+use crate::dap::printable::lines;
 use std::{fs, io::Write, path::Path, process::ExitCode};
 
 /// Shows an error with what it was about, and turns the result into an exit code: 0 for success,
@@ -14,16 +15,18 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// The error with its causes; those that an error has quoted already are not told twice.
+/// The error with its causes; those that an error has quoted already are not told twice. It may quote
+/// others, and is made fit for a terminal.
 pub fn story(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |mut story, cause| {
+    let story = error.chain().fold(String::new(), |mut story, cause| {
         let cause = cause.to_string();
         if !story.contains(&cause) {
             story.push_str(if story.is_empty() { "" } else { ": " });
             story.push_str(&cause);
         }
         story
-    })
+    });
+    lines(&story)
 }
 
 /// Prints data for whoever reads standard output; no error if they have stopped reading.
@@ -70,6 +73,8 @@ mod tests {
         let plain: anyhow::Result<()> =
             Err(anyhow::anyhow!("no such file")).context("program.toml");
         assert_eq!(story(&plain.unwrap_err()), "program.toml: no such file");
+        let quoted = anyhow::anyhow!("it says \u{202e}live\u{1b}[2J");
+        assert_eq!(story(&quoted), "it says \u{fffd}live\u{fffd}[2J");
     }
 
     #[test]

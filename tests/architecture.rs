@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "simulate",
         &["client", "collector", "dap", "estimate", "findings", "plan", "privacy", "program"],
     ),
-    ("command_line", &[]),
+    ("command_line", &["dap/printable"]),
     ("aggregator", &["dap", "log", "privacy", "program"]),
     // Where roles are put together and run.
     (
@@ -99,6 +99,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("dap/codec", &["dap"]),
     ("dap/ids", &["dap"]),
+    ("dap/printable", &["dap"]),
     ("dap/time", &["dap"]),
 ];
 
@@ -106,6 +107,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const WITHIN: &[(&str, &str)] = &[
     ("dap/codec", "dap"),
     ("dap/ids", "dap"),
+    ("dap/printable", "dap"),
     ("dap/time", "dap"),
     ("client/personal", "client"),
     ("aggregator/store", "aggregator"),

@@ -1,6 +1,9 @@
 //! What an audit finds.
 
-use crate::dap::role::Role;
+use crate::dap::{
+    printable::{is_hidden, one_line},
+    role::Role,
+};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
@@ -92,10 +95,10 @@ impl Findings {
 }
 
 fn printable(text: String) -> String {
-    if text.len() <= LONGEST && !text.contains(char::is_control) {
+    if text.len() <= LONGEST && !text.contains(is_hidden) {
         return text;
     }
-    text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    one_line(&text.chars().take(LONGEST).collect::<String>())
 }
 
 /// What a finding is about.
@@ -133,12 +136,12 @@ mod tests {
             findings.add(Severity::Note, "started", At::BOTH, String::new());
         }
         assert!(!findings.broken());
-        findings.add(Severity::Warning, "gap", At::BOTH, "\u{1b}[2J\u{9b}".to_owned());
+        findings.add(Severity::Warning, "gap", At::BOTH, "\u{1b}[2J\u{9b}\u{202e}".to_owned());
         findings.add(Severity::Violation, "log", At::BOTH, "x".repeat(2 * LONGEST));
         assert!(findings.broken());
         let (all, left_out) = findings.sorted();
         assert_eq!((all.len(), left_out), (MOST + 2, 7));
         assert_eq!((all[0].rule, all[0].message.len()), ("log", LONGEST));
-        assert_eq!((all[1].rule, all[1].message.as_str()), ("gap", "\u{fffd}[2J\u{fffd}"));
+        assert_eq!((all[1].rule, all[1].message.as_str()), ("gap", "\u{fffd}[2J\u{fffd}\u{fffd}"));
     }
 }

@@ -2,7 +2,7 @@
 //! reports have had time to arrive.
 
 use crate::dap::time::{Interval, IntervalError, Time, TimePrecision};
-use crate::program::format_moment;
+use crate::program::{format_moment, starts_near};
 use thiserror::Error;
 
 /// A window that should not be collected now.
@@ -26,16 +26,13 @@ pub enum WindowError {
     },
     /// The start is not one of a window.
     #[error(
-        "{} is not the start of a window of {length} seconds; the nearest before it is {}",
-        format_moment(*start), format_moment(*nearest)
+        "{} is not the start of a window; {}", format_moment(*start), starts_near(*window, *start)
     )]
     Misaligned {
         /// Seconds since the Epoch.
         start: u64,
-        /// Length of a window in seconds.
-        length: u64,
-        /// The last start before, in seconds since the Epoch.
-        nearest: u64,
+        /// The windows.
+        window: TimePrecision,
     },
     /// Not an interval.
     #[error(transparent)]
@@ -74,12 +71,8 @@ pub fn choose(
 
 fn aligned(window: TimePrecision, start: u64) -> Result<Time, WindowError> {
     let time = window.time_at(start);
-    let nearest = window.start_of(time);
-    if nearest == start {
-        Ok(time)
-    } else {
-        Err(WindowError::Misaligned { start, length: window.seconds(), nearest })
-    }
+    let found = window.start_of(time) == start;
+    if found { Ok(time) } else { Err(WindowError::Misaligned { start, window }) }
 }
 
 #[cfg(test)]
@@ -109,6 +102,8 @@ mod tests {
     #[test]
     fn a_start_between_windows_is_refused_with_the_nearest() {
         let error = choose(hour(), 0, Some(3601), 1, 1 << 40).unwrap_err();
-        assert_eq!(error, WindowError::Misaligned { start: 3601, length: 3600, nearest: 3600 });
+        assert_eq!(error, WindowError::Misaligned { start: 3601, window: hour() });
+        let words = "1970-01-01T01:00:00Z and 1970-01-01T02:00:00Z";
+        assert!(error.to_string().contains(words), "{error}");
     }
 }

@@ -6,7 +6,7 @@
 //! Read in the order of a report's life: [`ids`], [`time`] and [`codec`] are the alphabet,
 //! [`task`] is what all parties agree on, then one file per interaction: [`upload`],
 //! [`aggregate`], [`collect`]. [`hpke`] and [`vdaf`] are the two kinds of cryptography,
-//! [`problem`] is how a server says no, and [`exchange`] is each request with the response it
+//! [`problem`] is how a server says no, [`printable`] what of a peer's words is shown, and [`exchange`] is each request with the response it
 //! wants, without a socket.
 //!
 //! Nothing here does input or output, reads a clock or knows who we are.
@@ -24,6 +24,7 @@ pub mod hpke;
 pub mod hpke_config_list;
 pub mod ids;
 pub mod media_type;
+pub mod printable;
 pub mod problem;
 pub mod role;
 pub mod task;

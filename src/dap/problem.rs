@@ -1,6 +1,6 @@
 //! How a server says no (§3.6; RFC 9457).
 
-use super::ids::TaskId;
+use super::{ids::TaskId, printable::is_hidden};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The draft's types of problem.
@@ -155,7 +155,7 @@ fn about_blank() -> Text {
     Text::new("about:blank")
 }
 
-/// A peer's words: cut to a length and rid of control characters, so that they may be logged.
+/// A peer's words: cut to a length and rid of what is not seen, so that they may be logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text(String);
 
@@ -165,7 +165,7 @@ impl Text {
 
     /// From text of any length.
     pub fn new(text: &str) -> Self {
-        Self(text.chars().filter(|c| !c.is_control()).take(Self::LONGEST).collect())
+        Self(text.chars().filter(|c| !is_hidden(*c)).take(Self::LONGEST).collect())
     }
 
     /// The text.
@@ -232,11 +232,11 @@ mod tests {
 
     #[test]
     fn a_peers_document_may_be_strange_but_not_long_nor_unprintable() {
-        let detail = format!("\\u001b[31m{}", "x".repeat(10_000));
+        let detail = format!("\\u001b[31m\\u202e{}", "x".repeat(10_000));
         let json = format!(r#"{{"type":7,"detail":"{detail}","taskid":[],"more":{{}}}}"#);
         let document: ProblemDocument = serde_json::from_str(&json).unwrap();
         assert_eq!(document.kind(), None);
         assert_eq!(document.detail.as_str().len(), Text::LONGEST);
-        assert!(!document.to_string().contains('\u{1b}'));
+        assert!(!document.to_string().contains(['\u{1b}', '\u{202e}']));
     }
 }

@@ -4,6 +4,7 @@
 //! skipped, a wrong one of a known key spoils the note, and one right one is the least.
 
 use super::ed25519;
+use crate::dap::printable::is_hidden;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
@@ -66,7 +67,7 @@ pub enum KeyError {
 impl KeyName {
     /// Checks a name.
     pub fn new(name: &str) -> Result<Self, KeyError> {
-        let wrong = |c: char| c.is_whitespace() || c.is_control() || c == '+';
+        let wrong = |c: char| c.is_whitespace() || is_hidden(c) || c == '+';
         if name.is_empty() || name.len() > 255 || name.contains(wrong) {
             return Err(KeyError::Name(name.chars().take(80).collect()));
         }

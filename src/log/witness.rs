@@ -12,6 +12,7 @@ use super::{
     note::{MAX_NOTE, MAX_SIGNATURES, Note, NoteError, SignatureLine, VerifierKey},
     tree::{Hash, TreeError, verify_consistency},
 };
+use crate::dap::printable::is_hidden;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use thiserror::Error;
@@ -334,7 +335,7 @@ pub enum AnswerError {
 }
 
 fn printable(text: &str) -> String {
-    text.trim().chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.trim().chars().take(200).map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }
 
 /// What a witness's paths call a log: the hash of its name in hexadecimal.

@@ -2,7 +2,8 @@
 
 use super::{
     ProgramError,
-    file::{At, DimensionTable, Source, identifier, labels},
+    file::{At, DimensionTable, Source, identifier},
+    label::labels,
 };
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

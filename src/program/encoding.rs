@@ -12,6 +12,7 @@ use super::{
     metric::Metric,
 };
 use crate::privacy::randomizer::Bin;
+pub(super) use outcomes::NOTHING;
 use outcomes::{Outcomes, Said, position};
 use thiserror::Error;
 

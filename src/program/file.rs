@@ -304,27 +304,3 @@ pub(super) fn identifier(source: Source<'_>, text: &At<String>) -> Result<String
         format!("{name:?} must be 1 to 64 characters out of a-z, 0-9, hyphen and underscore"),
     ))
 }
-
-/// Labels that people read: each once, printable, at least `least` of them.
-pub(super) fn labels(
-    source: Source<'_>,
-    list: &At<Vec<At<String>>>,
-    least: usize,
-) -> Result<Vec<String>, ProgramError> {
-    let mut seen = Vec::new();
-    for label in list.get_ref() {
-        let text = label.get_ref().trim();
-        if text.is_empty() || text.len() > 100 || text.chars().any(char::is_control) {
-            return Err(source.error(label, "a label must be 1 to 100 printable characters"));
-        }
-        if seen.iter().any(|other| other == text) {
-            return Err(source.error(label, format!("{text:?} is there already")));
-        }
-        seen.push(text.to_owned());
-    }
-    if seen.len() < least {
-        let found = seen.len();
-        return Err(source.error(list, format!("needs at least {least} entries, and has {found}")));
-    }
-    Ok(seen)
-}

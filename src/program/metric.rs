@@ -3,8 +3,9 @@
 use super::{
     ProgramError,
     dimension::Dimension,
-    file::{At, MetricTable, Source, identifier, labels},
+    file::{At, MetricTable, Source, identifier},
     joint::{self, Part},
+    label::{labels, without},
     score::ScoreSource,
     triage::Rule,
 };
@@ -176,10 +177,13 @@ fn kind(
     match kind {
         "thumbs" => Ok(MetricKind::Thumbs),
         "rating" => Ok(MetricKind::Rating(levels(source, table)?)),
-        "preference" => list(source, table, "candidates", table.candidates.as_ref(), 2)
-            .map(MetricKind::Preference),
+        "preference" => {
+            let names = list(source, table, "candidates", table.candidates.as_ref(), 2)?;
+            apart(source, table.candidates.as_ref(), &[" > ", " < ", " = "])?;
+            Ok(MetricKind::Preference(names))
+        }
         "ratings" => Ok(MetricKind::Ratings {
-            aspects: list(source, table, "aspects", table.aspects.as_ref(), 2)?,
+            aspects: named(source, table, "aspects", table.aspects.as_ref(), 2)?,
             levels: levels(source, table)?,
         }),
         "signals" => {
@@ -193,7 +197,7 @@ fn kind(
             Ok(MetricKind::Triage { categories, rules })
         }
         "finding" => Ok(MetricKind::Finding {
-            categories: list(source, table, "categories", table.categories.as_ref(), 1)?,
+            categories: named(source, table, "categories", table.categories.as_ref(), 1)?,
             severities: list(source, table, "severities", table.severities.as_ref(), 2)?,
         }),
         JOINT => joint::parse(source, table, others).map(MetricKind::Joint),
@@ -262,6 +266,28 @@ fn list(
     let kind = table.kind.get_ref();
     let missing = || source.error(&table.kind, format!("a metric of kind {kind} needs `{key}`"));
     labels(source, list.ok_or_else(missing)?, least)
+}
+
+/// A list whose labels results put before others: "tone: good".
+fn named(
+    source: Source<'_>,
+    table: &MetricTable,
+    key: &str,
+    names: Option<&At<Vec<At<String>>>>,
+    least: usize,
+) -> Result<Vec<String>, ProgramError> {
+    let labels = list(source, table, key, names, least)?;
+    apart(source, names, &[": "])?;
+    Ok(labels)
+}
+
+/// Refuses labels that have what results put between them.
+fn apart(
+    source: Source<'_>,
+    list: Option<&At<Vec<At<String>>>>,
+    joints: &[&str],
+) -> Result<(), ProgramError> {
+    list.map_or(Ok(()), |list| without(source, list, joints))
 }
 
 fn count(source: Source<'_>, table: &MetricTable) -> Result<MetricKind, ProgramError> {

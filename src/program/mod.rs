@@ -15,6 +15,7 @@ pub mod encoding;
 pub mod explain;
 mod file;
 pub mod joint;
+mod label;
 pub mod log;
 pub mod manifest;
 pub mod metric;
@@ -28,7 +29,7 @@ pub mod settings;
 pub mod template;
 pub mod triage;
 
-pub use moment::{format_duration, format_moment, parse_duration, parse_moment};
+pub use moment::{format_duration, format_moment, parse_duration, parse_moment, starts_near};
 
 use crate::{
     dap::{
@@ -194,7 +195,14 @@ impl Program {
         for ((_, table), metric) in asked {
             let compiled = compile::compile(&program, metric)
                 .map_err(|reason| source.error(&table.kind, reason))?;
-            program.tasks.extend(compiled);
+            for task in compiled {
+                // Values may have what stands between them in a task's name.
+                if program.task(&task.name).is_some() {
+                    let reason = format!("two of its tasks would be called {:?}", task.name);
+                    return Err(source.error(&table.kind, reason));
+                }
+                program.tasks.push(task);
+            }
         }
         if let Some(table) = &file.budget {
             program.budget = Some(DeviceBudget::parse(source, table, &program)?);
@@ -394,8 +402,10 @@ fn interval(
         if seconds % window.seconds() == 0 {
             return Ok(window.time_at(seconds));
         }
-        let length = window.seconds();
-        Err(source.error(text, format!("must be the start of a window of {length} seconds")))
+        Err(source.error(
+            text,
+            format!("must be the start of a window; {}", starts_near(window, seconds)),
+        ))
     };
     let (start, end) = (aligned(starts)?, aligned(ends)?);
     let interval = end.0.checked_sub(start.0).and_then(|len| Interval::new(start, len).ok());

@@ -7,8 +7,9 @@
 
 use super::{
     ProgramError,
-    file::{At, Source, labels},
+    file::{At, Source},
 };
+use crate::dap::printable::is_hidden;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -101,12 +102,21 @@ fn parse_words(
     if found > MOST_WORDS {
         return Err(source.error(words, format!("has {found} words; {MOST_WORDS} are the most")));
     }
+    let mut all: Vec<String> = Vec::new();
     for word in words.get_ref() {
-        if !word.get_ref().contains(char::is_alphanumeric) {
+        let text = word.get_ref().trim();
+        if text.len() > 100 || text.contains(is_hidden) {
+            return Err(source.error(word, "a word must be 1 to 100 printable characters"));
+        }
+        if !text.contains(char::is_alphanumeric) {
             return Err(source.error(word, "a word needs a letter or a digit; or use a `pattern`"));
         }
+        if all.iter().any(|other| other == text) {
+            return Err(source.error(word, format!("{text:?} is there already")));
+        }
+        all.push(text.to_owned());
     }
-    labels(source, words, 1)
+    if all.is_empty() { Err(source.error(words, "needs at least 1 word")) } else { Ok(all) }
 }
 
 fn parse_pattern(source: Source<'_>, pattern: &At<String>) -> Result<String, ProgramError> {

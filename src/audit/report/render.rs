@@ -1,6 +1,7 @@
 //! The document as Markdown and as HTML. What others wrote is escaped in both.
 
 use super::document::Block;
+use crate::dap::printable::is_hidden;
 use std::fmt::Write;
 
 /// As Markdown.
@@ -41,7 +42,7 @@ fn plain(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '&' => out.push_str("&amp;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '#' => out.extend(['\\', letter]),
-            letter if letter.is_control() => out.push(' '),
+            letter if is_hidden(letter) => out.push(' '),
             letter => out.push(letter),
         }
     }
@@ -100,7 +101,7 @@ fn escaped(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            letter if letter.is_control() => out.push(' '),
+            letter if is_hidden(letter) => out.push(' '),
             letter => out.push(letter),
         }
     }

@@ -31,8 +31,7 @@ pub(super) fn sampled(
         return Ok(());
     }
     let mut rng = rand::rng();
-    (0..SAMPLES)
-        .try_for_each(|_| look_for(reader, rng.random_range(from..size), (size, root)))
+    (0..SAMPLES).try_for_each(|_| look_for(reader, rng.random_range(from..size), (size, root)))
 }
 
 /// Looks for one entry, in its bundle and in the tiles above it.
@@ -44,8 +43,11 @@ fn look_for(reader: &Reader, index: u64, (size, root): (u64, &Hash)) -> Result<(
     let leaf = leaf.ok_or(TreeError::NoEntry { index, size })?;
     let mut tiles = Tiles { reader, size };
     let proof = inclusion_proof(&mut TileNodes::new(&mut tiles, size), index, size)?;
-    verify_inclusion(&leaf, index, size, &proof, root)
-        .map_err(|source| FollowError::Unbacked { index, size, source })
+    verify_inclusion(&leaf, index, size, &proof, root).map_err(|source| FollowError::Unbacked {
+        index,
+        size,
+        source,
+    })
 }
 
 /// The tiles of a log, as it serves them.

@@ -81,7 +81,7 @@ impl Side {
 }
 
 /// Nothing was said to one side of a joint.
-pub(super) const NOTHING: &str = "nothing";
+pub(in crate::program) const NOTHING: &str = "nothing";
 
 /// What was said, as outcomes by index.
 pub(super) enum Said {

@@ -61,7 +61,8 @@ impl Fake {
 
 fn say(stream: &mut TcpStream, status: &str, body: &[u8]) {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
 }
 
