@@ -51,8 +51,8 @@ typedef enum {
     SV_STATUS_NETWORK = 11,
     // The library broke; open the engine again.
     SV_STATUS_BROKEN = 12,
-    // The program demands proofs that its tasks are in both aggregators' logs, and they are missing or do
-    // not hold.
+    // The program demands proofs that its tasks and the aggregators' keys are in both logs, and they are
+    // missing or do not hold.
     SV_STATUS_NOT_LOGGED = 13,
     // The event is about another value of a public dimension than the device was assigned last.
     SV_STATUS_OTHER_ASSIGNMENT = 14,
@@ -139,7 +139,8 @@ sv_status sv_consent(const sv_engine *engine, bool given, uint64_t now);
 
 // Takes the proofs that come with the program, from `sottovoce-auditor prove`: that both aggregators'
 // logs have its tasks. A program that demands them of devices needs this after each `sv_open`; before
-// it, `sv_next` sends nothing and what was said waits.
+// it, `sv_next` sends nothing and what was said waits. For such a program `sv_next` also hands out requests
+// for the proofs of the aggregators' keys; while a key is not in its log, it fails with `NotLogged`.
 sv_status sv_prove(const sv_engine *engine,
                    const char *proofs);
 

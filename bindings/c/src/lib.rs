@@ -177,7 +177,8 @@ pub unsafe extern "C" fn sv_consent(engine: *const SvEngine, given: bool, now: u
 
 /// Takes the proofs that come with the program, from `sottovoce-auditor prove`: that both aggregators'
 /// logs have its tasks. A program that demands them of devices needs this after each `sv_open`; before
-/// it, `sv_next` sends nothing and what was said waits.
+/// it, `sv_next` sends nothing and what was said waits. For such a program `sv_next` also hands out requests
+/// for the proofs of the aggregators' keys; while a key is not in its log, it fails with `NotLogged`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_prove(engine: *const SvEngine, proofs: *const c_char) -> SvStatus {
     // SAFETY: the caller passes an engine and a string, or null.
@@ -555,5 +556,74 @@ unsafe fn write<T>(place: *mut T, value: T) {
     if !place.is_null() {
         // SAFETY: the caller passes a place to write to.
         unsafe { place.write(value) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_795_392_000;
+
+    /// An engine that may record, for a program that sorts comments.
+    fn engine() -> *mut SvEngine {
+        let program = c"name = \"chat\"
+            leader = \"https://leader.example/\"
+            helper = \"https://helper.example/\"
+            collector = \"AQAgAAEAAQAgBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\"
+            window = \"1 day\"
+            min_batch_size = 10
+            [privacy]
+            epsilon0 = 18.0
+            epsilon = 18.0
+            [metrics.problem]
+            kind = \"triage\"
+            question = \"What went wrong?\"
+            categories = [\"bug\", \"idea\"]
+            rules = [{ category = \"bug\", words = [\"crash\"] }]";
+        let mut engine = ptr::null_mut();
+        // SAFETY: a program's text, and a place for the engine.
+        let opened = unsafe {
+            let found = ptr::null_mut();
+            sv_open(program.as_ptr(), ptr::null(), ptr::null(), false, NOW, &raw mut engine, found)
+        };
+        assert_eq!(opened, SvStatus::Ok);
+        // SAFETY: the engine that was just opened.
+        assert_eq!(unsafe { sv_consent(engine, true, NOW) }, SvStatus::Ok);
+        engine
+    }
+
+    /// How many answers are kept.
+    fn kept(engine: *const SvEngine) -> u64 {
+        let mut text = ptr::null_mut();
+        // SAFETY: an engine, and a place for the text, which is read and given back.
+        let history = unsafe {
+            assert_eq!(sv_history(engine, true, NOW, &raw mut text), SvStatus::Ok);
+            let history = std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned();
+            sv_string_free(text);
+            history
+        };
+        let history: serde_json::Value = serde_json::from_str(&history).unwrap_or_default();
+        history["kept"].as_u64().unwrap_or(u64::MAX)
+    }
+
+    #[test]
+    fn a_comment_without_a_place_for_its_category_changes_nothing() {
+        let engine = engine();
+        let (metric, comment) = (c"problem".as_ptr(), c"It had a crash".as_ptr());
+        let triage = |category| {
+            // SAFETY: an engine, strings, and a place or null.
+            unsafe { sv_triage(engine, metric, comment, ptr::null(), NOW, category) }
+        };
+        assert_eq!(triage(ptr::null_mut()), SvStatus::Argument);
+        assert_eq!(kept(engine), 0);
+        let mut category = ptr::null_mut();
+        assert_eq!(triage(&raw mut category), SvStatus::Ok);
+        assert_eq!(kept(engine), 1);
+        // SAFETY: what was given out is given back, once.
+        unsafe {
+            sv_string_free(category);
+            sv_close(engine);
+        }
     }
 }

@@ -40,8 +40,8 @@ pub enum SvStatus {
     Network = 11,
     /// The library broke; open the engine again.
     Broken = 12,
-    /// The program demands proofs that its tasks are in both aggregators' logs, and they are missing or do
-    /// not hold.
+    /// The program demands proofs that its tasks and the aggregators' keys are in both logs, and they are
+    /// missing or do not hold.
     NotLogged = 13,
     /// The event is about another value of a public dimension than the device was assigned last.
     OtherAssignment = 14,

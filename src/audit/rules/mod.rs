@@ -41,6 +41,9 @@ pub struct LogFacts {
     pub(super) open: BTreeMap<Mark, OpenRelease>,
     /// Releases so far.
     pub(super) releases: u64,
+    /// Keys that devices seal to which came and did not go yet.
+    #[serde(default)]
+    pub(super) hpke_keys: u64,
 }
 
 impl LogFacts {
@@ -91,6 +94,9 @@ impl<'a> Known<'a> {
 
 /// Clocks may differ by this much, in seconds, without anybody having to say why.
 pub const TOLERANCE: u64 = 600;
+
+/// More keys at once than rotation by schedule and by hand bring.
+const MANY_KEYS: u64 = 8;
 
 /// One log, entry by entry.
 pub struct Judge<'a> {
@@ -171,6 +177,7 @@ impl<'a> Judge<'a> {
             Event::HpkeKey(change, config) => {
                 let id = config.id.0;
                 self.note(at, "hpke-key", format!("HPKE key {id} was {}", word(*change)));
+                self.hpke_keys(at, *change);
             }
             Event::LogKey(change, key) => {
                 let text = key.to_string();
@@ -192,6 +199,22 @@ impl<'a> Judge<'a> {
                 );
                 self.note(at, "repaired", message);
             }
+        }
+    }
+
+    /// Each device could have been given another key, to know its reports by.
+    fn hpke_keys(&mut self, at: At, change: KeyChange) {
+        let keys = &mut self.facts.hpke_keys;
+        *keys = match change {
+            KeyChange::Added => keys.saturating_add(1),
+            KeyChange::Retired => keys.saturating_sub(1),
+        };
+        if change == KeyChange::Added && *keys > MANY_KEYS {
+            let message = format!(
+                "there are {keys} HPKE keys at once, where a server needs two or three: devices that are given \
+                 different ones can be told apart; ask the operator why"
+            );
+            self.findings.add(Severity::Warning, "many-keys", at, message);
         }
     }
 

@@ -14,8 +14,8 @@ use crate::{
     log::{
         checkpoint::tests::TestKey,
         entry::{
-            Event, FULL_AND_OVER, RELEASES_SETTING, Refused, Release, Repaired, TaskTaken,
-            windows_setting,
+            Event, FULL_AND_OVER, KeyChange, RELEASES_SETTING, Refused, Release, Repaired,
+            TaskTaken, windows_setting,
         },
         note::KeyKind,
     },
@@ -353,4 +353,29 @@ fn a_release_before_its_interval_is_over_breaks_a_promise_once_made() {
     let over = release.interval.end().0 * window;
     stage.both(|log| log.add(over, Event::Release(release.clone())));
     stage.holds();
+}
+
+#[test]
+fn a_server_with_a_key_for_each_device_is_pointed_out() {
+    let mut stage = Stage::new();
+    let (now, config) = (stage.now, stage.program.collector().clone());
+    let keys = |stage: &mut Stage, change, ids: std::ops::Range<u8>| {
+        for id in ids {
+            let mut config = config.clone();
+            config.id.0 = id;
+            stage.helper.add(now - 20 * DAY, Event::HpkeKey(change, config));
+        }
+        stage.helper.write();
+    };
+    let pointed_out = |stage: &mut Stage| {
+        let findings = stage.holds().findings;
+        findings.iter().filter(|finding| finding.rule == "many-keys").count()
+    };
+    keys(&mut stage, KeyChange::Added, 0..8);
+    assert_eq!(pointed_out(&mut stage), 0);
+    keys(&mut stage, KeyChange::Retired, 0..4);
+    keys(&mut stage, KeyChange::Added, 8..12);
+    assert_eq!(pointed_out(&mut stage), 0, "keys come and go");
+    keys(&mut stage, KeyChange::Added, 12..13);
+    assert_eq!(pointed_out(&mut stage), 1, "and what came before is remembered");
 }
