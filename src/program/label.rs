@@ -178,9 +178,7 @@ mod tests {
 
     /// What is said of categories, at the place of which.
     fn refused(categories: &[&str]) -> Option<String> {
-        let list: Vec<_> = categories.iter().map(|label| format!("{label:?}")).collect();
-        let list: Vec<_> = list.iter().map(|label| label.replace("\\u{", "\\U{")).collect();
-        let list: Vec<_> = list.iter().map(|label| toml(label)).collect();
+        let list: Vec<_> = categories.iter().map(|label| toml(label)).collect();
         let metric = format!(
             "[metrics.m]\nquestion = \"?\"\nkind = \"triage\"\ncategories = [{}]\n",
             list.join(",\n")
@@ -188,16 +186,10 @@ mod tests {
         asking(&metric).err().map(|error| error.to_string())
     }
 
-    /// Rust's escapes as TOML's.
-    fn toml(text: &str) -> String {
-        let mut out = String::new();
-        for (at, part) in text.split("\\U{").enumerate() {
-            match part.split_once('}').filter(|_| at > 0) {
-                Some((code, rest)) => out += &format!("\\U{code:0>8}{rest}"),
-                None => out += part,
-            }
-        }
-        out
+    /// As TOML has it, whatever is in it.
+    fn toml(label: &str) -> String {
+        let letters = label.chars().map(|c| format!("\\U{:08X}", u32::from(c)));
+        format!("\"{}\"", letters.collect::<String>())
     }
 
     #[test]
@@ -251,6 +243,19 @@ mod tests {
             let error = refused(&["first", label]).unwrap_or_else(|| panic!("{label:?}"));
             assert!(error.contains(":36:1: ") && error.contains(words), "{label:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_question_is_what_its_reader_sees() {
+        let asked = |question: &str| {
+            let table = format!("[metrics.m]\nkind = \"thumbs\"\nquestion = {}\n", toml(question));
+            asking(&table).err().map(|error| error.to_string())
+        };
+        for hidden in ["Good\u{202e}?", "Go\u{200b}od?", "\u{2066}Good?", "Good\u{1b}[2J?"] {
+            let error = asked(hidden).unwrap_or_else(|| panic!("{hidden:?}"));
+            assert!(error.contains(":34:12: a question must not have U+"), "{error}");
+        }
+        assert_eq!(asked("Good?\nOr not? می\u{200c}خواهم 👩\u{200d}💻 ❤\u{fe0f}"), None);
     }
 
     #[test]

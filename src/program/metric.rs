@@ -9,7 +9,10 @@ use super::{
     score::ScoreSource,
     triage::Rule,
 };
-use crate::privacy::{guarantee::MechanismKind, units::Epsilon};
+use crate::{
+    dap::printable::is_hidden,
+    privacy::{guarantee::MechanismKind, units::Epsilon},
+};
 
 /// A metric with the dimensions it is broken down by.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,6 +147,10 @@ fn randomizer(source: Source<'_>, text: &At<String>) -> Result<MechanismKind, Pr
     }
 }
 
+/// Lines, and marks that some languages need within words and between directions.
+const USED_IN_WRITING: [char; 7] =
+    ['\n', '\t', '\u{61c}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}'];
+
 /// What the user is asked; a joint asks what its parts ask.
 fn question(
     source: Source<'_>,
@@ -154,6 +161,11 @@ fn question(
         let text = question.get_ref().trim();
         if text.is_empty() {
             return Err(source.error(question, "a metric must ask something"));
+        }
+        if let Some(hidden) = text.chars().find(|c| is_hidden(*c) && !USED_IN_WRITING.contains(c)) {
+            let code = u32::from(hidden);
+            let reason = format!("a question must not have U+{code:04X}, which nobody sees");
+            return Err(source.error(question, reason));
         }
         return Ok(text.to_owned());
     }

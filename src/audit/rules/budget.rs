@@ -68,7 +68,9 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
             .collect();
         // Composing takes long, and a log may claim any pattern: from here on, the most that it can be.
         if worked_out.len() >= MOST_COMPOSED && !worked_out.contains_key(&counted) {
-            counted.iter_mut().for_each(|(_, windows)| *windows = budget.windows());
+            for (_, windows) in &mut counted {
+                *windows = budget.windows();
+            }
         }
         let spent = worked_out.entry(counted).or_insert_with_key(|counted| spent(program, counted));
         match spent {

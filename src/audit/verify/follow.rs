@@ -167,6 +167,9 @@ impl FollowError {
     }
 }
 
+/// What is done with each entry, by its place.
+pub type Each<'a> = dyn FnMut(u64, &[u8]) -> Result<(), FollowError> + 'a;
+
 /// Reads a log from the end of `from` on, and gives each entry to `each`. It has to be the
 /// continuation of `past`, of which `from` is a beginning. Returns the checkpoint and the tree that it
 /// covers.
@@ -175,7 +178,7 @@ pub fn follow(
     trust: &Trust,
     (from, past): (&Frontier, &Frontier),
     bounds: Bounds,
-    each: &mut dyn FnMut(u64, &[u8]) -> Result<(), FollowError>,
+    each: &mut Each<'_>,
 ) -> Result<(Opened, Frontier), FollowError> {
     let started = Instant::now();
     let opened = trust.open(&reader.checkpoint()?)?;

@@ -204,7 +204,7 @@ impl<S: Storage> Engine<S> {
                 Ok(())
             }
             Purpose::KeyProof(role, config) => {
-                self.key_proof_arrived(role, config, arrived, now);
+                self.key_proof_arrived(role, config, &arrived, now);
                 Ok(())
             }
             Purpose::Reports(exchange, sent) => {
@@ -274,9 +274,9 @@ impl<S: Storage> Engine<S> {
         Outgoing { request, most: MAX_PROOF, purpose: Purpose::KeyProof(role, config) }
     }
 
-    fn key_proof_arrived(&mut self, role: Role, config: CachedConfig, arrived: Arrived, now: u64) {
+    fn key_proof_arrived(&mut self, role: Role, config: CachedConfig, arrived: &Arrived, now: u64) {
         self.keys.unproved = None;
-        let given = match &arrived {
+        let given = match arrived {
             Arrived::Response(Response { status: 200, body, .. }) => Some(KeyProof::Given(body)),
             Arrived::Response(Response { status: 404, .. }) => Some(KeyProof::None),
             _ => None,

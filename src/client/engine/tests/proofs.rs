@@ -99,8 +99,8 @@ fn insisting() -> Engine<MemoryStorage> {
     engine
 }
 
-fn logged(role: &str, config: &HpkeConfig) -> Option<String> {
-    Some(proof(role, LogEvent::HpkeKey(KeyChange::Added, config.clone()), false))
+fn logged(role: &str, config: &HpkeConfig) -> String {
+    proof(role, LogEvent::HpkeKey(KeyChange::Added, config.clone()), false)
 }
 
 /// Carries what is handed out until the engine refuses; why.
@@ -126,13 +126,13 @@ fn nothing_is_sealed_to_a_key_that_is_not_in_the_log_for_all_to_see() {
     let mut now = NOW + DAY + 3600;
     for (log, role) in [
         ((|_, _| None) as fn(&str, &HpkeConfig) -> Option<String>, Role::Leader),
-        (|role, config| logged(role, config).filter(|_| role == "leader"), Role::Helper),
+        (|role, config| (role == "leader").then(|| logged(role, config)), Role::Helper),
         // Another key than the one that this device gets.
         (
             |role, config| {
                 let mut other = config.clone();
                 other.id.0 ^= u8::from(role == "helper");
-                logged(role, &other)
+                Some(logged(role, &other))
             },
             Role::Helper,
         ),
@@ -147,7 +147,7 @@ fn nothing_is_sealed_to_a_key_that_is_not_in_the_log_for_all_to_see() {
         assert!(engine.state.outbox.entries.iter().all(|entry| entry.sealed.is_none()));
         now += 3600;
     }
-    servers.logged = logged;
+    servers.logged = |role, config| Some(logged(role, config));
     servers.serve(&mut engine, now);
     assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 1)]);
 }
@@ -155,7 +155,7 @@ fn nothing_is_sealed_to_a_key_that_is_not_in_the_log_for_all_to_see() {
 #[test]
 fn a_key_that_was_rotated_is_proved_like_the_first() {
     let (mut engine, mut servers) = (insisting(), Servers::new());
-    servers.logged = logged;
+    servers.logged = |role, config| Some(logged(role, config));
     servers.serve(&mut engine, NOW + DAY + 3600);
     servers.rotate();
     servers.serve(&mut engine, NOW + 2 * DAY + 3 * 3600);
