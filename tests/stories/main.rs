@@ -21,6 +21,7 @@ mod forged;
 mod happy;
 mod helper;
 mod hostile;
+mod hostile_log;
 mod kills;
 mod log;
 mod noise;

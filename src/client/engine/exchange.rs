@@ -123,6 +123,11 @@ impl Keys {
         config.is_fresh(now).then_some((*role, config))
     }
 
+    /// Why the last key that came is not used.
+    pub(super) fn refused(&self) -> Option<&NotLogged> {
+        self.refused.as_ref()
+    }
+
     /// Until when nothing is asked for. A clock that was put back to before the failure ends the wait.
     fn waits(&self, now: u64) -> Option<u64> {
         self.waits.filter(|(from, until)| (*from..*until).contains(&now)).map(|(_, until)| until)

@@ -43,6 +43,8 @@ pub struct History {
     /// Whether all is held back, answers and reports, because the program demands proofs that its tasks
     /// are in both aggregators' logs, and the app has not given them.
     pub waits_for_proofs: bool,
+    /// Why reports are held back, if a server gives out a key that its log does not have.
+    pub refused_key: Option<String>,
 }
 
 /// In which windows a device takes part: in all, or in some of each period that it drew by itself, whatever
@@ -128,6 +130,7 @@ impl<S: Storage> Engine<S> {
             budget: self.budget_left(now),
             silent_until: silent.map(format_moment),
             waits_for_proofs: state.consent.is_given() && self.check_logged().is_err(),
+            refused_key: self.keys.refused().map(ToString::to_string),
         })
     }
 
@@ -266,6 +269,9 @@ impl fmt::Display for History {
                 "All of it is held back: there is no proof here yet that what is asked is in the public \
                  logs of both aggregators."
             )?;
+        }
+        if let Some(reason) = &self.refused_key {
+            writeln!(f, "Reports are held back: {reason}.")?;
         }
         self.lines.iter().try_for_each(|line| line.fmt(f))?;
         self.budget.fmt(f)

@@ -144,12 +144,15 @@ fn nothing_is_sealed_to_a_key_that_is_not_in_the_log_for_all_to_see() {
             "{reason}"
         );
         assert!(servers.seen.is_empty(), "nothing was sent");
+        let history = engine.history(now).unwrap().to_string();
+        assert!(history.contains("Reports are held back: the "), "{history}");
         assert!(engine.state.outbox.entries.iter().all(|entry| entry.sealed.is_none()));
         now += 3600;
     }
     servers.logged = |role, config| Some(logged(role, config));
     servers.serve(&mut engine, now);
     assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 1)]);
+    assert_eq!(engine.history(now).unwrap().refused_key, None);
 }
 
 #[test]
