@@ -68,8 +68,8 @@ impl Samples {
         let judge =
             |figure, unit, within: &Range<Duration>, slack, of: &dyn Fn(&Sample) -> Option<u64>| {
                 let points = samples.iter().filter(|sample| within.contains(&sample.at));
-                let points = points.filter_map(|sample| Some((sample.at, of(sample)?))).collect();
-                grown(figure, unit, points, slack)
+                let points = points.filter_map(|sample| Some((sample.at, of(sample)?)));
+                grown(figure, unit, &points.collect::<Vec<_>>(), slack)
             };
         Ok(vec![
             judge("leader's memory", "kB", &leader, 8 << 10, &|one| one.memory[0]),
@@ -118,7 +118,7 @@ fn files(process: u32) -> Option<u64> {
 fn grown(
     figure: &'static str,
     unit: &'static str,
-    points: Vec<(Duration, u64)>,
+    points: &[(Duration, u64)],
     slack: u64,
 ) -> Grown {
     let quarter = points.len() / 4;
@@ -131,7 +131,7 @@ fn grown(
     let last = median(&points[points.len() - quarter..]);
     let tolerated = slack.max(first / 10);
     let flat = (quarter >= ENOUGH).then_some(last <= first + tolerated);
-    Grown { figure, unit, first, last, an_hour: slope(&points), tolerated, flat }
+    Grown { figure, unit, first, last, an_hour: slope(points), tolerated, flat }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]

@@ -84,7 +84,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.json {
         command_line::print(serde_json::to_string_pretty(&soaked)?)?;
     } else {
-        command_line::print(growth::table(&soaked.grown))?;
+        let Soaked { minutes, storage, reports, collections, kills, rotations, backups, .. } =
+            &soaked;
+        command_line::print(format_args!(
+            "{minutes} minutes on {storage}: {reports} reports in {collections} collections, all sums as sent; \
+             {kills} kills, {rotations} new keys, {backups} backups\n{}",
+            growth::table(&soaked.grown)
+        ))?;
     }
     let grows: Vec<_> = soaked.grown.iter().filter(|one| one.flat == Some(false)).collect();
     ensure!(grows.is_empty(), "{} of the figures grow", grows.len());
