@@ -53,9 +53,10 @@ impl Keeper {
     ) -> rusqlite::Result<Log> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pages) = inner.beside_the_writer()? else {
-            // Each commit would try again what cannot be done, and the one that can would do all.
+            // Each commit would try again what cannot be done, and the first that can would do all of it
+            // with uploads waiting. Not never, should nobody come by here again.
             let writer = lock(writer);
-            writer.pragma_update(None, "wal_autocheckpoint", 0)?;
+            writer.pragma_update(None, "wal_autocheckpoint", HELD_PAGES)?;
             return Ok(Log::Held);
         };
         if pages < CHECKPOINT_PAGES && !shorter {
@@ -118,6 +119,8 @@ impl Copied {
     }
 }
 
+/// Pages of a log that somebody holds (256 MiB) before commits copy it back again.
+const HELD_PAGES: i64 = 64 << 10;
 /// Times to run after a writer that is as fast as we are, before it has to wait for the rest.
 const ROUNDS: u32 = 8;
 /// Pages of the log (64 MiB) from which on the operator hears of it.
@@ -187,7 +190,7 @@ mod tests {
         stage.write(1 << 20);
         assert_eq!(stage.copy_back(true), Log::Held);
         stage.write(32 << 20);
-        assert_eq!((stage.copy_back(true), stage.copies_by_commits()), (Log::Held, 0));
+        assert_eq!((stage.copy_back(true), stage.copies_by_commits()), (Log::Held, HELD_PAGES));
         assert!(stage.log_bytes() > 32 << 20, "until the reader has gone");
         drop(reader);
         assert_eq!(stage.copy_back(false), Log::Emptied);
