@@ -1,7 +1,14 @@
 //! What all binaries say alike when something goes wrong.
 
-use crate::dap::printable::lines;
-use std::{fs, io::Write, path::Path, process::ExitCode};
+use crate::{
+    dap::printable::lines,
+    whole_file::{self, Readers},
+};
+use std::{
+    io::{ErrorKind, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 /// Shows an error with what it was about, and turns the result into an exit code: 0 for success,
 /// 1 for failure. Misuse of the command line ends with 2 before anything runs.
@@ -39,24 +46,17 @@ pub fn print(text: impl std::fmt::Display) -> anyhow::Result<()> {
 
 /// Writes a new file that only its owner may read; never over one that is there.
 pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
-    if path.exists() {
-        anyhow::bail!("{} is there already; move it away first", path.display());
-    }
+    write_new(path, text, Readers::Owner)
+}
+
+/// Writes a new file; never over one that is there.
+pub fn write_new(path: &Path, text: &str, readers: Readers) -> anyhow::Result<()> {
     // Under its own name only once it is whole: half a key would be taken for one.
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".new");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&partial).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&partial, path)
-    });
-    written.map_err(|error| {
-        let _ = fs::remove_file(&partial);
-        anyhow::Error::new(error).context(format!("{} cannot be made", path.display()))
+    whole_file::create(path, text.as_bytes(), readers).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            anyhow::anyhow!("{} is there already; move it away first", path.display())
+        }
+        _ => anyhow::Error::new(error).context(format!("{} cannot be made", path.display())),
     })
 }
 
@@ -85,5 +85,18 @@ mod tests {
         let error = write_secret(&path, "second").unwrap_err().to_string();
         assert!(error.contains("move it away"), "{error}");
         assert_eq!(std::fs::read_to_string(path).unwrap(), "first");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_is_not_written_through_what_was_planted_beside_it() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, theirs) = (folder.path().join("secret"), folder.path().join("theirs"));
+        std::fs::write(&theirs, "theirs").unwrap();
+        symlink(&theirs, folder.path().join("secret.new")).unwrap();
+        write_secret(&path, "ours").unwrap();
+        assert_eq!(std::fs::read_to_string(theirs).unwrap(), "theirs");
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

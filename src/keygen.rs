@@ -87,9 +87,16 @@ impl Secrets {
         if let Some(path) = paths.iter().find(|path| path.exists()) {
             anyhow::bail!("{} is there already; move it away first", path.display());
         }
-        for (path, text) in paths.iter().zip([&leader, &helper, &collector]) {
-            write_secret(path, text)?;
+        for (written, (path, text)) in paths.iter().zip([&leader, &helper, &collector]).enumerate()
+        {
+            let made = write_secret(path, text);
+            made.inspect_err(|_| paths[..written].iter().for_each(remove))?;
         }
         Ok(paths)
     }
+}
+
+/// What cannot be removed is named by the next attempt.
+fn remove(path: &PathBuf) {
+    let _ = std::fs::remove_file(path);
 }

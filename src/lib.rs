@@ -57,3 +57,4 @@ pub mod program;
 pub mod simulate;
 #[cfg(feature = "transport")]
 pub mod transport;
+pub mod whole_file;

@@ -22,7 +22,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("findings", &["dap", "estimate", "privacy", "program"]),
     ("plan", &["dap", "estimate", "privacy", "program"]),
     ("transport", &["dap"]),
-    ("client", &["dap", "log", "privacy", "program"]),
+    // Any party keeps files.
+    ("whole_file", &[]),
+    ("client", &["dap", "log", "privacy", "program", "whole_file"]),
     // What never leaves the device cannot name what does.
     ("client/personal", &["program"]),
     ("client/uploader", &["client", "dap", "program", "transport"]),
@@ -31,8 +33,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "simulate",
         &["client", "collector", "dap", "estimate", "findings", "plan", "privacy", "program"],
     ),
-    ("command_line", &["dap/printable"]),
-    ("aggregator", &["dap", "log", "privacy", "program"]),
+    ("command_line", &["dap/printable", "whole_file"]),
+    ("aggregator", &["dap", "log", "privacy", "program", "whole_file"]),
     // Where roles are put together and run.
     (
         "aggregator/command",
@@ -45,9 +47,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "log",
             "program",
             "transport",
+            "whole_file",
         ],
     ),
-    ("aggregator/store", &["dap/codec", "dap/ids", "dap/time"]),
+    ("aggregator/store", &["dap/codec", "dap/ids", "dap/time", "whole_file"]),
     ("aggregator/leader", &["aggregator", "aggregator/store", "dap", "log", "transport"]),
     ("aggregator/helper", &["aggregator", "aggregator/store", "dap"]),
     ("collector", &["dap", "estimate", "findings", "log", "privacy", "program", "transport"]),
@@ -59,9 +62,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "collector/command",
         &["collector", "command_line", "dap", "findings", "program", "transport"],
     ),
-    ("audit", &["client", "command_line", "dap", "log", "privacy", "program", "transport"]),
+    (
+        "audit",
+        &["client", "command_line", "dap", "log", "privacy", "program", "transport", "whole_file"],
+    ),
     // A server: it is told what a log says, and asks nobody.
-    ("audit/witness", &["command_line", "log"]),
+    ("audit/witness", &["command_line", "log", "whole_file"]),
     ("keygen", &["aggregator", "command_line", "dap"]),
     (
         "demo",

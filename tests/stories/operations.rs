@@ -291,6 +291,12 @@ fn a_configuration_is_checked_without_being_used() {
         fs::write(&path, text.replacen(from, to, 1)).unwrap();
         fails(&check(), &[words]);
     }
+    // Secrets are for programs; plain task files have their own.
+    let without = text.replace("secrets = \"leader.secrets.toml\"", "");
+    fs::write(&path, &without).unwrap();
+    assert!(succeeds(&check()).contains("is in order"));
+    fs::write(&path, without.replace("programs = []", "programs = [\"program.toml\"]")).unwrap();
+    fails(&check(), &["program.toml", "keygen", "`secrets`"]);
     // Not even a database was made.
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
 }
@@ -331,6 +337,34 @@ fn more_bodies_than_there_is_room_for_are_told_to_come_again() {
         let body = crate::device::request(&reports);
         (Ask::post(&url, MediaType::UploadReq, body).send().status == 200).then_some(())
     });
+    world.expect(&measurements);
+}
+
+#[test]
+fn a_backup_made_under_load_serves_in_place_of_the_database_and_counts_right() {
+    let world = World::start(WorldOptions::default());
+    let measurements = sample(&world.task().configuration.vdaf, 60, &mut seeded(6));
+    let reports = world.reports(&measurements);
+    // What is aggregated after the backup would be known to the helper and not to the backup.
+    world.helper.kill();
+    world.upload_all(&reports[..20]);
+    let copy = world.folder.path().join("backup.db");
+    let to = copy.to_str().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| reports[20..].chunks(1).for_each(|one| world.upload_all(one)));
+        let said = succeeds(&tell(&world.leader, &["database", "backup", to]));
+        assert!(said.contains("is a whole copy") && said.contains("leader.key"), "{said}");
+    });
+    fails(&tell(&world.leader, &["database", "backup", to]), &["backup.db", "is there already"]);
+    world.leader.kill();
+    let text = fs::read_to_string(&world.leader.config).unwrap();
+    assert!(text.contains("\"leader.db\""), "{text}");
+    fs::write(&world.leader.config, text.replace("\"leader.db\"", "\"backup.db\"")).unwrap();
+    world.start_both();
+    // What it has it knows again, and what it lacks is counted now.
+    let refused = world.upload(&reports);
+    assert!(refused.len() >= 20, "{refused:?}");
+    assert!(refused.iter().all(|error| *error == ReportError::ReportReplayed), "{refused:?}");
     world.expect(&measurements);
 }
 

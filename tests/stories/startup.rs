@@ -111,7 +111,10 @@ fn a_program_that_contradicts_itself_or_lacks_its_secrets_is_refused() {
     let bad = program.replace("min_batch_size = 3000", "min_batch_size = 200");
     assert_ne!(bad, program);
     fs::write(folder.join("program.toml"), bad).unwrap();
+    // Until now the leader had plain task files, which have their own.
     configure(&world, "tasks = ", "programs = [\"program.toml\"]\ntasks = ");
+    says(&fails(&world.leader), &["program.toml", "`secrets`", "keygen"]);
+    configure(&world, "tasks = ", "secrets = \"leader.secrets.toml\"\ntasks = ");
     says(&fails(&world.leader), &["program.toml", "use min_batch_size = "]);
 
     fs::write(folder.join("program.toml"), program).unwrap();

@@ -286,7 +286,7 @@ fn config_text(
 ) -> String {
     format!(
         "listen = \"127.0.0.1:{port}\"\npath = \"{path}\"\ndatabase = \"{role}.db\"\n\
-         database_key = \"{role}.key\"\nsecrets = \"{role}.secrets.toml\"\nlog = \"{log}\"\n\
+         database_key = \"{role}.key\"\nlog = \"{log}\"\n\
          tasks = {tasks:?}\n[limits]\n{limits}\n"
     )
 }

@@ -8,15 +8,17 @@ use crate::{
         store::{
             KeyRecord, KeyUse, Secret,
             sealed::{DatabaseKey, Place},
-            sqlite::SqliteStore,
+            sqlite::{SqliteStore, backup::backup},
         },
         task::{self, StoredTask},
         task_file::FromFile,
     },
     command_line,
 };
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
 
 /// What can be done with the database.
 #[derive(Debug, Subcommand)]
@@ -27,6 +29,15 @@ pub enum DatabaseCommand {
     /// Make the tables of a new database, or bring older ones up to date. SQLite files migrate by
     /// themselves when a server opens them.
     Migrate(ConfigArgs),
+    /// Copy the database to a new file while servers run, and check the copy. SQLite only; for PostgreSQL
+    /// this names the command to use.
+    Backup {
+        /// Where the server's configuration is.
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The file to make, which only its owner may read; it must not be there yet.
+        file: PathBuf,
+    },
     /// Seal all secrets under the newest key, and prove that no other is needed any more.
     Reseal(ConfigArgs),
 }
@@ -35,6 +46,9 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &DatabaseCommand) -> anyhow
     match command {
         DatabaseCommand::NewKey => command_line::print(&*DatabaseKey::random()?.to_text()),
         DatabaseCommand::Migrate(args) => migrate::<T>(&Config::read(&args.config)?),
+        DatabaseCommand::Backup { config, file } => {
+            back_up::<T>(&Config::read(&config.config)?, file)
+        }
         DatabaseCommand::Reseal(args) => reseal(&Opened::<T>::open(&args.config)?),
     }
 }
@@ -57,6 +71,30 @@ fn migrate<T: StoredTask>(config: &Config) -> anyhow::Result<()> {
         #[cfg(not(feature = "postgres"))]
         Database::Postgres(_) => anyhow::bail!("this program was built without PostgreSQL"),
     }
+}
+
+fn back_up<T: StoredTask>(config: &Config, to: &Path) -> anyhow::Result<()> {
+    let Database::Sqlite(path) = &config.database else {
+        bail!(
+            "{} is in PostgreSQL, which makes copies of its own while servers run: `pg_dump \
+             --format=custom --file={} NAME`, with the database's name; `pg_restore` puts one back",
+            config.database,
+            to.display()
+        );
+    };
+    let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}")?;
+    let bar = ProgressBar::new(0).with_style(style);
+    let bytes = backup(path, T::ROLE, to, |progress| {
+        bar.set_length(progress.expected);
+        bar.set_position(progress.written);
+    })?;
+    bar.finish_and_clear();
+    command_line::print(format_args!(
+        "{} is a whole copy, {bytes} bytes; keep it apart from the database key {}, without which it \
+         cannot be read",
+        to.display(),
+        config.database_key.display()
+    ))
 }
 
 fn reseal<T: StoredTask>(opened: &Opened<T>) -> anyhow::Result<()> {

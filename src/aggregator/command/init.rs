@@ -1,6 +1,6 @@
 //! `init`: a configuration to begin with.
 
-use crate::{aggregator::config::template, command_line};
+use crate::{aggregator::config::template, command_line, whole_file::Readers};
 use anyhow::ensure;
 use clap::Args;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ pub struct InitArgs {
 pub(super) fn run(role: &str, args: &InitArgs) -> anyhow::Result<()> {
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{role}.toml")));
     ensure!(!path.exists(), "{} is there already; name another file with --output", path.display());
-    std::fs::write(&path, template::text(role))?;
+    command_line::write_new(&path, &template::text(role), Readers::All)?;
     command_line::print(format_args!(
         "{path} is written. Next:\n  \
          put the secrets that you share with the other parties beside it, as {role}.secrets.toml \
-         (`sottovoce keygen` makes all of them at once)\n  \
+         (`sottovoce keygen` makes all of them at once); without programs, take `secrets` out\n  \
          name your program under `programs`\n  \
          sottovoce-{role} serve --config {path} --check-config",
         path = path.display()

@@ -4,7 +4,7 @@ use super::told;
 use crate::{
     aggregator::{
         clock,
-        config::{Config, database::Database, read},
+        config::{Config, database::Database, no_secrets, read},
         log::{PublicLog, entries},
         store::{
             Datastore,
@@ -50,7 +50,8 @@ impl<T: StoredTask + FromFile> Opened<T> {
 
     pub(super) fn add_program(&self, path: &Path) -> anyhow::Result<()> {
         let program = Program::read(path)?;
-        let secrets = read::<T::Secrets>(&self.config.secrets)?;
+        let secrets = self.config.secrets.as_ref().with_context(|| no_secrets(path))?;
+        let secrets = read::<T::Secrets>(secrets)?;
         for task in T::from_program(&program, &secrets)? {
             self.add(&task)?;
         }
@@ -94,9 +95,10 @@ fn log_name(endpoint: &Url) -> Option<KeyName> {
 
 /// Checks the files that a configuration names, without a database.
 pub(super) fn check_files<T: StoredTask + FromFile>(config: &Config) -> anyhow::Result<()> {
-    let secrets = read::<T::Secrets>(&config.secrets)?;
+    let secrets = config.secrets.as_deref().map(read::<T::Secrets>).transpose()?;
     for path in &config.programs {
-        T::from_program(&Program::read(path)?, &secrets)?;
+        let secrets = secrets.as_ref().with_context(|| no_secrets(path))?;
+        T::from_program(&Program::read(path)?, secrets)?;
     }
     for path in &config.tasks {
         T::from_task_file(path)?;

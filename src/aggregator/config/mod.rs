@@ -44,8 +44,9 @@ pub struct Config {
     pub database_connections: usize,
     /// The key that secrets in the database are sealed under; made if it is not there.
     pub database_key: PathBuf,
-    /// Secrets shared with the other parties, from `sottovoce keygen`.
-    pub secrets: PathBuf,
+    /// Secrets shared with the other parties, from `sottovoce keygen`: programs need them. Plain DAP
+    /// task files have their own.
+    pub secrets: Option<PathBuf>,
     /// Program files whose tasks to take on.
     #[serde(default)]
     pub programs: Vec<PathBuf>,
@@ -280,7 +281,8 @@ impl Config {
 
     /// Makes paths relative to the file's folder.
     fn resolve(&mut self, folder: &Path) {
-        let mut places = vec![&mut self.database_key, &mut self.secrets];
+        let mut places = vec![&mut self.database_key];
+        places.extend(&mut self.secrets);
         if let Database::Sqlite(path) = &mut self.database {
             places.push(path);
         }
@@ -323,6 +325,9 @@ impl Config {
                 wrong.url
             ));
         }
+        if let (None, Some(program)) = (&self.secrets, self.programs.first()) {
+            return Err(no_secrets(program));
+        }
         least("database_connections", self.database_connections, 2)?;
         least("limits.connections", self.limits.connections, 1)?;
         least("aggregation.jobs", self.aggregation.jobs, 1)?;
@@ -331,6 +336,15 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What is said where a program is to be taken on and there are no secrets for its tasks.
+pub fn no_secrets(program: &Path) -> String {
+    format!(
+        "the program {} needs secrets that the parties share; name the file that `sottovoce keygen` \
+         made as `secrets`",
+        program.display()
+    )
 }
 
 #[cfg(test)]
@@ -355,8 +369,21 @@ mod tests {
     #[test]
     fn paths_are_relative_to_the_file() {
         let config = parse(LEAST).unwrap();
-        assert!(config.secrets.is_absolute() && config.secrets.ends_with("secrets.toml"));
+        let secrets = config.secrets.unwrap();
+        assert!(secrets.is_absolute() && secrets.ends_with("secrets.toml"));
         assert!(matches!(config.database, Database::Sqlite(path) if path.is_absolute()));
+    }
+
+    #[test]
+    fn secrets_are_needed_by_programs_only() {
+        let without = LEAST.replace("secrets = \"secrets.toml\"\n", "");
+        let tasks = format!("{without}tasks = [\"task.json\"]\n");
+        assert!(parse(&tasks).unwrap().secrets.is_none());
+        let programs = format!("{tasks}programs = [\"program.toml\"]\n");
+        let error = parse(&programs).unwrap_err().to_string();
+        assert!(error.contains("program.toml") && error.contains("`secrets`"), "{error}");
+        let given = [("SOTTOVOCE_SECRETS", "secrets.toml")];
+        assert!(parse_with(&programs, &given).unwrap().secrets.is_some());
     }
 
     #[test]

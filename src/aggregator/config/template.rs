@@ -28,7 +28,8 @@ database = "{role}.sqlite"
 # it apart from the database. SOTTOVOCE_DATABASE_KEYS holds the key itself instead, if it is set.
 database_key = "{role}.key"
 
-# What is shared with the other parties: made by `sottovoce keygen`, or by hand with them.
+# What is shared with the other parties: made by `sottovoce keygen`, or by hand with them. Programs
+# need it; take it out if you serve plain DAP task files only, which have their own.
 secrets = "{role}.secrets.toml"
 
 # Tasks to take on at start: programs, or plain DAP task files. Others can be added at any time.

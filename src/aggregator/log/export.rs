@@ -4,9 +4,12 @@
 //! lacks nothing that its checkpoint promises.
 
 use super::{LogError, PublicLog};
-use crate::log::{
-    checkpoint::Checkpoint,
-    tiles::{Content, Edge, Place, TileName},
+use crate::{
+    log::{
+        checkpoint::Checkpoint,
+        tiles::{Content, Edge, Place, TileName},
+    },
+    whole_file::{self, Readers},
 };
 use std::{
     fs, io,
@@ -69,13 +72,7 @@ fn names(size: u64) -> impl Iterator<Item = TileName> {
 
 /// Under its own name only once it is whole.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".new");
-    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
-        let mut file = fs::File::create(&partial)?;
-        io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)
-    });
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let written = folder.and_then(|()| whole_file::replace(path, bytes, Readers::All));
     written.map_err(|source| ExportError::Write { path: path.to_owned(), source })
 }

@@ -6,6 +6,7 @@ use crate::{
     dap::role::Role,
     log::tree::{Frontier, Hash},
     program::Program,
+    whole_file::{self, Readers},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -184,13 +185,6 @@ impl State {
     pub fn write(&self, path: &Path) -> Result<(), StateError> {
         let failed = |source| StateError::File { path: path.to_owned(), source };
         let text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let written = fs::File::create(&new).and_then(|mut file| {
-            io::Write::write_all(&mut file, &text)?;
-            file.sync_all()?;
-            fs::rename(&new, path)
-        });
-        written.map_err(failed)
+        whole_file::replace(path, &text, Readers::All).map_err(failed)
     }
 }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     command_line,
     log::{checkpoint::Signer, note::KeyName},
+    whole_file::Readers,
 };
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
@@ -72,7 +73,7 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
     }
     ensure!(*path != key && *path != records, "a configuration is better called witness.toml");
     let text = config::template(&base_name(&key), &base_name(&records));
-    std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    command_line::write_new(path, &text, Readers::All)?;
     Records::create(&records)?;
     let public = WitnessKey::create(&name, &key)?;
     eprintln!(

@@ -4,10 +4,13 @@
 //! of a log is considered at a time, so that no older checkpoint ever follows a newer one.
 
 use super::key::WitnessKey;
-use crate::log::{
-    checkpoint::{CheckpointError, Signer, Trust},
-    note::{Note, SignatureLine, VerifierKey},
-    witness::{Cosigned, Refusal, Request, origin_hash},
+use crate::{
+    log::{
+        checkpoint::{CheckpointError, Signer, Trust},
+        note::{Note, SignatureLine, VerifierKey},
+        witness::{Cosigned, Refusal, Request, origin_hash},
+    },
+    whole_file::{NewFile, Readers, sibling, sync_folder},
 };
 use std::{
     fs::{self, File},
@@ -88,8 +91,8 @@ impl Records {
     pub fn create(folder: &Path) -> Result<(), RecordsError> {
         let made = fs::create_dir(folder)
             .and_then(|()| File::create_new(folder.join(LOCK))?.sync_all())
-            .and_then(|()| sync_folder(folder))
-            .and_then(|()| sync_folder(&parent(folder)));
+            .and_then(|()| sync_folder(&folder.join(LOCK)))
+            .and_then(|()| sync_folder(folder));
         let path = folder.display().to_string();
         made.map_err(|source| RecordsError::Folder { path, source })
     }
@@ -201,24 +204,10 @@ impl Record {
 
 /// Puts a whole file in place of another; what is there after a power loss is one or the other.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".new");
-    let mut file = File::create(&partial)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&partial, path)?;
-    sync_folder(&parent(path))
-}
-
-/// Names are the folder's to keep, and are lost with it if it is not on the disk.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
-}
-
-/// The folder that a path is in; of a bare name, the one that we are in.
-fn parent(path: &Path) -> PathBuf {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.unwrap_or(Path::new(".")).to_owned()
+    // The lock makes this name ours alone, and a crash leaves no more than one file.
+    let mut new = NewFile::at(sibling(path, "new"), path, Readers::All)?;
+    new.file().write_all(text.as_bytes())?;
+    new.replace()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! file keeps a second process out; the system drops it when the process ends, however it ends.
 
 use super::{MOST_BYTES, Storage, StorageError};
+use crate::whole_file::{NewFile, Readers, sibling, sync_folder};
 use std::{
-    ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
@@ -29,8 +29,7 @@ impl FileStorage {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StorageError> {
         let path = path.into();
         let place = sibling(&path, "lock");
-        let lock =
-            private().truncate(false).open(&place).map_err(|error| failed(&place, &error))?;
+        let lock = lock_file(&place).map_err(|error| failed(&place, &error))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => {
@@ -45,12 +44,10 @@ impl FileStorage {
     }
 
     fn write(&self, blob: &[u8]) -> io::Result<()> {
-        let new = sibling(&self.path, "new");
-        let mut file = private().truncate(true).open(&new)?;
-        file.write_all(blob)?;
-        file.sync_data()?;
-        fs::rename(&new, &self.path)?;
-        sync_folder(&self.path)
+        // The lock makes this name ours alone, and what a crash leaves under it is found and erased.
+        let mut new = NewFile::at(sibling(&self.path, "new"), &self.path, Readers::Owner)?;
+        new.file().write_all(blob)?;
+        new.replace()
     }
 
     /// Removes files, as far as they are there.
@@ -114,34 +111,32 @@ impl Storage for FileStorage {
 
 /// A durable copy, where files cannot be linked.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let mut copy = private().truncate(true).open(to)?;
+    let mut copy = private().create_new(true).open(to)?;
     io::copy(&mut File::open(from)?.take(MOST_BYTES), &mut copy)?;
     copy.sync_all()
+}
+
+/// A file that is only locked, made if it is not there. Links are not followed: one that leads
+/// nowhere would have us make a file in a place of somebody else's choice.
+fn lock_file(place: &Path) -> io::Result<File> {
+    match private().create_new(true).open(place) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            if fs::symlink_metadata(place)?.is_file() {
+                return private().open(place);
+            }
+            Err(io::Error::new(ErrorKind::PermissionDenied, "it is not a plain file; remove it"))
+        }
+        made => made,
+    }
 }
 
 /// Files that only their owner may read.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.write(true).create(true);
+    options.write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-}
-
-fn sibling(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.file_name().map_or_else(|| OsString::from("state"), OsString::from);
-    name.push(".");
-    name.push(extension);
-    path.with_file_name(name)
-}
-
-/// A rename is durable when the folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if !cfg!(unix) {
-        return Ok(());
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn failed(path: &Path, error: &io::Error) -> StorageError {
@@ -196,6 +191,22 @@ mod tests {
         assert_eq!(storage.load(), Ok(Some(b"whole".to_vec())));
         storage.store(b"next").unwrap();
         assert_eq!(storage.load(), Ok(Some(b"next".to_vec())));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_were_planted_beside_the_file_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let folder = folder();
+        let (path, theirs) = (folder.path().join("state"), folder.path().join("theirs"));
+        symlink(&theirs, sibling(&path, "lock")).unwrap();
+        let error = FileStorage::open(&path).unwrap_err().to_string();
+        assert!(error.contains("remove it") && !theirs.exists(), "{error}");
+        fs::remove_file(sibling(&path, "lock")).unwrap();
+        let mut storage = FileStorage::open(&path).unwrap();
+        symlink(&theirs, sibling(&path, "new")).unwrap();
+        storage.store(b"blob").unwrap();
+        assert_eq!((storage.load(), theirs.exists()), (Ok(Some(b"blob".to_vec())), false));
     }
 
     #[test]

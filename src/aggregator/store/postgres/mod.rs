@@ -32,8 +32,8 @@
 //! fair: as long as some transaction shares a row's lock, others may join it past one that waits
 //! to have it alone, so that under steady uploads a batch would never be closed. Advisory locks
 //! queue. The price: an engine that speaks PostgreSQL's protocol without keeping them is refused,
-//! and so is a connection pooler's mode that mixes sessions (`SET` and prepared statements want a
-//! session of their own).
+//! and so is a connection pooler's mode that mixes sessions ([`session`]: `SET` and prepared statements
+//! want one of their own).
 //!
 //! A verb that loses to another one all the same (a deadlock, a serialization failure) is run
 //! again. What the caller sees as unavailable is everything of which it is not known whether it
@@ -50,6 +50,7 @@ mod record;
 mod repair;
 mod replay;
 mod schema;
+mod session;
 mod tasks;
 #[cfg(unix)]
 mod temporary;

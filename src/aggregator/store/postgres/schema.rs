@@ -4,7 +4,7 @@
 //! one replaces the other. All tables are in a schema named `sottovoce`, so that the database may
 //! be shared with other programs.
 
-use super::{failure::describe, locks, url::Target};
+use super::{failure::describe, locks, session, url::Target};
 use postgres::{Client, GenericClient};
 use std::path::PathBuf;
 use thiserror::Error;
@@ -91,6 +91,16 @@ pub enum OpenError {
         /// The database.
         place: String,
     },
+    /// Sessions are mixed on the way.
+    #[error(
+        "a connection pooler before the database {place} mixes sessions, as PgBouncer does in its modes \
+         `transaction` and `statement`; settings and prepared statements want one of their own: set \
+         `pool_mode = session` for this database or this user, or name PostgreSQL itself"
+    )]
+    Pooler {
+        /// The database.
+        place: String,
+    },
     /// The database did not do as it was told.
     #[error(
         "the database {place} cannot be used ({what}); check that it runs, and the user's password and rights"
@@ -114,6 +124,7 @@ pub struct Migrated {
 
 /// Brings a database to the latest version; two that try at once do it one after the other.
 pub(super) fn migrate(target: &Target, party: &str) -> Result<Migrated, OpenError> {
+    session::check(target)?;
     let failed = |error| failed(target, &error);
     let mut client = target.connect().map_err(failed)?;
     let mut tx = client.transaction().map_err(failed)?;
@@ -136,6 +147,7 @@ pub(super) fn migrate(target: &Target, party: &str) -> Result<Migrated, OpenErro
 
 /// Checks that a database is ours, of this version, and keeps its locks.
 pub(super) fn check(target: &Target, party: &str) -> Result<(), OpenError> {
+    session::check(target)?;
     let failed = |error| failed(target, &error);
     let mut client = target.connect().map_err(failed)?;
     let (place, party) = (target.to_string(), party.to_owned());
@@ -199,7 +211,7 @@ fn newer(target: &Target, found: i32) -> OpenError {
     OpenError::Newer { place: target.to_string(), found }
 }
 
-fn failed(target: &Target, error: &postgres::Error) -> OpenError {
+pub(super) fn failed(target: &Target, error: &postgres::Error) -> OpenError {
     OpenError::Failed { place: target.to_string(), what: describe(error) }
 }
 

@@ -286,7 +286,7 @@ fn binaries() -> Option<PathBuf> {
 }
 
 /// The user and group to run as, if we are root: PostgreSQL's own, else nobody.
-fn user() -> Option<(u32, u32)> {
+pub(super) fn user() -> Option<(u32, u32)> {
     let ours = fs::metadata("/proc/self").ok()?;
     if std::os::unix::fs::MetadataExt::uid(&ours) != 0 {
         return None;

@@ -1,6 +1,7 @@
 //! The suite on PostgreSQL, and what is this backend's own.
 
 mod database;
+mod pooler;
 mod races;
 mod schema;
 

@@ -4,6 +4,8 @@
 //! here wakes sooner than its polling. Another reads beside it, in a snapshot of its own. Other
 //! processes may use the file at the same time; writers then wait for each other.
 
+pub mod backup;
+mod checkpoint;
 mod collections;
 mod commit;
 mod lease;
@@ -29,6 +31,7 @@ use crate::dap::{
     ids::{AggregationJobId, BatchId, TaskId},
     time::Time,
 };
+use checkpoint::Keeper;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 use std::{
     fs,
@@ -42,6 +45,8 @@ pub struct SqliteStore {
     writer: Mutex<Connection>,
     /// None for a database in memory, which only one connection can see.
     reader: Option<Mutex<Connection>>,
+    /// None likewise.
+    keeper: Option<Keeper>,
     /// What is known of report IDs without reading them.
     known: Known,
 }
@@ -64,6 +69,7 @@ impl SqliteStore {
         Ok(Self {
             writer: Mutex::new(writer),
             reader: Some(Mutex::new(reader)),
+            keeper: Some(Keeper::open(&path).map_err(sqlite)?),
             known: Known::default(),
         })
     }
@@ -75,7 +81,7 @@ impl SqliteStore {
         let mut writer = Connection::open_in_memory().map_err(sqlite)?;
         configure(&writer, WRITER_CACHE).map_err(sqlite)?;
         schema::prepare(&mut writer, &path, "")?;
-        Ok(Self { writer: Mutex::new(writer), reader: None, known: Known::default() })
+        Ok(Self { writer: Mutex::new(writer), reader: None, keeper: None, known: Known::default() })
     }
 
     /// Ends the leases of a server that is no more, so that its jobs need not run out of time.
@@ -110,6 +116,20 @@ impl SqliteStore {
         work: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.write(work).map(|((), _)| ())
+    }
+
+    /// Gives free pages at the end of the file back, if there are more than are worth keeping. The
+    /// file is shorter once the log is copied back.
+    fn cut_free_pages(&self) -> Result<bool, StoreError> {
+        let connection = lock(&self.writer);
+        let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        if free <= SPARE_PAGES {
+            return Ok(false);
+        }
+        let mut statement = connection.prepare("PRAGMA incremental_vacuum(2000)")?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(true)
     }
 
     /// Runs `work` on a snapshot.
@@ -425,14 +445,9 @@ impl Datastore for SqliteStore {
 
     /// Cuts free pages off the end of the file, a few at a time, and empties the log.
     fn give_back(&self) -> Result<(), StoreError> {
-        let connection = lock(&self.writer);
-        let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        if free > SPARE_PAGES {
-            let mut statement = connection.prepare("PRAGMA incremental_vacuum(2000)")?;
-            let mut rows = statement.query([])?;
-            while rows.next()?.is_some() {}
-            drop(rows);
-            connection.pragma_update(None, "wal_checkpoint", "TRUNCATE")?;
+        let cut = self.cut_free_pages()?;
+        if let Some(keeper) = &self.keeper {
+            keeper.copy_back(&self.writer, cut)?;
         }
         Ok(())
     }

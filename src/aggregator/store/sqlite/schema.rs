@@ -85,12 +85,31 @@ pub(super) fn prepare(
     }
     let belong = "INSERT OR IGNORE INTO party VALUES (0, ?1)";
     tx.execute(belong, [party]).map_err(sqlite)?;
-    let found: String =
-        tx.query_row("SELECT name FROM party", [], |row| row.get(0)).map_err(sqlite)?;
-    if found != party {
-        return Err(OpenError::Party { path: path.to_owned(), found, ours: party.to_owned() });
-    }
+    check_party(&tx, path, party)?;
     tx.commit().map_err(sqlite)
+}
+
+/// Whether there is a database, which has to be of a party; looks only.
+pub(super) fn belongs(
+    connection: &Connection,
+    path: &Path,
+    party: &str,
+) -> Result<bool, OpenError> {
+    if check(connection, path)? == 0 {
+        return Ok(false);
+    }
+    check_party(connection, path, party)?;
+    Ok(true)
+}
+
+fn check_party(connection: &Connection, path: &Path, party: &str) -> Result<(), OpenError> {
+    let name = "SELECT name FROM party";
+    let found: String =
+        connection.query_row(name, [], |row| row.get(0)).map_err(|cause| classify(path, cause))?;
+    if found == party {
+        return Ok(());
+    }
+    Err(OpenError::Party { path: path.to_owned(), found, ours: party.to_owned() })
 }
 
 /// The version of a database that we may use; 0 for an empty one.

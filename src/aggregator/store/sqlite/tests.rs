@@ -25,6 +25,10 @@ impl Scratch {
     fn file(&self) -> PathBuf {
         self.0.join("store.sqlite")
     }
+
+    fn open_store(&self) -> SqliteStore {
+        SqliteStore::open(self.file(), "leader").unwrap()
+    }
 }
 
 impl Drop for Scratch {
@@ -35,7 +39,7 @@ impl Drop for Scratch {
 
 impl Bench for Scratch {
     fn open(&self) -> Arc<dyn Datastore> {
-        Arc::new(SqliteStore::open(self.file(), "leader").unwrap())
+        Arc::new(self.open_store())
     }
 }
 
@@ -119,6 +123,29 @@ fn acknowledged_means_synced() {
     let pragma = |name| writer.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
     let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!((mode.as_str(), pragma("synchronous"), pragma("foreign_keys")), ("wal", 2, 1));
+}
+
+#[test]
+fn upkeep_goes_past_a_reader_that_stays_and_cuts_the_file_when_it_has_gone() {
+    let scratch = Scratch::new();
+    let store = scratch.open_store();
+    let fill =
+        "CREATE TABLE fill (x); INSERT INTO fill VALUES (zeroblob(24 << 20)); DROP TABLE fill";
+    lock(&store.writer).execute_batch(fill).unwrap();
+    lock(&store.writer).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let bytes =
+        |end: &str| fs::metadata(scratch.0.join(format!("store.sqlite{end}"))).unwrap().len();
+    let before = bytes("");
+    let reader = Connection::open(scratch.file()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM tasks").unwrap();
+    store.give_back().unwrap();
+    let (public, sealed) = (Blob::default(), Blob::default());
+    let key = KeyRecord { id: 1, offered: Timestamp(0), public, sealed };
+    store.put_key(KeyUse::Hpke, &key).unwrap();
+    assert_eq!(bytes(""), before, "the reader may still need it");
+    drop(reader);
+    store.give_back().unwrap();
+    assert!(bytes("") < before && bytes("-wal") == 0, "{} of {before}", bytes(""));
 }
 
 /// A store in memory with one time-interval task.
