@@ -255,6 +255,7 @@ struct CollectionRow {
     to: Option<String>,
     attempts: u32,
     closed_at: Option<String>,
+    asked_at: Option<String>,
     /// What one that is not over waits for.
     waits_for: Option<&'static str>,
 }
@@ -285,6 +286,7 @@ pub(super) fn collections<T: StoredTask + FromFile>(
             to: to.filter(|_| by_time).map(|key| bucket(task, key.as_bytes())),
             attempts: found.attempts,
             closed_at: found.closed_at.map(moment),
+            asked_at: found.asked_at.map(moment),
             waits_for: waits_for(found.stage, by_time),
         }
     };
@@ -306,7 +308,10 @@ pub(super) fn collections<T: StoredTask + FromFile>(
                 row.closed_at.as_ref().map_or(String::new(), |at| format!(", closed {at}")),
                 row.waits_for.map_or(String::new(), |what| format!(
                     ", waits for {what}{}",
-                    row.closed_at.as_ref().map_or(String::new(), |at| format!(" since {at}"))
+                    row.closed_at
+                        .as_ref()
+                        .or(row.asked_at.as_ref())
+                        .map_or(String::new(), |at| format!(" since {at}"))
                 )),
             )
         },

@@ -234,7 +234,7 @@ pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
 }
 
 /// How long a server that is told to stop goes on, whatever others do: less than service managers wait.
-const STOP_WITHIN: Duration = Duration::from_secs(8);
+const STOP_WITHIN: Duration = Duration::from_secs(7);
 /// How long the process then waits for threads that cannot be interrupted.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 

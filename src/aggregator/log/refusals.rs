@@ -104,3 +104,97 @@ fn key(task: &Task, period: u64, kind: &str, batch: Option<&BatchSelector>) -> [
     hash.update(batch);
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregator::{
+            log::keys,
+            store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
+        },
+        dap::{
+            hpke::{HpkeConfigId, Suite, native},
+            role::Role,
+            task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+            time::{Interval, Time, TimePrecision},
+            vdaf::VerifyKey,
+        },
+        log::note::KeyName,
+    };
+    use std::sync::Arc;
+
+    fn task(byte: u8) -> Task {
+        let configuration = TaskConfiguration {
+            task_info: vec![1].try_into().unwrap(),
+            leader_aggregator_endpoint: Url::new("https://leader.example/").unwrap(),
+            helper_aggregator_endpoint: Url::new("https://helper.example/").unwrap(),
+            time_precision: TimePrecision::from_seconds(3600).unwrap(),
+            min_batch_size: 10,
+            batch_mode: BatchMode::TimeInterval,
+            vdaf: VdafConfig::Prio3Count,
+            task_interval: None,
+        };
+        let collector = native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap().config;
+        let (id, key) = (TaskId::new([byte; 32]), VerifyKey::new([1; 32]));
+        Task::new(Role::Helper, id, configuration, collector, None, key).unwrap()
+    }
+
+    fn log() -> (Arc<SqliteStore>, PublicLog) {
+        let store = Arc::new(SqliteStore::in_memory().unwrap());
+        let keys = DatabaseKeys::random().unwrap();
+        let name: KeyName = "log.example".parse().unwrap();
+        keys::first(&*store, &keys, &name, NOW).unwrap();
+        (Arc::clone(&store), PublicLog::new(store, keys))
+    }
+
+    fn waiting(store: &SqliteStore) -> u64 {
+        store.log_head().unwrap().waiting
+    }
+
+    fn batch(start: u64) -> Option<BatchSelector> {
+        Some(BatchSelector::TimeInterval(Interval::new(Time(start), 1).unwrap().into()))
+    }
+
+    fn problem(detail: &str) -> ProblemDocument {
+        ProblemDocument::new(ProblemType::BatchInvalid, None, detail)
+    }
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+    const LATER: Timestamp = Timestamp(NOW.0 + 1000 * PERIOD);
+
+    #[test]
+    fn ten_thousand_refusals_are_a_few_entries() {
+        let (store, log) = log();
+        let (task, before) = (task(1), waiting(&store));
+        for start in 0..10_000 {
+            log.refuse(&task, batch(start), &problem(&format!("no {start}")), NOW).unwrap();
+        }
+        assert_eq!(waiting(&store) - before, u64::from(EACH) + 1);
+        // Neither does a server that is started again write what is there.
+        let again = PublicLog::new(Arc::clone(&store) as _, DatabaseKeys::random().unwrap());
+        for start in 0..u64::from(EACH) {
+            again.refuse(&task, batch(start), &problem("no"), NOW).unwrap();
+        }
+        assert_eq!(waiting(&store) - before, u64::from(EACH) + 1);
+    }
+
+    #[test]
+    fn the_same_refusal_is_said_once_in_an_hour_whatever_its_words() {
+        let (store, log) = log();
+        let (one, other, before) = (task(1), task(2), waiting(&store));
+        for (task, start, now, new) in [
+            (&one, 1, NOW, 1),
+            (&one, 1, NOW, 0),
+            (&one, 2, NOW, 1),
+            (&other, 1, NOW, 1),
+            (&one, 1, LATER, 1),
+            (&one, 1, LATER, 0),
+        ] {
+            let was = waiting(&store);
+            log.refuse(task, batch(start), &problem(&format!("in {was} seconds")), now).unwrap();
+            assert_eq!(waiting(&store) - was, new, "{start} at {now:?}");
+        }
+        assert_eq!(waiting(&store) - before, 4);
+    }
+}
