@@ -143,7 +143,7 @@ mod tests {
     fn log() -> (Arc<SqliteStore>, PublicLog) {
         let store = Arc::new(SqliteStore::in_memory().unwrap());
         let keys = DatabaseKeys::random().unwrap();
-        let name: KeyName = "log.example".parse().unwrap();
+        let name = KeyName::new("log.example").unwrap();
         keys::first(&*store, &keys, &name, NOW).unwrap();
         (Arc::clone(&store), PublicLog::new(store, keys))
     }
