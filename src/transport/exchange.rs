@@ -85,12 +85,12 @@ pub async fn complete<T: Resource>(
 ) -> Result<Completed<T>, IncompleteError> {
     let (began, mut backoff) = (Instant::now(), Backoff::new(patience.first, patience.longest));
     let until = began + patience.total;
-    let mut asked = Asked { http, create, token, found: None };
+    let mut asked = Asked { http, create, token, found: Found::NotYet };
     let mut last = None;
     loop {
         let (failure, retry_after) = match timeout_at(until, asked.ask()).await {
             Ok(Ok(Polled::Ready(value))) => {
-                return Ok(Completed { value, location: asked.found.flatten() });
+                return Ok(Completed { value, location: asked.found.location() });
             }
             Ok(Ok(Polled::Pending { retry_after })) => (None, retry_after),
             Ok(Err(error)) if patience.through_failures && error.is_retryable() => {
@@ -153,14 +153,29 @@ struct Asked<'a, T> {
     http: &'a HttpClient,
     create: &'a Create<T>,
     token: Option<&'a BearerToken>,
-    found: Option<Option<String>>,
+    found: Found,
+}
+
+/// Whether a resource was created, and where it then is, if the other party says.
+enum Found {
+    NotYet,
+    At(Option<String>),
+}
+
+impl Found {
+    fn location(self) -> Option<String> {
+        match self {
+            Self::NotYet => None,
+            Self::At(location) => location,
+        }
+    }
 }
 
 impl<T: Resource> Asked<'_, T> {
     async fn ask(&mut self) -> Result<Polled<T>, TransportError> {
-        let Some(location) = &self.found else {
+        let Found::At(location) = &self.found else {
             let Created { location, state } = self.http.perform(self.create, self.token).await?;
-            self.found = Some(location);
+            self.found = Found::At(location);
             return Ok(state);
         };
         let nowhere = |source| TransportError::exchange(self.create.url(), source);
@@ -223,7 +238,7 @@ mod tests {
         let http = HttpClient::new(Duration::from_secs(600)).unwrap();
         let task = TaskId::new([1; 32]);
         let create = Create::<AggregateShare>::new(&server(manner).await, &task, vec![1]);
-        let token = BearerToken::new("token".to_owned()).unwrap();
+        let token = BearerToken::new("a-token-of-many-letters".to_owned()).unwrap();
         let (first, longest) = (Duration::from_millis(10), Duration::from_millis(40));
         let total = Duration::from_millis(400);
         let patience = Patience { first, longest, total, through_failures };

@@ -77,7 +77,7 @@ fn pass_on(from: TcpStream, port: u16) {
 }
 
 fn behave(mut stream: TcpStream, manner: Manner, heard: &AtomicUsize) {
-    let mut request = [0; 1 << 16];
+    let mut request = vec![0; 1 << 16];
     while let Ok(1..) = stream.read(&mut request) {
         heard.fetch_add(1, Ordering::SeqCst);
         let ended = match manner {

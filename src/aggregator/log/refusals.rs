@@ -152,8 +152,8 @@ mod tests {
         store.log_head().unwrap().waiting
     }
 
-    fn batch(start: u64) -> Option<BatchSelector> {
-        Some(BatchSelector::TimeInterval(Interval::new(Time(start), 1).unwrap().into()))
+    fn batch(start: u64) -> BatchSelector {
+        BatchSelector::TimeInterval(Interval::new(Time(start), 1).unwrap().into())
     }
 
     fn problem(detail: &str) -> ProblemDocument {
@@ -168,13 +168,13 @@ mod tests {
         let (store, log) = log();
         let (task, before) = (task(1), waiting(&store));
         for start in 0..10_000 {
-            log.refuse(&task, batch(start), &problem(&format!("no {start}")), NOW).unwrap();
+            log.refuse(&task, Some(batch(start)), &problem(&format!("no {start}")), NOW).unwrap();
         }
         assert_eq!(waiting(&store) - before, u64::from(EACH) + 1);
         // Neither does a server that is started again write what is there.
         let again = PublicLog::new(Arc::clone(&store) as _, DatabaseKeys::random().unwrap());
         for start in 0..u64::from(EACH) {
-            again.refuse(&task, batch(start), &problem("no"), NOW).unwrap();
+            again.refuse(&task, Some(batch(start)), &problem("no"), NOW).unwrap();
         }
         assert_eq!(waiting(&store) - before, u64::from(EACH) + 1);
     }
@@ -192,7 +192,8 @@ mod tests {
             (&one, 1, LATER, 0),
         ] {
             let was = waiting(&store);
-            log.refuse(task, batch(start), &problem(&format!("in {was} seconds")), now).unwrap();
+            log.refuse(task, Some(batch(start)), &problem(&format!("in {was} seconds")), now)
+                .unwrap();
             assert_eq!(waiting(&store) - was, new, "{start} at {now:?}");
         }
         assert_eq!(waiting(&store) - before, 4);
