@@ -200,3 +200,17 @@ fn a_partner_that_freezes_before_it_gives_its_share_holds_up_no_other_collection
         assert_eq!(collected.result, total(&HISTOGRAM, &measurements));
     }
 }
+
+/// No poll, and so none of the whole seconds that `Retry-After` counts in.
+#[test]
+fn what_is_aggregated_is_in_the_answer_to_the_request_for_it() {
+    let world = world(&[]);
+    let measurements = measurements(705);
+    upload(&world, 0, &measurements);
+    world.wait_until_aggregated();
+    let began = std::time::Instant::now();
+    let answer = world.ask_collection(&collection(world.query())).send();
+    println!("answered after {:?}", began.elapsed());
+    assert!(answer.status == 200 && !answer.body.is_empty(), "{}", answer.text());
+    world.expect(&measurements);
+}
