@@ -106,7 +106,8 @@ pub fn full_batch(
         |kind, detail: String| Box::new(ProblemDocument::new(kind, Some(&task.id), &detail));
     let total = BatchTotal::of(&task.vdaf, least, shards).map_err(NotReleased::Broken)?;
     let (true, Some(interval)) = (total.count >= least, total.interval) else {
-        let detail = format!("the batch has {} reports and needs {least}", total.count);
+        // No count: it would tell how many took part in what is too small to be released.
+        let detail = format!("the batch has fewer reports than the {least} that it needs");
         return Err(NotReleased::TooFew(problem(ProblemType::InvalidBatchSize, detail)));
     };
     match (task.terms.windows, task.configuration.batch_mode) {

@@ -46,6 +46,9 @@ pub struct Metrics {
     log_entries: Gauge,
     log_waiting: Gauge,
     witness_failures: Family<OfWitness, Counter>,
+    pending_collections: Family<OfReason, Gauge>,
+    oldest_pending: Family<OfReason, Gauge>,
+    helpers_left_alone: Gauge,
     /// Tasks whose gauges were set, so that all are shown from the first look on.
     tasks: Mutex<Vec<(TaskId, u64)>>,
 }
@@ -76,6 +79,11 @@ struct Refused {
 struct Charged {
     task: String,
     trust: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfReason {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -135,6 +143,9 @@ impl Metrics {
             log_entries: Gauge::default(),
             log_waiting: Gauge::default(),
             witness_failures: Family::default(),
+            pending_collections: Family::default(),
+            oldest_pending: Family::default(),
+            helpers_left_alone: Gauge::default(),
             tasks: Mutex::default(),
             registry: Registry::default(),
         };
@@ -167,6 +178,11 @@ impl Metrics {
                 "Entries of the public log that are not published yet, before which no share leaves";
             "public_log_witness_failures", witness_failures,
                 "Checkpoints of the public log that a witness did not cosign when asked";
+            "pending_collections", pending_collections, "Collections that wait, by what they wait for";
+            "oldest_pending_collection_age_seconds", oldest_pending,
+                "How long the oldest collection that waits for this has waited";
+            "helpers_left_alone", helpers_left_alone,
+                "Helpers that failed several times in a row and are tried again later";
         }
         let help = "How long an aggregation job took";
         registry.register_with_unit(
@@ -270,6 +286,21 @@ impl Metrics {
     pub fn witness_failed(&self, witness: &str) {
         let label = OfWitness { witness: witness.to_owned() };
         self.witness_failures.get_or_create(&label).inc();
+    }
+
+    /// So many collections wait for this, the oldest for so many seconds.
+    pub fn collections_wait(&self, reason: &'static str, count: u64, oldest: u64) {
+        let label = OfReason { reason };
+        let set = |family: &Family<OfReason, Gauge>, value: u64| {
+            family.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        set(&self.pending_collections, count);
+        set(&self.oldest_pending, oldest);
+    }
+
+    /// So many helpers are left alone for now.
+    pub fn helpers_left_alone(&self, helpers: usize) {
+        self.helpers_left_alone.set(i64::try_from(helpers).unwrap_or(i64::MAX));
     }
 
     /// A share of a batch was released, and this is what the task's program claims it cost.

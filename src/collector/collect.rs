@@ -5,37 +5,54 @@ use crate::{
         bearer_token::BearerToken,
         codec::{Encode, Opaque},
         collect::{CollectionJobReq, CollectionJobResp, Query},
-        exchange::{Create, Created, Delete, ExchangeError, Poll, Polled},
+        exchange::{Create, Delete},
         extension::UncheckedExtensions,
         ids::TaskId,
         task::Url,
     },
     log::entry::ShareDigest,
     transport::{
+        exchange::{Completed, IncompleteError, Patience, complete, perform_patiently},
         http::{HttpClient, TransportError},
-        retry::Backoff,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::time::Duration;
 use thiserror::Error;
-use tokio::time::Instant;
 
 /// A collection that did not come to its end.
 #[derive(Debug, Error)]
 pub enum CollectError {
-    /// The leader refuses, or does not answer.
+    /// The leader refuses, or answers nonsense.
     #[error(transparent)]
-    Transport(#[from] TransportError),
-    /// The leader's response leads nowhere.
-    #[error("the leader: {0}")]
-    Location(#[from] ExchangeError),
+    Leader(TransportError),
     /// The leader is not ready.
     #[error(
         "the leader is not ready after {0:?}; it goes on by itself, so the same request may be \
          made again later"
     )]
     Patience(Duration),
+    /// The leader is away, or out of order.
+    #[error(
+        "the leader gave no answer within {waited:?} ({last}); what it has taken on it does not forget, \
+         so the same request may be made again when it is back"
+    )]
+    Away {
+        /// All the patience that there was.
+        waited: Duration,
+        /// What went wrong last.
+        last: TransportError,
+    },
+}
+
+impl From<IncompleteError> for CollectError {
+    fn from(error: IncompleteError) -> Self {
+        match error {
+            IncompleteError::Transport(error) => Self::Leader(error),
+            IncompleteError::NotReady { waited, .. } => Self::Patience(waited),
+            IncompleteError::Failing { waited, last } => Self::Away { waited, last },
+        }
+    }
 }
 
 /// Where and as whom to collect.
@@ -60,35 +77,27 @@ pub fn request(query: Query) -> CollectionJobReq {
     }
 }
 
-/// Asks for a batch and waits for it. Asking again for the same batch finds the same job.
+/// Asks for a batch and waits for it, also while the leader is away. Asking again for the same batch finds
+/// the same job.
 ///
-/// `waiting` is called before each wait with the time waited so far.
+/// `waiting` is called before each wait with the time waited so far, and what is wrong if something is.
 pub async fn collect(
     http: &HttpClient,
     collection: &Collection,
     request: &CollectionJobReq,
-    mut waiting: impl FnMut(Duration),
+    waiting: impl FnMut(Duration, Option<&TransportError>),
 ) -> Result<Collected, CollectError> {
     let create = Create::new(&collection.leader, &collection.task, request.to_bytes());
-    let token = Some(&collection.token);
-    let started = Instant::now();
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-    let Created { location, mut state } = http.perform(&create, token).await?;
-    loop {
-        match state {
-            Polled::Ready(response) => return Ok(Collected { response, location }),
-            Polled::Pending { retry_after } => {
-                waiting(started.elapsed());
-                let wait = backoff.wait(retry_after);
-                if started.elapsed() + wait > collection.patience {
-                    return Err(CollectError::Patience(collection.patience));
-                }
-                tokio::time::sleep(wait).await;
-            }
-        }
-        let poll = Poll::new(&create, location.as_deref())?;
-        state = http.perform(&poll, token).await?;
-    }
+    let (token, patience) = (Some(&collection.token), patience(collection.patience));
+    let Completed { value: response, location } =
+        complete(http, &create, token, &patience, waiting).await?;
+    Ok(Collected { response, location })
+}
+
+/// Often at first, since what is aggregated is there soon.
+fn patience(total: Duration) -> Patience {
+    let (first, longest) = (Duration::from_millis(50), Duration::from_secs(10));
+    Patience { first, longest, total, through_failures: true }
 }
 
 /// A collected batch, still encrypted.
@@ -114,6 +123,7 @@ impl Collected {
         collection: &Collection,
     ) -> Result<(), TransportError> {
         let Some(location) = &self.location else { return Ok(()) };
-        http.perform(&Delete::new(location), Some(&collection.token)).await
+        let (delete, token) = (Delete::new(location), Some(&collection.token));
+        perform_patiently(http, &delete, token, &patience(collection.patience)).await
     }
 }

@@ -39,7 +39,7 @@ pub struct CollectArgs {
     /// itself.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub windows: u64,
-    /// Give up when the leader is not ready after this many seconds.
+    /// Give up when the leader is not ready, or does not answer, after this many seconds.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub patience: u64,
     /// Print JSON for machines.
@@ -182,8 +182,13 @@ impl<'a> Collector<'a> {
         let collection = self.collection(task);
         let request = request(query);
         let progress = indicatif::ProgressBar::new_spinner().with_message(task.name.clone());
-        let collected = collect(&self.http, &collection, &request, |waited| {
+        let mut said = false;
+        let collected = collect(&self.http, &collection, &request, |waited, failure| {
             let waited = waited.as_secs();
+            if let Some(failure) = failure.filter(|_| !std::mem::replace(&mut said, true)) {
+                let patience = self.patience.as_secs();
+                eprintln!("{}: {failure}; asking again for up to {patience} s", task.name);
+            }
             progress.set_message(format!("{}: waiting for the leader, {waited} s", task.name));
             progress.tick();
         })

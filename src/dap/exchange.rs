@@ -307,6 +307,11 @@ impl<T: Resource> Create<T> {
         let url = at_endpoint(endpoint, &format!("tasks/{task}/{}", T::COLLECTION));
         Self { url, request, resource: std::marker::PhantomData }
     }
+
+    /// Where the request goes.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
 }
 
 impl<T: Resource> Exchange for Create<T> {

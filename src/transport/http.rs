@@ -44,10 +44,25 @@ pub enum TransportError {
         url: String,
         /// What the response says.
         source: ExchangeError,
+        /// How long the server wants to be left alone, if it says.
+        retry_after: Option<Duration>,
     },
 }
 
 impl TransportError {
+    /// A response from `url` that leads nowhere.
+    pub(super) fn exchange(url: &str, source: ExchangeError) -> Self {
+        Self::Exchange { url: url.to_owned(), source, retry_after: None }
+    }
+
+    /// How long the server wants to be left alone, if it says.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Exchange { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -120,7 +135,12 @@ impl HttpClient {
         let request = exchange.request();
         let url = request.url.clone();
         let response = self.send(request, token, exchange.max_response_len()).await?;
-        exchange.read(response).map_err(|source| TransportError::Exchange { url, source })
+        let retry_after = response.asked_to_wait();
+        exchange.read(response).map_err(|source| TransportError::Exchange {
+            url,
+            source,
+            retry_after,
+        })
     }
 
     /// Asks for what stands at a URL and is no exchange of the draft, such as a file of a log.

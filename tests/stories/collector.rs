@@ -12,8 +12,9 @@ use sottovoce::{
 };
 use std::{
     fs,
+    io::{BufRead, BufReader},
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
@@ -113,10 +114,14 @@ impl Parties {
     }
 
     pub(crate) fn collect(&self, arguments: &[&str]) -> Output {
+        self.collector().args(["--patience", "60"]).args(arguments).output().unwrap()
+    }
+
+    fn collector(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-collector"));
         command.arg(&self.program).arg("--secrets");
         command.arg(self.folder.path().join("collector.secrets.toml"));
-        command.args(["--patience", "60"]).args(arguments).output().unwrap()
+        command
     }
 
     /// The start of the window that was reported in.
@@ -450,4 +455,62 @@ fn the_doctor_agrees_with_the_leader_and_names_what_is_wrong() {
         code == Some(1) && said.contains("2 of 2") && said.contains("did not answer"),
         "{said}"
     );
+}
+
+#[test]
+fn a_leader_that_is_started_again_while_it_is_waited_for_costs_no_batch() {
+    let parties = Parties::start("");
+    let [helper, leader] = &parties.servers;
+    parties.report("first", 15);
+    // Nothing is collected without a helper: the collector waits.
+    helper.kill();
+    let window = parties.window();
+    let mut collector = parties
+        .collector()
+        .args(["--task", "first", "--start", &window, "--patience", "80"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    super::server::poll("the collector's request", || {
+        let listed = leader.tell(&["collections", "list"]);
+        text(&listed.stdout).contains("pending").then_some(())
+    });
+    leader.kill();
+    let mut line = String::new();
+    BufReader::new(collector.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("did not answer") && line.contains("asking again"), "{line}");
+    leader.start();
+    helper.start();
+    let ended = collector.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", text(&ended.stdout));
+    assert!(text(&ended.stdout).contains("first"), "{}", text(&ended.stdout));
+}
+
+#[test]
+fn a_collector_gives_up_when_its_patience_is_over_and_at_once_when_it_is_refused() {
+    let parties = Parties::start("");
+    parties.servers.iter().for_each(Server::kill);
+    let window = parties.window();
+    let arguments = ["--task", "first", "--start", &window];
+    let ended = parties.collector().args(["--patience", "1"]).args(arguments).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let said = text(&ended.stderr);
+    assert!(said.contains("no answer within 1s") && said.contains("when it is back"), "{said}");
+    parties.servers[1].start();
+    // A wrong token is not made right by waiting.
+    let secrets = parties.folder.path().join("collector.secrets.toml");
+    let kept = fs::read_to_string(&secrets).unwrap();
+    let wrong: Vec<_> = kept
+        .lines()
+        .map(|line| match line.split_once("collector_token = ") {
+            Some((before, _)) => format!("{before}collector_token = \"wrong\""),
+            None => line.to_owned(),
+        })
+        .collect();
+    assert_ne!(kept.trim_end(), wrong.join("\n").trim_end());
+    fs::write(&secrets, wrong.join("\n")).unwrap();
+    let ended = parties.collector().args(["--patience", "86400"]).args(arguments).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(!text(&ended.stderr).contains("asking again"), "{}", text(&ended.stderr));
 }

@@ -28,6 +28,7 @@ mod noise;
 mod once;
 mod operations;
 mod outage;
+mod partners;
 mod probe;
 mod repaired;
 mod resealed;

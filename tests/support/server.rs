@@ -110,6 +110,15 @@ impl Server {
         poll("the server's end", || child.try_wait().unwrap())
     }
 
+    /// SIGTERM, after which the server must have ended by itself before `bound` is over.
+    pub(crate) fn terminate_within(&self, bound: Duration) -> std::process::ExitStatus {
+        let began = Instant::now();
+        let status = self.terminate();
+        let took = began.elapsed();
+        assert!(took < bound, "the server went on for {took:?} after SIGTERM:\n{}", self.log());
+        status
+    }
+
     /// The process that is running.
     pub(crate) fn pid(&self) -> u32 {
         self.child.lock().unwrap().as_ref().expect("a running server").id()

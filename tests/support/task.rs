@@ -25,11 +25,21 @@ pub(crate) struct TaskSpec {
     pub(crate) noise: Option<serde_json::Value>,
     /// As the task file has it.
     pub(crate) windows: Option<&'static str>,
+    /// The port where this task's helper is, if it is not the world's.
+    pub(crate) helper_port: Option<u16>,
 }
 
 impl TaskSpec {
     pub(crate) fn new(vdaf: VdafConfig, mode: BatchMode) -> Self {
-        Self { vdaf, mode, min_batch_size: 5, task_interval: None, noise: None, windows: None }
+        Self {
+            vdaf,
+            mode,
+            min_batch_size: 5,
+            task_interval: None,
+            noise: None,
+            windows: None,
+            helper_port: None,
+        }
     }
 }
 

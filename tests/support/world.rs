@@ -77,8 +77,12 @@ impl World {
         }
         let specs =
             if options.tasks.is_empty() { vec![TaskSpec::default()] } else { options.tasks };
-        let tasks: Vec<Task> =
-            specs.iter().map(|spec| Task::new(spec, &leader_url, &helper_url)).collect();
+        let task = |spec: &TaskSpec| {
+            let elsewhere =
+                spec.helper_port.map(|port| format!("{scheme}://127.0.0.1:{port}/dap/v18"));
+            Task::new(spec, &leader_url, elsewhere.as_ref().unwrap_or(&helper_url))
+        };
+        let tasks: Vec<Task> = specs.iter().map(task).collect();
         let config = |role: &str, port, path| {
             let log = if options.log.is_empty() { "info" } else { options.log };
             let files = task_files(folder.path(), role, &tasks);

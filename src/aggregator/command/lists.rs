@@ -4,7 +4,7 @@ use super::{ConfigArgs, compare, hpke::moment, opened::Opened, repair};
 use crate::{
     aggregator::{
         clock,
-        store::{BatchSummary, CollectionSummary},
+        store::{BatchSummary, CollectionSummary, Stage},
         task::{StoredTask, Task, Windows},
         task_file::FromFile,
     },
@@ -255,6 +255,19 @@ struct CollectionRow {
     to: Option<String>,
     attempts: u32,
     closed_at: Option<String>,
+    asked_at: Option<String>,
+    /// What one that is not over waits for.
+    waits_for: Option<&'static str>,
+}
+
+/// What a collection waits for, as its stage says.
+fn waits_for(stage: Stage, by_time: bool) -> Option<&'static str> {
+    match stage {
+        Stage::Pending if by_time => Some("reports of its batch to be aggregated"),
+        Stage::Pending => Some("a batch that is full"),
+        Stage::Closed => Some("the helper's share"),
+        Stage::Finished | Stage::Failed | Stage::Deleted => None,
+    }
 }
 
 pub(super) fn collections<T: StoredTask + FromFile>(
@@ -273,6 +286,8 @@ pub(super) fn collections<T: StoredTask + FromFile>(
             to: to.filter(|_| by_time).map(|key| bucket(task, key.as_bytes())),
             attempts: found.attempts,
             closed_at: found.closed_at.map(moment),
+            asked_at: found.asked_at.map(moment),
+            waits_for: waits_for(found.stage, by_time),
         }
     };
     each::<T, _>(
@@ -284,13 +299,20 @@ pub(super) fn collections<T: StoredTask + FromFile>(
         |row| {
             let to = row.to.as_ref().map_or(String::new(), |to| format!(" – {to}"));
             format!(
-                "{}  {}  {:8}  {}{to}  {} attempts{}",
+                "{}  {}  {:8}  {}{to}  {} attempts{}{}",
                 row.name,
                 row.id,
                 row.stage,
                 row.from.as_deref().unwrap_or("the next batch"),
                 row.attempts,
                 row.closed_at.as_ref().map_or(String::new(), |at| format!(", closed {at}")),
+                row.waits_for.map_or(String::new(), |what| format!(
+                    ", waits for {what}{}",
+                    row.closed_at
+                        .as_ref()
+                        .or(row.asked_at.as_ref())
+                        .map_or(String::new(), |at| format!(" since {at}"))
+                )),
             )
         },
     )

@@ -104,7 +104,18 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
         let log = Arc::clone(&parts.log);
-        let leader = Leader::new(parts.store, parts.keys, keyring, metrics, log, retention, http);
+        let (aggregation, stopped) = (&config.aggregation, stop.clone());
+        let leader = Leader::new(
+            parts.store,
+            parts.keys,
+            keyring,
+            metrics,
+            log,
+            retention,
+            http,
+            aggregation,
+            stopped,
+        );
         let leader = Arc::new(leader);
         let router = leader::router(Arc::clone(&leader), Edge::new(config));
         let work = tokio::spawn(leader::run(leader, config.aggregation, stop));

@@ -78,7 +78,10 @@ impl<T: StoredTask + FromFile> Opened<T> {
         let public_log = self.begin_log()?;
         let certificates = certificates.map(Arc::new);
         let held = Held { log, certificates, keyring: Arc::new(keyring), public_log };
-        runtime.block_on(self.run(role, held))
+        let served = runtime.block_on(self.run(role, held));
+        // Not longer for what still waits for a disk, a database or another party.
+        runtime.shutdown_timeout(LAST_MOMENT);
+        served
     }
 
     /// Says in the log that we start, and what it lacks: tasks from before there was one.
@@ -152,12 +155,27 @@ impl<T: StoredTask + FromFile> Opened<T> {
         crate::command_line::print(format_args!("{name} listens on {scheme}://{address}"))?;
         tracing::info!(%address, role = name, version = env!("CARGO_PKG_VERSION"), "listening");
         let router = public(&config.path, router).layer(from_fn_with_state(metrics, count));
-        serve(listener, router, certificates, &config.limits, stop).await;
-        if let Some(work) = work {
-            work.await?;
+        let mut stopping = stop.clone();
+        let ended = async {
+            serve(listener, router, certificates, &config.limits, stop).await;
+            if let Some(work) = work {
+                work.await?;
+            }
+            upkeep.await?;
+            witnessing.await??;
+            Ok::<_, anyhow::Error>(())
+        };
+        let too_long = async {
+            let _ = stopping.wait_for(|stop| *stop).await;
+            tokio::time::sleep(STOP_WITHIN).await;
+        };
+        tokio::select! {
+            ended = ended => ended?,
+            () = too_long => tracing::warn!(
+                role = name,
+                "the server stops before all of its work has ended; what is unfinished is in the database"
+            ),
         }
-        upkeep.await?;
-        witnessing.await??;
         renewal.iter().chain(&admin).for_each(JoinHandle::abort);
         tracing::info!(role = name, "stopped");
         Ok(())
@@ -214,6 +232,11 @@ pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
     };
     Ok(HttpClient::with_identity(HELPER_TIMEOUT, identity)?.with_headers(traces::pass_on))
 }
+
+/// How long a server that is told to stop goes on, whatever others do: less than service managers wait.
+const STOP_WITHIN: Duration = Duration::from_secs(7);
+/// How long the process then waits for threads that cannot be interrupted.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Longer than a helper takes for the largest job, shorter than a lease.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -37,8 +37,12 @@ pub(super) async fn run(
     let http = HttpClient::new(TIMEOUT)?;
     let mut asked: Vec<_> = witnesses.into_iter().map(Asked::new).collect();
     while !asked.is_empty() {
-        if let Err(error) = round(&log, &http, &metrics, &mut asked).await {
-            tracing::warn!(%error, "the log's checkpoint cannot be witnessed");
+        tokio::select! {
+            ended = round(&log, &http, &metrics, &mut asked) => if let Err(error) = ended {
+                tracing::warn!(%error, "the log's checkpoint cannot be witnessed");
+            },
+            // Whoever was asked is asked again after the next start.
+            _ = stop.wait_for(|stop| *stop) => break,
         }
         tokio::select! {
             () = sleep(LOOK_AGAIN) => {}

@@ -61,7 +61,7 @@ pub struct Aggregation {
     /// How long a few reports wait for more before they become a job.
     #[serde(rename = "linger_milliseconds", deserialize_with = "milliseconds")]
     pub linger: Duration,
-    /// Jobs at the same time.
+    /// Jobs at the same time with one helper; with all helpers together up to eight times as many.
     pub jobs: usize,
     /// How long a job belongs to the process that took it.
     #[serde(rename = "lease_seconds", deserialize_with = "seconds")]

@@ -86,8 +86,7 @@ fn refuse<T>(
     now: Timestamp,
 ) -> Result<T, Failure> {
     if let Failure::Refused(problem) = &failure {
-        let entry = entries::refused(task, Some(request.batch_selector), problem, now);
-        helper.log.write(&[entry.map_err(Failure::fault)?])?;
+        helper.log.refuse(task, Some(request.batch_selector), problem, now)?;
     }
     Err(failure)
 }
@@ -182,13 +181,13 @@ fn release(
             NotReleased::Broken(error) => Failure::fault(error),
         })?;
     if total.count != request.report_count || total.checksum != request.checksum {
-        let detail = format!(
-            "the leader aggregated {} reports and the helper {}, {}",
-            request.report_count,
-            total.count,
-            if total.count == request.report_count { "but not the same" } else { "so they differ" },
-        );
-        return Err(refuse(ProblemType::BatchMismatch, detail));
+        // No count of ours: whoever asks is not to learn how many reports a batch has.
+        let detail = if total.count == request.report_count {
+            "leader and helper aggregated as many reports, but not the same"
+        } else {
+            "leader and helper did not aggregate the same number of reports"
+        };
+        return Err(refuse(ProblemType::BatchMismatch, detail.to_owned()));
     }
     let batch = entries::Batch {
         selector: request.batch_selector,

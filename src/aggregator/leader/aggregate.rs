@@ -27,14 +27,19 @@ use crate::{
             leader_selected_batch_id,
         },
         codec::{Decode, Encode, Opaque},
-        exchange::{Create, Created, Delete, ExchangeError, Poll, Polled},
+        exchange::{Create, Delete, ExchangeError},
         extension::UncheckedExtensions,
         ids::BatchId,
         problem::ProblemType,
         upload::{PlaintextInputShare, Report, ReportError},
         vdaf::verify::{LeaderBatch, OpenReport, Sums, VerifyError},
     },
-    transport::{http::TransportError, retry::Backoff},
+    transport::{
+        exchange::{Completed, IncompleteError, Patience, complete},
+        http::TransportError,
+        peers::{Place, origin},
+        retry::Backoff,
+    },
 };
 use std::{
     collections::HashMap,
@@ -90,6 +95,9 @@ pub(super) async fn aggregate(
     leader.metrics.job(outcome, started.elapsed());
     let Size { reports, one, .. } = size;
     match next {
+        Next::Later if matches!(error, JobError::NoPlace) => {
+            tracing::debug!(%task, %error, attempt, ?wait, "an aggregation job is put off");
+        }
         Next::Later => {
             tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
         }
@@ -135,17 +143,15 @@ enum JobError {
     #[error(transparent)]
     Tasks(#[from] crate::aggregator::tasks::TasksError),
     #[error(transparent)]
-    Helper(#[from] TransportError),
+    Helper(#[from] IncompleteError),
+    #[error("the helper is left alone for now, or busy with other jobs of ours")]
+    NoPlace,
     #[error(
         "the helper's response answers {answered} reports in place of the {asked} asked for, or in another order"
     )]
     Answers { asked: usize, answered: usize },
     #[error("the helper's answer to report {0} is `finish`, which no VDAF of one round knows")]
     Finish(crate::dap::ids::ReportId),
-    #[error("the helper: {0}")]
-    Location(ExchangeError),
-    #[error("the helper did not finish the job within {0:?}")]
-    Slow(Duration),
     #[error("aggregate shares cannot be added up: {0}")]
     Merge(#[from] crate::dap::vdaf::merge::MergeError),
     #[error(transparent)]
@@ -162,7 +168,11 @@ impl JobError {
     /// Whether the helper refuses the job for what is in it. Refusals of who we are, or of how much
     /// we ask for, are not of that kind, nor are troubles of its own.
     fn refusal(&self) -> Option<Refusal> {
-        let Self::Helper(TransportError::Exchange { source, .. }) = self else { return None };
+        let Self::Helper(IncompleteError::Transport(TransportError::Exchange { source, .. })) =
+            self
+        else {
+            return None;
+        };
         let (status, kind) = match source {
             ExchangeError::Problem { status, problem } => (*status, problem.kind()),
             ExchangeError::Status { status, .. } => (*status, None),
@@ -188,16 +198,20 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
         let leader = Arc::clone(leader);
         spawn_blocking(move || start(&leader, job)).await??
     };
-    let Started { task, job, reports, parts, request } = started;
+    let Started { task, place, job, reports, parts, request } = started;
     let (response, location) = match request {
         Some(request) => {
-            let (response, location) = ask_helper(leader, &task, request).await?;
+            let asked = ask_helper(leader, &task, request).await;
+            leader.heard(&place, &task.task.id, asked.as_ref().err());
+            let Completed { value: response, location } = asked?;
             leader.refusals.taken(&task.task.id);
             (Some(response), location)
         }
         None => (None, None),
     };
     let committed = {
+        // The place is for others once the helper has answered.
+        drop(place);
         let (leader, task) = (Arc::clone(leader), Arc::clone(&task));
         spawn_blocking(move || finish(&leader, &task, &job, &reports, parts, response)).await?
     };
@@ -215,6 +229,8 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
 /// A job whose request is ready for the helper.
 struct Started {
     task: Arc<LeaderTask>,
+    /// At the helper.
+    place: Place,
     job: LeasedJob,
     reports: Vec<Report>,
     parts: Vec<Part>,
@@ -233,6 +249,9 @@ struct Part {
 /// Opens the reports and starts to verify them, on all cores.
 fn start(leader: &Leader, job: LeasedJob) -> Result<Started, JobError> {
     let task = leader.tasks.find(&job.task)?.ok_or(JobError::NoTask(job.task))?;
+    leader.shares.learn(&task.task);
+    let helper = origin(task.task.configuration.helper_aggregator_endpoint.as_str());
+    let place = leader.shares.jobs.enter(helper, Instant::now()).ok_or(JobError::NoPlace)?;
     let (reports, unreadable): (Vec<_>, Vec<_>) =
         job.reports().map(|(_, report)| Report::from_bytes(report)).partition(Result::is_ok);
     if !unreadable.is_empty() {
@@ -246,7 +265,7 @@ fn start(leader: &Leader, job: LeasedJob) -> Result<Started, JobError> {
     let inits: Vec<VerifyInit> =
         parts.iter_mut().flat_map(|part| std::mem::take(&mut part.inits)).collect();
     let request = (!inits.is_empty()).then(|| encode_request(job.batch, inits));
-    Ok(Started { task, job, reports, parts, request })
+    Ok(Started { task, place, job, reports, parts, request })
 }
 
 fn start_part(keys: &Keys, task: &Task, reports: &[Report]) -> Part {
@@ -318,32 +337,20 @@ async fn ask_helper(
     leader: &Leader,
     task: &LeaderTask,
     request: Vec<u8>,
-) -> Result<(AggregationJobResp, Option<String>), JobError> {
+) -> Result<Completed<AggregationJobResp>, IncompleteError> {
     let endpoint = &task.task.configuration.helper_aggregator_endpoint;
     let create = Create::new(endpoint, &task.task.id, request);
-    let token = Some(&task.helper_token);
-    let Created { location, mut state } = leader.http.perform(&create, token).await?;
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-    let mut waited = Duration::ZERO;
-    loop {
-        match state {
-            Polled::Ready(response) => return Ok((response, location)),
-            Polled::Pending { retry_after } => {
-                let wait = backoff.wait(retry_after);
-                waited += wait;
-                if waited > HELPER_PATIENCE {
-                    return Err(JobError::Slow(HELPER_PATIENCE));
-                }
-                tokio::time::sleep(wait).await;
-            }
-        }
-        let poll = Poll::new(&create, location.as_deref()).map_err(JobError::Location)?;
-        state = leader.http.perform(&poll, token).await?;
-    }
+    complete(&leader.http, &create, Some(&task.helper_token), &PATIENCE, |_, _| ()).await
 }
 
-/// Less than a lease, so that a job is not done twice at once.
-const HELPER_PATIENCE: Duration = Duration::from_secs(60);
+/// In all less than a lease, so that a job is not done twice at once.
+const PATIENCE: Patience = Patience {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(10),
+    total: Duration::from_secs(60),
+    // The job is given back, and its reports wait in the database.
+    through_failures: false,
+};
 
 /// Reads the helper's answers, adds up the output shares and commits the job.
 fn finish(

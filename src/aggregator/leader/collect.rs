@@ -6,7 +6,7 @@
 //! byte for byte, and the helper finds the share that it gave out. Only when that share is here
 //! is our own sealed, and the job is done.
 
-use super::Leader;
+use super::{Leader, waits::Reason};
 use crate::{
     aggregator::{
         clock,
@@ -17,8 +17,9 @@ use crate::{
         http::Failure,
         log::{Covered, LogError, entries},
         store::{
-            Blob, BucketRange, BucketShard, Closed, Closing, CollectionState, NewCollection,
-            Outcome, PendingCollection, Started, StoreError, Then, Timestamp, Wanted,
+            Blob, BucketRange, BucketShard, Closed, Closing, CollectionId, CollectionState,
+            NewCollection, Outcome, PendingCollection, Started, StoreError, Then, Timestamp,
+            Wanted,
         },
         task::{LeaderTask, Task},
     },
@@ -28,17 +29,25 @@ use crate::{
             AggregateShare, AggregateShareReq, BatchSelector, CollectionJobReq, CollectionJobResp,
             Query,
         },
-        exchange::{Create, Created, ExchangeError, Poll, Polled},
-        ids::{CollectionJobId, content_derived},
+        exchange::{Create, ExchangeError},
+        ids::{CollectionJobId, TaskId, content_derived},
         problem::{ProblemDocument, ProblemType},
         role::Role,
         time::Interval,
     },
     log::entry::EntryTooLong,
-    transport::{http::TransportError, retry::Backoff},
+    transport::{
+        exchange::{IncompleteError, Patience, complete},
+        http::TransportError,
+        peers::origin,
+    },
 };
-use std::{sync::Arc, time::Duration};
-use tokio::task::spawn_blocking;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::task::{JoinSet, spawn_blocking};
 
 /// What a collector sees of its job.
 pub(super) enum Progress {
@@ -122,40 +131,91 @@ fn progress(leader: &Leader, state: CollectionState) -> Result<Option<Progress>,
     }
 }
 
-/// Brings each open collection job as far as it gets now.
-pub(super) async fn advance(leader: &Arc<Leader>) {
+/// The collections that somebody works on, each by itself, so that none waits for another one's helper.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    pub(super) work: JoinSet<()>,
+    claimed: Arc<Mutex<HashSet<Name>>>,
+}
+
+type Name = (TaskId, CollectionId);
+
+/// That a collection is worked on, until this is dropped.
+struct Claim {
+    name: Name,
+    claimed: Arc<Mutex<HashSet<Name>>>,
+}
+
+impl UnderWay {
+    fn claim(&self, name: Name) -> Option<Claim> {
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        claimed.insert(name).then(|| Claim { name, claimed: Arc::clone(&self.claimed) })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+/// Begins to bring each open collection job as far as it gets now; says whether there are any. They are
+/// due again after `pause`.
+pub(super) async fn advance(
+    leader: &Arc<Leader>,
+    under_way: &mut UnderWay,
+    pause: Duration,
+) -> bool {
     let pending = {
         let leader = Arc::clone(leader);
         spawn_blocking(move || {
             let now = clock::now();
-            leader.store.pending_collections(now, now.after(LOOK_AGAIN), AT_ONCE)
+            leader.store.pending_collections(now, now.after(pause), AT_ONCE)
         })
     };
     let pending = match pending.await {
         Ok(Ok(pending)) => pending,
         Ok(Err(error)) => {
             tracing::error!(%error, "collection jobs cannot be read from the database");
-            return;
+            return false;
         }
         Err(error) => {
             tracing::error!(%error, "reading collection jobs stopped");
-            return;
+            return false;
         }
     };
+    let any = !pending.is_empty() || !under_way.work.is_empty();
     for collection in pending {
-        let (task, attempt) = (collection.task, collection.attempt);
-        if let Err(error) = advance_one(leader, collection).await {
-            // Said at once, and then ever less often: a peer that is down stays so for a while.
-            if attempt.is_power_of_two() {
-                tracing::warn!(%task, %error, attempt, "a collection job is put off");
-            }
-        }
+        let Some(claim) = under_way.claim((collection.task, collection.id)) else { continue };
+        let leader = Arc::clone(leader);
+        under_way.work.spawn(async move { work_on(&leader, collection, claim).await });
     }
+    any
+}
+
+async fn work_on(leader: &Arc<Leader>, collection: PendingCollection, claim: Claim) {
+    let waits = match advance_one(leader, collection).await {
+        Ok(Step::Over) => {
+            leader.waits.over(&claim.name);
+            leader.ended.notify_waiters();
+            return;
+        }
+        Ok(Step::Waits(reason)) => (reason, None),
+        Err(error) => (error.reason(), Some(error.to_string())),
+    };
+    let (reason, error) = waits;
+    leader.waits.goes_on(claim.name, reason, error, Instant::now());
+}
+
+/// How far a collection got.
+enum Step {
+    /// To its end.
+    Over,
+    /// Not further, for this reason.
+    Waits(Reason),
 }
 
 const AT_ONCE: usize = 64;
-/// A job that is not ready, or whose helper does not answer, comes again after this.
-const LOOK_AGAIN: Duration = Duration::from_millis(400);
 
 #[derive(Debug, thiserror::Error)]
 enum CollectError {
@@ -166,7 +226,7 @@ enum CollectError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Helper(#[from] TransportError),
+    Helper(#[from] IncompleteError),
     #[error("the stored collection job does not decode: {0}")]
     Stored(#[from] DecodeError),
     #[error("our aggregate share cannot be sealed: {0}")]
@@ -181,16 +241,36 @@ enum CollectError {
     Stopped(#[from] tokio::task::JoinError),
 }
 
+impl CollectError {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Helper(_) => Reason::HelperFails,
+            _ => Reason::OurFault,
+        }
+    }
+}
+
 async fn advance_one(
     leader: &Arc<Leader>,
     collection: PendingCollection,
-) -> Result<(), CollectError> {
+) -> Result<Step, CollectError> {
     let prepared = {
         let leader = Arc::clone(leader);
         spawn_blocking(move || prepare(&leader, collection)).await??
     };
-    let Some(Prepared { task, collection, frozen }) = prepared else { return Ok(()) };
-    let outcome = match ask_helper(leader, &task, &frozen).await {
+    let Prepared { task, collection, frozen } = match prepared {
+        Ok(prepared) => prepared,
+        Err(step) => return Ok(step),
+    };
+    let helper = origin(task.task.configuration.helper_aggregator_endpoint.as_str());
+    let Some(place) = leader.shares.collections.enter(helper, Instant::now()) else {
+        let rests = leader.shares.collections.rests(helper);
+        return Ok(Step::Waits(if rests { Reason::HelperFails } else { Reason::HelperBusy }));
+    };
+    let asked = ask_helper(leader, &task, &frozen).await;
+    leader.heard(&place, &task.task.id, asked.as_ref().err());
+    drop(place);
+    let outcome = match asked {
         Ok(helper_encrypted_agg_share) => {
             let request = CollectionJobReq::from_bytes(&collection.request)?;
             let ours = seal_aggregate_share(&task.task, Role::Leader, &request, &frozen.share)?;
@@ -213,7 +293,7 @@ async fn advance_one(
         {
             let problem = serde_json::from_slice(problem).unwrap_or_else(|_| no_words());
             let batch = Some(frozen.batch()?.selector);
-            leader.log.write(&[entries::refused(&task.task, batch, &problem, clock::now())?])?;
+            leader.log.refuse(&task.task, batch, &problem, clock::now())?;
         }
         let ended = leader.store.finish_collection(&collection.task, collection.id, &outcome)?;
         if matches!(ended, CollectionState::Finished(_)) {
@@ -222,17 +302,18 @@ async fn advance_one(
         Ok::<_, CollectError>(())
     })
     .await??;
-    Ok(())
+    Ok(Step::Over)
 }
 
 /// A refusal that asking again does not change ends the job with the helper's own words. Nothing
 /// of the batch was released, so it may be collected later, unless the helper says that it was. One
 /// that is about this batch does not block those behind it.
-fn refused_by_helper(task: &Task, error: TransportError) -> Result<Outcome, CollectError> {
-    if error.is_retryable() {
+fn refused_by_helper(task: &Task, error: IncompleteError) -> Result<Outcome, CollectError> {
+    let IncompleteError::Transport(refusal) = &error else { return Err(error.into()) };
+    if refusal.is_retryable() {
         return Err(error.into());
     }
-    let TransportError::Exchange { source: ExchangeError::Problem { problem, .. }, .. } = &error
+    let TransportError::Exchange { source: ExchangeError::Problem { problem, .. }, .. } = refusal
     else {
         return Err(error.into());
     };
@@ -324,21 +405,23 @@ impl Decode for Frozen {
 fn prepare(
     leader: &Leader,
     collection: PendingCollection,
-) -> Result<Option<Prepared>, CollectError> {
+) -> Result<Result<Prepared, Step>, CollectError> {
     let task = leader.tasks.find(&collection.task)?.ok_or(CollectError::NoTask(collection.task))?;
     if let CollectionState::Closed(blob) = &collection.state {
         if blob.first() != Some(&JUDGED) {
-            return open_again(leader, &task.task, &collection, blob).map(|()| None);
+            return open_again(leader, &task.task, &collection, blob).map(|()| Err(Step::Over));
         }
         let frozen = Frozen::from_bytes(blob)?;
-        return Ok(Some(Prepared { task, collection, frozen }));
+        return Ok(Ok(Prepared { task, collection, frozen }));
     }
     let request = CollectionJobReq::from_bytes(&collection.request)?;
-    let Some((selector, range)) = select(leader, &task.task, &request)? else { return Ok(None) };
+    let Some((selector, range)) = select(leader, &task.task, &request)? else {
+        return Ok(Err(Step::Waits(Reason::NoFullBatch)));
+    };
     // Taken on by an earlier version, or before our clock was put back.
     if let Some(problem) = early(&task.task, &selector, clock::now()) {
         fail(leader, &task.task, &collection, selector, &problem)?;
-        return Ok(None);
+        return Ok(Err(Step::Over));
     }
     let mut refusal = None;
     let mut decide = |shards: &mut dyn Iterator<Item = BucketShard>| {
@@ -355,26 +438,27 @@ fn prepare(
     match leader.store.close_batch(clock::now(), &closing, &mut decide)? {
         Closed::Kept(blob) => {
             let frozen = Frozen::from_bytes(&blob)?;
-            Ok(Some(Prepared { task, collection, frozen }))
+            Ok(Ok(Prepared { task, collection, frozen }))
         }
-        Closed::Busy | Closed::Over(_) => Ok(None),
+        Closed::Busy => Ok(Err(Step::Waits(Reason::NotAggregated))),
+        Closed::Over(_) => Ok(Err(Step::Over)),
         Closed::Refused => {
             match refusal {
                 // An identical request tries again (§4.6.1).
                 Some(NotFrozen::Refused(problem)) => {
                     fail(leader, &task.task, &collection, selector, &problem)?;
+                    Ok(Err(Step::Over))
                 }
-                Some(NotFrozen::Broken(error)) => return Err(error.into()),
-                _ => {}
+                Some(NotFrozen::Broken(error)) => Err(error.into()),
+                _ => Ok(Err(Step::Waits(Reason::NoFullBatch))),
             }
-            Ok(None)
         }
         Closed::Overlap => {
             let detail = "reports of this batch were already collected; a batch is collected once";
             let id = Some(&task.task.id);
             let problem = ProblemDocument::new(ProblemType::BatchOverlap, id, detail);
             fail(leader, &task.task, &collection, selector, &problem)?;
-            Ok(None)
+            Ok(Err(Step::Over))
         }
     }
 }
@@ -402,7 +486,7 @@ fn fail(
     batch: BatchSelector,
     problem: &ProblemDocument,
 ) -> Result<(), CollectError> {
-    leader.log.write(&[entries::refused(task, Some(batch), problem, clock::now())?])?;
+    leader.log.refuse(task, Some(batch), problem, clock::now())?;
     let outcome = Outcome::FailedReopened(encode_problem(problem).into());
     leader.store.finish_collection(&collection.task, collection.id, &outcome)?;
     Ok(())
@@ -478,24 +562,21 @@ async fn ask_helper(
     leader: &Leader,
     task: &LeaderTask,
     frozen: &Frozen,
-) -> Result<crate::dap::hpke::HpkeCiphertext, TransportError> {
+) -> Result<crate::dap::hpke::HpkeCiphertext, IncompleteError> {
     let endpoint = &task.task.configuration.helper_aggregator_endpoint;
     let create = Create::<AggregateShare>::new(endpoint, &task.task.id, frozen.request.clone());
     let token = Some(&task.helper_token);
-    let Created { location, mut state } = leader.http.perform(&create, token).await?;
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-    loop {
-        match state {
-            Polled::Ready(share) => return Ok(share.encrypted_aggregate_share),
-            Polled::Pending { retry_after } => {
-                tokio::time::sleep(backoff.wait(retry_after)).await;
-            }
-        }
-        let poll = Poll::new(&create, location.as_deref())
-            .map_err(|source| TransportError::Exchange { url: endpoint.to_string(), source })?;
-        state = leader.http.perform(&poll, token).await?;
-    }
+    let share = complete(&leader.http, &create, token, &PATIENCE, |_, _| ()).await?;
+    Ok(share.value.encrypted_aggregate_share)
 }
+
+const PATIENCE: Patience = Patience {
+    first: Duration::from_millis(50),
+    longest: Duration::from_secs(10),
+    total: Duration::from_secs(60),
+    // The collection stays in the database and is asked for again.
+    through_failures: false,
+};
 
 #[cfg(test)]
 mod tests {

@@ -10,10 +10,12 @@ mod group_commit;
 mod refusals;
 mod routes;
 mod schedule;
+mod shares;
 mod upload;
+mod waits;
 
 use super::{
-    config::limits::Retention,
+    config::limits::{Aggregation, Retention},
     keyring::Keyring,
     log::PublicLog,
     metrics::Metrics,
@@ -24,8 +26,10 @@ use super::{
 use crate::transport::http::HttpClient;
 use group_commit::GroupCommit;
 use refusals::Refusals;
+use shares::Shares;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, watch};
+use waits::Waits;
 
 pub use routes::router;
 pub use schedule::run;
@@ -41,6 +45,14 @@ pub struct Leader {
     commits: GroupCommit,
     http: HttpClient,
     refusals: Refusals,
+    shares: Shares,
+    waits: Waits,
+    /// Whether the server stops.
+    stop: watch::Receiver<bool>,
+    /// Collectors that wait with their request for its result.
+    waiting: Semaphore,
+    /// A collection is over.
+    ended: Notify,
     /// There may be reports to aggregate.
     reports: Notify,
     /// There may be a collection to advance.
@@ -48,7 +60,8 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// A leader over a database, which reaches the helper through `http`.
+    /// A leader over a database, which reaches the helper through `http`, until `stop`.
+    #[allow(clippy::too_many_arguments, reason = "each is a part of a leader, named by its type")]
     pub fn new(
         store: Arc<dyn Datastore>,
         key: DatabaseKeys,
@@ -57,17 +70,24 @@ impl Leader {
         log: Arc<PublicLog>,
         retention: Retention,
         http: HttpClient,
+        aggregation: &Aggregation,
+        stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
             tasks: Tasks::new(Arc::clone(&store), key),
             commits: GroupCommit::start(Arc::clone(&store)),
             store,
             keyring,
+            waits: Waits::new(Arc::clone(&metrics)),
             metrics,
             log,
             retention,
             http,
             refusals: Refusals::default(),
+            shares: Shares::new(aggregation.jobs),
+            stop,
+            waiting: Semaphore::new(routes::WAITING),
+            ended: Notify::new(),
             reports: Notify::new(),
             collections: Notify::new(),
         }

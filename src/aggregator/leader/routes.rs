@@ -32,6 +32,7 @@ use axum::{
     routing::{get, post},
 };
 use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep_until};
 
 /// The leader behind its routes.
 pub fn router(leader: Arc<Leader>, edge: Edge) -> Router {
@@ -133,12 +134,17 @@ async fn create_collection(
     let limit = served.edge.limits.request_bytes;
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let leader = Arc::clone(&served.leader);
-    let (location, progress) = blocking(move |now| {
+    let (task, job, progress) = blocking(move |now| {
         let (job, progress) = collect::create(&leader, &task, &body.bytes, now)?;
-        Ok((task.task.resource_path("collection_jobs", job), progress))
+        Ok((task, job, progress))
     })
     .await?;
     served.leader.collections.notify_one();
+    // What it waits for leaves at once.
+    served.leader.reports.notify_one();
+    let location = task.task.resource_path("collection_jobs", job);
+    // What became of it is for whoever polls: this request did what it asked for.
+    let progress = served.wait(task, job, progress).await.unwrap_or(Progress::Pending);
     located(respond(progress), &location)
 }
 
@@ -149,8 +155,9 @@ async fn poll_collection(
 ) -> Result<Response, Failure> {
     let task = served.collectors_task(&task_id, &headers).await?;
     let job: CollectionJobId = parse_id(&job)?;
-    let leader = Arc::clone(&served.leader);
-    blocking(move |_| collect::poll(&leader, &task, job)).await.map(respond)
+    let (leader, polled) = (Arc::clone(&served.leader), Arc::clone(&task));
+    let progress = blocking(move |_| collect::poll(&leader, &polled, job)).await?;
+    served.wait(task, job, progress).await.map(respond)
 }
 
 async fn delete_collection(
@@ -172,7 +179,42 @@ fn respond(progress: Progress) -> Response {
     }
 }
 
+/// How long an answer is held back for a result that may be there soon: what is aggregated is collected
+/// in a fraction of this.
+const SOON: Duration = Duration::from_millis(1500);
+/// Looks anyway, since another replica may have ended the collection.
+const LOOK_ANYWAY: Duration = Duration::from_millis(250);
+/// Requests whose answers are held back at the same time; further ones are answered at once.
+pub(super) const WAITING: usize = 32;
+
 impl Served {
+    /// How a collection job stands, or is about to stand: waits a moment if it is not over, unless too many
+    /// wait already or the server stops.
+    async fn wait(
+        &self,
+        task: Arc<LeaderTask>,
+        job: CollectionJobId,
+        mut progress: Progress,
+    ) -> Result<Progress, Failure> {
+        let Ok(_room) = self.leader.waiting.try_acquire() else { return Ok(progress) };
+        let (until, mut stop) = (Instant::now() + SOON, self.leader.stop.clone());
+        while matches!(progress, Progress::Pending) && Instant::now() < until {
+            // Before the look: what ends after it is noticed.
+            let ended = self.leader.ended.notified();
+            let (leader, task) = (Arc::clone(&self.leader), Arc::clone(&task));
+            progress = blocking(move |_| collect::poll(&leader, &task, job)).await?;
+            if !matches!(progress, Progress::Pending) {
+                break;
+            }
+            tokio::select! {
+                () = ended => {}
+                () = sleep_until(until.min(Instant::now() + LOOK_ANYWAY)) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        Ok(progress)
+    }
+
     async fn task(&self, task_id: &str) -> Result<Arc<LeaderTask>, Failure> {
         let id = parse_task_id(task_id)?;
         if let Some(task) = self.leader.tasks.at_hand(&id) {

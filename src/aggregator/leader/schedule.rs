@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// Works until `stop` says so; then finishes what was begun, or gives it back for others.
@@ -23,9 +23,13 @@ pub async fn run(leader: Arc<Leader>, policy: Aggregation, stop: watch::Receiver
 
 async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch::Receiver<bool>) {
     let mut jobs = JoinSet::new();
+    let mut rhythm = Rhythm::new(policy.linger);
+    let mut new_first = false;
+    learn(leader).await;
     while !*stop.borrow() {
-        let free = policy.jobs - jobs.len();
-        let leased = lease(leader, policy, free).await;
+        let free = policy.jobs.saturating_mul(HELPERS).saturating_sub(jobs.len());
+        new_first = !new_first;
+        let leased = lease(leader, policy, free, new_first).await;
         let more_may_wait = leased.len() == free;
         for job in leased {
             let (leader, patience) = (Arc::clone(leader), patience(stop.clone()));
@@ -37,10 +41,27 @@ async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch:
                 // A job that is over may be the last one a collection waits for.
                 leader.collections.notify_one();
             }
-            () = idle(&leader.reports, policy.linger), if !more_may_wait => {}
+            () = rhythm.idle(&leader.reports), if !more_may_wait => {}
         }
     }
     while jobs.join_next().await.is_some() {}
+}
+
+/// Helpers that may have all their jobs at the same time. Each has as many as are configured, so that a
+/// few that do not answer take nothing from the others; those that keep failing are left alone.
+const HELPERS: usize = 8;
+
+/// Finds out whose the tasks are that there are. Those that are added later are learnt with their first job.
+async fn learn(leader: &Arc<Leader>) {
+    let all = {
+        let leader = Arc::clone(leader);
+        tokio::task::spawn_blocking(move || leader.tasks.all())
+    };
+    match all.await {
+        Ok(Ok(tasks)) => tasks.iter().for_each(|task| leader.shares.learn(&task.task)),
+        Ok(Err(error)) => tracing::warn!(%error, "tasks are learnt with their first job"),
+        Err(error) => tracing::warn!(%error, "tasks are learnt with their first job"),
+    }
 }
 
 /// How long a job may go on when the server stops: ends that long after `stop`.
@@ -50,30 +71,67 @@ async fn patience(mut stop: watch::Receiver<bool>) {
 }
 
 /// Less than what a service manager waits before it kills.
-const FINISH: Duration = Duration::from_secs(8);
+const FINISH: Duration = Duration::from_secs(5);
 
 async fn collection(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch::Receiver<bool>) {
+    let mut under_way = collect::UnderWay::default();
+    let mut pause = SHORTEST_PAUSE;
     while !*stop.borrow() {
-        collect::advance(leader).await;
-        tokio::select! {
-            _ = stop.changed() => {}
-            () = idle(&leader.collections, policy.linger) => {}
-        }
+        let any = collect::advance(leader, &mut under_way, pause).await;
+        let wait = if any { pause } else { LOOK_ANYWAY.max(policy.linger) };
+        pause = tokio::select! {
+            _ = stop.changed() => SHORTEST_PAUSE,
+            () = leader.collections.notified() => SHORTEST_PAUSE,
+            () = sleep(wait) => (pause * 2).min(LONGEST_PAUSE),
+        };
+        while under_way.work.try_join_next().is_some() {}
     }
+    // What is dropped unfinished is in the database, and is asked for again.
+    let finish = async { while under_way.work.join_next().await.is_some() {} };
+    let _ = timeout(COLLECTIONS_FINISH, finish).await;
 }
 
-/// Waits for a sign of work; looks without one now and then, since a lease may have run out.
-async fn idle(sign: &Notify, linger: Duration) {
-    if timeout(LOOK_ANYWAY.max(linger), sign.notified()).await.is_ok() {
-        // What came first may have company in a moment.
-        sleep(GATHER.min(linger)).await;
+/// How soon a collection that is not over is looked at again: at first, and at last.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+/// How long collections may go on when the server stops.
+const COLLECTIONS_FINISH: Duration = Duration::from_secs(2);
+
+/// When to look for reports: at a sign, when those of the last sign have lingered for as long as they may,
+/// and now and then without one, since a lease may have run out.
+struct Rhythm {
+    linger: Duration,
+    ripe: Option<Instant>,
+}
+
+impl Rhythm {
+    fn new(linger: Duration) -> Self {
+        Self { linger, ripe: None }
+    }
+
+    async fn idle(&mut self, sign: &Notify) {
+        let now = Instant::now();
+        let anyway = now + LOOK_ANYWAY.max(self.linger);
+        let until = self.ripe.map_or(anyway, |ripe| ripe.min(anyway));
+        if timeout_at(until, sign.notified()).await.is_ok() {
+            // What came last is ripe a little later than what came first, which takes it along.
+            self.ripe.get_or_insert(Instant::now() + self.linger);
+            // What came first may have company in a moment.
+            sleep(GATHER.min(self.linger)).await;
+        }
+        self.ripe = self.ripe.filter(|ripe| *ripe > Instant::now());
     }
 }
 
 const LOOK_ANYWAY: Duration = Duration::from_millis(250);
 const GATHER: Duration = Duration::from_millis(20);
 
-async fn lease(leader: &Arc<Leader>, policy: Aggregation, limit: usize) -> Vec<LeasedJob> {
+async fn lease(
+    leader: &Arc<Leader>,
+    policy: Aggregation,
+    limit: usize,
+    new_first: bool,
+) -> Vec<LeasedJob> {
     if limit == 0 {
         return Vec::new();
     }
@@ -85,6 +143,8 @@ async fn lease(leader: &Arc<Leader>, policy: Aggregation, limit: usize) -> Vec<L
             max_bytes: policy.job_bytes,
             linger: policy.linger,
             limit,
+            new_first,
+            shares: leader.shares.of_jobs(std::time::Instant::now()),
         };
         leader.store.lease_jobs(clock::now(), &policy)
     });

@@ -88,6 +88,13 @@ pub fn refused(
     at(now, Event::Refused(refused))
 }
 
+/// More batches were asked for and refused than are listed one by one.
+pub fn more_refused(task: &Task, now: Timestamp) -> Result<LogEntry, EntryTooLong> {
+    let detail = "further requests within the hour were refused and are not listed one by one";
+    let (problem, detail) = ("other".to_owned(), detail.to_owned());
+    at(now, Event::Refused(Refused { task: task.id, batch: None, problem, detail }))
+}
+
 /// What we alone held of a batch is dropped.
 pub fn repaired(repaired: Repaired, now: Timestamp) -> Result<LogEntry, EntryTooLong> {
     at(now, Event::Repaired(repaired))

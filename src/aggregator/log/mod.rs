@@ -9,6 +9,7 @@ pub mod entries;
 pub mod export;
 pub mod keys;
 mod publish;
+mod refusals;
 pub mod routes;
 
 pub use publish::{Covered, LogError, PublicLog};

@@ -3,7 +3,10 @@
 //! Killed before a publication commits, nothing of it happened, and the same entries wait. Killed
 //! after, they are published. No share leaves in between: [`PublicLog::cover`] looks again.
 
-use super::keys::{self, LogKey};
+use super::{
+    keys::{self, LogKey},
+    refusals::Folded,
+};
 use crate::{
     aggregator::{
         clock,
@@ -30,8 +33,9 @@ use thiserror::Error;
 
 /// This aggregator's log. Blocking: call it where blocking is fine.
 pub struct PublicLog {
-    store: Arc<dyn Datastore>,
+    pub(super) store: Arc<dyn Datastore>,
     keys: DatabaseKeys,
+    pub(super) folded: Folded,
 }
 
 /// Something that may leave: whatever was written in the log before, a checkpoint covers it,
@@ -117,7 +121,7 @@ impl From<LogError> for Failure {
 impl PublicLog {
     /// The log of a database whose secrets are sealed under `keys`.
     pub fn new(store: Arc<dyn Datastore>, keys: DatabaseKeys) -> Self {
-        Self { store, keys }
+        Self { store, keys, folded: Folded::default() }
     }
 
     /// Writes entries, to be published later.

@@ -64,10 +64,13 @@ mod exported {
     #[derive(Debug)]
     pub struct Exporter(SdkTracerProvider);
 
+    /// How long a server that stops waits for the last spans to be taken.
+    const LAST_SPANS: std::time::Duration = std::time::Duration::from_millis(500);
+
     impl Drop for Exporter {
         fn drop(&mut self) {
             // A receiver that is away costs its spans, nothing else.
-            let _ = self.0.shutdown();
+            let _ = self.0.shutdown_with_timeout(LAST_SPANS);
         }
     }
 

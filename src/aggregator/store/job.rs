@@ -7,10 +7,10 @@ use crate::dap::{
     time::Time,
 };
 use rand::{TryRng, rngs::SysRng};
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// How jobs are made and for how long they are lent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LeasePolicy {
     /// How long a job is the caller's; after that another may take it.
     pub lease_for: Duration,
@@ -22,6 +22,63 @@ pub struct LeasePolicy {
     pub linger: Duration,
     /// Most jobs to lease in one call.
     pub limit: usize,
+    /// Whether new jobs come before those that are leased again. Whoever leases often takes turns, so that
+    /// neither keeps the other waiting.
+    pub new_first: bool,
+    /// Tasks that share what room there is for them. Others have all of `limit`.
+    pub shares: Vec<Share>,
+}
+
+/// Tasks that have one peer, and how many jobs that peer has room for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The tasks.
+    pub tasks: Vec<TaskId>,
+    /// Most jobs of all of them to lease in one call.
+    pub room: usize,
+}
+
+/// What is left of a policy's room while jobs are leased.
+pub(super) struct Room {
+    left: usize,
+    shares: HashMap<TaskId, usize>,
+    rooms: Vec<usize>,
+}
+
+impl Room {
+    pub(super) fn of(policy: &LeasePolicy) -> Self {
+        let shares = policy.shares.iter().enumerate();
+        let shares = shares.flat_map(|(at, share)| share.tasks.iter().map(move |task| (*task, at)));
+        Self {
+            left: policy.limit,
+            shares: shares.collect(),
+            rooms: policy.shares.iter().map(|share| share.room).collect(),
+        }
+    }
+
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Whether another job of a task may be leased.
+    pub(super) fn has_for(&self, task: &TaskId) -> bool {
+        self.left > 0 && self.shares.get(task).is_none_or(|at| self.rooms[*at] > 0)
+    }
+
+    /// A job of a task is leased.
+    pub(super) fn take(&mut self, task: &TaskId) {
+        self.left = self.left.saturating_sub(1);
+        if let Some(at) = self.shares.get(task) {
+            self.rooms[*at] = self.rooms[*at].saturating_sub(1);
+        }
+    }
+
+    /// Tasks for which there is no room.
+    #[cfg(feature = "postgres")]
+    pub(super) fn full(&self) -> Vec<&[u8]> {
+        let full = self.shares.iter().filter(|(_, at)| self.rooms[**at] == 0);
+        full.map(|(task, _)| &task.as_bytes()[..]).collect()
+    }
 }
 
 /// The last moment that anybody waits for who waits for so long at most. What waits for a later one

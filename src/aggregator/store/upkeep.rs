@@ -74,6 +74,8 @@ pub struct CollectionSummary {
     pub stage: Stage,
     /// The batch, if it is known: first bucket, and the one after the last.
     pub range: Option<(BucketKey, BucketKey)>,
+    /// When it was asked for, if that was noted.
+    pub asked_at: Option<Timestamp>,
     /// How often it was tried.
     pub attempts: u32,
     /// When the batch was closed.

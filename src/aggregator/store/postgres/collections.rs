@@ -71,8 +71,9 @@ fn insert(
     now: Timestamp,
 ) -> Result<(), Failure> {
     tx.execute(
-        "INSERT INTO collections (task, id, digest, state, due, cut, low, high, request, blob)
-         VALUES ($1, $2, $3, 0, $4,
+        "INSERT INTO collections
+             (task, id, digest, state, due, asked, cut, low, high, request, blob)
+         VALUES ($1, $2, $3, 0, $4, $4,
              (SELECT coalesce(max(key), 0) FROM segments WHERE task = $1), $5, $6, $7, '')",
         &[
             &task,
@@ -89,7 +90,7 @@ fn insert(
 
 fn restart(tx: &mut Tx<'_>, now: Timestamp, task: i32, id: CollectionId) -> Result<(), Failure> {
     tx.execute(
-        "UPDATE collections SET state = 0, due = $3, attempt = 0, blob = '',
+        "UPDATE collections SET state = 0, due = $3, asked = $3, attempt = 0, blob = '',
              cut = (SELECT coalesce(max(key), 0) FROM segments WHERE task = $1)
          WHERE task = $1 AND id = $2",
         &[&task, &&id.0[..], &stored(now.0)],

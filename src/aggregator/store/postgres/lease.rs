@@ -4,7 +4,7 @@ use super::{Failure, Tx, bytes, from_stored, get, locks, ranges, stored, time_fr
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, Timestamp,
     bucket::time_key,
-    job::{LONGEST_WAIT, last_wait},
+    job::{LONGEST_WAIT, Room, last_wait},
     plan::{Head, MAX_HEADS, PARTED_AT_ONCE, plan},
     segment::{self, Packed},
 };
@@ -20,10 +20,13 @@ pub(super) fn lease_jobs(
     now: Timestamp,
     policy: &LeasePolicy,
 ) -> Result<Vec<LeasedJob>, Failure> {
-    let mut jobs = lease_again(tx, now, policy)?;
-    let room = policy.limit.saturating_sub(jobs.len());
-    if room > 0 {
-        jobs.extend(new_jobs(tx, now, policy, room)?);
+    let (mut room, mut jobs) = (Room::of(policy), Vec::new());
+    if policy.new_first {
+        jobs.extend(new_jobs(tx, now, policy, &mut room)?);
+        jobs.extend(lease_again(tx, now, policy, &mut room)?);
+    } else {
+        jobs.extend(lease_again(tx, now, policy, &mut room)?);
+        jobs.extend(new_jobs(tx, now, policy, &mut room)?);
     }
     Ok(jobs)
 }
@@ -35,18 +38,32 @@ fn lease_again(
     tx: &mut Tx<'_>,
     now: Timestamp,
     policy: &LeasePolicy,
+    room: &mut Room,
 ) -> Result<Vec<LeasedJob>, Failure> {
+    if room.left() == 0 {
+        return Ok(Vec::new());
+    }
     let rows = tx.rows(
         "SELECT j.task, j.key, t.id, j.attempt + 1, j.batch, j.abandoned
          FROM jobs j JOIN tasks t ON t.key = j.task
-         WHERE j.leased_until <= $1 OR j.leased_until > $3
+         WHERE (j.leased_until <= $1 OR j.leased_until > $3) AND t.id <> ALL ($4)
          ORDER BY j.leased_until, j.key LIMIT $2 FOR UPDATE OF j SKIP LOCKED",
         &[
             &stored(now.0),
-            &stored(policy.limit as u64),
+            &stored(room.left() as u64),
             &stored(last_wait(now, policy.lease_for.max(LONGEST_WAIT)).0),
+            &room.full(),
         ],
     )?;
+    let mut kept = Vec::new();
+    for row in rows {
+        let task = TaskId::new(bytes(&row, 2)?);
+        if room.has_for(&task) {
+            room.take(&task);
+            kept.push(row);
+        }
+    }
+    let rows = kept;
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -123,9 +140,13 @@ fn new_jobs(
     tx: &mut Tx<'_>,
     now: Timestamp,
     policy: &LeasePolicy,
-    room: usize,
+    room: &mut Room,
 ) -> Result<Vec<LeasedJob>, Failure> {
     let mut tasks = waiting_tasks(tx)?;
+    tasks.retain(|task| room.has_for(&task.id));
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
     let got = locks::leasing(tx, &tasks.iter().map(|task| task.key).collect::<Vec<_>>())?;
     tasks.retain(|task| got.contains(&task.key));
     if tasks.is_empty() {
@@ -345,20 +366,24 @@ fn rewrite(
 }
 
 /// Tasks take turns, so that a busy one does not hold up the others.
-fn take_turns(
-    mut plans: Vec<(&Waiting, VecDeque<Vec<Head>>)>,
-    room: usize,
-) -> Vec<(&Waiting, Vec<Head>)> {
+fn take_turns<'a>(
+    mut plans: Vec<(&'a Waiting, VecDeque<Vec<Head>>)>,
+    room: &mut Room,
+) -> Vec<(&'a Waiting, Vec<Head>)> {
     let mut chosen = Vec::new();
-    while chosen.len() < room && !plans.is_empty() {
+    loop {
+        plans.retain(|(task, planned)| room.has_for(&task.id) && !planned.is_empty());
+        if plans.is_empty() {
+            break;
+        }
         for (task, planned) in &mut plans {
-            if chosen.len() < room
+            if room.has_for(&task.id)
                 && let Some(heads) = planned.pop_front()
             {
+                room.take(&task.id);
                 chosen.push((*task, heads));
             }
         }
-        plans.retain(|(_, planned)| !planned.is_empty());
     }
     chosen
 }

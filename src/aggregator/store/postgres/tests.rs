@@ -158,6 +158,8 @@ fn lease(store: &PostgresStore, limit: usize) -> Vec<LeasedJob> {
         max_bytes: 1 << 20,
         linger: Duration::ZERO,
         limit,
+        new_first: false,
+        shares: Vec::new(),
     };
     store.lease_jobs(NOW, &policy).unwrap()
 }

@@ -83,7 +83,7 @@ pub(super) fn collections(pool: &Pool, task: &TaskId) -> Result<Vec<CollectionSu
     known(pool, task)?;
     let rows = pool.read(
         "SELECT c.id, c.state, coalesce(d.low, c.low), coalesce(d.high, c.high), c.attempt,
-                d.closed_at
+                d.closed_at, c.asked
          FROM tasks t JOIN collections c ON c.task = t.key
          LEFT JOIN collected d ON d.task = c.task AND d.collection = c.id
          WHERE t.id = $1 ORDER BY c.key",
@@ -108,6 +108,7 @@ fn collection(row: &Row) -> Result<CollectionSummary, Failure> {
         range: key(2)?.zip(key(3)?),
         attempts: u32::try_from(get::<i32>(row, 4)?).unwrap_or(0),
         closed_at: get::<Option<i64>>(row, 5)?.map(|at| Timestamp(from_stored(at))),
+        asked_at: get::<Option<i64>>(row, 6)?.map(|at| Timestamp(from_stored(at))),
     })
 }
 

@@ -65,8 +65,9 @@ fn insert(
     now: Timestamp,
 ) -> Result<i64, StoreError> {
     tx.prepare_cached(
-        "INSERT INTO collections (task, id, digest, state, due, cut, low, high, request, blob)
-         VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, x'')",
+        "INSERT INTO collections
+            (task, id, digest, state, due, asked, cut, low, high, request, blob)
+         VALUES (?1, ?2, ?3, 0, ?4, ?4, ?5, ?6, ?7, ?8, x'')",
     )?
     .execute((
         task,
@@ -83,7 +84,7 @@ fn insert(
 
 fn restart(tx: &Transaction<'_>, now: Timestamp, found: &Found) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "UPDATE collections SET state = 0, due = ?2, attempt = 0, cut = ?3, blob = x''
+        "UPDATE collections SET state = 0, due = ?2, asked = ?2, attempt = 0, cut = ?3, blob = x''
          WHERE key = ?1",
     )?
     .execute((found.key, stored(now.0), last_segment(tx)?))?;

@@ -4,7 +4,7 @@ use super::{from_stored, is_collected, stored, time_from_stored, upload::insert_
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, StoreError, Timestamp,
     bucket::time_key,
-    job::{LONGEST_WAIT, last_wait},
+    job::{LONGEST_WAIT, Room, last_wait},
     plan::{Head, MAX_HEADS, PARTED_AT_ONCE, plan},
     segment,
 };
@@ -19,9 +19,25 @@ pub(super) fn lease_jobs(
     now: Timestamp,
     policy: &LeasePolicy,
 ) -> Result<Vec<LeasedJob>, StoreError> {
-    let mut jobs = lease_again(tx, now, policy)?;
-    let mut plans = Vec::new();
-    for task in waiting_tasks(tx)? {
+    let (mut room, mut jobs) = (Room::of(policy), Vec::new());
+    if policy.new_first {
+        jobs.extend(new_jobs(tx, now, policy, &mut room)?);
+        jobs.extend(lease_again(tx, now, policy, &mut room)?);
+    } else {
+        jobs.extend(lease_again(tx, now, policy, &mut room)?);
+        jobs.extend(new_jobs(tx, now, policy, &mut room)?);
+    }
+    Ok(jobs)
+}
+
+fn new_jobs(
+    tx: &Transaction<'_>,
+    now: Timestamp,
+    policy: &LeasePolicy,
+    room: &mut Room,
+) -> Result<Vec<LeasedJob>, StoreError> {
+    let (mut jobs, mut plans) = (Vec::new(), Vec::new());
+    for task in waiting_tasks(tx)?.into_iter().filter(|task| room.has_for(&task.id)) {
         let mut heads = waiting_segments(tx, &task)?;
         if part_by_time(tx, task.key, &heads)? {
             heads = waiting_segments(tx, &task)?;
@@ -31,16 +47,18 @@ pub(super) fn lease_jobs(
         plans.push((task, plan(heads, now, policy)));
     }
     // Tasks take turns, so that a busy one does not hold up the others.
-    while jobs.len() < policy.limit {
-        plans.retain(|(_, jobs)| !jobs.is_empty());
+    loop {
+        plans.retain(|(task, jobs)| room.has_for(&task.id) && !jobs.is_empty());
         if plans.is_empty() {
             break;
         }
         for (task, planned) in &mut plans {
-            if jobs.len() < policy.limit
+            if room.has_for(&task.id)
                 && let Some(heads) = planned.pop_front()
+                && let Some(job) = new_job(tx, now, policy, task, &heads)?
             {
-                jobs.extend(new_job(tx, now, policy, task, &heads)?);
+                room.take(&task.id);
+                jobs.push(job);
             }
         }
     }
@@ -53,22 +71,33 @@ fn lease_again(
     tx: &Transaction<'_>,
     now: Timestamp,
     policy: &LeasePolicy,
+    room: &mut Room,
 ) -> Result<Vec<LeasedJob>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT jobs.key, tasks.id, attempt + 1, batch, abandoned
          FROM jobs JOIN tasks ON tasks.key = task
-         WHERE leased_until <= ?1 OR leased_until > ?3
-         ORDER BY leased_until, jobs.key LIMIT ?2",
+         WHERE leased_until <= ?1 OR leased_until > ?2
+         ORDER BY leased_until, jobs.key",
     )?;
     let latest = last_wait(now, policy.lease_for.max(LONGEST_WAIT)).0;
-    let key = (stored(now.0), stored(policy.limit as u64), stored(latest));
+    let key = (stored(now.0), stored(latest));
     let rows = statement.query_map(key, |row| {
         let batch = row.get::<_, Option<[u8; 32]>>(3)?.map(BatchId::new);
         Ok((row.get::<_, i64>(0)?, TaskId::new(row.get(1)?), row.get(2)?, batch, row.get(4)?))
     })?;
+    let mut due = Vec::new();
+    for found in rows {
+        let found = found?;
+        if room.has_for(&found.1) {
+            room.take(&found.1);
+            due.push(found);
+        }
+        if room.left() == 0 {
+            break;
+        }
+    }
     let mut jobs = Vec::new();
-    for found in rows.collect::<Result<Vec<_>, _>>()? {
-        let (key, task, attempt, batch, cuts) = found;
+    for (key, task, attempt, batch, cuts) in due {
         let lease = LeaseToken::random()?;
         let until = stored(now.after(policy.lease_for).0);
         tx.prepare_cached(

@@ -73,7 +73,7 @@ pub(super) fn collections(
     let task = task_row(tx, task)?.key;
     let mut statement = tx.prepare_cached(
         "SELECT c.id, c.state, coalesce(d.low, c.low), coalesce(d.high, c.high), c.attempt,
-                d.closed_at
+                d.closed_at, c.asked
          FROM collections c LEFT JOIN collected d ON d.task = c.task AND d.collection = c.id
          WHERE c.task = ?1 ORDER BY c.key",
     )?;
@@ -85,6 +85,7 @@ pub(super) fn collections(
             range: key(row.get(2)?).zip(key(row.get(3)?)),
             attempts: row.get(4)?,
             closed_at: row.get::<_, Option<i64>>(5)?.map(|at| Timestamp(from_stored(at))),
+            asked_at: row.get::<_, Option<i64>>(6)?.map(|at| Timestamp(from_stored(at))),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -403,3 +403,38 @@ pub(crate) fn segments_packed_before_batches_were_of_one_time_are_parted(bench: 
     assert_eq!(store.change_task(&one_time, &mixed), Ok(true));
     assert_eq!(store.next_batch(&task), Ok(full.batch));
 }
+
+pub(crate) fn tasks_of_one_peer_share_its_room_in_new_jobs_and_old_ones(bench: &dyn Bench) {
+    let store = bench.open();
+    let tasks = [1, 2, 3].map(|byte| put(&*store, byte, BatchingMode::TimeInterval));
+    for (at, task) in tasks.iter().enumerate() {
+        let first = 100 * at as u64;
+        upload_singly(&*store, *task, &(first..first + 12).map(|n| (n, 1)).collect::<Vec<_>>());
+    }
+    let policy =
+        |room| LeasePolicy { shares: vec![Share { tasks: tasks[..2].to_vec(), room }], ..POLICY };
+    let of =
+        |jobs: &[LeasedJob], task: &TaskId| jobs.iter().filter(|job| job.task == *task).count();
+    let jobs = store.lease_jobs(NOW, &policy(0)).unwrap();
+    assert_eq!(tasks.map(|task| of(&jobs, &task)), [0, 0, 3]);
+    let jobs = store.lease_jobs(NOW, &policy(2)).unwrap();
+    assert_eq!(tasks.map(|task| of(&jobs, &task)), [1, 1, 0]);
+    // All leases run out: the peer without room gets none of them back, the other one all.
+    let jobs = store.lease_jobs(seconds_later(11), &policy(0)).unwrap();
+    assert_eq!(tasks.map(|task| of(&jobs, &task)), [0, 0, 3]);
+    let jobs = store.lease_jobs(seconds_later(12), &policy(1)).unwrap();
+    assert_eq!((jobs.len(), jobs[0].attempt), (1, 2));
+}
+
+pub(crate) fn new_jobs_come_first_if_that_is_asked_for(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    upload_singly(&*store, task, &(0..8).map(|number| (number, 1)).collect::<Vec<_>>());
+    let one = LeasePolicy { limit: 1, ..POLICY };
+    let first = store.lease_jobs(NOW, &one).unwrap().remove(0);
+    store.release_job(first.job, first.lease, NOW).unwrap();
+    let new_first = LeasePolicy { new_first: true, ..one.clone() };
+    let jobs = store.lease_jobs(NOW, &new_first).unwrap();
+    assert_eq!((jobs.len(), numbers(&jobs[0])), (1, vec![4, 5, 6, 7]));
+    let jobs = store.lease_jobs(NOW, &new_first).unwrap();
+    assert_eq!((jobs.len(), numbers(&jobs[0])), (1, vec![0, 1, 2, 3]));
+}

@@ -14,7 +14,7 @@ pub(super) mod upload;
 
 use super::{
     Acceptance, BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Datastore, LeaderCommit,
-    LeasePolicy, LeasedJob, TaskRecord, Timestamp, UploadBatch,
+    LeasePolicy, LeasedJob, Share, TaskRecord, Timestamp, UploadBatch,
 };
 use crate::dap::{
     ids::{ReportId, TaskId},
@@ -67,6 +67,8 @@ macro_rules! conformance {
             no_more_jobs_are_cut_up_than_bounded,
             reports_of_an_abandoned_job_are_stuck_until_they_are_tried_again,
             tasks_take_turns,
+            tasks_of_one_peer_share_its_room_in_new_jobs_and_old_ones,
+            new_jobs_come_first_if_that_is_asked_for,
             jobs_go_in_the_oldest_batch_with_room,
             a_batch_is_next_when_it_is_full_and_nothing_is_in_flight,
             reports_of_two_times_never_share_a_batch,
@@ -135,6 +137,8 @@ const POLICY: LeasePolicy = LeasePolicy {
     max_bytes: 1 << 20,
     linger: Duration::from_secs(1),
     limit: 10,
+    new_first: false,
+    shares: Vec::new(),
 };
 
 fn seconds_later(seconds: u64) -> Timestamp {

@@ -124,6 +124,7 @@ pub(crate) fn lists_show_what_is_there(bench: &dyn Bench) {
     assert_eq!((collections[0].id, collections[0].stage), (id, Stage::Closed));
     assert_eq!(collections[0].range, Some((at(10), at(15))));
     assert_eq!(collections[0].closed_at, Some(seconds_later(5)));
+    assert_eq!(collections[0].asked_at, Some(seconds_later(5)));
 }
 
 pub(crate) fn a_sealed_secret_is_replaced_only_if_it_is_still_the_same(bench: &dyn Bench) {

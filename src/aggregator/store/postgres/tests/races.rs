@@ -109,6 +109,8 @@ fn of_expired_jobs_each_goes_to_one_replica() {
         max_bytes: 1 << 20,
         linger: Duration::ZERO,
         limit: 3,
+        new_first: false,
+        shares: Vec::new(),
     };
     let jobs = thread::scope(|scope| {
         let workers = [(); 4].map(|()| {

@@ -1,0 +1,201 @@
+//! Refusals in the log: each kind of each batch once in an hour, and no more of a task than a few.
+//!
+//! Whoever may ask for a batch may be refused as often as they like, and a log keeps what it has for good.
+//! So what is refused again is folded into the entry that is there, and what goes beyond the bound into one
+//! entry that says so. Entries give no count of reports.
+
+use super::{LogError, PublicLog, entries};
+use crate::{
+    aggregator::{
+        clock,
+        store::{LogEntry, Timestamp},
+        task::Task,
+    },
+    dap::{
+        codec::Encode,
+        collect::BatchSelector,
+        ids::TaskId,
+        problem::{ProblemDocument, ProblemType},
+    },
+};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// Within so many seconds the same refusal is one entry.
+const PERIOD: u64 = 3600;
+/// Entries of one task's refusals in a period, before the one that stands for all further ones.
+const EACH: u32 = 16;
+
+/// How many refusals of each task were written in its current period. A memory of this process: each replica
+/// and each start has a bound of its own.
+#[derive(Debug, Default)]
+pub(super) struct Folded(Mutex<HashMap<TaskId, (u64, u32)>>);
+
+impl Folded {
+    /// Takes the next number of a task in a period, from zero.
+    fn take(&self, task: TaskId, period: u64) -> u32 {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (current, taken) = all.entry(task).or_insert((period, 0));
+        if *current != period {
+            (*current, *taken) = (period, 0);
+        }
+        let number = *taken;
+        *taken = taken.saturating_add(1);
+        number
+    }
+
+    /// Gives a number back: nothing was written.
+    fn give_back(&self, task: &TaskId, period: u64) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((current, taken)) = all.get_mut(task)
+            && *current == period
+        {
+            *taken = taken.saturating_sub(1);
+        }
+    }
+}
+
+impl PublicLog {
+    /// Says in the log that a batch was asked for and is not handed over, unless that is said already.
+    pub fn refuse(
+        &self,
+        task: &Task,
+        batch: Option<BatchSelector>,
+        problem: &ProblemDocument,
+        now: Timestamp,
+    ) -> Result<(), LogError> {
+        let period = clock::seconds(now) / PERIOD;
+        let number = self.folded.take(task.id, period);
+        if number > EACH {
+            // The entry for all of these is written.
+            self.folded.give_back(&task.id, period);
+            return Ok(());
+        }
+        let entry = if number < EACH {
+            let kind = problem.kind().map_or("other", ProblemType::token);
+            let key = key(task, period, kind, batch.as_ref());
+            LogEntry { key, ..entries::refused(task, batch, problem, now)? }
+        } else {
+            let key = key(task, period, "and more", None);
+            LogEntry { key, ..entries::more_refused(task, now)? }
+        };
+        let written = self.store.log(&[entry]);
+        // The last number stays taken, whether this or another replica wrote its entry.
+        if number < EACH && !matches!(written, Ok(1)) || written.is_err() {
+            self.folded.give_back(&task.id, period);
+        }
+        written?;
+        Ok(())
+    }
+}
+
+/// What is one entry: a kind of refusal of a batch, in a period.
+fn key(task: &Task, period: u64, kind: &str, batch: Option<&BatchSelector>) -> [u8; 32] {
+    let batch = batch.map_or_else(Vec::new, Encode::to_bytes);
+    let mut hash = Sha256::new();
+    hash.update(b"sottovoce refusal\0");
+    hash.update(task.id.as_bytes());
+    hash.update(period.to_be_bytes());
+    hash.update((kind.len() as u64).to_be_bytes());
+    hash.update(kind);
+    hash.update(batch);
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregator::{
+            log::keys,
+            store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
+        },
+        dap::{
+            hpke::{HpkeConfigId, Suite, native},
+            role::Role,
+            task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+            time::{Interval, Time, TimePrecision},
+            vdaf::VerifyKey,
+        },
+        log::note::KeyName,
+    };
+    use std::sync::Arc;
+
+    fn task(byte: u8) -> Task {
+        let configuration = TaskConfiguration {
+            task_info: vec![1].try_into().unwrap(),
+            leader_aggregator_endpoint: Url::new("https://leader.example/").unwrap(),
+            helper_aggregator_endpoint: Url::new("https://helper.example/").unwrap(),
+            time_precision: TimePrecision::from_seconds(3600).unwrap(),
+            min_batch_size: 10,
+            batch_mode: BatchMode::TimeInterval,
+            vdaf: VdafConfig::Prio3Count,
+            task_interval: None,
+        };
+        let collector = native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap().config;
+        let (id, key) = (TaskId::new([byte; 32]), VerifyKey::new([1; 32]));
+        Task::new(Role::Helper, id, configuration, collector, None, key).unwrap()
+    }
+
+    fn log() -> (Arc<SqliteStore>, PublicLog) {
+        let store = Arc::new(SqliteStore::in_memory().unwrap());
+        let keys = DatabaseKeys::random().unwrap();
+        let name = KeyName::new("log.example").unwrap();
+        keys::first(&*store, &keys, &name, NOW).unwrap();
+        (Arc::clone(&store), PublicLog::new(store, keys))
+    }
+
+    fn waiting(store: &SqliteStore) -> u64 {
+        store.log_head().unwrap().waiting
+    }
+
+    fn batch(start: u64) -> BatchSelector {
+        BatchSelector::TimeInterval(Interval::new(Time(start), 1).unwrap().into())
+    }
+
+    fn problem(detail: &str) -> ProblemDocument {
+        ProblemDocument::new(ProblemType::BatchInvalid, None, detail)
+    }
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+    const LATER: Timestamp = Timestamp(NOW.0 + 1000 * PERIOD);
+
+    #[test]
+    fn ten_thousand_refusals_are_a_few_entries() {
+        let (store, log) = log();
+        let (task, before) = (task(1), waiting(&store));
+        for start in 0..10_000 {
+            log.refuse(&task, Some(batch(start)), &problem(&format!("no {start}")), NOW).unwrap();
+        }
+        assert_eq!(waiting(&store) - before, u64::from(EACH) + 1);
+        // Neither does a server that is started again write what is there.
+        let again = PublicLog::new(Arc::clone(&store) as _, DatabaseKeys::random().unwrap());
+        for start in 0..u64::from(EACH) {
+            again.refuse(&task, Some(batch(start)), &problem("no"), NOW).unwrap();
+        }
+        assert_eq!(waiting(&store) - before, u64::from(EACH) + 1);
+    }
+
+    #[test]
+    fn the_same_refusal_is_said_once_in_an_hour_whatever_its_words() {
+        let (store, log) = log();
+        let (one, other, before) = (task(1), task(2), waiting(&store));
+        for (task, start, now, new) in [
+            (&one, 1, NOW, 1),
+            (&one, 1, NOW, 0),
+            (&one, 2, NOW, 1),
+            (&other, 1, NOW, 1),
+            (&one, 1, LATER, 1),
+            (&one, 1, LATER, 0),
+        ] {
+            let was = waiting(&store);
+            log.refuse(task, Some(batch(start)), &problem(&format!("in {was} seconds")), now)
+                .unwrap();
+            assert_eq!(waiting(&store) - was, new, "{start} at {now:?}");
+        }
+        assert_eq!(waiting(&store) - before, 4);
+    }
+}

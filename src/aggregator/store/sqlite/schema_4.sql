@@ -1,0 +1,3 @@
+-- When a collection was asked for, so that it can be told for how long it has waited. None: before this
+-- version.
+ALTER TABLE collections ADD COLUMN asked INTEGER;
