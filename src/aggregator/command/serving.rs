@@ -1,25 +1,22 @@
 //! A server from start to end.
 
 use super::{opened::Opened, upkeep, witnesses};
-use crate::{
-    aggregator::{
-        clock,
-        config::{Config, Peer},
-        keyring::Keyring,
-        log::{PublicLog, entries},
-        metrics::Metrics,
-        serve::{
-            admin::{self, Admin},
-            listen, logs, public, serve,
-            signals::stop_signal,
-            tls::Certificates,
-            traces,
-        },
-        store::{Datastore, sealed::DatabaseKeys},
-        task::StoredTask,
-        task_file::FromFile,
+use crate::aggregator::{
+    clock,
+    config::Config,
+    keyring::Keyring,
+    log::{PublicLog, entries},
+    metrics::Metrics,
+    serve::{
+        admin::{self, Admin},
+        listen, logs, public, serve,
+        signals::stop_signal,
+        tls::Certificates,
+        traces,
     },
-    transport::http::{HttpClient, Identity},
+    store::{Datastore, sealed::DatabaseKeys},
+    task::StoredTask,
+    task_file::FromFile,
 };
 use axum::{
     Router,
@@ -27,11 +24,7 @@ use axum::{
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Instant};
 use tokio::{
     sync::watch,
     task::{JoinHandle, spawn_blocking},
@@ -201,19 +194,3 @@ async fn answer(metrics: &Metrics, request: Request, next: Next) -> Response {
     tracing::debug!(milliseconds = began.elapsed().as_secs_f64() * 1000.0, "answered");
     response
 }
-
-/// How the leader reaches the helper.
-pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
-    let read = |path: &std::path::PathBuf| {
-        use anyhow::Context;
-        std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
-    };
-    let identity = Identity {
-        authority: peer.ca.as_ref().map(read).transpose()?,
-        certificate_and_key: peer.identity.as_ref().map(read).transpose()?.map(Into::into),
-    };
-    Ok(HttpClient::with_identity(HELPER_TIMEOUT, identity)?.with_headers(traces::pass_on))
-}
-
-/// Longer than a helper takes for the largest job, shorter than a lease.
-const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
