@@ -216,7 +216,10 @@ pub fn expect_media_type(
     expected: MediaType,
     task: &TaskId,
 ) -> Result<(), Failure> {
-    let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    // Of several lines nobody could tell which counts.
+    let mut lines = headers.get_all(CONTENT_TYPE).iter();
+    let only = lines.next().filter(|_| lines.next().is_none());
+    let header = only.and_then(|value| value.to_str().ok()).unwrap_or("");
     expected
         .check(header)
         .map_err(|error| Failure::problem(ProblemType::InvalidMessage, Some(task), error))

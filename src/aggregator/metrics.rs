@@ -34,6 +34,7 @@ pub struct Metrics {
     jobs: Family<Job, Counter>,
     job_time: Histogram,
     refused: Family<Refused, Counter>,
+    unreadable_addresses: Counter,
     releases: Family<OfTask, Counter>,
     charged: Family<Charged, Counter<f64, AtomicU64>>,
     waiting: Gauges,
@@ -131,6 +132,7 @@ impl Metrics {
             jobs: Family::default(),
             job_time: Histogram::new(exponential_buckets(0.005, 2.0, 14)),
             refused: Family::default(),
+            unreadable_addresses: Counter::default(),
             releases: Family::default(),
             charged: Family::default(),
             waiting: Family::default(),
@@ -160,6 +162,8 @@ impl Metrics {
             "reports_aggregated", aggregated, "Reports verified and counted in a batch";
             "aggregation_jobs", jobs, "Aggregation jobs, by how they ended";
             "requests_refused", refused, "Requests answered with an error, by HTTP status";
+            "client_addresses_unreadable", unreadable_addresses,
+                "Requests of which the proxy in front did not say, or not legibly, whose they are";
             "releases", releases, "Batches of which an aggregate share was released";
             "budget_charged_epsilon", charged,
                 "Sum of the claimed epsilon of each release, by trust model";
@@ -280,6 +284,11 @@ impl Metrics {
     /// A request was answered with an error.
     pub fn refused(&self, status: u16) {
         self.refused.get_or_create(&Refused { status }).inc();
+    }
+
+    /// A proxy in front did not say legibly who asks.
+    pub fn unreadable_address(&self) {
+        self.unreadable_addresses.inc();
     }
 
     /// A witness did not cosign a checkpoint.

@@ -1,6 +1,7 @@
 //! The media types of DAP's messages (§10.1).
 
 use super::VERSION;
+use std::borrow::Cow;
 use thiserror::Error;
 
 /// A message, as its media type `application/ppm-dap;message=…` names it.
@@ -54,29 +55,84 @@ impl MediaType {
         }
     }
 
-    /// Checks a `Content-Type` header (RFC 9110 §8.3): type and parameter names in any case, blanks
-    /// around semicolons, values quoted or not.
+    /// Checks a `Content-Type` header (RFC 9110 §5.6.6, §8.3.1): type and parameter names in any case,
+    /// blanks around semicolons, empty parameters, values quoted or not.
     pub fn check(self, header: &str) -> Result<(), MediaTypeError> {
         let other = || MediaTypeError::Other { found: excerpt(header), expected: self };
-        let mut parts = header.split(';').map(str::trim);
-        if !parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/ppm-dap")) {
+        let end = header.find(';').unwrap_or(header.len());
+        let (kind, mut rest) = header.split_at(end);
+        if !kind.trim_matches(BLANKS).eq_ignore_ascii_case("application/ppm-dap") {
             return Err(other());
         }
         let mut message = None;
-        for parameter in parts {
-            let (name, value) = parameter.split_once('=').ok_or_else(other)?;
-            let value = value.trim().trim_matches('"');
-            match name.trim().to_ascii_lowercase().as_str() {
+        while let Some(parameter) = next_parameter(&mut rest).map_err(|Malformed| other())? {
+            let Parameter { name, value } = parameter;
+            match name.to_ascii_lowercase().as_str() {
                 "message" if message.is_none() => message = Some(value),
                 "message" => return Err(other()),
-                "version" if VERSION.strip_prefix("dap-") != Some(value) => {
-                    return Err(MediaTypeError::Version { found: excerpt(value) });
+                "version" if VERSION.strip_prefix("dap-") != Some(&value) => {
+                    return Err(MediaTypeError::Version { found: excerpt(&value) });
                 }
                 _ => {}
             }
         }
-        if message == Some(self.message()) { Ok(()) } else { Err(other()) }
+        if message.as_deref() == Some(self.message()) { Ok(()) } else { Err(other()) }
     }
+}
+
+struct Parameter<'a> {
+    name: &'a str,
+    value: Cow<'a, str>,
+}
+
+struct Malformed;
+
+const BLANKS: [char; 2] = [' ', '\t'];
+
+/// Takes the next parameter that is not empty off the rest of a header, which is empty or begins with
+/// a semicolon.
+fn next_parameter<'a>(rest: &mut &'a str) -> Result<Option<Parameter<'a>>, Malformed> {
+    loop {
+        let Some(after) = rest.strip_prefix(';') else {
+            return if rest.is_empty() { Ok(None) } else { Err(Malformed) };
+        };
+        let after = after.trim_start_matches(BLANKS);
+        if after.is_empty() || after.starts_with(';') {
+            *rest = after;
+            continue;
+        }
+        let (name, after) = token(after)?;
+        let after = after.strip_prefix('=').ok_or(Malformed)?;
+        let (value, after) = match after.strip_prefix('"') {
+            Some(quoted) => unquote(quoted)?,
+            None => token(after).map(|(value, after)| (value.into(), after))?,
+        };
+        *rest = after.trim_start_matches(BLANKS);
+        return Ok(Some(Parameter { name, value }));
+    }
+}
+
+/// A token (RFC 9110 §5.6.2), and what stands after it.
+fn token(text: &str) -> Result<(&str, &str), Malformed> {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    match text.split_at(text.find(|c| !is_token(c)).unwrap_or(text.len())) {
+        ("", _) => Err(Malformed),
+        found => Ok(found),
+    }
+}
+
+/// What is quoted (RFC 9110 §5.6.4), from after its first quote, and what stands after its last.
+fn unquote(text: &str) -> Result<(Cow<'_, str>, &str), Malformed> {
+    let mut value = String::new();
+    let mut rest = text.char_indices();
+    while let Some((at, c)) = rest.next() {
+        match c {
+            '"' => return Ok((value.into(), &text[at + 1..])),
+            '\\' => value.push(rest.next().ok_or(Malformed)?.1),
+            c => value.push(c),
+        }
+    }
+    Err(Malformed)
 }
 
 impl std::fmt::Display for MediaType {
@@ -92,6 +148,7 @@ fn excerpt(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_header_is_read_as_http_reads_it() {
@@ -99,6 +156,61 @@ mod tests {
         assert_eq!(upload.check(&upload.to_string()), Ok(()));
         assert_eq!(upload.check("Application/PPM-DAP ; Message=\"upload-req\""), Ok(()));
         assert_eq!(upload.check("application/ppm-dap;message=upload-req;version=18"), Ok(()));
+    }
+
+    #[test]
+    fn every_legal_form_is_read_and_no_other() {
+        let upload = MediaType::UploadReq;
+        for legal in [
+            "application/ppm-dap;message=upload-req;",
+            "application/ppm-dap;;message=upload-req",
+            "application/ppm-dap; ; \t;message=upload-req ; ",
+            "application/ppm-dap;a=\";message=other\";message=upload-req",
+            "application/ppm-dap;a=\"\\\";message=other\";message=upload-req",
+            "application/ppm-dap;message=\"upload\\-req\"",
+            "APPLICATION/ppm-dap\t;\tMESSAGE=upload-req",
+        ] {
+            assert_eq!(upload.check(legal), Ok(()), "{legal}");
+        }
+        for illegal in [
+            "application/ppm-dap;message=\"upload-req",
+            "application/ppm-dap;message=upload-req\"",
+            "application/ppm-dap;message=\"upload-req\"x",
+            "application/ppm-dap;message=\"upload-req\\",
+            "application/ppm-dap;message=upload-req x",
+            "application/ppm-dap;message=",
+            "application/ppm-dap;=upload-req;message=upload-req",
+            "application/ppm-dap;a;message=upload-req",
+            "application/ppm-dap,message=upload-req",
+        ] {
+            assert!(upload.check(illegal).is_err(), "{illegal}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_beside_the_message_changes_nothing(
+            parameters in prop::collection::vec(("[a-l]{1,5}", "[ -~]{0,8}", "[ \t]{0,2}"), 0..5),
+            at in 0..6_usize,
+            quoted: bool,
+        ) {
+            let quote = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
+            let mut all: Vec<_> = parameters
+                .iter()
+                .map(|(name, value, blanks)| format!("{blanks}{name}=\"{}\"{blanks}", quote(value)))
+                .collect();
+            let message = if quoted { "message=\"upload-req\"" } else { "message=upload-req" };
+            all.insert(at.min(all.len()), message.to_owned());
+            let header = format!("application/ppm-dap;{}", all.join(";"));
+            prop_assert_eq!(MediaType::UploadReq.check(&header), Ok(()), "{}", header);
+            prop_assert!(MediaType::AggregateShare.check(&header).is_err());
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(rest in "\\PC{0,40}") {
+            let _ = MediaType::UploadReq.check(&rest);
+            let _ = MediaType::UploadReq.check(&format!("application/ppm-dap;{rest}"));
+        }
     }
 
     #[test]

@@ -8,7 +8,10 @@ use reqwest::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     LOCATION, RETRY_AFTER,
 };
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -73,10 +76,11 @@ impl TransportError {
     }
 }
 
-/// An HTTP client that keeps its connections.
+/// An HTTP client that keeps its connections. Clones share them, and the identity.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    client: reqwest::Client,
+    client: Arc<RwLock<reqwest::Client>>,
+    timeout: Duration,
     headers: fn(&mut HeaderMap),
 }
 
@@ -102,22 +106,15 @@ impl HttpClient {
 
     /// Likewise, with an identity of its own.
     pub fn with_identity(timeout: Duration, identity: Identity) -> Result<Self, SetupError> {
-        let mut builder = reqwest::Client::builder();
-        if let Some(authority) = identity.authority {
-            let authorities = reqwest::Certificate::from_pem_bundle(&authority)?;
-            builder = builder.tls_certs_merge(authorities);
-        }
-        if let Some(pem) = identity.certificate_and_key {
-            builder = builder.identity(reqwest::Identity::from_pem(&pem)?);
-        }
-        let client = builder
-            .user_agent(concat!("sottovoce/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(timeout.min(CONNECT_TIMEOUT))
-            .timeout(timeout)
-            // A redirect could carry a report, or a token, to a party nobody chose.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        Ok(Self { client, headers: |_| () })
+        let client = Arc::new(RwLock::new(build(timeout, identity)?));
+        Ok(Self { client, timeout, headers: |_| () })
+    }
+
+    /// Shows and trusts something else from the next request on.
+    pub fn renew(&self, identity: Identity) -> Result<(), SetupError> {
+        let renewed = build(self.timeout, identity)?;
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        Ok(())
     }
 
     /// Lets `headers` add to those of each request.
@@ -163,10 +160,11 @@ impl HttpClient {
             url: url.clone(),
             reason: root_cause(&error),
         };
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut builder = match request.method {
-            Method::Get => self.client.get(&url),
-            Method::Post => self.client.post(&url),
-            Method::Delete => self.client.delete(&url),
+            Method::Get => client.get(&url),
+            Method::Post => client.post(&url),
+            Method::Delete => client.delete(&url),
         };
         if let Some(media_type) = request.media_type {
             builder = builder.header(CONTENT_TYPE, media_type.to_string());
@@ -198,6 +196,24 @@ impl HttpClient {
             body,
         })
     }
+}
+
+fn build(timeout: Duration, identity: Identity) -> Result<reqwest::Client, SetupError> {
+    let mut builder = reqwest::Client::builder();
+    if let Some(authority) = identity.authority {
+        let authorities = reqwest::Certificate::from_pem_bundle(&authority)?;
+        builder = builder.tls_certs_merge(authorities);
+    }
+    if let Some(pem) = identity.certificate_and_key {
+        builder = builder.identity(reqwest::Identity::from_pem(&pem)?);
+    }
+    Ok(builder
+        .user_agent(concat!("sottovoce/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(timeout.min(CONNECT_TIMEOUT))
+        .timeout(timeout)
+        // A redirect could carry a report, or a token, to a party nobody chose.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?)
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

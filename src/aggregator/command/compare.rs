@@ -2,9 +2,9 @@
 
 use super::{
     doctor::{at, explain, peer},
+    helper_client::helper_client,
     lists::{ListArgs, bucket, name, wanted},
     opened::Opened,
-    serving::helper_client,
 };
 use crate::{
     aggregator::{

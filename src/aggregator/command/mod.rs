@@ -1,11 +1,12 @@
 //! The command line of both servers: the same words, each for its own role.
 //!
 //! [`opened`] is a configuration with its database, [`serving`] runs a server, [`upkeep`] is what it does
-//! now and then and [`witnesses`] whom it has cosign its log; the others are one command each.
+//! now and then, [`helper_client`] how it reaches the helper and [`witnesses`] whom it has cosign its log; the others are one command each.
 
 mod compare;
 mod database;
 mod doctor;
+mod helper_client;
 mod hpke;
 mod init;
 mod lists;
@@ -98,12 +99,16 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
         leader::{self, Leader},
         task::LeaderTask,
     };
+    use helper_client::HelperFiles;
     let Some(opened) = other_than_serve::<LeaderTask>(command)? else { return Ok(()) };
     opened.serve(async |parts: Parts, stop| {
-        let http = serving::helper_client(&parts.config.peer)?;
+        let helper = HelperFiles::read(&parts.config.peer)?;
+        let http = helper.client();
+        tokio::spawn(helper.keep_fresh());
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
         let log = Arc::clone(&parts.log);
+        let edge = Edge::new(config, &metrics);
         let (aggregation, stopped) = (&config.aggregation, stop.clone());
         let leader = Leader::new(
             parts.store,
@@ -117,7 +122,7 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
             stopped,
         );
         let leader = Arc::new(leader);
-        let router = leader::router(Arc::clone(&leader), Edge::new(config));
+        let router = leader::router(Arc::clone(&leader), edge);
         let work = tokio::spawn(leader::run(leader, config.aggregation, stop));
         Ok((router, Some(work)))
     })
@@ -135,8 +140,9 @@ pub fn helper(command: Command) -> anyhow::Result<()> {
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
         let log = Arc::clone(&parts.log);
+        let edge = Edge::new(config, &metrics);
         let helper = Helper::new(parts.store, parts.keys, keyring, metrics, log, retention);
-        Ok((helper::router(Arc::new(helper), Edge::new(config)), None))
+        Ok((helper::router(Arc::new(helper), edge), None))
     })
 }
 
@@ -171,7 +177,7 @@ fn check<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
     logs::check(&config.log)?;
     config.tls.as_ref().map(super::serve::tls::Certificates::load).transpose()?;
     if T::ROLE == "leader" {
-        serving::helper_client(&config.peer)?;
+        helper_client::helper_client(&config.peer)?;
     }
     opened::check_files::<T>(&config)?;
     crate::command_line::print(format_args!("{} is in order", args.config.display()))

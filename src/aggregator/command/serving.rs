@@ -1,25 +1,22 @@
 //! A server from start to end.
 
 use super::{opened::Opened, upkeep, witnesses};
-use crate::{
-    aggregator::{
-        clock,
-        config::{Config, Peer},
-        keyring::Keyring,
-        log::{PublicLog, entries},
-        metrics::Metrics,
-        serve::{
-            admin::{self, Admin},
-            listen, logs, public, serve,
-            signals::stop_signal,
-            tls::Certificates,
-            traces,
-        },
-        store::{Datastore, sealed::DatabaseKeys},
-        task::StoredTask,
-        task_file::FromFile,
+use crate::aggregator::{
+    clock,
+    config::Config,
+    keyring::Keyring,
+    log::{PublicLog, entries},
+    metrics::Metrics,
+    serve::{
+        admin::{self, Admin},
+        listen, logs, public, serve,
+        signals::stop_signal,
+        tls::Certificates,
+        traces,
     },
-    transport::http::{HttpClient, Identity},
+    store::{Datastore, sealed::DatabaseKeys},
+    task::StoredTask,
+    task_file::FromFile,
 };
 use axum::{
     Router,
@@ -220,23 +217,7 @@ async fn answer(metrics: &Metrics, request: Request, next: Next) -> Response {
     response
 }
 
-/// How the leader reaches the helper.
-pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
-    let read = |path: &std::path::PathBuf| {
-        use anyhow::Context;
-        std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
-    };
-    let identity = Identity {
-        authority: peer.ca.as_ref().map(read).transpose()?,
-        certificate_and_key: peer.identity.as_ref().map(read).transpose()?.map(Into::into),
-    };
-    Ok(HttpClient::with_identity(HELPER_TIMEOUT, identity)?.with_headers(traces::pass_on))
-}
-
 /// How long a server that is told to stop goes on, whatever others do: less than service managers wait.
 const STOP_WITHIN: Duration = Duration::from_secs(7);
 /// How long the process then waits for threads that cannot be interrupted.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
-
-/// Longer than a helper takes for the largest job, shorter than a lease.
-const HELPER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,7 +1,9 @@
 //! Bounds on what a server takes from others, and on what it does at once.
 
 use super::{milliseconds, seconds};
-use serde::Deserialize;
+use crate::aggregator::serve::forwarded::{Network, Proxies, Trust};
+use axum::http::HeaderName;
+use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
 /// Bounds on what a server takes from others.
@@ -28,9 +30,42 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Requests that one client address may make at once, after a pause.
     pub request_burst: u32,
-    /// The header in which a proxy of ours names the client's address; that of the connection
-    /// counts otherwise. Only for a server that nobody reaches but through that proxy.
-    pub client_address_header: Option<String>,
+    /// The header in which proxies of ours name the client's address: `x-forwarded-for` if proxies are
+    /// given, `forwarded`, or one of their own. The connection's address counts without proxies.
+    #[serde(deserialize_with = "header_name")]
+    pub client_address_header: Option<HeaderName>,
+    /// Addresses and networks of proxies of ours. The header is believed of connections from them
+    /// only; the client is the last of its entries that is none of them.
+    pub trusted_proxies: Vec<Network>,
+    /// Instead: how many proxies of ours each request passes, each of which adds an entry. Only for a
+    /// server that nobody reaches but through them.
+    pub trusted_hops: usize,
+}
+
+impl Limits {
+    /// Proxies that stand in front, or why what is said of them cannot be meant.
+    pub fn proxies(&self) -> Result<Option<Proxies>, String> {
+        let trust = match (self.trusted_proxies.is_empty(), self.trusted_hops) {
+            (true, 0) if self.client_address_header.is_none() => return Ok(None),
+            (true, 0) => return Err(UNTRUSTED.to_owned()),
+            (true, hops) => Trust::Hops(hops),
+            (false, 0) => Trust::Networks(self.trusted_proxies.clone()),
+            (false, _) => return Err(TWICE.to_owned()),
+        };
+        let usual = HeaderName::from_static("x-forwarded-for");
+        let header = self.client_address_header.clone().unwrap_or(usual);
+        Ok(Some(Proxies { header, trust }))
+    }
+}
+
+const UNTRUSTED: &str = "limits.client_address_header needs limits.trusted_proxies (the addresses of \
+     your proxies) or limits.trusted_hops (how many there are), or clients could name any address";
+const TWICE: &str = "limits.trusted_proxies and limits.trusted_hops exclude each other; remove one";
+
+fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = |_| serde::de::Error::custom(format!("{text:?} is no name of an HTTP header"));
+    text.parse().map(Some).map_err(wrong)
 }
 
 impl Default for Limits {
@@ -46,6 +81,8 @@ impl Default for Limits {
             requests_per_second: 0,
             request_burst: 100,
             client_address_header: None,
+            trusted_proxies: Vec::new(),
+            trusted_hops: 0,
         }
     }
 }

@@ -127,7 +127,7 @@ pub struct Traces {
     pub endpoint: String,
 }
 
-/// How the leader reaches the helper.
+/// How the leader reaches the helper. Read again when the files change.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Peer {
@@ -330,6 +330,7 @@ impl Config {
         }
         least("database_connections", self.database_connections, 2)?;
         least("limits.connections", self.limits.connections, 1)?;
+        self.limits.proxies()?;
         least("aggregation.jobs", self.aggregation.jobs, 1)?;
         if self.limits.requests_per_second > 0 {
             least("limits.request_burst", self.limits.request_burst as usize, 1)?;
@@ -400,6 +401,21 @@ mod tests {
         let error = parse(&public).unwrap_err().to_string();
         assert!(error.contains("plain_http = true"), "{error}");
         assert!(parse(&format!("plain_http = true\n{public}")).is_ok());
+    }
+
+    #[test]
+    fn a_header_that_names_clients_needs_proxies_that_are_trusted() {
+        let refused = |limits: &str| parse(&format!("{LEAST}[limits]\n{limits}")).err();
+        let header = "client_address_header = \"forwarded\"\n";
+        let error = refused(header).unwrap().to_string();
+        assert!(error.contains("trusted_proxies") && error.contains("trusted_hops"), "{error}");
+        let proxies = "trusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n";
+        assert!(refused(&format!("{header}{proxies}")).is_none() && refused(proxies).is_none());
+        assert!(refused("trusted_hops = 1\n").is_none());
+        let both = refused(&format!("{proxies}trusted_hops = 1\n")).unwrap().to_string();
+        assert!(both.contains("exclude each other"), "{both}");
+        let wrong = refused("trusted_proxies = [\"ten\"]\n").unwrap().to_string();
+        assert!(wrong.contains("ten") && wrong.contains("10.0.0.0/8"), "{wrong}");
     }
 
     #[test]

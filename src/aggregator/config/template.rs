@@ -64,7 +64,8 @@ listen = "127.0.0.1:{admin}"
 # request_seconds = 30                # for the head of a request, and for its body
 # requests_per_second = 0             # of one client address; 0 for any number, more get 429
 # request_burst = 100
-# client_address_header = "x-forwarded-for"   # only behind a proxy of yours that sets it
+# trusted_proxies = ["10.0.0.0/8"]    # proxies of yours, which name the client's address in a header
+# client_address_header = "x-forwarded-for"   # or "forwarded", or one of their own
 
 # [hpke]
 # rotate_days = 90                    # a new key takes over; 0 for never

@@ -8,6 +8,7 @@ use super::{
 use crate::aggregator::{
     config::{Config, limits::Limits},
     http::{Failure, certified},
+    metrics::Metrics,
 };
 use axum::{
     Router,
@@ -18,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// The edge of a role, as configured.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Edge {
     /// Bounds on each body.
     pub limits: Limits,
@@ -31,11 +32,11 @@ pub struct Edge {
 
 impl Edge {
     /// What the configuration says.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Self {
         Self {
             limits: config.limits.clone(),
             intake: Intake::new(&config.limits),
-            throttle: Arc::new(Throttle::new(&config.limits)),
+            throttle: Arc::new(Throttle::new(&config.limits, Arc::clone(metrics))),
             origins: config.cors.origins.clone(),
             mutual_tls: config.tls.as_ref().is_some_and(|tls| tls.peer_ca.is_some()),
         }

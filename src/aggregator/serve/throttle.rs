@@ -2,10 +2,14 @@
 //!
 //! The generic cell rate algorithm: of each address only the moment is kept at which its
 //! credit would be full again. The table is bounded; when it is full of busy addresses, newcomers
-//! share one credit.
+//! share one credit. Who a client is where proxies stand in front, [`forwarded`](super::forwarded)
+//! says; if a proxy does not say it, its own address is counted, and the operator is told.
 
-use super::Client;
-use crate::aggregator::{config::limits::Limits, http::Failure};
+use super::{
+    Client,
+    forwarded::{Proxies, Unreadable, counted},
+};
+use crate::aggregator::{config::limits::Limits, http::Failure, metrics::Metrics};
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -19,10 +23,11 @@ use std::{
 };
 
 /// The credit of all clients; `None` inside if there is no limit.
-#[derive(Debug)]
 pub struct Throttle {
     rate: Option<Rate>,
-    header: Option<String>,
+    proxies: Option<Proxies>,
+    metrics: Arc<Metrics>,
+    told_at: Mutex<Option<Instant>>,
     full_at: Mutex<HashMap<IpAddr, Instant>>,
 }
 
@@ -40,19 +45,21 @@ const ADDRESSES: usize = 50_000;
 const CROWD: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 impl Throttle {
-    /// The credit that `limits` allows.
-    pub fn new(limits: &Limits) -> Self {
+    /// The credit that `limits` allows. Proxies that cannot be meant are none: the configuration is
+    /// refused for them.
+    pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let rate = (limits.requests_per_second > 0).then(|| {
             let each = Duration::from_secs(1) / limits.requests_per_second;
             Rate { each, burst: each * limits.request_burst }
         });
-        let header = limits.client_address_header.clone();
-        Self { rate, header, full_at: Mutex::default() }
+        let proxies = limits.proxies().ok().flatten();
+        Self { rate, proxies, metrics, told_at: Mutex::default(), full_at: Mutex::default() }
     }
 
     /// Takes one request off an address's credit, or says how long to wait for it.
     fn take(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.rate else { return Ok(()) };
+        let address = counted(address);
         let mut table = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if table.len() >= ADDRESSES {
             table.retain(|_, full_at| *full_at > now);
@@ -68,16 +75,36 @@ impl Throttle {
         Ok(())
     }
 
-    /// Who asks: the proxy's word for it if it has one, else the connection's.
+    /// Who asks: the proxies' word for it if they stand in front, else the connection's.
     fn address(&self, request: &Request) -> Option<IpAddr> {
-        let named = self.header.as_ref().and_then(|header| {
-            // The last one is the one that our own proxy added.
-            let value = request.headers().get(header)?.to_str().ok()?;
-            value.rsplit(',').next()?.trim().parse().ok()
-        });
-        named.or_else(|| request.extensions().get::<Client>().map(|client| client.address))
+        let peer = request.extensions().get::<Client>()?.address;
+        let Some(proxies) = &self.proxies else { return Some(peer) };
+        let named = proxies.client_address(request.headers(), peer);
+        Some(named.unwrap_or_else(|unreadable| {
+            self.tell(proxies, peer, unreadable);
+            peer
+        }))
+    }
+
+    /// Counts a client whose address cannot be read, and says it in the log now and then.
+    fn tell(&self, proxies: &Proxies, peer: IpAddr, unreadable: Unreadable) {
+        self.metrics.unreadable_address();
+        let (now, mut told_at) =
+            (Instant::now(), self.told_at.lock().unwrap_or_else(PoisonError::into_inner));
+        if told_at.is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY) {
+            *told_at = Some(now);
+            tracing::warn!(
+                proxy = %peer,
+                header = %proxies.header,
+                reason = %unreadable,
+                "a client's address cannot be read; all such clients of this proxy share one credit"
+            );
+        }
     }
 }
+
+/// How often an address that cannot be read is said in the log; each is counted.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Lets a request through while its client has credit.
 pub async fn throttle(
@@ -103,7 +130,35 @@ mod tests {
     fn throttle(per_second: u32, burst: u32) -> Throttle {
         let limits =
             Limits { requests_per_second: per_second, request_burst: burst, ..Limits::default() };
-        Throttle::new(&limits)
+        Throttle::new(&limits, Arc::default())
+    }
+
+    fn request(header: &str, value: &str, peer: &str) -> Request {
+        let client = Client { address: peer.parse().unwrap(), certified: false };
+        let request = Request::builder().header(header, value).extension(client);
+        request.body(axum::body::Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn behind_a_proxy_clients_are_counted_and_unreadable_ones_are_said() {
+        let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let limits = Limits { trusted_proxies, ..Limits::default() };
+        let metrics = Arc::new(Metrics::new());
+        let throttle = Throttle::new(&limits, Arc::clone(&metrics));
+        let asks = |value, peer| throttle.address(&request("x-forwarded-for", value, peer));
+        let ip = |text: &str| text.parse().ok();
+        assert_eq!(asks("203.0.113.1, 192.0.2.7:80", "10.0.0.1"), ip("192.0.2.7"));
+        assert_eq!(asks("192.0.2.7", "192.0.2.9"), ip("192.0.2.9"));
+        assert!(metrics.text().contains("client_addresses_unreadable_total 0"));
+        assert_eq!(asks("unknown", "10.0.0.1"), ip("10.0.0.1"));
+        assert!(metrics.text().contains("client_addresses_unreadable_total 1"));
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_share_a_credit() {
+        let (throttle, now) = (throttle(1, 1), Instant::now());
+        let take = |text: &str| throttle.take(text.parse().unwrap(), now).is_ok();
+        assert!(take("2001:db8::1") && !take("2001:db8::ffff:1") && take("2001:db8:0:1::1"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! HTTPS by rustls, with certificates that are read again when they are renewed.
 
+use super::renewal::{Contents, LOOK_EVERY, Renewal};
 use crate::aggregator::config::Tls;
 use rustls::{
     RootCertStore, ServerConfig,
@@ -8,10 +9,9 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime},
 };
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -45,22 +45,27 @@ pub enum TlsError {
 /// The certificates in use.
 pub struct Certificates {
     files: Tls,
-    current: RwLock<(Arc<ServerConfig>, Option<SystemTime>)>,
+    renewal: Renewal,
+    current: RwLock<Arc<ServerConfig>>,
 }
-
-/// How often renewed files are looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 impl Certificates {
     /// Reads the files.
     pub fn load(files: &Tls) -> Result<Self, TlsError> {
-        let current = RwLock::new((configuration(files)?, changed(files)));
-        Ok(Self { files: files.clone(), current })
+        let paths = [&files.certificate, &files.key].into_iter().chain(&files.peer_ca);
+        let (renewal, contents) =
+            Renewal::begin(paths.cloned().collect()).map_err(|(path, error)| TlsError::File {
+                path,
+                what: "certificates or a private key",
+                reason: error.to_string(),
+            })?;
+        let current = RwLock::new(configuration(files, &contents)?);
+        Ok(Self { files: files.clone(), renewal, current })
     }
 
     /// The server's half of a handshake.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0);
+        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
         TlsAcceptor::from(current).accept(stream).await
     }
 
@@ -75,14 +80,10 @@ impl Certificates {
     }
 
     fn look(&self) {
-        let seen = self.current.read().unwrap_or_else(PoisonError::into_inner).1;
-        let found = changed(&self.files);
-        if found == seen {
-            return;
-        }
-        match configuration(&self.files) {
+        let Some(contents) = self.renewal.changed() else { return };
+        match configuration(&self.files, &contents) {
             Ok(renewed) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = (renewed, found);
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
                 tracing::info!("renewed certificates are in use");
             }
             Err(error) => tracing::warn!(%error, "the old certificates stay in use"),
@@ -90,15 +91,11 @@ impl Certificates {
     }
 }
 
-/// When any of the files was last written.
-fn changed(files: &Tls) -> Option<SystemTime> {
-    let paths = [&files.certificate, &files.key].into_iter().chain(&files.peer_ca);
-    paths.filter_map(|path| fs::metadata(path).and_then(|data| data.modified()).ok()).max()
-}
-
-fn configuration(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| TlsError::File {
+/// What files say, in the order in which they were read: certificate, key, authorities.
+fn configuration(files: &Tls, contents: &[Contents]) -> Result<Arc<ServerConfig>, TlsError> {
+    let text = |at: usize| contents.get(at).map_or(&[][..], |contents| contents.as_slice());
+    let chain = certificates(&files.certificate, text(0))?;
+    let key = PrivateKeyDer::from_pem_slice(text(1)).map_err(|error| TlsError::File {
         path: files.key.clone(),
         what: "a private key",
         reason: error.to_string(),
@@ -113,7 +110,7 @@ fn configuration(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
         .map_err(|error| pair(error.to_string()))?;
     let builder = match &files.peer_ca {
         None => builder.with_no_client_auth(),
-        Some(path) => builder.with_client_cert_verifier(verifier(path)?),
+        Some(path) => builder.with_client_cert_verifier(verifier(path, text(2))?),
     };
     let mut configuration =
         builder.with_single_cert(chain, key).map_err(|error| pair(error.to_string()))?;
@@ -121,28 +118,31 @@ fn configuration(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(configuration))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let wrong = |reason: String| TlsError::File {
         path: path.to_owned(),
         what: "one or more certificates",
         reason,
     };
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-    let found: Vec<_> =
-        found.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(error.to_string()))?;
     if found.is_empty() { Err(wrong("there is none".to_owned())) } else { Ok(found) }
 }
 
 /// Checks a certificate if one is shown; whether one must be is decided request by request, for
 /// devices that fetch keys have none.
-fn verifier(path: &Path) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+fn verifier(
+    path: &Path,
+    pem: &[u8],
+) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
     let wrong = |reason: String| TlsError::File {
         path: path.to_owned(),
         what: "certificates of authorities",
         reason,
     };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates(path, pem)? {
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))

@@ -1,0 +1,175 @@
+//! How the leader reaches the helper: whom it trusts and what it shows, also when the files of that
+//! are renewed.
+
+use crate::{
+    aggregator::{
+        config::Peer,
+        serve::{
+            renewal::{Contents, LOOK_EVERY, Renewal},
+            traces,
+        },
+    },
+    transport::http::{HttpClient, Identity},
+};
+use anyhow::{Context, anyhow};
+use std::time::Duration;
+
+/// Longer than a helper takes for the largest job, shorter than a lease.
+const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client for the helper, as its files are now.
+pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
+    HelperFiles::read(peer).map(|files| files.http)
+}
+
+/// The client, and the files that it was made of.
+pub(super) struct HelperFiles {
+    peer: Peer,
+    renewal: Renewal,
+    http: HttpClient,
+}
+
+impl HelperFiles {
+    /// Reads the files.
+    pub(super) fn read(peer: &Peer) -> anyhow::Result<Self> {
+        let paths = peer.ca.iter().chain(&peer.identity).cloned().collect();
+        let (renewal, contents) = Renewal::begin(paths).map_err(|(path, error)| {
+            anyhow!(error).context(format!("{} cannot be read", path.display()))
+        })?;
+        let http = HttpClient::with_identity(HELPER_TIMEOUT, identity(peer, contents))
+            .with_context(|| names(peer))?
+            .with_headers(traces::pass_on);
+        Ok(Self { peer: peer.clone(), renewal, http })
+    }
+
+    /// The client: its clones show and trust what is renewed, too.
+    pub(super) fn client(&self) -> HttpClient {
+        self.http.clone()
+    }
+
+    /// Takes renewed files into use, now and then, for ever. Files that are of no use are left alone
+    /// until they are.
+    pub(super) async fn keep_fresh(self) {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let Some(contents) = self.renewal.changed() else { return };
+        match self.http.renew(identity(&self.peer, contents)) {
+            Ok(()) => tracing::info!("renewed files for the helper are in use"),
+            Err(error) => {
+                tracing::warn!(%error, files = names(&self.peer), "the old files stay in use");
+            }
+        }
+    }
+}
+
+/// What the files say, in the order in which they are read.
+fn identity(peer: &Peer, contents: Vec<Contents>) -> Identity {
+    let mut contents = contents.into_iter();
+    let authority = peer.ca.as_ref().and_then(|_| contents.next());
+    Identity {
+        authority: authority.map(|pem| pem.to_vec()),
+        certificate_and_key: peer.identity.as_ref().and_then(|_| contents.next()),
+    }
+}
+
+fn names(peer: &Peer) -> String {
+    let names = peer.ca.iter().chain(&peer.identity).map(|path| path.display().to_string());
+    format!("[peer]: {}", names.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        fs,
+        io::{Read, Write},
+        net::TcpListener,
+        path::Path,
+        sync::Arc,
+    };
+
+    /// An authority and a certificate of it for loopback, with its key.
+    struct Authority {
+        pem: String,
+        server: rustls::ServerConfig,
+    }
+
+    fn authority() -> Authority {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let own = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.signed_by(&own, &issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                rustls::pki_types::PrivateKeyDer::try_from(own.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        Authority { pem, server }
+    }
+
+    /// Answers each connection once, if its client trusts the certificate.
+    fn answer(listener: TcpListener, server: rustls::ServerConfig) {
+        let server = Arc::new(server);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let connection = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
+                let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
+                if matches!(stream.read(&mut [0; 4096]), Ok(1..)) {
+                    let _ = stream.write_all(
+                        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                    );
+                }
+            }
+        });
+    }
+
+    fn write_long_ago(path: &Path, pem: &str) {
+        fs::write(path, pem).unwrap();
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+
+    #[test]
+    fn a_renewed_authority_is_trusted_without_a_restart_however_old_its_file() {
+        let (old, new, folder) = (authority(), authority(), tempfile::tempdir().unwrap());
+        let ca = folder.path().join("ca.pem");
+        fs::write(&ca, &old.pem).unwrap();
+        let files = HelperFiles::read(&Peer { ca: Some(ca.clone()), identity: None }).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        answer(listener, new.server);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = files.client();
+        let asks = || runtime.block_on(client.get(url.clone(), 10)).map(|response| response.status);
+        assert!(asks().is_err());
+
+        write_long_ago(&ca, "no PEM");
+        files.look();
+        assert!(asks().is_err());
+        write_long_ago(&ca, &new.pem);
+        files.look();
+        assert_eq!(asks().unwrap(), 200);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_named() {
+        let peer = Peer { ca: Some("no-such-file.pem".into()), identity: None };
+        assert!(format!("{:#}", helper_client(&peer).err().unwrap()).contains("no-such-file.pem"));
+    }
+}
