@@ -415,7 +415,7 @@ fn a_window_that_may_still_grow_is_refused_in_the_words_it_was_asked_for() {
     assert!(err.contains("2999-01-01T00:00:00Z closes at 2999-01-01T01:00:00Z"), "{err}");
     let refused = parties.collect(&["--start", "2001-01-01T00:30:00Z"]);
     let err = text(&refused.stderr);
-    assert!(err.contains("the nearest before it is 2001-01-01T00:00:00Z"), "{err}");
+    assert!(err.contains("2001-01-01T00:00:00Z and 2001-01-01T01:00:00Z"), "{err}");
     let other = parties.folder.path().join("helper.secrets.toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_sottovoce-collector"));
     let output = command.arg(&parties.program).arg("--secrets").arg(other).output().unwrap();
