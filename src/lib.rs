@@ -38,6 +38,8 @@ pub mod client;
 pub mod collector;
 #[cfg(feature = "command-line")]
 pub mod command_line;
+#[cfg(any(feature = "aggregator", feature = "auditor"))]
+pub mod connections;
 pub mod dap;
 #[cfg(feature = "full")]
 pub mod demo;

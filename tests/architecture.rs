@@ -22,6 +22,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("findings", &["dap", "estimate", "privacy", "program"]),
     ("plan", &["dap", "estimate", "privacy", "program"]),
     ("transport", &["dap"]),
+    // Any server has clients.
+    ("connections", &[]),
     // Any party keeps files.
     ("whole_file", &[]),
     ("client", &["dap", "log", "privacy", "program", "whole_file"]),
@@ -34,7 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["client", "collector", "dap", "estimate", "findings", "plan", "privacy", "program"],
     ),
     ("command_line", &["dap/printable", "whole_file"]),
-    ("aggregator", &["dap", "log", "privacy", "program", "whole_file"]),
+    ("aggregator", &["connections", "dap", "log", "privacy", "program", "whole_file"]),
     // Where roles are put together and run.
     (
         "aggregator/command",
@@ -67,7 +69,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["client", "command_line", "dap", "log", "privacy", "program", "transport", "whole_file"],
     ),
     // A server: it is told what a log says, and asks nobody.
-    ("audit/witness", &["command_line", "log", "whole_file"]),
+    ("audit/witness", &["command_line", "connections", "log", "whole_file"]),
     ("keygen", &["aggregator", "command_line", "dap"]),
     (
         "demo",

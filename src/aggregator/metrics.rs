@@ -7,7 +7,10 @@ use super::{
     store::{Datastore, StoreError, Timestamp},
     task::Task,
 };
-use crate::dap::{ids::TaskId, upload::ReportError};
+use crate::{
+    connections::{Event, places::Refused},
+    dap::{ids::TaskId, upload::ReportError},
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -33,8 +36,9 @@ pub struct Metrics {
     aggregated: Family<OfTask, Counter>,
     jobs: Family<Job, Counter>,
     job_time: Histogram,
-    refused: Family<Refused, Counter>,
+    refused: Family<RefusedRequest, Counter>,
     unreadable_addresses: Counter,
+    connections: Family<EndedConnection, Counter>,
     releases: Family<OfTask, Counter>,
     charged: Family<Charged, Counter<f64, AtomicU64>>,
     waiting: Gauges,
@@ -72,8 +76,13 @@ struct Job {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Refused {
+struct RefusedRequest {
     status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct EndedConnection {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -133,6 +142,7 @@ impl Metrics {
             job_time: Histogram::new(exponential_buckets(0.005, 2.0, 14)),
             refused: Family::default(),
             unreadable_addresses: Counter::default(),
+            connections: Family::default(),
             releases: Family::default(),
             charged: Family::default(),
             waiting: Family::default(),
@@ -164,6 +174,8 @@ impl Metrics {
             "requests_refused", refused, "Requests answered with an error, by HTTP status";
             "client_addresses_unreadable", unreadable_addresses,
                 "Requests of which the proxy in front did not say, or not legibly, whose they are";
+            "connections_ended", connections,
+                "Connections that the server did not take or did not keep, by reason";
             "releases", releases, "Batches of which an aggregate share was released";
             "budget_charged_epsilon", charged,
                 "Sum of the claimed epsilon of each release, by trust model";
@@ -283,7 +295,18 @@ impl Metrics {
 
     /// A request was answered with an error.
     pub fn refused(&self, status: u16) {
-        self.refused.get_or_create(&Refused { status }).inc();
+        self.refused.get_or_create(&RefusedRequest { status }).inc();
+    }
+
+    /// A connection was not taken, or not kept.
+    pub fn connection(&self, event: Event) {
+        let reason = match event {
+            Event::Refused(Refused::Client) => "client_full",
+            Event::Refused(Refused::Full) => "full",
+            Event::Idle => "idle",
+            Event::Displaced => "displaced",
+        };
+        self.connections.get_or_create(&EndedConnection { reason }).inc();
     }
 
     /// A proxy in front did not say legibly who asks.

@@ -16,6 +16,20 @@ pub(crate) fn connect(port: u16) -> TcpStream {
     stream
 }
 
+/// A connection from another address of loopback.
+pub(crate) fn connect_from(address: &str, port: u16) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let connected = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+        let server = format!("127.0.0.1:{port}").parse().unwrap();
+        socket.connect(server).await.unwrap().into_std().unwrap()
+    });
+    connected.set_nonblocking(false).unwrap();
+    connected.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    connected
+}
+
 /// Sends all bytes on one connection and reads until the server closes it. What is sent must make
 /// it do so: a request that cannot be read, or `Connection: close`.
 pub(crate) fn converse(port: u16, bytes: &[u8]) -> Vec<Answer> {

@@ -2,7 +2,7 @@
 //! reports that cost others their aggregation.
 
 use super::{
-    raw::{connect, read_all},
+    raw::{connect, connect_from, read_all},
     stage::{LONGEST, SMALL_BATCH, Stage},
 };
 use crate::support::{device::request, http::Ask, task::TaskSpec};
@@ -44,6 +44,28 @@ fn a_connection_that_says_nothing_is_cut_off() {
         let mut stream = connect(server.port);
         stream.set_read_timeout(Some(TOO_LONG)).unwrap();
         read_all(&mut stream);
+    }
+    stage.end();
+}
+
+#[test]
+fn one_address_that_asks_and_never_reads_shuts_nobody_out() {
+    let stage = Stage::new(vec![TaskSpec::default()]);
+    let asked = b"GET /hpke_config HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2000);
+    for server in [&stage.world.leader, &stage.world.helper] {
+        let flood = |_| {
+            let mut stream = connect(server.port);
+            stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+            // Until the server takes no more, or hangs up.
+            let _ = stream.write_all(&asked);
+            stream
+        };
+        let open: Vec<_> = (0..300).map(flood).collect();
+        let mut other = connect_from("127.0.0.2", server.port);
+        other.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let said = String::from_utf8_lossy(&read_all(&mut other)).into_owned();
+        assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+        drop(open);
     }
     stage.end();
 }

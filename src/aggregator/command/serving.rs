@@ -151,10 +151,11 @@ impl<T: StoredTask + FromFile> Opened<T> {
         // For people and for whoever started us on port 0.
         crate::command_line::print(format_args!("{name} listens on {scheme}://{address}"))?;
         tracing::info!(%address, role = name, version = env!("CARGO_PKG_VERSION"), "listening");
-        let router = public(&config.path, router).layer(from_fn_with_state(metrics, count));
-        let mut stopping = stop.clone();
+        let router =
+            public(&config.path, router).layer(from_fn_with_state(Arc::clone(&metrics), count));
+        let (counted, mut stopping) = (metrics, stop.clone());
         let ended = async {
-            serve(listener, router, certificates, &config.limits, stop).await;
+            serve(listener, router, certificates, &config.limits, counted, stop).await;
             if let Some(work) = work {
                 work.await?;
             }
@@ -187,8 +188,11 @@ impl<T: StoredTask + FromFile> Opened<T> {
         let listener = listen(door.listen).await?;
         let address = listener.local_addr()?;
         crate::command_line::print(format_args!("{} is looked into on http://{address}", T::ROLE))?;
+        let metrics = Arc::clone(&admin.metrics);
         let (router, limits) = (admin::router(admin), self.config.limits.clone());
-        Ok(Some(tokio::spawn(async move { serve(listener, router, None, &limits, stop).await })))
+        Ok(Some(tokio::spawn(async move {
+            serve(listener, router, None, &limits, metrics, stop).await
+        })))
     }
 }
 

@@ -1,7 +1,10 @@
 //! Bounds on what a server takes from others, and on what it does at once.
 
 use super::{milliseconds, seconds};
-use crate::aggregator::serve::forwarded::{Network, Proxies, Trust};
+use crate::{
+    aggregator::serve::forwarded::{Proxies, Trust},
+    connections::{Bounds, address::Network},
+};
 use axum::http::HeaderName;
 use serde::{Deserialize, Deserializer};
 use std::time::Duration;
@@ -19,8 +22,16 @@ pub struct Limits {
     /// How long clients keep our HPKE configurations.
     #[serde(rename = "hpke_config_seconds", deserialize_with = "seconds")]
     pub hpke_config_lifetime: Duration,
-    /// Connections open at once. Further ones wait to be taken.
+    /// Connections open at once. Of these, the last eighth is for addresses that have none; if all are
+    /// taken, one on which nothing happens gives way.
     pub connections: usize,
+    /// Connections of one client address at once; IPv6 addresses count by /64. Trusted proxies may have
+    /// any number.
+    pub connections_per_client: usize,
+    /// How long a connection may be open without a request that is worked on, or an answer of which
+    /// the client takes something.
+    #[serde(rename = "idle_seconds", deserialize_with = "seconds")]
+    pub idle_time: Duration,
     /// How long a client may take for a request's head, and then for its body.
     #[serde(rename = "request_seconds", deserialize_with = "seconds")]
     pub request_time: Duration,
@@ -56,7 +67,23 @@ impl Limits {
         let header = self.client_address_header.clone().unwrap_or(usual);
         Ok(Some(Proxies { header, trust }))
     }
+
+    /// Bounds on connections.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            connections: self.connections,
+            of_one_client: self.connections_per_client,
+            proxies: self.trusted_proxies.clone(),
+            patience: self.request_time,
+            idle: self.idle_time,
+            read_ahead: READ_AHEAD,
+        }
+    }
 }
+
+/// Bytes that a connection keeps before anyone takes them, a request's whole head among them: what
+/// every stranger may have, on top of what the intake has room for.
+const READ_AHEAD: usize = 64 << 10;
 
 const UNTRUSTED: &str = "limits.client_address_header needs limits.trusted_proxies (the addresses of \
      your proxies) or limits.trusted_hops (how many there are), or clients could name any address";
@@ -76,6 +103,8 @@ impl Default for Limits {
             request_bytes: 1 << 20,
             hpke_config_lifetime: Duration::from_secs(86_400),
             connections: 1024,
+            connections_per_client: 128,
+            idle_time: Duration::from_secs(60),
             request_time: Duration::from_secs(30),
             waiting_bytes: 32 << 20,
             requests_per_second: 0,

@@ -12,11 +12,18 @@ use crate::aggregator::{
 };
 use axum::{
     Router,
-    http::{HeaderValue, Method, header::CONTENT_TYPE},
+    http::{
+        HeaderName, HeaderValue, Method,
+        header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    },
     middleware::from_fn_with_state,
 };
 use std::{sync::Arc, time::Duration};
 use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// What web pages may read of an answer's head: when to come again, and where. How long keys and files
+/// of the log may be kept, they may read anyway.
+const EXPOSED: [HeaderName; 2] = [RETRY_AFTER, LOCATION];
 
 /// The edge of a role, as configured.
 #[derive(Clone)]
@@ -55,7 +62,10 @@ impl Edge {
     /// Around what is public and stays as it is: each client gets its share, and web pages of any
     /// origin may read.
     pub fn for_anybody<S: Clone + Send + Sync + 'static>(&self, routes: Router<S>) -> Router<S> {
-        let cors = CorsLayer::new().allow_origin(AllowOrigin::any()).allow_methods([Method::GET]);
+        let cors = CorsLayer::new()
+            .allow_origin(AllowOrigin::any())
+            .allow_methods([Method::GET])
+            .expose_headers(EXPOSED);
         routes
             .route_layer(from_fn_with_state(Arc::clone(&self.throttle), throttle))
             .method_not_allowed_fallback(|| async { Failure::MethodNotAllowed })
@@ -70,6 +80,7 @@ impl Edge {
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST])
             .allow_headers([CONTENT_TYPE])
+            .expose_headers(EXPOSED)
             .max_age(Duration::from_secs(86_400))
     }
 

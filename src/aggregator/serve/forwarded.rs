@@ -4,41 +4,10 @@
 //! Whoever connects can write any header, and proxies add at the right. So entries are read from the
 //! right, and only as far as our own proxies reach: nothing that a client wrote is ever looked at.
 
+use crate::connections::address::Network;
 use axum::http::{HeaderMap, HeaderName, header::FORWARDED};
-use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, de::Error as _};
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    str::FromStr,
-};
+use std::net::IpAddr;
 use thiserror::Error;
-
-/// Addresses from one to all of a network's, such as `10.0.0.0/8` or `2001:db8::7`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network(IpNet);
-
-impl Network {
-    /// Whether an address is one of these. An IPv4 address that is written as IPv6 is that address.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address.to_canonical())
-    }
-}
-
-impl FromStr for Network {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let one = text.parse().map(|address: IpAddr| IpNet::from(address.to_canonical()));
-        one.or_else(|_| text.parse()).map(Self).map_err(|_| {
-            format!("{text:?} must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8")
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
 
 /// Which of the entries our own proxies wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,16 +82,6 @@ impl Proxies {
         let entry = entry.ok_or(Unreadable::Missing)?;
         let node = if self.header == FORWARDED { node_of(entry)? } else { unquoted(entry)? };
         address(node)
-    }
-}
-
-/// An address as limits count it: an IPv6 client has a /64 to itself, and is counted by it.
-pub fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-        }
     }
 }
 
@@ -324,22 +283,6 @@ mod tests {
     #[test]
     fn a_client_that_is_a_proxy_of_ours_is_the_first_of_the_list() {
         assert_eq!(asked("x-forwarded-for", ours(), &["10.1.1.1, 10.2.2.2"]), Ok(ip("10.1.1.1")));
-    }
-
-    #[test]
-    fn ipv6_is_counted_by_its_64_bits() {
-        assert_eq!(counted(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
-        assert_eq!(counted(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
-    }
-
-    #[test]
-    fn a_network_is_an_address_or_a_prefix() {
-        let network: Network = "10.1.2.3/8".parse().unwrap();
-        assert!(network.contains(ip("10.9.9.9")) && network.contains(ip("::ffff:10.9.9.9")));
-        assert!("::ffff:10.0.0.7".parse::<Network>().unwrap().contains(ip("10.0.0.7")));
-        for wrong in ["10.0.0.0/33", "ten", "", "10.0.0.0/"] {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
-        }
     }
 
     /// A node as a proxy writes it, in a list or in `Forwarded`.

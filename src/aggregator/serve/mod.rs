@@ -16,27 +16,20 @@ pub mod throttle;
 pub mod tls;
 pub mod traces;
 
-use super::{config::limits::Limits, http::Failure};
-use axum::{Router, body::Body, extract::Request, http::StatusCode, routing::get};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use super::{config::limits::Limits, http::Failure, metrics::Metrics};
+use crate::connections::{self, Connection, Ended, Version};
+use axum::{Router, extract::Request, http::StatusCode, routing::get};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 use thiserror::Error;
 use tls::Certificates;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-    time::timeout,
+    sync::watch,
 };
-use tower_service::Service;
 
 /// A server that cannot start.
 #[derive(Debug, Error)]
@@ -92,109 +85,47 @@ pub async fn serve(
     router: Router,
     certificates: Option<Arc<Certificates>>,
     limits: &Limits,
+    metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let connections = Arc::new(Semaphore::new(limits.connections));
-    let graceful = GracefulShutdown::new();
-    let patience = limits.request_time;
-    loop {
-        // First a place, then a connection: those that wait are the system's to keep.
-        let accepted = async {
-            let place = Arc::clone(&connections).acquire_owned().await;
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accepted => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let Ok((stream, address)) = accepted else {
-            // Out of file descriptors, most likely: some will be free in a moment.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let (router, certificates) = (router.clone(), certificates.clone());
-        let watcher = graceful.watcher();
-        tokio::spawn(async move {
-            let _place = place;
-            let handled = handle(stream, address, router, certificates, patience, watcher).await;
-            if let Err(reason) = handled {
-                tracing::debug!(%address, reason, "a connection ended");
+    let told = Arc::new(move |event| metrics.connection(event));
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let handle = move |stream, address: SocketAddr, connection| {
+        let handled =
+            handle(stream, address.ip(), connection, router.clone(), certificates.clone());
+        async move {
+            let ended = handled.await;
+            if let Err(reason) = &ended {
+                tracing::debug!(%address, %reason, "a connection ended");
             }
-        });
-    }
-    drop(listener);
-    let _ = timeout(DRAIN, graceful.shutdown()).await;
+            ended
+        }
+    };
+    connections::serve(listener, limits.bounds(), told, stopped, handle).await;
 }
-
-const DRAIN: Duration = Duration::from_secs(10);
-/// Bytes that a connection keeps before anyone takes them, a request's whole head among them: what
-/// every stranger may have, on top of what the intake has room for.
-const READ_AHEAD: usize = 64 << 10;
-
-type Watcher = hyper_util::server::graceful::Watcher;
 
 async fn handle(
     stream: TcpStream,
-    address: SocketAddr,
+    address: IpAddr,
+    connection: Connection,
     router: Router,
     certificates: Option<Arc<Certificates>>,
-    patience: Duration,
-    watcher: Watcher,
-) -> Result<(), String> {
-    let mut client = Client { address: address.ip(), certified: false };
-    let Some(certificates) = certificates else {
-        return converse(stream, Version::Http1, client, router, patience, watcher).await;
+) -> Result<(), Ended> {
+    let mut client = Client { address: address.to_canonical(), certified: false };
+    let mark = |client| {
+        move |request: &mut Request| {
+            request.extensions_mut().insert(client);
+        }
     };
-    let stream = timeout(patience, certificates.accept(stream)).await;
-    let stream = stream.map_err(|_| "no TLS handshake in time".to_owned())?;
-    let stream = stream.map_err(|error| error.to_string())?;
+    let Some(certificates) = certificates else {
+        return connection.converse(stream, Version::Http1, router, mark(client)).await;
+    };
+    let stream = connection.handshake(certificates.accept(stream)).await?;
     let session = stream.get_ref().1;
     client.certified = session.peer_certificates().is_some();
     let version =
         if session.alpn_protocol() == Some(b"h2") { Version::Http2 } else { Version::Http1 };
-    converse(stream, version, client, router, patience, watcher).await
-}
-
-/// What a connection speaks: agreed on in the handshake, so that nobody waits for a client that
-/// does not say.
-#[derive(Clone, Copy)]
-enum Version {
-    Http1,
-    Http2,
-}
-
-/// Answers the requests of one connection.
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    version: Version,
-    client: Client,
-    router: Router,
-    patience: Duration,
-    watcher: Watcher,
-) -> Result<(), String> {
-    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(client);
-        router.clone().call(request)
-    });
-    let stream = TokioIo::new(stream);
-    let ended = match version {
-        Version::Http1 => {
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(READ_AHEAD);
-            watcher.watch(builder.serve_connection(stream, service)).await
-        }
-        Version::Http2 => {
-            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            builder
-                .timer(TokioTimer::new())
-                .max_header_list_size(16 << 10)
-                .max_concurrent_streams(64)
-                .keep_alive_interval(Some(patience))
-                .keep_alive_timeout(patience);
-            watcher.watch(builder.serve_connection(stream, service)).await
-        }
-    };
-    ended.map_err(|error| error.to_string())
+    connection.converse(stream, version, router, mark(client)).await
 }

@@ -7,9 +7,12 @@
 
 use super::{
     Client,
-    forwarded::{Proxies, Unreadable, counted},
+    forwarded::{Proxies, Unreadable},
 };
-use crate::aggregator::{config::limits::Limits, http::Failure, metrics::Metrics};
+use crate::{
+    aggregator::{config::limits::Limits, http::Failure, metrics::Metrics},
+    connections::address::counted,
+};
 use axum::{
     extract::{Request, State},
     middleware::Next,

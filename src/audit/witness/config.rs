@@ -1,5 +1,6 @@
 //! A witness's configuration: one TOML file, checked strictly.
 
+use crate::connections::{Bounds, address::Network};
 use crate::log::{
     checkpoint::{Trust, TrustError},
     note::{KeyError, VerifierKey},
@@ -33,15 +34,28 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Connections at once; others wait.
+    /// Connections at once. Of these, the last eighth is for addresses that have none; if all are
+    /// taken, one on which nothing happens gives way.
     pub connections: usize,
+    /// Connections of one client address at once; IPv6 addresses count by /64.
+    pub connections_per_client: usize,
+    /// Proxies of ours, by address or network, which may have any number.
+    pub trusted_proxies: Vec<Network>,
     /// For the head of a request, and for its body.
     pub request_seconds: u16,
+    /// For a connection on which nothing happens.
+    pub idle_seconds: u16,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 64, request_seconds: 10 }
+        Self {
+            connections: 64,
+            connections_per_client: 16,
+            trusted_proxies: Vec::new(),
+            request_seconds: 10,
+            idle_seconds: 30,
+        }
     }
 }
 
@@ -50,7 +64,22 @@ impl Limits {
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.request_seconds.into())
     }
+
+    /// Bounds on connections.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            connections: self.connections,
+            of_one_client: self.connections_per_client,
+            proxies: self.trusted_proxies.clone(),
+            patience: self.patience(),
+            idle: Duration::from_secs(self.idle_seconds.into()),
+            read_ahead: READ_AHEAD,
+        }
+    }
 }
+
+/// Bytes that a connection keeps before anyone takes them.
+const READ_AHEAD: usize = 16 << 10;
 
 /// A configuration that is none.
 #[derive(Debug, Error)]
@@ -125,9 +154,15 @@ impl Config {
             .map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
         let form = |reason| ConfigError::Form { path: shown.clone(), reason };
         let file: File = toml::from_str(&text).map_err(|error| form(error.to_string()))?;
-        let Limits { connections, request_seconds } = file.limits;
-        if connections == 0 || request_seconds == 0 {
-            return Err(form("`connections` and `request_seconds` are 1 or more".to_owned()));
+        let Limits { connections, connections_per_client, request_seconds, idle_seconds, .. } =
+            file.limits;
+        let least = connections.min(connections_per_client).min(idle_seconds.into());
+        if least == 0 || request_seconds == 0 {
+            return Err(form(
+                "each of `[limits]` is 1 or more: `connections`, \
+                             `connections_per_client`, `request_seconds`, `idle_seconds`"
+                    .to_owned(),
+            ));
         }
         let logs = file.logs.iter().map(|log| log.trust(&shown)).collect::<Result<Vec<_>, _>>()?;
         let mut origins = BTreeSet::new();
@@ -177,7 +212,10 @@ records = {records:?}
 
 # [limits]
 # connections = 64
+# connections_per_client = 16   # of one address; IPv6 by /64
+# trusted_proxies = []    # proxies of yours, which may have any number
 # request_seconds = 10    # for the head of a request, and for its body
+# idle_seconds = 30       # for a connection on which nothing happens
 "#
     )
 }

@@ -4,18 +4,17 @@ use super::{
     config::Limits,
     records::{NotCosigned, Records},
 };
-use crate::log::witness::{MAX_REQUEST, Refusal};
+use crate::{
+    connections::{self, Connection, Version},
+    log::witness::{MAX_REQUEST, Refusal},
+};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Path, Request, State},
+    extract::{Path, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
-};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
 };
 use std::{
     future::Future,
@@ -23,13 +22,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::spawn_blocking,
-    time::timeout,
-};
-use tower_service::Service;
+use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -105,53 +98,10 @@ pub async fn serve(
     limits: &Limits,
     stop: impl Future<Output = ()>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let graceful = GracefulShutdown::new();
-    let patience = limits.patience();
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        // First a place, then a connection: those that wait are the system's to keep.
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accepted => accepted,
-            () = &mut stop => break,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, most likely: some will be free in a moment.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let conversation = converse(stream, router.clone(), patience, graceful.watcher());
-        tokio::spawn(async move {
-            let _place = place;
-            // Whoever hangs up, or is too slow, is gone; there is nothing to do about it.
-            let _ = conversation.await;
-        });
-    }
-    drop(listener);
-    let _ = timeout(DRAIN, graceful.shutdown()).await;
-}
-
-const DRAIN: Duration = Duration::from_secs(10);
-/// Bytes that a connection keeps before anyone takes them.
-const READ_AHEAD: usize = 16 << 10;
-
-/// Answers the requests of one connection.
-async fn converse(
-    stream: TcpStream,
-    router: Router,
-    patience: Duration,
-    watcher: hyper_util::server::graceful::Watcher,
-) -> hyper::Result<()> {
-    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-        router.clone().call(request.map(Body::new))
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(READ_AHEAD);
-    watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await
+    let handle = move |stream, _, connection: Connection| {
+        connection.converse(stream, Version::Http1, router.clone(), |_| ())
+    };
+    connections::serve(listener, limits.bounds(), Arc::new(|_| ()), stop, handle).await;
 }
 
 /// Ends at Ctrl-C or a request to terminate.

@@ -1,0 +1,187 @@
+//! Whether anything happens on a connection.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+/// What happens on one connection, as its place sees it.
+#[derive(Debug)]
+pub struct Activity {
+    state: Mutex<State>,
+    displaced: Notify,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// Requests that are worked on.
+    working: usize,
+    /// When anything last happened.
+    last: Instant,
+}
+
+impl Activity {
+    /// Of a connection that begins now.
+    pub(super) fn begin() -> Self {
+        let state = Mutex::new(State { working: 0, last: Instant::now() });
+        Self { state, displaced: Notify::new() }
+    }
+
+    /// A request is worked on until what is returned is dropped.
+    pub(super) fn work(self: &Arc<Self>) -> Working {
+        self.note(|state| state.working += 1);
+        Working(Arc::clone(self))
+    }
+
+    /// When anything last happened, unless a request is worked on.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.working == 0).then_some(state.last)
+    }
+
+    /// Ends the connection, for another.
+    pub(super) fn displace(&self) {
+        self.displaced.notify_one();
+    }
+
+    /// Returns when the connection is to end for another.
+    pub(super) async fn displaced(&self) {
+        self.displaced.notified().await;
+    }
+
+    /// Returns when nothing has happened for so long.
+    pub(super) async fn idle(&self, long: Duration) {
+        loop {
+            let since = self.idle_since().unwrap_or_else(Instant::now);
+            let over = since + long;
+            if over <= Instant::now() {
+                return;
+            }
+            sleep_until(over).await;
+        }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.last = Instant::now();
+        change(&mut state);
+    }
+}
+
+/// A request that is worked on.
+#[derive(Debug)]
+pub(super) struct Working(Arc<Activity>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.note(|state| state.working -= 1);
+    }
+}
+
+/// A stream on which bytes that the client takes are activity.
+#[derive(Debug)]
+pub(super) struct Active<S> {
+    stream: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> Active<S> {
+    /// Around a stream.
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+
+    fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.activity.note(|_| ());
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Active<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Active<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.noted(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.noted(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_worked_on_is_not_idle_however_long_it_takes() {
+        let activity = Arc::new(Activity::begin());
+        let (began, working) = (Instant::now(), activity.work());
+        let idle = tokio::spawn({
+            let activity = Arc::clone(&activity);
+            async move { activity.idle(LONG).await }
+        });
+        tokio::time::sleep(10 * LONG).await;
+        assert!(!idle.is_finished() && activity.idle_since().is_none());
+        drop(working);
+        idle.await.unwrap();
+        assert!(began.elapsed() >= 11 * LONG && began.elapsed() <= 12 * LONG);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_client_takes_is_activity_and_what_it_leaves_is_none() {
+        let activity = Arc::new(Activity::begin());
+        let (ours, _theirs) = tokio::io::duplex(8);
+        let mut stream = Active::new(ours, Arc::clone(&activity));
+        tokio::time::sleep(LONG / 2).await;
+        stream.write_all(&[0; 8]).await.unwrap();
+        let last = activity.idle_since().unwrap();
+        assert_eq!(last, Instant::now());
+        let stuck = tokio::time::timeout(LONG / 2, stream.write_all(&[0])).await;
+        assert!(stuck.is_err());
+        assert_eq!(activity.idle_since().unwrap(), last);
+    }
+}

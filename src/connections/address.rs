@@ -1,0 +1,70 @@
+//! Addresses of clients, and networks of them.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
+
+/// An address as limits count it: an IPv6 client has a /64 to itself, and is counted by it.
+pub fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+    }
+}
+
+/// Addresses from one to all of a network's, such as `10.0.0.0/8` or `2001:db8::7`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Whether an address is one of these. An IPv4 address that is written as IPv6 is that address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let one = text.parse().map(|address: IpAddr| IpNet::from(address.to_canonical()));
+        one.or_else(|_| text.parse()).map(Self).map_err(|_| {
+            format!("{text:?} must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8")
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ipv6_is_counted_by_its_64_bits() {
+        assert_eq!(counted(ip("2001:db8:1:2:3:4:5:6")), ip("2001:db8:1:2::"));
+        assert_eq!(counted(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_a_prefix() {
+        let network: Network = "10.1.2.3/8".parse().unwrap();
+        assert!(network.contains(ip("10.9.9.9")) && network.contains(ip("::ffff:10.9.9.9")));
+        assert!("::ffff:10.0.0.7".parse::<Network>().unwrap().contains(ip("10.0.0.7")));
+        for wrong in ["10.0.0.0/33", "ten", "", "10.0.0.0/"] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+    }
+}

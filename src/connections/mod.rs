@@ -1,0 +1,221 @@
+//! Connections of strangers: who gets a place, and for how long.
+//!
+//! A server has so many [`places`], so many of them for one client [`address`], and the last for those
+//! that have none. A connection keeps its place while there is [`activity`]: a request that is worked
+//! on, or an answer that is taken. Whoever only holds one open loses it, first of all when somebody
+//! else needs it.
+
+pub mod activity;
+pub mod address;
+pub mod places;
+
+use activity::Active;
+use address::Network;
+use axum::{Router, body::Body, extract::Request};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+};
+use places::{Place, Places, Refused};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tower_service::Service;
+
+/// Bounds on connections.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Connections at once, at least one.
+    pub connections: usize,
+    /// Of those, connections of one client address, at least one.
+    pub of_one_client: usize,
+    /// Addresses with as many as there are: proxies, behind which are many clients.
+    pub proxies: Vec<Network>,
+    /// How long a client may take for a handshake, and for a request's head.
+    pub patience: Duration,
+    /// How long a connection may be open without a request that is worked on, or an answer of which
+    /// something is taken.
+    pub idle: Duration,
+    /// Bytes that a connection keeps before anyone takes them, a request's whole head among them.
+    pub read_ahead: usize,
+}
+
+/// What happens to connections, for whoever counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// One was not taken.
+    Refused(Refused),
+    /// One was closed for nothing happened on it.
+    Idle,
+    /// One on which nothing happened was closed for another to have its place.
+    Displaced,
+}
+
+/// Who hears of events.
+pub type Told = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// A connection that ended before its client ended it.
+#[derive(Debug, Error)]
+pub enum Ended {
+    /// Nothing happened on it.
+    #[error("nothing happened for too long")]
+    Idle,
+    /// Nothing happened on it, and another needed its place.
+    #[error("another connection needed the place")]
+    Displaced,
+    /// There was no handshake in time.
+    #[error("no TLS handshake in time")]
+    Handshake,
+    /// The connection broke, or the client broke the protocol.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// What a connection speaks: agreed on in the handshake, so that nobody waits for a client that
+/// does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// Takes connections until `stop`, and has each handled; then lets open requests end, for a while.
+pub async fn serve<F>(
+    listener: TcpListener,
+    bounds: Bounds,
+    told: Told,
+    stop: impl Future<Output = ()>,
+    handle: impl Fn(TcpStream, SocketAddr, Connection) -> F,
+) where
+    F: Future<Output = Result<(), Ended>> + Send + 'static,
+{
+    let places = Arc::new(Places::new(&bounds));
+    let (bounds, graceful) = (Arc::new(bounds), GracefulShutdown::new());
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let Ok((stream, address)) = accepted else {
+            // Out of file descriptors, most likely: some will be free in a moment.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        // One that is refused is closed at once: to keep it waiting would cost as much as a place.
+        let place = match places.take(address.ip()) {
+            Ok(place) => place,
+            Err(refused) => {
+                told(Event::Refused(refused));
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let connection =
+            Connection { place, bounds: Arc::clone(&bounds), watcher: graceful.watcher() };
+        let (handled, told) = (handle(stream, address, connection), Arc::clone(&told));
+        tokio::spawn(async move {
+            match handled.await {
+                Ok(()) => {}
+                Err(Ended::Idle) => told(Event::Idle),
+                Err(Ended::Displaced) => told(Event::Displaced),
+                // Whoever hangs up, or breaks the protocol, is gone.
+                Err(Ended::Handshake | Ended::Broken(_)) => {}
+            }
+        });
+    }
+    drop(listener);
+    let _ = timeout(DRAIN, graceful.shutdown()).await;
+}
+
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A connection that has a place, to be handled.
+pub struct Connection {
+    place: Place,
+    bounds: Arc<Bounds>,
+    watcher: Watcher,
+}
+
+impl Connection {
+    /// A handshake, in bounded time, unless another needs the place.
+    pub async fn handshake<T, E: std::fmt::Display>(
+        &self,
+        handshake: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Ended> {
+        let bounded = timeout(self.bounds.patience, handshake);
+        let done = tokio::select! {
+            done = bounded => done.map_err(|_| Ended::Handshake)?,
+            () = self.place.activity().displaced() => return Err(Ended::Displaced),
+        };
+        done.map_err(|error| Ended::Broken(error.to_string()))
+    }
+
+    /// Answers the requests that come over a stream. `mark` adds to each what the handlers are to
+    /// know of the connection.
+    pub async fn converse(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        version: Version,
+        router: Router,
+        mark: impl Fn(&mut Request) + Clone + Send + 'static,
+    ) -> Result<(), Ended> {
+        let Self { place, bounds, watcher } = self;
+        let activity = place.activity();
+        let (asked, idle) = (Arc::clone(activity), bounds.idle);
+        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+            let mut request = request.map(Body::new);
+            mark(&mut request);
+            let (working, answer) = (asked.work(), router.clone().call(request));
+            async move {
+                let answer = answer.await;
+                drop(working);
+                answer
+            }
+        });
+        let conversation = async {
+            match version {
+                Version::Http1 => {
+                    let mut builder = hyper::server::conn::http1::Builder::new();
+                    let stream = TokioIo::new(Active::new(stream, Arc::clone(activity)));
+                    builder
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(bounds.patience)
+                        .max_buf_size(bounds.read_ahead);
+                    watcher.watch(builder.serve_connection(stream, service)).await
+                }
+                Version::Http2 => {
+                    // What is written says nothing here: it may be answers to pings.
+                    let stream = TokioIo::new(stream);
+                    watcher.watch(http2(&bounds).serve_connection(stream, service)).await
+                }
+            }
+        };
+        tokio::select! {
+            ended = conversation => ended.map_err(|error| Ended::Broken(error.to_string())),
+            () = activity.idle(idle) => Err(Ended::Idle),
+            () = activity.displaced() => Err(Ended::Displaced),
+        }
+    }
+}
+
+fn http2(bounds: &Bounds) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_header_list_size(16 << 10)
+        .max_concurrent_streams(64)
+        .max_send_buf_size(bounds.read_ahead)
+        .keep_alive_interval(Some(bounds.patience))
+        .keep_alive_timeout(bounds.patience);
+    builder
+}
+
+#[cfg(test)]
+mod tests;

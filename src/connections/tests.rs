@@ -1,0 +1,112 @@
+use super::*;
+use axum::routing::get;
+use std::sync::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+    sync::oneshot,
+};
+
+/// A server on loopback, and what it told.
+struct Server {
+    address: SocketAddr,
+    events: Arc<Mutex<Vec<Event>>>,
+    _stop: oneshot::Sender<()>,
+}
+
+async fn server(version: Version, connections: usize, of_one_client: usize) -> Server {
+    let bounds = Bounds {
+        connections,
+        of_one_client,
+        proxies: Vec::new(),
+        patience: Duration::from_secs(20),
+        idle: Duration::from_millis(500),
+        read_ahead: 16 << 10,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let events = Arc::<Mutex<Vec<Event>>>::default();
+    let heard = Arc::clone(&events);
+    tokio::spawn(async move {
+        let router = Router::new().route("/", get(|| async { "x".repeat(1000) }));
+        let told = Arc::new(move |event| heard.lock().unwrap().push(event));
+        let stop = async { drop(stopped.await) };
+        serve(listener, bounds, told, stop, move |stream, _, connection: Connection| {
+            connection.converse(stream, version, router.clone(), |_| ())
+        })
+        .await;
+    });
+    Server { address, events, _stop: stop }
+}
+
+/// A connection from an address of loopback.
+async fn connect(server: &Server, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    socket.connect(server.address).await.unwrap()
+}
+
+/// Whether a request is answered.
+async fn is_served(server: &Server, from: &str) -> bool {
+    let mut stream = connect(server, from).await;
+    let asked = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let mut answer = Vec::new();
+    stream.write_all(asked).await.is_ok()
+        && stream.read_to_end(&mut answer).await.is_ok()
+        && answer.starts_with(b"HTTP/1.1 200")
+}
+
+/// Reads to the end that the server makes.
+async fn end(mut stream: TcpStream) {
+    let mut some = [0; 1 << 16];
+    while let Ok(1..) = stream.read(&mut some).await {}
+}
+
+#[tokio::test]
+async fn whoever_asks_and_never_reads_shuts_nobody_out_and_is_ended() {
+    let server = server(Version::Http1, 32, 8).await;
+    let flood = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(500);
+    let mut open = Vec::new();
+    for _ in 0..40 {
+        let mut stream = connect(&server, "127.0.0.1").await;
+        // Until the server takes no more, or has hung up.
+        let some = stream.write_all(&flood);
+        let _ = timeout(Duration::from_millis(20), some).await;
+        open.push(stream);
+    }
+    assert!(is_served(&server, "127.0.0.2").await);
+    for stream in open {
+        end(stream).await;
+    }
+    assert!(is_served(&server, "127.0.0.1").await);
+}
+
+#[tokio::test]
+async fn silence_is_ended_and_told() {
+    let server = server(Version::Http1, 32, 8).await;
+    end(connect(&server, "127.0.0.1").await).await;
+    let mut kept = connect(&server, "127.0.0.1").await;
+    kept.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    end(kept).await;
+    assert_eq!(*server.events.lock().unwrap(), [Event::Idle; 2]);
+}
+
+#[tokio::test]
+async fn pings_alone_keep_no_connection() {
+    let server = server(Version::Http2, 32, 8).await;
+    let (mut theirs, mut ours) = connect(&server, "127.0.0.1").await.into_split();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    ours.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    ours.write_all(&settings).await.unwrap();
+    let pings = tokio::spawn(async move {
+        let ping = [&[0, 0, 8, 6, 0, 0, 0, 0, 0][..], &[7; 8]].concat();
+        while ours.write_all(&ping).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut some = [0; 4096];
+    while let Ok(1..) = theirs.read(&mut some).await {}
+    pings.await.unwrap();
+    assert_eq!(*server.events.lock().unwrap(), [Event::Idle]);
+}
