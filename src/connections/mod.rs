@@ -122,11 +122,10 @@ pub async fn serve<F>(
         let (handled, told) = (handle(stream, address, connection), Arc::clone(&told));
         tokio::spawn(async move {
             match handled.await {
-                Ok(()) => {}
                 Err(Ended::Idle) => told(Event::Idle),
                 Err(Ended::Displaced) => told(Event::Displaced),
                 // Whoever hangs up, or breaks the protocol, is gone.
-                Err(Ended::Handshake | Ended::Broken(_)) => {}
+                Ok(()) | Err(Ended::Handshake | Ended::Broken(_)) => {}
             }
         });
     }

@@ -59,7 +59,7 @@ async fn is_served(server: &Server, from: &str) -> bool {
 
 /// Reads to the end that the server makes.
 async fn end(mut stream: TcpStream) {
-    let mut some = [0; 1 << 16];
+    let mut some = vec![0; 1 << 16];
     while let Ok(1..) = stream.read(&mut some).await {}
 }
 

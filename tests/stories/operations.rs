@@ -142,6 +142,7 @@ fn web_pages_of_the_configured_origins_may_report() {
     let keys = Ask::get(&format!("http://127.0.0.1:{}/hpke_config", world.leader.port));
     let keys = keys.header("origin", "https://app.example").send();
     assert_eq!(keys.header("access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(keys.header("access-control-expose-headers"), Some("retry-after,location"));
 }
 
 #[test]

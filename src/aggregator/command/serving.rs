@@ -191,7 +191,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
         let metrics = Arc::clone(&admin.metrics);
         let (router, limits) = (admin::router(admin), self.config.limits.clone());
         Ok(Some(tokio::spawn(async move {
-            serve(listener, router, None, &limits, metrics, stop).await
+            serve(listener, router, None, &limits, metrics, stop).await;
         })))
     }
 }

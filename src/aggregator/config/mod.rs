@@ -331,7 +331,7 @@ impl Config {
         least("database_connections", self.database_connections, 2)?;
         least("limits.connections", self.limits.connections, 1)?;
         least("limits.connections_per_client", self.limits.connections_per_client, 1)?;
-        least("limits.idle_seconds", self.limits.idle_time.as_secs() as usize, 1)?;
+        least("limits.idle_seconds", usize::from(!self.limits.idle_time.is_zero()), 1)?;
         self.limits.proxies()?;
         least("aggregation.jobs", self.aggregation.jobs, 1)?;
         if self.limits.requests_per_second > 0 {
