@@ -17,9 +17,12 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
 pub fn is_too_long(task: &Task, public_share: &[u8], sealed: &HpkeCiphertext) -> bool {
     let lengths = &task.share_lengths;
     let longest = lengths.leader_input_share.max(lengths.helper_input_share) + SEALING;
-    public_share.len() > lengths.public_share
-        || sealed.payload.as_bytes().len() > longest
-        || sealed.enc.as_bytes().len() > LONGEST_ENCAPSULATED
+    public_share.len() > lengths.public_share || sealed.payload.as_bytes().len() > longest
+}
+
+/// Whether an encapsulated secret is longer than any key has.
+pub fn encapsulates_too_much(sealed: &HpkeCiphertext) -> bool {
+    sealed.enc.as_bytes().len() > LONGEST_ENCAPSULATED
 }
 
 /// Bytes that a sealed input share may have beyond the VDAF's: a tag, lengths, and some for private

@@ -7,7 +7,7 @@ use crate::{
         http::Failure,
         keyring::Keys,
         metrics::Stage,
-        open::{check_time, is_too_long},
+        open::{check_time, encapsulates_too_much, is_too_long},
         serve::intake::Room,
         store::{Refusal, Timestamp, UploadBatch},
         task::{LeaderTask, Task},
@@ -85,8 +85,9 @@ fn check(
     })?;
     let public_share = report.public_share.as_bytes();
     let sealed = [&report.leader_encrypted_input_share, &report.helper_encrypted_input_share];
-    let too_long = sealed.iter().any(|sealed| is_too_long(task, public_share, sealed));
-    if too_long || !metadata.public_extensions.is_empty() {
+    let too_long =
+        |sealed| is_too_long(task, public_share, sealed) || encapsulates_too_much(sealed);
+    if sealed.into_iter().any(too_long) || !metadata.public_extensions.is_empty() {
         return Err(ReportError::InvalidMessage);
     }
     Ok(())
