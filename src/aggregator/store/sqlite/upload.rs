@@ -202,9 +202,9 @@ mod tests {
                 looks += 1;
                 let stretch = |collected, end| Ok(Stretch { collected, end });
                 match time.0 {
-                    ..100 => stretch(false, Some(Time(100))),
-                    ..200 => stretch(true, Some(Time(200))),
-                    ..300 => stretch(true, Some(Time(300))),
+                    0..100 => stretch(false, Some(Time(100))),
+                    100..200 => stretch(true, Some(Time(200))),
+                    200..300 => stretch(true, Some(Time(300))),
                     _ => stretch(false, None),
                 }
             });
