@@ -119,18 +119,25 @@ fn work_for_those_who_hang_up_does_not_pile_up() {
     };
     let fits = LONGEST * 9 / 10 / init.to_bytes().len();
     let token = format!("Authorization: Bearer {}\r\n", task.leader_token);
-    let id = task.id;
+    let (jobs, uploads) =
+        (path(&task.at_helper("aggregation_jobs")), path(&task.at_leader("reports")));
     let (leader, helper) = (stage.world.leader.port, stage.world.helper.port);
     for _ in 0..60 {
         // No two alike: the answer to one that was seen before costs nothing.
         let body = job((0..fits).map(distinct).collect()).to_bytes();
         let kind = "aggregation-job-init-req";
-        hang_up(helper, &format!("/tasks/{id}/aggregation_jobs"), kind, &token, &body);
+        hang_up(helper, &jobs, kind, &token, &body);
         let body = vec![report.clone(); LONGEST * 9 / 10 / report.to_bytes().len()];
-        hang_up(leader, &format!("/tasks/{id}/reports"), "upload-req", "", &request(&body));
+        hang_up(leader, &uploads, "upload-req", "", &request(&body));
     }
     // Both go on, and neither has taken the memory of sixty.
     stage.end();
+}
+
+/// What follows the host in a URL.
+fn path(url: &str) -> String {
+    let url = reqwest::Url::parse(url).unwrap();
+    url.path().to_owned()
 }
 
 /// Sends a whole request and does not wait for what is said.
