@@ -79,7 +79,7 @@ impl Buckets {
         for (key, number) in self.numbers {
             let tally = &self.tallies[number];
             let Some((first, last)) = tally.span else { continue };
-            let sums = parts.iter().filter_map(|sums| sums.get(number)?.as_deref());
+            let sums = parts.iter().filter_map(|sums| sums.get(&number).map(Vec::as_slice));
             shards.push(BucketShard {
                 key,
                 reports: tally.count,

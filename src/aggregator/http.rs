@@ -6,7 +6,7 @@
 
 use super::{
     clock,
-    serve::Client,
+    serve::{Client, intake::Room},
     store::{StoreError, Timestamp},
     tasks::TasksError,
 };
@@ -19,18 +19,27 @@ use crate::dap::{
     problem::{ProblemDocument, ProblemType},
 };
 use axum::{
+    body::{Body, Bytes},
     extract::{FromRequestParts, Path},
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
-            AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+            AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+            WWW_AUTHENTICATE,
         },
         request::Parts,
     },
     response::{IntoResponse, Response},
 };
+use futures_core::Stream;
 use serde::de::DeserializeOwned;
-use std::{fmt, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// Why a request does not get what it asks for.
 #[derive(Debug)]
@@ -271,6 +280,33 @@ pub fn message(media_type: MediaType, body: Vec<u8>) -> Response {
         HeaderValue::try_from(media_type.to_string()).expect("a media type is a header value");
     (StatusCode::OK, [(CONTENT_TYPE, media_type)], body).into_response()
 }
+
+/// A message that may be long: its room is taken until it is read, however slow its reader is.
+pub fn long_message(media_type: MediaType, body: Vec<u8>, room: Room) -> Response {
+    let length = HeaderValue::from(body.len());
+    let held = Body::from_stream(Held { rest: body.into(), _room: room });
+    let mut response = message(media_type, Vec::new()).map(|_| held);
+    response.headers_mut().insert(CONTENT_LENGTH, length);
+    response
+}
+
+/// A body that is given out in pieces, so that no more than one of them is ahead of its reader.
+struct Held {
+    rest: Bytes,
+    _room: Room,
+}
+
+impl Stream for Held {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
+    }
+}
+
+const PIECE: usize = 64 << 10;
 
 /// Something of ours, not the draft's.
 pub fn json(body: &impl serde::Serialize) -> Result<Response, Failure> {

@@ -12,6 +12,26 @@ use std::time::Duration;
 /// How far ahead of ours a client's clock may be (§4.5.3.4: "a few minutes").
 pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
 
+/// Whether a public share or a sealed input share is longer than any that the task's VDAF makes, whosever it
+/// is. Told from outside, so that what nobody can use is neither stored nor worked on.
+pub fn is_too_long(task: &Task, public_share: &[u8], sealed: &HpkeCiphertext) -> bool {
+    let lengths = &task.share_lengths;
+    let longest = lengths.leader_input_share.max(lengths.helper_input_share) + SEALING;
+    public_share.len() > lengths.public_share || sealed.payload.as_bytes().len() > longest
+}
+
+/// Whether an encapsulated secret is longer than any key has.
+pub fn encapsulates_too_much(sealed: &HpkeCiphertext) -> bool {
+    sealed.enc.as_bytes().len() > LONGEST_ENCAPSULATED
+}
+
+/// Bytes that a sealed input share may have beyond the VDAF's: a tag, lengths, and some for private
+/// extensions, which only whoever opens it can name.
+const SEALING: usize = 1024;
+/// Bytes of an encapsulated secret: the longest of RFC 9180, since the other aggregator's key may be
+/// of a kind that is not ours.
+const LONGEST_ENCAPSULATED: usize = 133;
+
 /// Opens our share of a report and checks all that can be checked without the VDAF.
 ///
 /// `aad` is a buffer that is used again from report to report.
@@ -24,6 +44,9 @@ pub fn open_share(
     aad: &mut Vec<u8>,
 ) -> Result<PlaintextInputShare, ReportError> {
     let opener = keys.opener(sealed.config_id).ok_or(ReportError::HpkeDecryptError)?;
+    if is_too_long(task, public_share, sealed) {
+        return Err(ReportError::InvalidMessage);
+    }
     task.aad.with(metadata, public_share, aad);
     let plaintext = opener
         .open(sealed, &task.input_share_info, aad)

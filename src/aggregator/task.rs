@@ -14,7 +14,10 @@ use crate::{
         role::Role,
         task::{BatchMode, TaskConfiguration, Url},
         upload::{AadPrefix, InputShareAad, input_share_info, vdaf_context},
-        vdaf::{UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, verify::Verification},
+        vdaf::{
+            UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, lengths::ShareLengths,
+            verify::Verification,
+        },
     },
     log::{
         claim::{decode_claims, decode_noise, encode_claims, encode_noise},
@@ -51,6 +54,8 @@ pub struct Task {
     pub manifest: Vec<u8>,
     /// The VDAF of the configuration.
     pub vdaf: Vdaf,
+    /// How long the shares of a report are.
+    pub share_lengths: ShareLengths,
     verify_key: VerifyKey,
     vdaf_context: Vec<u8>,
     /// What a report share of ours was sealed under, up to the report's own part.
@@ -190,6 +195,7 @@ impl Task {
             claims: Vec::new(),
             terms: Terms::default(),
             manifest: Vec::new(),
+            share_lengths: vdaf.share_lengths(),
             vdaf,
             verify_key,
             vdaf_context: vdaf_context(&id),

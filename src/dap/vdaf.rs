@@ -1,9 +1,10 @@
 //! Prio3 behind one type (draft-irtf-cfrg-vdaf-20 §7).
 //!
 //! [`Vdaf`] is one of five instances and [`Vdaf::with`] is the only `match` over them. Each verb
-//! of the protocol ([`shard`], [`verify`], [`merge`], [`offset`], [`unshard`]) is a piece of [`Work`] whose
+//! of the protocol ([`shard`], [`verify`], [`merge`], [`offset`], [`unshard`], and [`lengths`]) is a piece of [`Work`] whose
 //! generic body handles a whole batch and speaks in bytes, so that nothing generic leaks upward.
 
+pub mod lengths;
 pub mod merge;
 pub mod offset;
 pub mod shard;

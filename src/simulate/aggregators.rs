@@ -388,7 +388,7 @@ impl Bucket {
             helped.abs_diff(taken)
         );
         for (merger, sums) in [(&mut self.leader, leader_sums), (&mut self.helper, helper_sums)] {
-            for sum in sums.into_iter().flatten() {
+            for sum in sums.into_values() {
                 merger.add(&sum)?;
             }
         }

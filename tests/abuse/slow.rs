@@ -5,8 +5,18 @@ use super::{
     raw::{connect, connect_from, read_all},
     stage::{LONGEST, SMALL_BATCH, Stage},
 };
-use crate::support::{device::request, http::Ask, task::TaskSpec};
-use sottovoce::dap::media_type::MediaType;
+use crate::support::{
+    device::request,
+    http::Ask,
+    peer::{job, verify_init},
+    task::TaskSpec,
+};
+use sottovoce::dap::{
+    codec::{Decode, Encode},
+    ids::ReportId,
+    media_type::MediaType,
+    upload::{ReportError, UploadErrors},
+};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -102,17 +112,67 @@ fn bodies_that_stop_before_their_end_do_not_pile_up() {
 fn reports_that_are_too_long_for_the_helper_stop_no_others() {
     let stage = Stage::new(vec![TaskSpec::default()]);
     let window = stage.window();
-    // The leader takes each, and cannot see that the helper's share is none.
+    // The helper's share is none: the leader, which cannot open it, sees that it is too long.
     for _ in 0..2 {
         let mut report = stage.report(stage.task(), window);
         let payload = vec![7; 700_000];
         report.helper_encrypted_input_share.payload = payload.try_into().unwrap();
         let url = stage.task().at_leader("reports");
-        Ask::post(&url, MediaType::UploadReq, request(&[report])).send().ok();
+        let answer = Ask::post(&url, MediaType::UploadReq, request(&[report])).send().ok();
+        let errors = UploadErrors::from_bytes(&answer).unwrap().status;
+        let errors: Vec<_> = errors.into_iter().map(|status| status.error).collect();
+        assert_eq!(errors, [ReportError::InvalidMessage]);
     }
     stage.small_batch(window);
     stage.expect(window, &SMALL_BATCH);
     stage.end();
+}
+
+#[test]
+fn work_for_those_who_hang_up_does_not_pile_up() {
+    let stage = Stage::new(vec![TaskSpec::default()]);
+    let task = stage.task();
+    let report = stage.report(task, stage.window());
+    let init = verify_init(task, &stage.shares(task, stage.window()), &report);
+    let distinct = |_| {
+        let mut init = init.clone();
+        init.report_share.report_metadata.report_id = ReportId::random().unwrap();
+        init
+    };
+    let fits = LONGEST * 9 / 10 / init.to_bytes().len();
+    let token = format!("Authorization: Bearer {}\r\n", task.leader_token);
+    let (jobs, uploads) =
+        (path(&task.at_helper("aggregation_jobs")), path(&task.at_leader("reports")));
+    let (leader, helper) = (stage.world.leader.port, stage.world.helper.port);
+    for _ in 0..60 {
+        // No two alike: the answer to one that was seen before costs nothing.
+        let body = job((0..fits).map(distinct).collect()).to_bytes();
+        let kind = "aggregation-job-init-req";
+        hang_up(helper, &jobs, kind, &token, &body);
+        let body = vec![report.clone(); LONGEST * 9 / 10 / report.to_bytes().len()];
+        hang_up(leader, &uploads, "upload-req", "", &request(&body));
+    }
+    // Both go on, and neither has taken the memory of sixty.
+    stage.end();
+}
+
+/// What follows the host in a URL.
+fn path(url: &str) -> String {
+    let url = reqwest::Url::parse(url).unwrap();
+    url.path().to_owned()
+}
+
+/// Sends a whole request and does not wait for what is said.
+fn hang_up(port: u16, path: &str, kind: &str, headers: &str, body: &[u8]) {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{headers}\
+         Content-Type: application/ppm-dap;message={kind}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = connect(port);
+    stream.write_all(head.as_bytes()).unwrap();
+    // A server that has too much to do says so before it has read all.
+    let _ = stream.write_all(body);
 }
 
 /// Sends a beginning, then a drop each second, until the server ends it.

@@ -143,6 +143,30 @@ const ATTACKS: &[Case] = &[
         let answer = stage.world.ask_upload(request(&[report])).send();
         refused(&answer, "unsupportedExtension", stage.task());
     }),
+    ("shares that are longer than the task's VDAF makes", |stage| {
+        let report = stage.report(stage.task(), stage.window());
+        let long = |length| vec![7; length].try_into().unwrap();
+        for length in [8_000, 65_000, 900_000] {
+            let mut reports = vec![report.clone(); 3];
+            reports[0].public_share = vec![7; length].try_into().unwrap();
+            reports[1].leader_encrypted_input_share.payload = long(length);
+            reports[2].helper_encrypted_input_share.payload = long(length);
+            for report in reports {
+                assert_eq!(stage.world.upload(&[report]), [ReportError::InvalidMessage]);
+            }
+        }
+        for length in [134, 65_535] {
+            let mut reports = vec![report.clone(); 2];
+            reports[0].leader_encrypted_input_share.enc = vec![7; length].try_into().unwrap();
+            reports[1].helper_encrypted_input_share.enc = vec![7; length].try_into().unwrap();
+            assert_eq!(stage.world.upload(&reports), [ReportError::InvalidMessage; 2]);
+        }
+        // One byte more of a public share is none either.
+        let mut longer = report.public_share.as_bytes().to_vec();
+        longer.push(0);
+        let report = Report { public_share: longer.try_into().unwrap(), ..report };
+        assert_eq!(stage.world.upload(&[report]), [ReportError::InvalidMessage]);
+    }),
     ("a thousand times the same bad report", |stage| {
         let mut report = stage.report(stage.task(), stage.window());
         report.leader_encrypted_input_share.config_id.0 ^= 1;
@@ -253,6 +277,41 @@ const PLOTS: &[Case] = &[
         stage.world.wait_until_aggregated();
         stage.expect(window, &SMALL_BATCH);
     }),
+    (
+        "good reports beside extensions that nobody knows, and beside shares that are too long",
+        |stage| {
+            let window = stage.window();
+            let good = SMALL_BATCH.iter().map(|m| Shares::new(stage.task(), m, window));
+            let mut reports: Vec<_> =
+                good.map(|shares| shares.seal(stage.task(), stage.world.keys())).collect();
+            reports.insert(0, extended(stage, &[7]));
+            reports.insert(3, extended(stage, &[7, 9]));
+            let mut long = stage.report(stage.task(), window);
+            long.helper_encrypted_input_share.payload = vec![7; 9_000].try_into().unwrap();
+            reports.push(long);
+            assert_eq!(stage.world.upload(&reports), [ReportError::InvalidMessage; 3]);
+            stage.world.wait_until_aggregated();
+            stage.expect(window, &SMALL_BATCH);
+        },
+    ),
+    ("thousands of reports of as many distant times", |stage| {
+        let mut rubbish = stage.report(stage.task(), stage.window());
+        rubbish.public_share = Vec::new().try_into().unwrap();
+        rubbish.leader_encrypted_input_share.payload = vec![1].try_into().unwrap();
+        rubbish.helper_encrypted_input_share = rubbish.leader_encrypted_input_share.clone();
+        let latest = stage.world.window.0 - 1;
+        let report = |number: u64| {
+            let mut report = rubbish.clone();
+            report.report_metadata.report_id = ReportId::random().unwrap();
+            report.report_metadata.time = Time(latest - 3 * number);
+            report
+        };
+        let reports: Vec<_> = (0..5000).map(report).collect();
+        stage.nothing_aggregated(|| assert_eq!(stage.world.upload(&reports), []));
+        let window = stage.window();
+        stage.small_batch(window);
+        stage.expect(window, &SMALL_BATCH);
+    }),
     ("every forgery that shows only once a share is opened", |stage| {
         // One of them goes to the window before.
         let (_, window) = (stage.window(), stage.window());
@@ -300,7 +359,10 @@ const PLOTS: &[Case] = &[
                 let task = &stage.world.tasks[number];
                 let theirs = stage.report(task, window);
                 assert_eq!(stage.world.upload(&[theirs]), [], "of task {number}");
-                assert_eq!(stage.world.upload_to(task, std::slice::from_ref(&honest)), []);
+                // A task without joint randomness has an empty public share: ours shows from outside.
+                let seen = [ReportError::InvalidMessage];
+                let expected = if number == 3 { &seen[..] } else { &[] };
+                assert_eq!(stage.world.upload_to(task, std::slice::from_ref(&honest)), expected);
             }
         });
         // A replay is one within its task only.

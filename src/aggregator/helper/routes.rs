@@ -6,7 +6,7 @@ use crate::{
         agreement, comparison,
         http::{
             Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
-            located, message, parse_id, parse_task_id,
+            located, long_message, message, parse_id, parse_task_id,
         },
         log,
         serve::{Client, edge::Edge},
@@ -68,7 +68,7 @@ async fn agree(
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let keys = served.helper.keyring.keys();
     let answered =
-        blocking(move |now| agreement::answer(&task.task, Role::Helper, &keys, &body.bytes, now));
+        blocking(move |now| agreement::answer(&task.task, Role::Helper, &keys, body.bytes(), now));
     json(&answered.await?)
 }
 
@@ -83,7 +83,7 @@ async fn compare(
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let store = Arc::clone(&served.helper.store);
     let answered = blocking(move |now| {
-        comparison::answer(&task.task, Role::Helper, store.as_ref(), &body.bytes, now)
+        comparison::answer(&task.task, Role::Helper, store.as_ref(), body.bytes(), now)
     });
     json(&answered.await?)
 }
@@ -105,12 +105,15 @@ async fn create_job(
     let limit = served.edge.limits.aggregation_job_bytes;
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let helper = Arc::clone(&served.helper);
-    let (location, response) = blocking(move |now| {
-        let (job, response) = helper.aggregate(&task, &body.bytes, now)?;
-        Ok((task.task.resource_path("aggregation_jobs", job), response))
+    let turn = served.edge.intake.turn().await?;
+    let (location, response, room) = blocking(move |now| {
+        // Taken along: the work goes on when its leader hangs up.
+        let _turn = turn;
+        let (job, response) = helper.aggregate(&task, body.bytes(), now)?;
+        Ok((task.task.resource_path("aggregation_jobs", job), response, body.into_room()))
     })
     .await?;
-    located(message(MediaType::AggregationJobResp, response), &location)
+    located(long_message(MediaType::AggregationJobResp, response, room), &location)
 }
 
 async fn poll_job(
@@ -129,7 +132,8 @@ async fn poll_job(
     if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
         return Err(step_mismatch(&id));
     }
-    Ok(message(MediaType::AggregationJobResp, response))
+    let room = served.edge.intake.room(response.len())?;
+    Ok(long_message(MediaType::AggregationJobResp, response, room))
 }
 
 /// All VDAFs here verify in one round, so that there is nothing to continue.
@@ -146,8 +150,8 @@ async fn continue_job(
     let limit = served.edge.limits.aggregation_job_bytes;
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let helper = Arc::clone(&served.helper);
-    blocking(move |_| aggregate::poll(&helper, &task, job)).await?;
-    let continuation = AggregationJobContinueReq::from_bytes(&body.bytes)
+    let body = blocking(move |_| aggregate::poll(&helper, &task, job).map(|_| body)).await?;
+    let continuation = AggregationJobContinueReq::from_bytes(body.bytes())
         .map_err(|error| Failure::malformed(&id, &error))?;
     if continuation.step == 0 {
         return Err(Failure::problem(
@@ -185,7 +189,7 @@ async fn create_share(
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let helper = Arc::clone(&served.helper);
     let (location, response) = blocking(move |now| {
-        let (share, response) = share::create(&helper, &task, &body.bytes, now)?;
+        let (share, response) = share::create(&helper, &task, body.bytes(), now)?;
         Ok((task.task.resource_path("aggregate_shares", share), response))
     })
     .await?;

@@ -5,6 +5,7 @@
 
 use crate::aggregator::{
     clock,
+    serve::intake::Room,
     store::{Acceptance, Datastore, StoreError, UploadBatch},
 };
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(super) enum CommitError {
 
 struct Waiting {
     batch: UploadBatch,
+    /// What the batch takes of the server's memory, whether or not its sender still waits.
+    room: Room,
     reply: oneshot::Sender<Result<Vec<Acceptance>, Arc<StoreError>>>,
 }
 
@@ -48,10 +51,15 @@ impl GroupCommit {
         Self { queue }
     }
 
-    /// Stores the reports of one upload; returns when they are durable.
-    pub(super) async fn store(&self, batch: UploadBatch) -> Result<Vec<Acceptance>, CommitError> {
+    /// Stores the reports of one upload; returns when they are durable. Its room is free then, also if
+    /// nobody waits for it any more.
+    pub(super) async fn store(
+        &self,
+        batch: UploadBatch,
+        room: Room,
+    ) -> Result<Vec<Acceptance>, CommitError> {
         let (reply, stored) = oneshot::channel();
-        self.queue.try_send(Waiting { batch, reply }).map_err(|error| match error {
+        self.queue.try_send(Waiting { batch, room, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CommitError::Full,
             mpsc::error::TrySendError::Closed(_) => CommitError::Stopped,
         })?;
@@ -61,8 +69,10 @@ impl GroupCommit {
 
 fn write(store: &dyn Datastore, mut waiting: mpsc::Receiver<Waiting>) {
     while let Some(first) = waiting.blocking_recv() {
-        let (batches, replies) = gather(first, &mut waiting);
-        match store.accept_reports(clock::now(), &batches) {
+        let Group { batches, rooms, replies } = gather(first, &mut waiting);
+        let stored = store.accept_reports(clock::now(), &batches);
+        drop((batches, rooms));
+        match stored {
             Ok(acceptances) => {
                 for (reply, acceptance) in replies.into_iter().zip(acceptances) {
                     // An uploader that hung up asks again and learns then.
@@ -81,15 +91,31 @@ fn write(store: &dyn Datastore, mut waiting: mpsc::Receiver<Waiting>) {
 
 type Reply = oneshot::Sender<Result<Vec<Acceptance>, Arc<StoreError>>>;
 
-fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> (Vec<UploadBatch>, Vec<Reply>) {
+/// Uploads of one transaction.
+#[derive(Default)]
+struct Group {
+    batches: Vec<UploadBatch>,
+    rooms: Vec<Room>,
+    replies: Vec<Reply>,
+}
+
+impl Group {
+    fn add(&mut self, waiting: Waiting) {
+        self.batches.push(waiting.batch);
+        self.rooms.push(waiting.room);
+        self.replies.push(waiting.reply);
+    }
+}
+
+fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Group {
     let mut bytes = first.batch.bytes();
-    let (mut batches, mut replies) = (vec![first.batch], vec![first.reply]);
+    let mut group = Group::default();
+    group.add(first);
     while bytes < GROUP_BYTES
         && let Ok(next) = waiting.try_recv()
     {
         bytes += next.batch.bytes();
-        batches.push(next.batch);
-        replies.push(next.reply);
+        group.add(next);
     }
-    (batches, replies)
+    group
 }

@@ -67,7 +67,7 @@ async fn agree(
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let keys = served.leader.keyring.keys();
     let answered =
-        blocking(move |now| agreement::answer(&task.task, Role::Leader, &keys, &body.bytes, now));
+        blocking(move |now| agreement::answer(&task.task, Role::Leader, &keys, body.bytes(), now));
     json(&answered.await?)
 }
 
@@ -92,7 +92,7 @@ async fn compare(
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let store = Arc::clone(&served.leader.store);
     let answered = blocking(move |now| {
-        comparison::answer(&task.task, Role::Leader, store.as_ref(), &body.bytes, now)
+        comparison::answer(&task.task, Role::Leader, store.as_ref(), body.bytes(), now)
     });
     json(&answered.await?)
 }
@@ -113,11 +113,10 @@ async fn upload_reports(
     let limit = served.edge.limits.upload_bytes;
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let request =
-        UploadRequest::from_bytes(&body.bytes).map_err(|e| Failure::malformed(&id, &e))?;
+        UploadRequest::from_bytes(body.bytes()).map_err(|e| Failure::malformed(&id, &e))?;
     // The bytes go; the room stays taken, for the reports themselves.
-    let _room = body.room;
-    drop(body.bytes);
-    let errors = upload(&served.leader, &task, request, clock::now()).await?;
+    let room = body.into_room();
+    let errors = upload(&served.leader, &task, request, room, clock::now()).await?;
     if errors.status.is_empty() {
         return Ok(().into_response());
     }
@@ -135,7 +134,7 @@ async fn create_collection(
     let body = served.edge.intake.read(request.into_body(), limit).await?;
     let leader = Arc::clone(&served.leader);
     let (task, job, progress) = blocking(move |now| {
-        let (job, progress) = collect::create(&leader, &task, &body.bytes, now)?;
+        let (job, progress) = collect::create(&leader, &task, body.bytes(), now)?;
         Ok((task, job, progress))
     })
     .await?;

@@ -7,7 +7,8 @@ use crate::{
         http::Failure,
         keyring::Keys,
         metrics::Stage,
-        open::check_time,
+        open::{check_time, encapsulates_too_much, is_too_long},
+        serve::intake::Room,
         store::{Refusal, Timestamp, UploadBatch},
         task::{LeaderTask, Task},
     },
@@ -19,10 +20,13 @@ use crate::{
 use std::time::Duration;
 
 /// Checks and stores the reports of one request; gives those that failed, in their order.
+///
+/// Whoever asked may hang up: the room that the reports take is free once they are stored, not before.
 pub(super) async fn upload(
     leader: &Leader,
     task: &LeaderTask,
     request: UploadRequest,
+    room: Room,
     now: Timestamp,
 ) -> Result<UploadErrors, Failure> {
     let task = &task.task;
@@ -38,7 +42,7 @@ pub(super) async fn upload(
     let acceptances = if batch.is_empty() {
         Vec::new()
     } else {
-        leader.commits.store(batch).await.map_err(failure)?
+        leader.commits.store(batch, room).await.map_err(failure)?
     };
     leader.reports.notify_one();
 
@@ -79,14 +83,19 @@ fn check(
         ReportError::TaskNotStarted | ReportError::TaskExpired => ReportError::ReportDropped,
         other => other,
     })?;
-    if !metadata.public_extensions.is_empty() {
+    let public_share = report.public_share.as_bytes();
+    let sealed = [&report.leader_encrypted_input_share, &report.helper_encrypted_input_share];
+    let too_long =
+        |sealed| is_too_long(task, public_share, sealed) || encapsulates_too_much(sealed);
+    if sealed.into_iter().any(too_long) || !metadata.public_extensions.is_empty() {
         return Err(ReportError::InvalidMessage);
     }
     Ok(())
 }
 
-/// If all that is wrong with a request is extensions nobody here knows, says which: the sender
-/// can do something about it.
+/// If no report of a request counts, and all for extensions nobody here knows, says which: the sender
+/// can do something about it. Beside any other report, each has a verdict of its own, so that the
+/// good ones count.
 fn refuse_unsupported(
     task: &Task,
     reports: &[Report],
@@ -96,6 +105,9 @@ fn refuse_unsupported(
     for (report, verdict) in reports.iter().zip(verdicts) {
         let extensions = &report.report_metadata.public_extensions;
         if *verdict != Err(ReportError::InvalidMessage) || extensions.check().is_err() {
+            return Ok(());
+        }
+        if extensions.is_empty() {
             return Ok(());
         }
         types.extend(extensions.iter().map(|extension| extension.extension_type));

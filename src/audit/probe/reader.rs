@@ -19,7 +19,7 @@ use crate::{
         vdaf::{
             UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey,
             unshard::{AggregateResult, UnshardError},
-            verify::{OpenReport, Verification, VerifyError},
+            verify::{OpenReport, Sums, Verification, VerifyError},
         },
     },
     program::compile::CompiledTask,
@@ -203,8 +203,9 @@ impl TestAggregators {
         let answer = answers.pop().unwrap_or(Err(VerifyError::Malformed))?;
         let (verdicts, leader_sums) = waiting.finish(&self.context, &[(Some(&answer), 0)], 1);
         verdicts.into_iter().collect::<Result<Vec<()>, _>>()?;
-        let sum = |mut sums: Vec<Option<Vec<u8>>>| {
-            sums.pop().flatten().ok_or(ReadError::Verify(VerifyError::Malformed))
+        let sum = |mut sums: Sums| {
+            let (_, sum) = sums.pop_first().ok_or(ReadError::Verify(VerifyError::Malformed))?;
+            Ok::<_, ReadError>(sum)
         };
         let result = self.vdaf.unshard(&sum(leader_sums)?, &sum(helper_sums)?, 1)?;
         let elements = match result {

@@ -108,10 +108,10 @@ fn check(name: &str, vdaf: &Vdaf, vector: &Value) {
         if !expect_success {
             return;
         }
-        assert_eq!(leader_sum[0].as_deref().unwrap(), bytes(&report["out_shares"][0]), "{name}");
-        assert_eq!(helper_sum[0].as_deref().unwrap(), bytes(&report["out_shares"][1]), "{name}");
-        leader_sums.extend(leader_sum.into_iter().flatten());
-        helper_sums.extend(helper_sum.into_iter().flatten());
+        assert_eq!(leader_sum[&0], bytes(&report["out_shares"][0]), "{name}");
+        assert_eq!(helper_sum[&0], bytes(&report["out_shares"][1]), "{name}");
+        leader_sums.extend(leader_sum.into_values());
+        helper_sums.extend(helper_sum.into_values());
     }
     assert!(expect_success, "{name}: nothing refused an invalid report");
 

@@ -24,6 +24,7 @@ use prio::{
     topology::ping_pong::{PingPongMessage, PingPongState},
     vdaf::{Aggregatable, VerifyTransition},
 };
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Why a report has no output share.
@@ -57,8 +58,9 @@ pub struct Verification<'a> {
     pub context: &'a [u8],
 }
 
-/// Running sums of output shares, as encoded aggregate shares; `None` where nothing was added.
-pub type Sums = Vec<Option<Vec<u8>>>;
+/// Running sums of output shares, as encoded aggregate shares: those that something was added to, by
+/// their index. Whoever names many and adds to none has none.
+pub type Sums = BTreeMap<usize, Vec<u8>>;
 
 /// The leader's half-done batch.
 pub trait LeaderBatch: Send {
@@ -293,17 +295,20 @@ fn decode_shares<V: Instance>(
 /// Running sums, each made when the first output share is added to it.
 struct Totals<'a, V: Instance> {
     vdaf: &'a V,
-    totals: Vec<Option<V::AggregateShare>>,
+    sums: usize,
+    by_number: BTreeMap<usize, V::AggregateShare>,
 }
 
 impl<'a, V: Instance> Totals<'a, V> {
     fn new(vdaf: &'a V, sums: usize) -> Self {
-        Self { vdaf, totals: vec![None; sums] }
+        Self { vdaf, sums, by_number: BTreeMap::new() }
     }
 
     fn add(&mut self, sum: usize, output_share: &V::OutputShare) -> Result<(), VerifyError> {
-        let total = self.totals.get_mut(sum).ok_or(VerifyError::Malformed)?;
-        let total = total.get_or_insert_with(|| self.vdaf.aggregate_init(&()));
+        if sum >= self.sums {
+            return Err(VerifyError::Malformed);
+        }
+        let total = self.by_number.entry(sum).or_insert_with(|| self.vdaf.aggregate_init(&()));
         total.accumulate(output_share).map_err(|_| VerifyError::Malformed)
     }
 
@@ -311,6 +316,28 @@ impl<'a, V: Instance> Totals<'a, V> {
         let encode = |total: V::AggregateShare| {
             total.get_encoded().expect("field elements of one size always encode")
         };
-        self.totals.into_iter().map(|total| total.map(encode)).collect()
+        self.by_number.into_iter().map(|(sum, total)| (sum, encode(total))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dap::{task::VdafConfig, vdaf::VERIFY_KEY_SIZE};
+
+    #[test]
+    fn sums_that_nothing_is_added_to_take_no_memory() {
+        let vdaf = Vdaf::new(&VdafConfig::Prio3Count).unwrap();
+        let key = VerifyKey::new([1; VERIFY_KEY_SIZE]);
+        let verification = Verification { key: &key, context: b"x" };
+        let rubbish = OpenReport {
+            report_id: ReportId::new([1; 16]),
+            public_share: b"",
+            input_share: b"no share",
+        };
+        // As many as there can be: a place for each would be more memory than there is.
+        let (answers, sums) = vdaf.answer(verification, &[(rubbish, b"no message", 7)], usize::MAX);
+        assert!(answers.iter().all(Result::is_err));
+        assert!(sums.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! Uploads of the leader, many in one transaction.
 
-use super::{TaskRow, is_collected, replay::Tables, stored, task_row};
+use super::{TaskRow, replay::Tables, stored, task_row, time_from_stored};
 use crate::aggregator::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
@@ -9,7 +9,7 @@ use crate::aggregator::store::{
     span,
 };
 use crate::dap::{ids::TaskId, time::Time};
-use rusqlite::Transaction;
+use rusqlite::{OptionalExtension, Transaction};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Ruling = Result<(), Refusal>;
@@ -69,7 +69,7 @@ fn rule(
     session.add(&mut Tables(tx), scope, &fresh)
 }
 
-/// Those of the times whose bucket has been collected. Reports share few times.
+/// Those of the times whose bucket has been collected.
 fn collected_times(
     tx: &Transaction<'_>,
     task: TaskRow,
@@ -78,12 +78,47 @@ fn collected_times(
     if task.mode != BatchingMode::TimeInterval {
         return Ok(BTreeSet::new());
     }
-    let mut collected = BTreeSet::new();
-    for time in times.collect::<BTreeSet<_>>() {
-        let key = time_key(time);
-        if is_collected(tx, task.key, &key, &key)? {
-            collected.insert(time);
+    let mut last = tx.prepare_cached(
+        "SELECT high FROM collected WHERE task = ?1 AND low <= ?2 ORDER BY low DESC LIMIT 1",
+    )?;
+    let mut next = tx.prepare_cached(
+        "SELECT low FROM collected WHERE task = ?1 AND low > ?2 ORDER BY low LIMIT 1",
+    )?;
+    within_collected(&times.collect(), |time| {
+        let key = (task.key, time_key(time));
+        let high = last.query_row(key, |row| row.get(0)).optional()?.map(time_from_stored);
+        if let Some(end) = high.filter(|high| *high > time) {
+            return Ok(Stretch { collected: true, end: Some(end) });
         }
+        let low = next.query_row(key, |row| row.get(0)).optional()?.map(time_from_stored);
+        Ok(Stretch { collected: false, end: low })
+    })
+}
+
+/// Times from one that was asked about to `end`, of which all are collected or none is.
+struct Stretch {
+    collected: bool,
+    /// The first time after them; `None` for all that come.
+    end: Option<Time>,
+}
+
+/// Those of the times that are collected. One look for each stretch that has any: however many times a
+/// stranger thinks of, no more than batches were collected.
+fn within_collected(
+    times: &BTreeSet<Time>,
+    mut look: impl FnMut(Time) -> Result<Stretch, StoreError>,
+) -> Result<BTreeSet<Time>, StoreError> {
+    let mut collected = BTreeSet::new();
+    let mut known = None::<Stretch>;
+    for time in times {
+        let stretch = match known.take() {
+            Some(known) if known.end.is_none_or(|end| *time < end) => known,
+            _ => look(*time)?,
+        };
+        if stretch.collected {
+            collected.insert(*time);
+        }
+        known = Some(stretch);
     }
     Ok(collected)
 }
@@ -151,4 +186,36 @@ pub(super) fn insert_segment(
         place,
     ))?;
     Ok(tx.last_insert_rowid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_times_take_no_more_looks_than_there_are_batches() {
+        // Collected: from 100 up to 200, and from 200 up to 300 as a batch of its own.
+        let mut looks = 0;
+        let mut collected = |times: &BTreeSet<Time>| {
+            looks = 0;
+            let found = within_collected(times, |time| {
+                looks += 1;
+                let stretch = |collected, end| Ok(Stretch { collected, end });
+                match time.0 {
+                    0..100 => stretch(false, Some(Time(100))),
+                    100..200 => stretch(true, Some(Time(200))),
+                    200..300 => stretch(true, Some(Time(300))),
+                    _ => stretch(false, None),
+                }
+            });
+            (found.unwrap(), looks)
+        };
+        let all = (0..100_000).map(Time).collect();
+        let (found, looks) = collected(&all);
+        assert_eq!(found, (100..300).map(Time).collect());
+        assert_eq!(looks, 4);
+        let some = [99, 100, 299, 300].map(Time);
+        assert_eq!(collected(&some.into()).0, [100, 299].map(Time).into());
+        assert_eq!(collected(&BTreeSet::new()), (BTreeSet::new(), 0));
+    }
 }

@@ -49,6 +49,7 @@ macro_rules! conformance {
             a_report_is_accepted_once_whatever_call_or_process_it_comes_in,
             an_id_is_accepted_once_whatever_its_time,
             a_report_of_a_collected_interval_is_refused,
+            an_upload_of_very_many_distant_times_is_one_like_any_other,
             a_failed_call_accepts_nothing,
             the_same_report_from_many_threads_is_accepted_once,
             reports_come_out_whole_and_in_order;

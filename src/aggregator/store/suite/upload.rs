@@ -75,6 +75,22 @@ pub(crate) fn a_report_of_a_collected_interval_is_refused(bench: &dyn Bench) {
     assert!(accept(&*store, upload(task, &[(3, 20)]))[0].is_ok());
 }
 
+pub(crate) fn an_upload_of_very_many_distant_times_is_one_like_any_other(bench: &dyn Bench) {
+    const REPORTS: u64 = 40_000;
+    let (store, task) = with_intervals(bench);
+    let distant = |number| (number, 64 * number);
+    let reports: Vec<_> = (0..REPORTS).map(distant).collect();
+    let first = accept(&*store, upload(task, &reports));
+    assert!(first.iter().all(Result::is_ok));
+    assert_eq!(store.counts(&task).unwrap().waiting_reports, REPORTS);
+    let again = accept(&*store, upload(task, &reports[..500]));
+    assert!(again.iter().all(|ruling| *ruling == Err(Refusal::Replayed)));
+    collect(&*store, &task, &range(64 * REPORTS, 64));
+    let others: Vec<_> = (REPORTS..REPORTS + 3).map(distant).collect();
+    let rulings = accept(&*store, upload(task, &others)).into_iter().map(Result::err);
+    assert_eq!(rulings.collect::<Vec<_>>(), [Some(Refusal::BatchCollected), None, None]);
+}
+
 pub(crate) fn a_failed_call_accepts_nothing(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     let uploads = [upload(task, &[(1, 1)]), upload(task_id(9), &[(2, 1)])];
