@@ -79,8 +79,9 @@ fn plain(text: &str) -> Result<(), String> {
         return Err("a label must be 1 to 100 printable characters".to_owned());
     }
     let mut before = ' ';
-    for c in text.chars() {
-        character(before, c)?;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        character(before, c, rest.peek().copied())?;
         before = c;
     }
     if text.contains("  ") {
@@ -98,10 +99,10 @@ fn plain(text: &str) -> Result<(), String> {
     }
 }
 
-/// Whether a character may stand in a label, after the one before.
-fn character(before: char, c: char) -> Result<(), String> {
+/// Whether a character may stand in a label, between the one before and the one after.
+fn character(before: char, c: char, after: Option<char>) -> Result<(), String> {
     let code = u32::from(c);
-    if is_hidden(c) && !joins_emoji(before, c) {
+    if is_hidden(c) && !(c == '\u{200d}' && joins_emoji(before, after)) {
         return Err(format!("a label must not have U+{code:04X}, which nobody sees"));
     }
     let within =
@@ -122,9 +123,13 @@ fn character(before: char, c: char) -> Result<(), String> {
     Ok(())
 }
 
-/// A selector or joiner between the parts of an emoji, which people see as one picture.
-fn joins_emoji(before: char, c: char) -> bool {
-    c == '\u{200d}' && !before.is_ascii() && !before.is_alphanumeric()
+/// Whether a joiner is between the parts of an emoji, which people see as one picture.
+fn joins_emoji(before: char, after: Option<char>) -> bool {
+    let is_picture = |c: char| {
+        matches!(c, '\u{2190}'..='\u{21ff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}'
+            | '\u{1f000}'..='\u{1faff}')
+    };
+    (before == '\u{fe0f}' || is_picture(before)) && after.is_some_and(is_picture)
 }
 
 /// Whether a dot in it can be taken for the one between labels.
@@ -144,7 +149,8 @@ struct Looks {
 
 impl Looks {
     fn of(text: &str) -> Self {
-        let seen = || text.chars().filter(|c| *c != '\u{fe0f}');
+        // The form of a picture, and that two are one, may not be seen everywhere.
+        let seen = || text.chars().filter(|c| !matches!(c, '\u{fe0f}' | '\u{200d}'));
         let folded = seen().flat_map(char::to_lowercase).map(|c| twin(c).unwrap_or(c));
         let drawn = seen().map(|c| match twin(c).unwrap_or(c) {
             'I' | '1' | '|' => 'l',
@@ -210,6 +216,7 @@ mod tests {
             ("工", "エ"),
             ("Привет", "ПРИВЕТ"),
             ("❤", "❤\u{fe0f}"),
+            ("👩💻", "👩\u{200d}💻"),
             ("same", "same "),
         ] {
             let error = refused(&["first", one, other]).unwrap_or_else(|| panic!("{one} {other}"));
@@ -224,6 +231,11 @@ mod tests {
         for (label, words) in [
             ("bu\u{200b}g", "U+200B"),
             ("\u{200d}bug", "U+200D"),
+            ("👍\u{200d}", "U+200D"),
+            ("1–\u{200d}2", "U+200D"),
+            ("👩\u{200d}\u{200d}💻", "U+200D"),
+            ("\u{2800}", "U+2800"),
+            ("no\u{2800}answer", "U+2800"),
             ("bu\u{ad}g", "U+00AD"),
             ("\u{202e}bug", "U+202E"),
             ("bug\u{feff}x", "U+FEFF"),

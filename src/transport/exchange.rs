@@ -121,9 +121,13 @@ pub async fn perform_patiently<E: Exchange>(
     let mut backoff = Backoff::new(patience.first, patience.longest);
     let until = Instant::now() + patience.total;
     loop {
-        let error = match http.perform(exchange, token).await {
-            Err(error) if error.is_retryable() && patience.through_failures => error,
-            ended => return ended,
+        let error = match timeout_at(until, http.perform(exchange, token)).await {
+            Ok(Err(error)) if error.is_retryable() && patience.through_failures => error,
+            Ok(ended) => return ended,
+            Err(_) => {
+                let reason = format!("no answer within {:?}", patience.total);
+                return Err(TransportError::NoResponse { url: exchange.request().url, reason });
+            }
         };
         let left = until.saturating_duration_since(Instant::now());
         if left < LEAST {

@@ -91,6 +91,11 @@ impl Place {
         self.note(|peer| (peer.failures, peer.rests_until) = (0, None));
     }
 
+    /// The peer answered that it is busy: it is there, and is not left alone for what was before.
+    pub fn busy(&self) {
+        self.note(|peer| peer.rests_until = None);
+    }
+
     /// The peer did not answer in time, or is out of order. Says for how long it is left alone, if this
     /// begins a rest.
     pub fn failed(&self, now: Instant) -> Option<Duration> {

@@ -142,7 +142,7 @@ fn a_helper_whose_clock_is_a_little_behind_is_waited_for_and_one_far_behind_refu
         (answer.status != 200).then_some(answer)
     });
     refused.refused_as(ProblemType::BatchInvalid);
-    assert!(refused.text().contains("the helper says"), "{}", refused.text());
+    assert!(refused.text().contains("the helper refuses"), "{}", refused.text());
     helper_at(100);
     assert_eq!((ask().status, ask().body.len()), (200, 0));
     poll("the leader's patience", || {

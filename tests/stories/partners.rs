@@ -30,6 +30,8 @@ enum Manner {
     Trickle,
     /// Hangs up in the middle of the request.
     Reset,
+    /// Answers everything, but no request to delete.
+    NeverDeletes,
 }
 
 /// A bad partner at work; its threads end with the test.
@@ -50,7 +52,7 @@ impl Partner {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 match to.filter(|_| !is_bad.load(Ordering::SeqCst)) {
-                    Some(to) => pass_on(stream, to),
+                    Some(to) => pass_on(stream, to, manner, &count),
                     None => {
                         let count = Arc::clone(&count);
                         std::thread::spawn(move || behave(stream, manner, &count));
@@ -68,12 +70,31 @@ impl Partner {
     }
 }
 
-fn pass_on(from: TcpStream, port: u16) {
-    let Ok(to) = TcpStream::connect(("127.0.0.1", port)) else { return };
+fn pass_on(mut from: TcpStream, port: u16, manner: Manner, heard: &Arc<AtomicUsize>) {
+    let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)) else { return };
     let (mut from_too, mut to_too) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-    let (mut from, mut to) = (from, to);
-    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+    let heard = Arc::clone(heard);
+    std::thread::spawn(move || {
+        let mut request = vec![0; 1 << 16];
+        while let Ok(read @ 1..) = from.read(&mut request) {
+            if matches!(manner, Manner::NeverDeletes) && request.starts_with(b"DELETE ") {
+                // Kept open, and never answered.
+                heard.fetch_add(1, Ordering::SeqCst);
+            } else if to.write_all(&request[..read]).is_err() {
+                return;
+            }
+        }
+        let _ = to.shutdown(std::net::Shutdown::Write);
+    });
     std::thread::spawn(move || std::io::copy(&mut to_too, &mut from_too));
+}
+
+/// Stands in for a helper whose port was not known in time.
+fn pass_all_on(listener: TcpListener, to: u16) {
+    let heard = Arc::default();
+    std::thread::spawn(move || {
+        listener.incoming().flatten().for_each(|s| pass_on(s, to, Manner::Frozen, &heard));
+    });
 }
 
 fn behave(mut stream: TcpStream, manner: Manner, heard: &AtomicUsize) {
@@ -81,7 +102,7 @@ fn behave(mut stream: TcpStream, manner: Manner, heard: &AtomicUsize) {
     while let Ok(1..) = stream.read(&mut request) {
         heard.fetch_add(1, Ordering::SeqCst);
         let ended = match manner {
-            Manner::Frozen => Ok(()),
+            Manner::Frozen | Manner::NeverDeletes => Ok(()),
             Manner::Reset => return,
             Manner::NotYet => stream.write_all(
                 b"HTTP/1.1 200 OK\r\nLocation: /job\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
@@ -164,8 +185,7 @@ fn a_partner_that_freezes_before_it_gives_its_share_holds_up_no_other_collection
     // The partner passes on to a helper of its own, which shares the world's files.
     let world = world(&[&partner, &partner]);
     let real = TcpListener::bind(("127.0.0.1", helper_port)).unwrap();
-    let to = world.helper.port;
-    std::thread::spawn(move || real.incoming().flatten().for_each(|stream| pass_on(stream, to)));
+    pass_all_on(real, world.helper.port);
     let measurements = measurements(704);
     (0..3).for_each(|task| upload(&world, task, &measurements));
     world.wait_until_aggregated();
@@ -199,6 +219,20 @@ fn a_partner_that_freezes_before_it_gives_its_share_holds_up_no_other_collection
         let collected = world.collect_of(task, world.query()).unwrap();
         assert_eq!(collected.result, total(&HISTOGRAM, &measurements));
     }
+}
+
+#[test]
+fn a_partner_that_never_says_it_has_deleted_holds_up_no_other_task() {
+    let helper_port = free_port();
+    let partner = Partner::start(Manner::NeverDeletes, Some(helper_port));
+    let world = world(&[&partner, &partner, &partner]);
+    pass_all_on(TcpListener::bind(("127.0.0.1", helper_port)).unwrap(), world.helper.port);
+    let measurements = measurements(706);
+    (1..4).for_each(|task| upload(&world, task, &measurements));
+    partner.is_heard();
+    upload(&world, 0, &measurements);
+    world.expect(&measurements);
+    assert!(world.leader.terminate_within(STOP).success());
 }
 
 /// No poll, and so none of the whole seconds that `Retry-After` counts in.

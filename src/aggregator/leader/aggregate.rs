@@ -47,7 +47,7 @@ use std::{
     time::{Duration, Instant},
 };
 use thiserror::Error;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 use tracing::Instrument;
 
 /// Does a leased job to its end, or gives it back: after an error, or when the server stops and
@@ -73,6 +73,8 @@ pub(super) async fn aggregate(
     let wait = match error {
         // Whoever takes over may begin at once.
         JobError::ServerStops => Duration::ZERO,
+        // Nothing is wrong with it: a place may be free in a moment.
+        JobError::NoPlace => FIRST_RETRY,
         _ => Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, attempt),
     };
     let ending = {
@@ -133,6 +135,8 @@ fn end(
     }
 }
 
+/// How long to wait for a helper to delete what has served.
+const DELETE_PATIENCE: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
@@ -210,8 +214,6 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
         None => (None, None),
     };
     let committed = {
-        // The place is for others once the helper has answered.
-        drop(place);
         let (leader, task) = (Arc::clone(leader), Arc::clone(&task));
         spawn_blocking(move || finish(&leader, &task, &job, &reports, parts, response)).await?
     };
@@ -219,10 +221,20 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
     if let Some(location) = location {
         // The response has served; a helper that keeps it loses nothing but room.
         let delete = Delete::new(&location);
-        if let Err(error) = leader.http.perform(&delete, Some(&task.helper_token)).await {
-            tracing::debug!(%error, "the helper keeps the response of a finished job");
+        let deleted = leader.http.perform(&delete, Some(&task.helper_token));
+        match timeout(DELETE_PATIENCE, deleted).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the helper keeps the response of a finished job");
+            }
+            Err(_) => {
+                tracing::debug!("the helper does not say whether it has deleted a response");
+                place.failed(Instant::now());
+            }
         }
     }
+    // Only now: whoever answers jobs but not this would else hold up ever more of us.
+    drop(place);
     Ok(())
 }
 

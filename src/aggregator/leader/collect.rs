@@ -40,11 +40,12 @@ use crate::{
         exchange::{IncompleteError, Patience, complete},
         http::TransportError,
         peers::origin,
+        retry::Backoff,
     },
 };
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::task::{JoinSet, spawn_blocking};
@@ -135,29 +136,72 @@ fn progress(leader: &Leader, state: CollectionState) -> Result<Option<Progress>,
 #[derive(Default)]
 pub(super) struct UnderWay {
     pub(super) work: JoinSet<()>,
-    claimed: Arc<Mutex<HashSet<Name>>>,
+    claims: Arc<Mutex<Claims>>,
 }
 
 type Name = (TaskId, CollectionId);
 
+#[derive(Default)]
+struct Claims {
+    claimed: HashSet<Name>,
+    rests: HashMap<Name, Rest>,
+}
+
+/// That a collection failed, and is left alone for a while, ever longer.
+#[derive(Clone, Copy)]
+struct Rest {
+    failures: u32,
+    until: Instant,
+}
+
 /// That a collection is worked on, until this is dropped.
 struct Claim {
     name: Name,
-    claimed: Arc<Mutex<HashSet<Name>>>,
+    claims: Arc<Mutex<Claims>>,
 }
 
 impl UnderWay {
-    fn claim(&self, name: Name) -> Option<Claim> {
-        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-        claimed.insert(name).then(|| Claim { name, claimed: Arc::clone(&self.claimed) })
+    fn claim(&self, name: Name, now: Instant) -> Option<Claim> {
+        let mut claims = lock(&self.claims);
+        if claims.rests.get(&name).is_some_and(|rest| rest.until > now) {
+            return None;
+        }
+        claims.claimed.insert(name).then(|| Claim { name, claims: Arc::clone(&self.claims) })
+    }
+}
+
+impl Claim {
+    /// The collection is left alone for a while, no shorter than what the helper asked for.
+    fn failed(&self, asked: Option<Duration>, now: Instant) {
+        let mut claims = lock(&self.claims);
+        // Those that were deleted meanwhile are not asked for again.
+        claims.rests.retain(|_, rest| rest.until + LONGEST_REST > now);
+        let failures = claims.rests.get(&self.name).map_or(0, |rest| rest.failures);
+        let asked = asked.unwrap_or_default().min(LONGEST_ASKED);
+        let until = now + Backoff::at_attempt(FIRST_REST, LONGEST_REST, failures).max(asked);
+        claims.rests.insert(self.name, Rest { failures: failures.saturating_add(1), until });
+    }
+
+    fn went_on(&self) {
+        lock(&self.claims).rests.remove(&self.name);
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.claimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        lock(&self.claims).claimed.remove(&self.name);
     }
 }
+
+fn lock(claims: &Mutex<Claims>) -> MutexGuard<'_, Claims> {
+    claims.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long a collection is left alone after it failed: at first, and at last.
+const FIRST_REST: Duration = Duration::from_millis(250);
+const LONGEST_REST: Duration = Duration::from_secs(10);
+/// The longest that a helper may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
 
 /// Begins to bring each open collection job as far as it gets now; says whether there are any. They are
 /// due again after `pause`.
@@ -186,7 +230,8 @@ pub(super) async fn advance(
     };
     let any = !pending.is_empty() || !under_way.work.is_empty();
     for collection in pending {
-        let Some(claim) = under_way.claim((collection.task, collection.id)) else { continue };
+        let name = (collection.task, collection.id);
+        let Some(claim) = under_way.claim(name, Instant::now()) else { continue };
         let leader = Arc::clone(leader);
         under_way.work.spawn(async move { work_on(&leader, collection, claim).await });
     }
@@ -196,12 +241,19 @@ pub(super) async fn advance(
 async fn work_on(leader: &Arc<Leader>, collection: PendingCollection, claim: Claim) {
     let waits = match advance_one(leader, collection).await {
         Ok(Step::Over) => {
+            claim.went_on();
             leader.waits.over(&claim.name);
             leader.ended.notify_waiters();
             return;
         }
-        Ok(Step::Waits(reason)) => (reason, None),
-        Err(error) => (error.reason(), Some(error.to_string())),
+        Ok(Step::Waits(reason)) => {
+            claim.went_on();
+            (reason, None)
+        }
+        Err(error) => {
+            claim.failed(error.retry_after(), Instant::now());
+            (error.reason(), Some(error.to_string()))
+        }
     };
     let (reason, error) = waits;
     leader.waits.goes_on(claim.name, reason, error, Instant::now());
@@ -242,6 +294,16 @@ enum CollectError {
 }
 
 impl CollectError {
+    /// How long the helper asks to be left alone.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Helper(
+                IncompleteError::Transport(error) | IncompleteError::Failing { last: error, .. },
+            ) => error.retry_after(),
+            _ => None,
+        }
+    }
+
     fn reason(&self) -> Reason {
         match self {
             Self::Helper(_) => Reason::HelperFails,
@@ -322,7 +384,8 @@ fn refused_by_helper(task: &Task, error: IncompleteError) -> Result<Outcome, Col
         task = %task.id, %error,
         "the helper refuses its aggregate share; `batches compare` tells which reports differ"
     );
-    let detail = format!("the helper says: {problem}");
+    // Not in the helper's words: they are for our operator, and may say more than others may know.
+    let detail = format!("the helper refuses its share of the batch: {}", kind.token());
     let ours = encode_problem(&ProblemDocument::new(kind, Some(&task.id), &detail));
     Ok(match kind {
         ProblemType::BatchOverlap => Outcome::Failed(ours.into()),

@@ -64,8 +64,7 @@ impl Leader {
                     tracing::warn!(%task, %error, ?rest, "a helper is left alone for a while");
                 }
             }
-            // It is well, but busy: that says nothing.
-            Some(error) if error.is_trouble() => {}
+            Some(error) if error.is_trouble() => place.busy(),
             _ => place.went_well(),
         }
         let resting = self.shares.jobs.resting().max(self.shares.collections.resting());

@@ -32,28 +32,50 @@ const EACH: u32 = 16;
 /// How many refusals of each task were written in its current period. A memory of this process: each replica
 /// and each start has a bound of its own.
 #[derive(Debug, Default)]
-pub(super) struct Folded(Mutex<HashMap<TaskId, (u64, u32)>>);
+pub(super) struct Folded(Mutex<HashMap<TaskId, Period>>);
+
+#[derive(Debug, Default)]
+struct Period {
+    number: u64,
+    taken: u32,
+    /// Keys of entries that this process knows to be there: at most [`EACH`].
+    known: Vec<[u8; 32]>,
+}
 
 impl Folded {
-    /// Takes the next number of a task in a period, from zero.
-    fn take(&self, task: TaskId, period: u64) -> u32 {
+    /// Takes the next number of a task in a period, from zero; `None` if the entry is known to be there.
+    fn take(&self, task: TaskId, period: u64, key: &[u8; 32]) -> Option<u32> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (current, taken) = all.entry(task).or_insert((period, 0));
-        if *current != period {
-            (*current, *taken) = (period, 0);
+        let current = all.entry(task).or_default();
+        if current.number != period {
+            *current = Period { number: period, ..Period::default() };
         }
-        let number = *taken;
-        *taken = taken.saturating_add(1);
-        number
+        if current.known.contains(key) {
+            return None;
+        }
+        let number = current.taken;
+        current.taken = number.saturating_add(1);
+        Some(number)
     }
 
     /// Gives a number back: nothing was written.
     fn give_back(&self, task: &TaskId, period: u64) {
+        self.change(task, period, |current| current.taken = current.taken.saturating_sub(1));
+    }
+
+    /// An entry is there.
+    fn know(&self, task: &TaskId, period: u64, key: [u8; 32]) {
+        self.change(task, period, |current| {
+            if current.known.len() < EACH as usize && !current.known.contains(&key) {
+                current.known.push(key);
+            }
+        });
+    }
+
+    fn change(&self, task: &TaskId, period: u64, change: impl FnOnce(&mut Period)) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((current, taken)) = all.get_mut(task)
-            && *current == period
-        {
-            *taken = taken.saturating_sub(1);
+        if let Some(current) = all.get_mut(task).filter(|current| current.number == period) {
+            change(current);
         }
     }
 }
@@ -68,16 +90,16 @@ impl PublicLog {
         now: Timestamp,
     ) -> Result<(), LogError> {
         let period = clock::seconds(now) / PERIOD;
-        let number = self.folded.take(task.id, period);
+        let kind = problem.kind().map_or("other", ProblemType::token);
+        let own = key(task, period, kind, batch.as_ref());
+        let Some(number) = self.folded.take(task.id, period, &own) else { return Ok(()) };
         if number > EACH {
             // The entry for all of these is written.
             self.folded.give_back(&task.id, period);
             return Ok(());
         }
         let entry = if number < EACH {
-            let kind = problem.kind().map_or("other", ProblemType::token);
-            let key = key(task, period, kind, batch.as_ref());
-            LogEntry { key, ..entries::refused(task, batch, problem, now)? }
+            LogEntry { key: own, ..entries::refused(task, batch, problem, now)? }
         } else {
             let key = key(task, period, "and more", None);
             LogEntry { key, ..entries::more_refused(task, now)? }
@@ -88,6 +110,9 @@ impl PublicLog {
             self.folded.give_back(&task.id, period);
         }
         written?;
+        if number < EACH {
+            self.folded.know(&task.id, period, own);
+        }
         Ok(())
     }
 }

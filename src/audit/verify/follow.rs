@@ -194,7 +194,11 @@ pub fn follow(
         return Err(FollowError::TooMany { size, new, most: bounds.entries });
     }
     if new > 0 {
-        sampled(reader, (size, &root), from.size())?;
+        let in_time = || match started.elapsed() > bounds.time {
+            true => Err(FollowError::TooSlow { read: from.size(), size, most: bounds.time }),
+            false => Ok(()),
+        };
+        sampled(reader, (size, &root), from.size(), &in_time)?;
     }
     let (mut tree, mut nodes) = (from.clone(), Nodes::default());
     let first = from.size() / WIDTH;

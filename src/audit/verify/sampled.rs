@@ -21,28 +21,32 @@ const SAMPLES: usize = 4;
 const FEW: u64 = WIDTH * WIDTH;
 
 /// Looks for the last entry and some others, of a log of this size and root that was read up to `from`.
+/// `in_time` fails once the time is over; it is asked before each file.
 pub(super) fn sampled(
     reader: &Reader,
     (size, root): (u64, &Hash),
     from: u64,
+    in_time: &dyn Fn() -> Result<(), FollowError>,
 ) -> Result<(), FollowError> {
-    look_for(reader, size - 1, (size, root))?;
+    let mut tiles = Tiles { reader, size, in_time };
+    look_for(&mut tiles, size - 1, root)?;
     if size - from <= FEW {
         return Ok(());
     }
     let mut rng = rand::rng();
-    (0..SAMPLES).try_for_each(|_| look_for(reader, rng.random_range(from..size), (size, root)))
+    (0..SAMPLES).try_for_each(|_| look_for(&mut tiles, rng.random_range(from..size), root))
 }
 
 /// Looks for one entry, in its bundle and in the tiles above it.
-fn look_for(reader: &Reader, index: u64, (size, root): (u64, &Hash)) -> Result<(), FollowError> {
+fn look_for(tiles: &mut Tiles<'_>, index: u64, root: &Hash) -> Result<(), FollowError> {
+    let size = tiles.size;
     let place = Place { content: Content::Entries, index: index / WIDTH };
-    let (name, bytes) = reader.file(place, size)?;
+    (tiles.in_time)()?;
+    let (name, bytes) = tiles.reader.file(place, size)?;
     let at = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
     let leaf = entries(&name, &bytes)?.get(at).map(|entry| Hash::leaf(entry));
     let leaf = leaf.ok_or(TreeError::NoEntry { index, size })?;
-    let mut tiles = Tiles { reader, size };
-    let proof = inclusion_proof(&mut TileNodes::new(&mut tiles, size), index, size)?;
+    let proof = inclusion_proof(&mut TileNodes::new(tiles, size), index, size)?;
     verify_inclusion(&leaf, index, size, &proof, root).map_err(|source| FollowError::Unbacked {
         index,
         size,
@@ -54,12 +58,14 @@ fn look_for(reader: &Reader, index: u64, (size, root): (u64, &Hash)) -> Result<(
 struct Tiles<'a> {
     reader: &'a Reader,
     size: u64,
+    in_time: &'a dyn Fn() -> Result<(), FollowError>,
 }
 
 impl Files for Tiles<'_> {
     type Error = FollowError;
 
     fn file(&mut self, name: &TileName) -> Result<Vec<u8>, FollowError> {
+        (self.in_time)()?;
         let read: Result<_, SourceError> = self.reader.file(name.place(), self.size);
         Ok(read.map(|(_, bytes)| bytes)?)
     }

@@ -40,9 +40,25 @@ fn lease_again(
     policy: &LeasePolicy,
     room: &mut Room,
 ) -> Result<Vec<LeasedJob>, Failure> {
-    if room.left() == 0 {
-        return Ok(Vec::new());
+    let mut jobs = Vec::new();
+    // Jobs of one helper that are due first must not hide those of others.
+    while room.left() > 0 {
+        let some = lease_some_again(tx, now, policy, room)?;
+        if some.is_empty() {
+            break;
+        }
+        jobs.extend(some);
     }
+    Ok(jobs)
+}
+
+/// Leases those that are due first, of tasks that there is room for.
+fn lease_some_again(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    policy: &LeasePolicy,
+    room: &mut Room,
+) -> Result<Vec<LeasedJob>, Failure> {
     let rows = tx.rows(
         "SELECT j.task, j.key, t.id, j.attempt + 1, j.batch, j.abandoned
          FROM jobs j JOIN tasks t ON t.key = j.task
