@@ -1,0 +1,32 @@
+//! What reads bytes of strangers, as functions that a fuzzer calls.
+//!
+//! They are plain functions, so that the corpus is replayed without a fuzzer too (`tests/replay.rs`).
+
+mod device;
+mod logs;
+mod messages;
+mod responses;
+mod second_decoder;
+mod texts;
+
+pub use device::device;
+pub use logs::logs;
+pub use messages::messages;
+pub use responses::responses;
+pub use second_decoder::second_decoder;
+pub use texts::texts;
+
+/// Each target by the name of its binary and of its folder in the corpus.
+pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+    ("device", device),
+    ("messages", messages),
+    ("logs", logs),
+    ("texts", texts),
+    ("responses", responses),
+    ("second_decoder", second_decoder),
+];
+
+/// The first byte says which of several readers gets the rest.
+fn choice(data: &[u8]) -> Option<(u8, &[u8])> {
+    data.split_first().map(|(first, rest)| (*first, rest))
+}
