@@ -2,28 +2,37 @@
 //!
 //! They are plain functions, so that the corpus is replayed without a fuzzer too (`tests/replay.rs`).
 
+mod configurations;
 mod device;
+mod forwarded;
 mod logs;
 mod messages;
 mod responses;
 mod second_decoder;
 mod texts;
+mod verification;
 
+pub use configurations::configurations;
 pub use device::device;
+pub use forwarded::forwarded;
 pub use logs::logs;
 pub use messages::messages;
 pub use responses::responses;
 pub use second_decoder::second_decoder;
 pub use texts::texts;
+pub use verification::verification;
 
 /// Each target by the name of its binary and of its folder in the corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+    ("configurations", configurations),
     ("device", device),
+    ("forwarded", forwarded),
     ("messages", messages),
     ("logs", logs),
     ("texts", texts),
     ("responses", responses),
     ("second_decoder", second_decoder),
+    ("verification", verification),
 ];
 
 /// The first byte says which of several readers gets the rest.

@@ -6,13 +6,17 @@ use super::{
     world::{World, WorldOptions, seeded},
 };
 use sottovoce::dap::{
-    ids::ReportId, problem::ProblemType::InvalidBatchSize, task::BatchMode, time::Time,
-    upload::Report,
+    ids::ReportId,
+    problem::ProblemType::InvalidBatchSize,
+    task::BatchMode,
+    time::Time,
+    upload::{Report, ReportError},
 };
 
 type Spoil = fn(&Task, &Keys, Shares) -> Report;
 
-/// Each way to spoil a report that the leader cannot see at upload.
+/// Each way to spoil a report, of which the leader can see at upload only that a public share is too
+/// long.
 const WAYS: [(&str, Spoil); 12] = [
     ("the leader's ciphertext is changed", |task, keys, shares| {
         let mut report = shares.seal(task, keys);
@@ -88,11 +92,18 @@ fn each_way_to_spoil_a_report_drops_it_alone() {
             let shares = Shares::new(task, measurement, world.window);
             reports.insert(3 * i, spoil(task, world.keys(), shares));
         }
-        assert_eq!(world.upload_to(task, &reports), []);
+        upload(&world, task, &reports, &reports[1]);
         let collected = world.collect_of(task, world.query()).unwrap();
         assert_eq!(collected.count, good.len() as u64, "{}", vdaf.name());
         assert_eq!(collected.result, total(&vdaf, &good), "{}", vdaf.name());
     }
+}
+
+/// Uploads reports, of which those are refused at once whose public share is longer than that of one.
+fn upload(world: &World, task: &Task, reports: &[Report], like: &Report) {
+    let len = |report: &Report| report.public_share.as_bytes().len();
+    let too_long = reports.iter().filter(|report| len(report) > len(like)).count();
+    assert_eq!(world.upload_to(task, reports), vec![ReportError::InvalidMessage; too_long]);
 }
 
 #[test]
@@ -103,7 +114,8 @@ fn a_batch_of_bad_reports_only_is_empty() {
     let spoil = |((_, spoil), m): (&(&str, Spoil), _)| {
         spoil(task, world.keys(), Shares::new(task, m, world.window))
     };
-    world.upload_all(&WAYS.iter().zip(&measurements).map(spoil).collect::<Vec<_>>());
+    let reports: Vec<_> = WAYS.iter().zip(&measurements).map(spoil).collect();
+    upload(&world, task, &reports, &reports[0]);
     world.collection_refused(world.query(), InvalidBatchSize);
 }
 
