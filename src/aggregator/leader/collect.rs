@@ -200,8 +200,8 @@ fn lock(claims: &Mutex<Claims>) -> MutexGuard<'_, Claims> {
 /// How long a collection is left alone after it failed: at first, and at last.
 const FIRST_REST: Duration = Duration::from_millis(250);
 const LONGEST_REST: Duration = Duration::from_secs(10);
-/// The longest that a helper may ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(300);
+/// The longest that a helper may ask for: its clock may be put right before.
+const LONGEST_ASKED: Duration = Duration::from_secs(30);
 
 /// Begins to bring each open collection job as far as it gets now; says whether there are any. They are
 /// due again after `pause`.
