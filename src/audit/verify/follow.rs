@@ -194,9 +194,12 @@ pub fn follow(
         return Err(FollowError::TooMany { size, new, most: bounds.entries });
     }
     if new > 0 {
-        let in_time = || match started.elapsed() > bounds.time {
-            true => Err(FollowError::TooSlow { read: from.size(), size, most: bounds.time }),
-            false => Ok(()),
+        let in_time = || {
+            let (read, most) = (from.size(), bounds.time);
+            if started.elapsed() > most {
+                return Err(FollowError::TooSlow { read, size, most });
+            }
+            Ok(())
         };
         sampled(reader, (size, &root), from.size(), &in_time)?;
     }
