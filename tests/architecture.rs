@@ -55,6 +55,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("aggregator/store", &["dap/codec", "dap/ids", "dap/time", "whole_file"]),
     ("aggregator/leader", &["aggregator", "aggregator/store", "dap", "log", "transport"]),
     ("aggregator/helper", &["aggregator", "aggregator/store", "dap"]),
+    // All roles in one process, and a network that is none: only tests.
+    (
+        "aggregator/simulation",
+        &[
+            "aggregator",
+            "aggregator/command",
+            "aggregator/helper",
+            "aggregator/leader",
+            "aggregator/store",
+            "dap",
+            "log",
+            "transport",
+        ],
+    ),
     ("collector", &["dap", "estimate", "findings", "log", "privacy", "program", "transport"]),
     (
         "collector/doctor",

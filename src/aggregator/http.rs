@@ -5,7 +5,7 @@
 //! full, and the sender learns only that there was one.
 
 use super::{
-    clock,
+    blocking, clock,
     serve::{Client, intake::Room},
     store::{StoreError, Timestamp},
     tasks::TasksError,
@@ -341,7 +341,7 @@ pub fn hpke_config_list(list: &HpkeConfigList, lifetime: Duration) -> Response {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce(Timestamp) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(move || work(clock::now())).await.map_err(Failure::fault)?
+    blocking::spawn(move || work(clock::now())).await.map_err(Failure::fault)?
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 pub mod agreement;
 pub mod batch;
+pub mod blocking;
 pub mod clock;
 pub mod collection;
 #[cfg(feature = "sqlite")]
@@ -28,6 +29,8 @@ pub mod open;
 pub mod parallel;
 pub mod repair;
 pub mod serve;
+#[cfg(all(test, feature = "full"))]
+mod simulation;
 pub mod store;
 pub mod task;
 pub mod task_file;

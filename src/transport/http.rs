@@ -79,9 +79,17 @@ impl TransportError {
 /// An HTTP client that keeps its connections. Clones share them, and the identity.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    client: Arc<RwLock<reqwest::Client>>,
+    way: Way,
     timeout: Duration,
     headers: fn(&mut HeaderMap),
+}
+
+/// How requests reach others.
+#[derive(Clone, Debug)]
+enum Way {
+    Network(Arc<RwLock<reqwest::Client>>),
+    #[cfg(test)]
+    Wire(Arc<dyn super::wire::Wire>),
 }
 
 /// The HTTP client could not be set up.
@@ -106,14 +114,26 @@ impl HttpClient {
 
     /// Likewise, with an identity of its own.
     pub fn with_identity(timeout: Duration, identity: Identity) -> Result<Self, SetupError> {
-        let client = Arc::new(RwLock::new(build(timeout, identity)?));
-        Ok(Self { client, timeout, headers: |_| () })
+        let way = Way::Network(Arc::new(RwLock::new(build(timeout, identity)?)));
+        Ok(Self { way, timeout, headers: |_| () })
+    }
+
+    /// A client for which something else stands for the network.
+    #[cfg(test)]
+    pub(crate) fn over(wire: Arc<dyn super::wire::Wire>, timeout: Duration) -> Self {
+        Self { way: Way::Wire(wire), timeout, headers: |_| () }
     }
 
     /// Shows and trusts something else from the next request on.
     pub fn renew(&self, identity: Identity) -> Result<(), SetupError> {
         let renewed = build(self.timeout, identity)?;
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        match &self.way {
+            Way::Network(client) => {
+                *client.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+            }
+            #[cfg(test)]
+            Way::Wire(_) => {}
+        }
         Ok(())
     }
 
@@ -155,12 +175,18 @@ impl HttpClient {
         token: Option<&BearerToken>,
         limit: usize,
     ) -> Result<Response, TransportError> {
+        let client = match &self.way {
+            Way::Network(client) => client.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            #[cfg(test)]
+            Way::Wire(wire) => {
+                return super::wire::send(wire.as_ref(), request, token, self.timeout).await;
+            }
+        };
         let url = request.url;
         let no_response = |error: reqwest::Error| TransportError::NoResponse {
             url: url.clone(),
             reason: root_cause(&error),
         };
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut builder = match request.method {
             Method::Get => client.get(&url),
             Method::Post => client.post(&url),

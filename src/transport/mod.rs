@@ -8,3 +8,5 @@ pub mod exchange;
 pub mod http;
 pub mod peers;
 pub mod retry;
+#[cfg(test)]
+pub(crate) mod wire;

@@ -21,7 +21,7 @@ impl Backoff {
     pub fn wait(&mut self, asked: Option<Duration>) -> Duration {
         let bound = self.next;
         self.next = (self.next * 2).min(self.longest);
-        let drawn = bound.mul_f64(rand::rng().random_range(0.5..=1.0));
+        let drawn = bound.mul_f64(jitter());
         drawn.max(asked.unwrap_or_default().min(LONGEST_ASKED))
     }
 
@@ -29,6 +29,35 @@ impl Backoff {
     pub fn at_attempt(first: Duration, longest: Duration, attempt: u32) -> Duration {
         let doubled = first.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX));
         Self::new(doubled, longest).wait(None)
+    }
+}
+
+/// Where between half and all of a bound a wait is.
+fn jitter() -> f64 {
+    #[cfg(test)]
+    if let Some(drawn) = seeded::draw() {
+        return drawn;
+    }
+    rand::rng().random_range(0.5..=1.0)
+}
+
+/// Waits of a simulation: drawn from a seed, on the thread where it runs.
+#[cfg(test)]
+pub(crate) mod seeded {
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+    use std::cell::RefCell;
+
+    thread_local! {
+        static RNG: RefCell<Option<StdRng>> = const { RefCell::new(None) };
+    }
+
+    /// Draws all later waits of this thread from `seed`, or none any more.
+    pub(crate) fn set(seed: Option<u64>) {
+        RNG.set(seed.map(StdRng::seed_from_u64));
+    }
+
+    pub(super) fn draw() -> Option<f64> {
+        RNG.with_borrow_mut(|rng| rng.as_mut().map(|rng| rng.random_range(0.5..=1.0)))
     }
 }
 

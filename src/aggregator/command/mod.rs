@@ -14,7 +14,7 @@ mod log;
 mod opened;
 mod repair;
 mod serving;
-mod upkeep;
+pub(in crate::aggregator) mod upkeep;
 mod witnesses;
 
 use super::{

@@ -1,7 +1,7 @@
 //! What a server does now and then: turns its keys, forgets what is over, gives room back.
 
 use crate::aggregator::{
-    clock,
+    blocking, clock,
     config::limits::{HpkeKeys, Retention},
     keyring::{Keyring, KeyringError},
     log::{LogError, PublicLog},
@@ -13,25 +13,28 @@ use crate::aggregator::{
 };
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{sync::watch, time::sleep};
 
 /// What is kept up.
 #[derive(Clone)]
-pub(super) struct Upkeep {
-    pub(super) store: Arc<dyn Datastore>,
-    pub(super) keys: DatabaseKeys,
-    pub(super) keyring: Arc<Keyring>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) log: Arc<PublicLog>,
-    pub(super) hpke: HpkeKeys,
-    pub(super) retention: Retention,
+pub(in crate::aggregator) struct Upkeep {
+    pub(in crate::aggregator) store: Arc<dyn Datastore>,
+    pub(in crate::aggregator) keys: DatabaseKeys,
+    pub(in crate::aggregator) keyring: Arc<Keyring>,
+    pub(in crate::aggregator) metrics: Arc<Metrics>,
+    pub(in crate::aggregator) log: Arc<PublicLog>,
+    pub(in crate::aggregator) hpke: HpkeKeys,
+    pub(in crate::aggregator) retention: Retention,
 }
 
 /// Keeps up until `stop`, beginning at once.
-pub(super) async fn run<T: StoredTask>(upkeep: Upkeep, mut stop: watch::Receiver<bool>) {
+pub(in crate::aggregator) async fn run<T: StoredTask>(
+    upkeep: Upkeep,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let round = upkeep.clone();
-        let more = match spawn_blocking(move || round.round::<T>(clock::now())).await {
+        let more = match blocking::spawn(move || round.round::<T>(clock::now())).await {
             Ok(Ok(more)) => more,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the server's upkeep is put off");
@@ -44,6 +47,7 @@ pub(super) async fn run<T: StoredTask>(upkeep: Upkeep, mut stop: watch::Receiver
         };
         let wait = if more { SOON } else { USUALLY };
         tokio::select! {
+            biased;
             () = sleep(wait) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     aggregator::{
         batch::{Buckets, Placement},
-        clock,
+        blocking, clock,
         keyring::Keys,
         metrics::{JobOutcome, Stage},
         open::open_share,
@@ -41,13 +41,9 @@ use crate::{
         retry::Backoff,
     },
 };
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use thiserror::Error;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::time::timeout;
 use tracing::Instrument;
 
 /// Does a leased job to its end, or gives it back: after an error, or when the server stops and
@@ -58,10 +54,11 @@ pub(super) async fn aggregate(
     patience: impl Future<Output = ()>,
 ) {
     let (task, attempt) = (job.task, job.attempt);
-    let (id, lease, started) = (job.job, job.lease, Instant::now());
+    let (id, lease, started) = (job.job, job.lease, clock::instant());
     let span = tracing::debug_span!("aggregation_job", %task, job = %id, attempt);
     let size = Size::of(&job);
     let ended = tokio::select! {
+        biased;
         ended = try_aggregate(leader, job).instrument(span) => ended,
         () = patience => Err(JobError::ServerStops),
     };
@@ -79,7 +76,7 @@ pub(super) async fn aggregate(
     };
     let ending = {
         let leader = Arc::clone(leader);
-        spawn_blocking(move || end(&leader, id, lease, next, wait)).await
+        blocking::spawn(move || end(&leader, id, lease, next, wait)).await
     };
     let next = match ending {
         Ok(Ok(next)) => next,
@@ -200,7 +197,7 @@ impl JobError {
 async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobError> {
     let started = {
         let leader = Arc::clone(leader);
-        spawn_blocking(move || start(&leader, job)).await??
+        blocking::spawn(move || start(&leader, job)).await??
     };
     let Started { task, place, job, reports, parts, request } = started;
     let (response, location) = match request {
@@ -215,7 +212,7 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
     };
     let committed = {
         let (leader, task) = (Arc::clone(leader), Arc::clone(&task));
-        spawn_blocking(move || finish(&leader, &task, &job, &reports, parts, response)).await?
+        blocking::spawn(move || finish(&leader, &task, &job, &reports, parts, response)).await?
     };
     committed?;
     if let Some(location) = location {
@@ -229,7 +226,7 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
             }
             Err(_) => {
                 tracing::debug!("the helper does not say whether it has deleted a response");
-                place.failed(Instant::now());
+                place.failed(clock::instant());
             }
         }
     }
@@ -263,7 +260,7 @@ fn start(leader: &Leader, job: LeasedJob) -> Result<Started, JobError> {
     let task = leader.tasks.find(&job.task)?.ok_or(JobError::NoTask(job.task))?;
     leader.shares.learn(&task.task);
     let helper = origin(task.task.configuration.helper_aggregator_endpoint.as_str());
-    let place = leader.shares.jobs.enter(helper, Instant::now()).ok_or(JobError::NoPlace)?;
+    let place = leader.shares.jobs.enter(helper, clock::instant()).ok_or(JobError::NoPlace)?;
     let (reports, unreadable): (Vec<_>, Vec<_>) =
         job.reports().map(|(_, report)| Report::from_bytes(report)).partition(Result::is_ok);
     if !unreadable.is_empty() {

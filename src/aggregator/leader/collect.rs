@@ -9,7 +9,7 @@
 use super::{Leader, waits::Reason};
 use crate::{
     aggregator::{
-        clock,
+        blocking, clock,
         collection::{
             FullBatch, NotReleased, ShareError, check_request, full_batch, noisy_share, not_over,
             seal_aggregate_share, until_over,
@@ -48,7 +48,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 
 /// What a collector sees of its job.
 pub(super) enum Progress {
@@ -212,7 +212,7 @@ pub(super) async fn advance(
 ) -> bool {
     let pending = {
         let leader = Arc::clone(leader);
-        spawn_blocking(move || {
+        blocking::spawn(move || {
             let now = clock::now();
             leader.store.pending_collections(now, now.after(pause), AT_ONCE)
         })
@@ -231,7 +231,7 @@ pub(super) async fn advance(
     let any = !pending.is_empty() || !under_way.work.is_empty();
     for collection in pending {
         let name = (collection.task, collection.id);
-        let Some(claim) = under_way.claim(name, Instant::now()) else { continue };
+        let Some(claim) = under_way.claim(name, clock::instant()) else { continue };
         let leader = Arc::clone(leader);
         under_way.work.spawn(async move { work_on(&leader, collection, claim).await });
     }
@@ -251,12 +251,12 @@ async fn work_on(leader: &Arc<Leader>, collection: PendingCollection, claim: Cla
             (reason, None)
         }
         Err(error) => {
-            claim.failed(error.retry_after(), Instant::now());
+            claim.failed(error.retry_after(), clock::instant());
             (error.reason(), Some(error.to_string()))
         }
     };
     let (reason, error) = waits;
-    leader.waits.goes_on(claim.name, reason, error, Instant::now());
+    leader.waits.goes_on(claim.name, reason, error, clock::instant());
 }
 
 /// How far a collection got.
@@ -318,14 +318,14 @@ async fn advance_one(
 ) -> Result<Step, CollectError> {
     let prepared = {
         let leader = Arc::clone(leader);
-        spawn_blocking(move || prepare(&leader, collection)).await??
+        blocking::spawn(move || prepare(&leader, collection)).await??
     };
     let Prepared { task, collection, frozen } = match prepared {
         Ok(prepared) => prepared,
         Err(step) => return Ok(step),
     };
     let helper = origin(task.task.configuration.helper_aggregator_endpoint.as_str());
-    let Some(place) = leader.shares.collections.enter(helper, Instant::now()) else {
+    let Some(place) = leader.shares.collections.enter(helper, clock::instant()) else {
         let rests = leader.shares.collections.rests(helper);
         return Ok(Step::Waits(if rests { Reason::HelperFails } else { Reason::HelperBusy }));
     };
@@ -348,7 +348,7 @@ async fn advance_one(
         Err(error) => refused_by_helper(&task.task, error)?,
     };
     let leader = Arc::clone(leader);
-    spawn_blocking(move || {
+    blocking::spawn(move || {
         if let Outcome::Failed(problem)
         | Outcome::FailedReopened(problem)
         | Outcome::FailedAside(problem) = &outcome

@@ -1,10 +1,10 @@
 //! Group commit: uploads that arrive together become durable together.
 //!
-//! One thread writes. While it waits for the disk, uploads gather; the next transaction takes
+//! One transaction at a time. While it waits for the disk, uploads gather; the next one takes
 //! them all. An upload is acknowledged only with the store's proof that it is durable.
 
 use crate::aggregator::{
-    clock,
+    blocking, clock,
     serve::intake::Room,
     store::{Acceptance, Datastore, StoreError, UploadBatch},
 };
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-/// Hands uploads to the thread that writes.
+/// Hands uploads to the task that writes.
 pub(super) struct GroupCommit {
     queue: mpsc::Sender<Waiting>,
 }
@@ -26,7 +26,7 @@ pub(super) enum CommitError {
     /// The store failed: none of the upload is kept.
     #[error(transparent)]
     Store(#[from] Arc<StoreError>),
-    /// The thread is gone, as at the end of the process.
+    /// The task is gone, as at the end of the process.
     #[error("the server is shutting down")]
     Stopped,
 }
@@ -44,10 +44,10 @@ const QUEUE: usize = 256;
 const GROUP_BYTES: usize = 8 << 20;
 
 impl GroupCommit {
-    /// Starts the thread; it ends when this handle is dropped and the queue is empty.
+    /// Starts the task; it ends when this handle is dropped and the queue is empty.
     pub(super) fn start(store: Arc<dyn Datastore>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        std::thread::spawn(move || write(store.as_ref(), waiting));
+        tokio::spawn(write(store, waiting));
         Self { queue }
     }
 
@@ -67,23 +67,34 @@ impl GroupCommit {
     }
 }
 
-fn write(store: &dyn Datastore, mut waiting: mpsc::Receiver<Waiting>) {
-    while let Some(first) = waiting.blocking_recv() {
+async fn write(store: Arc<dyn Datastore>, mut waiting: mpsc::Receiver<Waiting>) {
+    while let Some(first) = waiting.recv().await {
         let Group { batches, rooms, replies } = gather(first, &mut waiting);
-        let stored = store.accept_reports(clock::now(), &batches);
-        drop((batches, rooms));
-        match stored {
-            Ok(acceptances) => {
-                for (reply, acceptance) in replies.into_iter().zip(acceptances) {
-                    // An uploader that hung up asks again and learns then.
-                    let _ = reply.send(Ok(acceptance));
-                }
+        let store = Arc::clone(&store);
+        let stored = blocking::spawn(move || {
+            let stored = store.accept_reports(clock::now(), &batches);
+            drop((batches, rooms));
+            stored
+        });
+        match stored.await {
+            Ok(stored) => answer(replies, stored),
+            Err(error) => tracing::error!(%error, "storing uploads stopped"),
+        }
+    }
+}
+
+fn answer(replies: Vec<Reply>, stored: Result<Vec<Vec<Acceptance>>, StoreError>) {
+    match stored {
+        Ok(acceptances) => {
+            for (reply, acceptance) in replies.into_iter().zip(acceptances) {
+                // An uploader that hung up asks again and learns then.
+                let _ = reply.send(Ok(acceptance));
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                for reply in replies {
-                    let _ = reply.send(Err(Arc::clone(&error)));
-                }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for reply in replies {
+                let _ = reply.send(Err(Arc::clone(&error)));
             }
         }
     }

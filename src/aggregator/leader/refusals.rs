@@ -7,7 +7,7 @@
 //! decides.
 
 use crate::{
-    aggregator::store::LeasedJob,
+    aggregator::{clock, store::LeasedJob},
     dap::{
         codec::Decode,
         ids::{ReportId, TaskId},
@@ -92,7 +92,7 @@ impl Refusals {
     pub(super) fn taken(&self, task: &TaskId) {
         // Nothing to note of a task without refusals.
         if let Some(seen) = self.lock().get_mut(task) {
-            seen.taken = Some(Instant::now());
+            seen.taken = Some(clock::instant());
         }
     }
 
@@ -105,7 +105,7 @@ impl Refusals {
         size: &Size,
     ) -> Next {
         let Some(refusal) = refusal else { return Next::Later };
-        let others_are_taken = self.refused(task, Instant::now());
+        let others_are_taken = self.refused(task, clock::instant());
         if size.reports > 1 {
             let patience = match refusal {
                 Refusal::TooLarge => 1,

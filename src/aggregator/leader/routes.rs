@@ -206,6 +206,7 @@ impl Served {
                 break;
             }
             tokio::select! {
+                biased;
                 () = ended => {}
                 () = sleep_until(until.min(Instant::now() + LOOK_ANYWAY)) => {}
                 _ = stop.wait_for(|stop| *stop) => break,

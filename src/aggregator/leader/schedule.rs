@@ -5,7 +5,7 @@
 
 use super::{Leader, aggregate, collect};
 use crate::aggregator::{
-    clock,
+    blocking, clock,
     config::limits::Aggregation,
     store::{LeasePolicy, LeasedJob},
 };
@@ -36,6 +36,7 @@ async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch:
             jobs.spawn(async move { aggregate::aggregate(&leader, job, patience).await });
         }
         tokio::select! {
+            biased;
             _ = stop.changed() => {}
             Some(_) = jobs.join_next() => {
                 // A job that is over may be the last one a collection waits for.
@@ -55,7 +56,7 @@ const HELPERS: usize = 8;
 async fn learn(leader: &Arc<Leader>) {
     let all = {
         let leader = Arc::clone(leader);
-        tokio::task::spawn_blocking(move || leader.tasks.all())
+        blocking::spawn(move || leader.tasks.all())
     };
     match all.await {
         Ok(Ok(tasks)) => tasks.iter().for_each(|task| leader.shares.learn(&task.task)),
@@ -80,6 +81,7 @@ async fn collection(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch::
         let any = collect::advance(leader, &mut under_way, pause).await;
         let wait = if any { pause } else { LOOK_ANYWAY.max(policy.linger) };
         pause = tokio::select! {
+            biased;
             _ = stop.changed() => SHORTEST_PAUSE,
             () = leader.collections.notified() => SHORTEST_PAUSE,
             () = sleep(wait) => (pause * 2).min(LONGEST_PAUSE),
@@ -136,7 +138,7 @@ async fn lease(
         return Vec::new();
     }
     let leader = Arc::clone(leader);
-    let leased = tokio::task::spawn_blocking(move || {
+    let leased = blocking::spawn(move || {
         let policy = LeasePolicy {
             lease_for: policy.lease,
             max_reports: policy.job_reports,
@@ -144,7 +146,7 @@ async fn lease(
             linger: policy.linger,
             limit,
             new_first,
-            shares: leader.shares.of_jobs(std::time::Instant::now()),
+            shares: leader.shares.of_jobs(clock::instant()),
         };
         leader.store.lease_jobs(clock::now(), &policy)
     });

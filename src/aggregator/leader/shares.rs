@@ -2,7 +2,7 @@
 
 use super::Leader;
 use crate::{
-    aggregator::{store::Share, task::Task},
+    aggregator::{clock, store::Share, task::Task},
     dap::{exchange::ExchangeError, ids::TaskId},
     transport::{
         exchange::IncompleteError,
@@ -60,7 +60,7 @@ impl Leader {
     pub(super) fn heard(&self, place: &Place, task: &TaskId, error: Option<&IncompleteError>) {
         match error {
             Some(error) if is_ill(error) => {
-                if let Some(rest) = place.failed(Instant::now()) {
+                if let Some(rest) = place.failed(clock::instant()) {
                     tracing::warn!(%task, %error, ?rest, "a helper is left alone for a while");
                 }
             }

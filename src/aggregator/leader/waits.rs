@@ -1,7 +1,7 @@
 //! What open collections wait for: counted, and said when it takes long.
 
 use crate::{
-    aggregator::{metrics::Metrics, store::CollectionId},
+    aggregator::{clock, metrics::Metrics, store::CollectionId},
     dap::ids::TaskId,
 };
 use std::{
@@ -77,7 +77,7 @@ impl Waits {
     pub(super) fn over(&self, name: &Name) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(name);
-        self.count(&all, Instant::now());
+        self.count(&all, clock::instant());
     }
 
     /// A collection waits on.

@@ -84,6 +84,8 @@ pub struct FaultyStore {
 struct Plan {
     faults: Vec<(Verb, When)>,
     calls: Vec<Verb>,
+    /// After so many more calls there is nobody any more who could make one.
+    ends_after: Option<usize>,
 }
 
 impl FaultyStore {
@@ -95,6 +97,16 @@ impl FaultyStore {
     /// Fails the next call of `verb` that is not yet planned to fail.
     pub fn fail(&self, verb: Verb, when: When) {
         self.plan().faults.push((verb, when));
+    }
+
+    /// After `calls` more calls all fail before their commit: the process that makes them is gone.
+    pub fn end_after(&self, calls: usize) {
+        self.plan().ends_after = Some(calls);
+    }
+
+    /// Forgets what was planned and has not happened.
+    pub fn mend(&self) {
+        *self.plan() = Plan::default();
     }
 
     /// The verbs called so far, failed ones included.
@@ -122,6 +134,11 @@ impl FaultyStore {
     fn next_fault(&self, verb: Verb) -> Option<When> {
         let mut plan = self.plan();
         plan.calls.push(verb);
+        match &mut plan.ends_after {
+            Some(0) => return Some(When::BeforeCommit),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         let at = plan.faults.iter().position(|(planned, _)| *planned == verb)?;
         Some(plan.faults.remove(at).1)
     }

@@ -1,0 +1,100 @@
+//! Devices: each sends its reports until it knows what became of them, or is switched off.
+
+use super::{
+    plan::Kind,
+    tally::Verdict,
+    task::{Keys, bin},
+    world::World,
+};
+use crate::{
+    aggregator::clock::simulated::elapsed,
+    dap::{
+        codec::Encode,
+        exchange::Upload,
+        ids::ReportId,
+        upload::{Report, ReportError, UploadErrors, UploadRequest},
+    },
+    transport::http::TransportError,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// Between attempts.
+const PAUSE: Duration = Duration::from_secs(4);
+
+/// Sends reports of a task, at most `tries` times.
+pub(super) async fn upload(world: Arc<World>, task: usize, kinds: Vec<Kind>, tries: u32) {
+    let keys = fetch(&world, task).await;
+    let mut reports: Vec<(Kind, Report)> = Vec::new();
+    for kind in kinds {
+        // Whoever repeats an ID has seen it.
+        if kind == Kind::Repeated && !world.tally(task).is_acknowledged(0) {
+            continue;
+        }
+        let number = world.number();
+        reports.push((kind, world.tasks[task].report(kind, number, &keys)));
+        if let Kind::Honest { window, number } = kind {
+            world.tally(task).sent(bin(window, number));
+        }
+    }
+    let mut unheard = false;
+    for _ in 0..tries {
+        let sent: Vec<Report> = reports.iter().map(|(_, report)| report.clone()).collect();
+        let request = UploadRequest { reports: sent }.to_bytes();
+        let endpoint = world.tasks[task].configuration.leader_aggregator_endpoint.clone();
+        let upload = Upload { endpoint, task: world.tasks[task].id, request };
+        match world.devices.perform(&upload, None).await {
+            Ok(errors) => {
+                reports = settle(&world, task, reports, &errors, unheard);
+                if reports.is_empty() {
+                    return;
+                }
+            }
+            Err(error) if error.is_retryable() => unheard = true,
+            // A stranger's nonsense for an answer: nothing is known.
+            Err(TransportError::Exchange { .. }) => unheard = true,
+            Err(error) => return world.fail(format!("an upload failed: {error}")),
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn fetch(world: &World, task: usize) -> Keys {
+    loop {
+        if let Some(keys) = world.keys(task) {
+            return keys;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Notes what became of each report; gives those that are to be sent again.
+fn settle(
+    world: &World,
+    task: usize,
+    reports: Vec<(Kind, Report)>,
+    errors: &UploadErrors,
+    unheard: bool,
+) -> Vec<(Kind, Report)> {
+    let error = |id: ReportId| {
+        errors.status.iter().find(|status| status.id == id).map(|status| status.error)
+    };
+    let now = elapsed();
+    let mut again = Vec::new();
+    for (kind, report) in reports {
+        let Kind::Honest { window, number } = kind else { continue };
+        let verdict = match error(report.report_metadata.report_id) {
+            None => Verdict::Acknowledged(now),
+            // Nobody else has its ID: what is there already is this report, sent twice.
+            Some(ReportError::ReportReplayed) => Verdict::Acknowledged(now),
+            Some(ReportError::ReportTooEarly) => {
+                again.push((kind, report));
+                continue;
+            }
+            Some(why) => Verdict::Refused { why, maybe: unheard },
+        };
+        world.note(format!("task {task}, window {window}, report {number}: {verdict:?}"));
+        world.tally(task).told(bin(window, number), verdict);
+    }
+    again
+}

@@ -1,0 +1,254 @@
+//! Leaders and helpers that start, end at any moment, and start again over the same database.
+
+use super::{
+    network::{Connection, Network, Node},
+    plan::Link,
+    task::SimulatedTask,
+};
+use crate::{
+    aggregator::{
+        clock::{self, simulated::by},
+        command::upkeep::{self, Upkeep},
+        config::{
+            Config,
+            limits::{Aggregation, HpkeKeys, Retention},
+        },
+        helper::{self, Helper},
+        keyring::Keyring,
+        leader::{self, Leader},
+        log::{PublicLog, entries},
+        metrics::Metrics,
+        serve::edge::Edge,
+        store::{
+            Datastore, LogEntry, faulty::FaultyStore, sealed::DatabaseKeys, sqlite::SqliteStore,
+        },
+        task::{HelperTask, LeaderTask, StoredTask},
+        tasks::Tasks,
+    },
+    log::note::KeyName,
+    transport::http::HttpClient,
+};
+use axum::Router;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// Whose clock it is: all leaders have one, each helper has its own.
+pub(super) const LEADERS: usize = 0;
+
+/// How often a process that cannot start is started again.
+const RESTART: Duration = Duration::from_secs(1);
+/// As in production.
+const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What outlives a process, and the process that is there, if one is.
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) disk: Arc<SqliteStore>,
+    /// Whether this process alone has the database.
+    pub(super) alone: bool,
+    pub(super) party: usize,
+    /// Tells processes apart.
+    pub(super) id: usize,
+    keys: DatabaseKeys,
+    network: Arc<Network>,
+    process: Mutex<Option<Process>>,
+}
+
+struct Process {
+    store: Arc<FaultyStore>,
+    keyring: Arc<Keyring>,
+    gone: watch::Sender<bool>,
+    work: Vec<JoinHandle<()>>,
+}
+
+/// What a role is made of.
+struct Parts {
+    store: Arc<FaultyStore>,
+    keyring: Arc<Keyring>,
+    metrics: Arc<Metrics>,
+    log: Arc<PublicLog>,
+    config: Config,
+}
+
+type Failed = Box<dyn std::error::Error>;
+
+impl Host {
+    pub(super) fn new(
+        name: &str,
+        (id, party): (usize, usize),
+        disk: &Arc<SqliteStore>,
+        keys: &DatabaseKeys,
+        network: &Arc<Network>,
+        alone: bool,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            disk: Arc::clone(disk),
+            alone,
+            party,
+            id,
+            keys: keys.clone(),
+            network: Arc::clone(network),
+            process: Mutex::new(None),
+        }
+    }
+
+    /// Adds tasks to the database, as an operator does.
+    pub(super) fn add(&self, tasks: &[SimulatedTask]) {
+        let keys = || self.keys.clone();
+        let store = || Arc::clone(&self.disk) as Arc<dyn Datastore>;
+        for task in tasks {
+            if self.party == LEADERS {
+                Tasks::new(store(), keys()).add(&task.at_leader()).unwrap();
+            } else if task.helper == self.name {
+                Tasks::new(store(), keys()).add(&task.at_helper()).unwrap();
+            }
+        }
+    }
+
+    /// Starts a process, if none is there; tries again until one stands.
+    pub(super) async fn start(self: &Arc<Self>) {
+        loop {
+            if self.process.lock().unwrap().is_some() || self.try_start().is_ok() {
+                return;
+            }
+            tokio::time::sleep(RESTART).await;
+        }
+    }
+
+    fn try_start(self: &Arc<Self>) -> Result<(), Failed> {
+        let store = Arc::new(FaultyStore::new(Arc::clone(&self.disk) as _));
+        if self.alone {
+            self.disk.end_leases()?;
+        }
+        let (gone, is_gone) = watch::channel(false);
+        let (router, work, keyring) = if self.party == LEADERS {
+            self.leader(&store, &is_gone)?
+        } else {
+            self.helper(&store, &is_gone)?
+        };
+        let host = self.name.clone();
+        self.network.join(Node { host, id: self.id, party: self.party, router, gone: is_gone });
+        *self.process.lock().unwrap() = Some(Process { store, keyring, gone, work });
+        Ok(())
+    }
+
+    /// What is made at each start, as [`crate::aggregator::command`] does.
+    fn parts<T: StoredTask>(&self, store: &Arc<FaultyStore>) -> Result<Parts, Failed> {
+        let config = config();
+        let keyring = Arc::new(Keyring::load(store.as_ref(), &self.keys, clock::now())?);
+        let log = PublicLog::new(Arc::clone(store) as _, self.keys.clone());
+        let name = self.name.trim_start_matches("https://").trim_end_matches('/');
+        log.begin(&KeyName::new(&format!("{name}/log"))?)?;
+        let now = clock::now();
+        let mut said: Vec<LogEntry> = entries::start(T::ROLE, &config, now)?.to_vec();
+        for task in Tasks::<T>::new(Arc::clone(store) as _, self.keys.clone()).all()? {
+            said.push(entries::task(task.task(), now)?);
+        }
+        log.write(&said)?;
+        let (metrics, log) = (Arc::new(Metrics::new()), Arc::new(log));
+        Ok(Parts { store: Arc::clone(store), keyring, metrics, log, config })
+    }
+
+    fn upkeep<T: StoredTask>(&self, parts: &Parts, gone: &watch::Receiver<bool>) -> JoinHandle<()> {
+        let upkeep = Upkeep {
+            store: Arc::clone(&parts.store) as _,
+            keys: self.keys.clone(),
+            keyring: Arc::clone(&parts.keyring),
+            metrics: Arc::clone(&parts.metrics),
+            log: Arc::clone(&parts.log),
+            hpke: HpkeKeys::default(),
+            retention: parts.config.retention,
+        };
+        tokio::spawn(by(self.party, upkeep::run::<T>(upkeep, gone.clone())))
+    }
+
+    #[allow(clippy::type_complexity, reason = "named where it is used")]
+    fn leader(
+        &self,
+        store: &Arc<FaultyStore>,
+        gone: &watch::Receiver<bool>,
+    ) -> Result<(Router, Vec<JoinHandle<()>>, Arc<Keyring>), Failed> {
+        let parts = self.parts::<LeaderTask>(store)?;
+        let upkeep = self.upkeep::<LeaderTask>(&parts, gone);
+        let wire = Connection {
+            network: Arc::clone(&self.network),
+            link: |url| Link::Helper(usize::from(url.starts_with(super::task::HELPERS[1]))),
+            gone: gone.clone(),
+        };
+        let http = HttpClient::over(Arc::new(wire), HELPER_TIMEOUT);
+        let edge = Edge::new(&parts.config, &parts.metrics);
+        let aggregation = parts.config.aggregation;
+        let leader = Arc::new(Leader::new(
+            parts.store,
+            self.keys.clone(),
+            Arc::clone(&parts.keyring),
+            parts.metrics,
+            parts.log,
+            parts.config.retention,
+            http,
+            &aggregation,
+            gone.clone(),
+        ));
+        let router = leader::router(Arc::clone(&leader), edge);
+        let work = tokio::spawn(leader::run(leader, aggregation, gone.clone()));
+        Ok((router, vec![upkeep, work], parts.keyring))
+    }
+
+    #[allow(clippy::type_complexity, reason = "named where it is used")]
+    fn helper(
+        &self,
+        store: &Arc<FaultyStore>,
+        gone: &watch::Receiver<bool>,
+    ) -> Result<(Router, Vec<JoinHandle<()>>, Arc<Keyring>), Failed> {
+        let parts = self.parts::<HelperTask>(store)?;
+        let upkeep = self.upkeep::<HelperTask>(&parts, gone);
+        let edge = Edge::new(&parts.config, &parts.metrics);
+        let helper = Helper::new(
+            parts.store,
+            self.keys.clone(),
+            Arc::clone(&parts.keyring),
+            parts.metrics,
+            parts.log,
+            parts.config.retention,
+        );
+        Ok((helper::router(Arc::new(helper), edge), vec![upkeep], parts.keyring))
+    }
+
+    /// Ends the process that is there, wherever it is in its work.
+    pub(super) fn end(&self) {
+        let Some(process) = self.process.lock().unwrap().take() else { return };
+        self.network.leave(self.id);
+        process.store.end_after(0);
+        let _ = process.gone.send(true);
+        process.work.iter().for_each(JoinHandle::abort);
+    }
+
+    /// The database as the process that is there sees it.
+    pub(super) fn store(&self) -> Option<Arc<FaultyStore>> {
+        self.process.lock().unwrap().as_ref().map(|process| Arc::clone(&process.store))
+    }
+
+    /// What devices seal to, if a process is there to tell them.
+    pub(super) fn keyring(&self) -> Option<Arc<Keyring>> {
+        self.process.lock().unwrap().as_ref().map(|process| Arc::clone(&process.keyring))
+    }
+}
+
+fn config() -> Config {
+    let mut config: Config = toml::from_str(
+        "listen = \"127.0.0.1:0\"\ndatabase = \"simulated.sqlite\"\ndatabase_key = \"key\"",
+    )
+    .unwrap();
+    config.aggregation = Aggregation {
+        // Few enough for one part, so that the cores do not decide an order.
+        job_reports: 12,
+        linger: Duration::from_secs(2),
+        ..Aggregation::default()
+    };
+    config.retention = Retention { reports: Duration::from_secs(86_400), ..Retention::default() };
+    config
+}

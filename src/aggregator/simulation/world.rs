@@ -1,0 +1,328 @@
+//! One run: the parties, what happens to them, and what has to be true at the end.
+
+use super::{
+    collector::{self, Answer},
+    device,
+    network::{Connection, Network},
+    plan::{CALM, Link, Plan, Server, WINDOWS, What},
+    server::{Host, LEADERS},
+    tally::Tally,
+    task::{BEGIN, HELPERS, Keys, LEADER, LEAST, SimulatedTask},
+};
+use crate::{
+    aggregator::{
+        clock::simulated,
+        store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
+    },
+    dap::{problem::ProblemType, task::BatchMode},
+    transport::{http::HttpClient, retry::seeded},
+};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
+
+/// How long the honest parties have, once faults are over.
+const PATIENCE: u64 = 60 * 60_000;
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// All parties of a run.
+pub(super) struct World {
+    pub(super) tasks: Vec<SimulatedTask>,
+    pub(super) devices: HttpClient,
+    pub(super) collector: HttpClient,
+    network: Arc<Network>,
+    leaders: Vec<Arc<Host>>,
+    helpers: Vec<Arc<Host>>,
+    tallies: Vec<Mutex<Tally>>,
+    asked: Mutex<Vec<Range<u64>>>,
+    numbers: Mutex<u64>,
+    trace: Mutex<Vec<String>>,
+    failures: Mutex<Vec<String>>,
+    /// Whether devices and the collector end; they do not.
+    _gone: watch::Sender<bool>,
+}
+
+/// What is seen of a run.
+pub(super) struct Outcome {
+    pub(super) wrong: Vec<String>,
+    pub(super) trace: Vec<String>,
+}
+
+/// Carries a plan out.
+pub(super) fn run(plan: &Plan) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    seeded::set(Some(plan.seed));
+    let (mut wrong, trace) = runtime.block_on(async {
+        simulated::begin(BEGIN, 1 + HELPERS.len(), plan.seed);
+        let world = World::new(plan);
+        world.clone().play(plan).await;
+        world.check();
+        (world.wrong(), world.trace.lock().unwrap().clone())
+    });
+    drop(runtime);
+    seeded::set(None);
+    wrong.extend(simulated::end().into_iter().map(|said| format!("panicked: {said}")));
+    Outcome { wrong, trace }
+}
+
+impl World {
+    fn new(plan: &Plan) -> Arc<Self> {
+        let network = Arc::new(Network::new(plan.seed));
+        let (gone, is_gone) = watch::channel(false);
+        let client = |link| {
+            let (network, gone) = (Arc::clone(&network), is_gone.clone());
+            HttpClient::over(Arc::new(Connection { network, link, gone }), CLIENT_TIMEOUT)
+        };
+        let mut tasks = vec![
+            SimulatedTask::new(1, BatchMode::TimeInterval, HELPERS[0]),
+            SimulatedTask::new(2, BatchMode::LeaderSelected, HELPERS[0]),
+        ];
+        if let Some(fault) = plan.bad_partner {
+            tasks.push(SimulatedTask::new(3, BatchMode::TimeInterval, HELPERS[1]));
+            network.add(Link::Helper(1), fault, u64::MAX);
+        }
+        let keys = DatabaseKeys::random().unwrap();
+        let host = |name: &str, ids, disk: &_, alone| {
+            let host = Host::new(name, ids, disk, &keys, &network, alone);
+            host.add(&tasks);
+            Arc::new(host)
+        };
+        let disk = || Arc::new(SqliteStore::in_memory().unwrap());
+        let leaders_disk = disk();
+        let leaders = (0..plan.replicas)
+            .map(|replica| host(LEADER, (replica, LEADERS), &leaders_disk, plan.replicas == 1));
+        let helpers = HELPERS
+            .iter()
+            .enumerate()
+            .map(|(at, name)| host(name, (100 + at, 1 + at), &disk(), true));
+        let (leaders, helpers) = (leaders.collect(), helpers.collect());
+        Arc::new(Self {
+            devices: client(|_| Link::Devices),
+            collector: client(|_| Link::Collector),
+            tallies: tasks.iter().map(|_| Mutex::default()).collect(),
+            tasks,
+            network,
+            leaders,
+            helpers,
+            asked: Mutex::default(),
+            numbers: Mutex::default(),
+            trace: Mutex::default(),
+            failures: Mutex::default(),
+            _gone: gone,
+        })
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = &Arc<Host>> {
+        self.leaders.iter().chain(&self.helpers)
+    }
+
+    fn host(&self, server: Server) -> &Arc<Host> {
+        match server {
+            Server::Leader(replica) => &self.leaders[replica],
+            Server::Helper(at) => &self.helpers[at],
+        }
+    }
+
+    /// What devices of a task seal to, once both aggregators are up to tell.
+    pub(super) fn keys(&self, task: usize) -> Option<Keys> {
+        let first = |host: &Arc<Host>| {
+            let keys = host.keyring()?.keys();
+            keys.config_list().iter().next().cloned()
+        };
+        let helper = self.helpers.iter().find(|host| host.name == self.tasks[task].helper)?;
+        Some(Keys { leader: self.leaders.iter().find_map(first)?, helper: first(helper)? })
+    }
+
+    /// A number that nobody has yet.
+    pub(super) fn number(&self) -> u64 {
+        let mut next = self.numbers.lock().unwrap();
+        *next += 1;
+        *next
+    }
+
+    pub(super) fn tally(&self, task: usize) -> MutexGuard<'_, Tally> {
+        self.tallies[task].lock().unwrap()
+    }
+
+    pub(super) fn note(&self, said: String) {
+        self.trace.lock().unwrap().push(format!("{:>9} {said}", simulated::elapsed()));
+    }
+
+    pub(super) fn fail(&self, said: String) {
+        self.failures.lock().unwrap().push(said);
+    }
+
+    fn wrong(&self) -> Vec<String> {
+        let mut wrong = self.failures.lock().unwrap().clone();
+        for (number, tally) in self.tallies.iter().enumerate() {
+            let tally = tally.lock().unwrap();
+            wrong.extend(tally.wrong.iter().map(|said| format!("task {number}: {said}")));
+        }
+        wrong
+    }
+
+    async fn play(self: Arc<Self>, plan: &Plan) {
+        for host in self.hosts() {
+            host.start().await;
+        }
+        let mut under_way = JoinSet::new();
+        for step in &plan.steps {
+            sleep_until(step.at).await;
+            self.note(format!("{:?}", step.what));
+            self.take(&step.what, &mut under_way);
+        }
+        sleep_until(CALM).await;
+        self.calm(&mut under_way).await;
+        self.collect_all().await;
+    }
+
+    fn take(self: &Arc<Self>, what: &What, under_way: &mut JoinSet<()>) {
+        let world = Arc::clone(self);
+        match what.clone() {
+            What::Upload { task, reports, tries } => {
+                under_way.spawn(device::upload(world, task, reports, tries));
+            }
+            What::Ask { task, first, windows } => {
+                let windows = first..first + windows;
+                self.asked.lock().unwrap().push(windows.clone());
+                under_way.spawn(async move {
+                    collector::collect(&world, task, windows).await;
+                });
+            }
+            What::Link { link, fault, lasts } => {
+                self.network.add(link, fault, simulated::elapsed() + lasts);
+            }
+            What::Disk { server, verb, when } => {
+                if let Some(store) = self.host(server).store() {
+                    store.fail(verb, when);
+                }
+            }
+            What::End { server, calls, down } => {
+                let host = Arc::clone(self.host(server));
+                under_way.spawn(async move { end(&host, calls, down).await });
+            }
+            What::Clock { server, ahead } => {
+                simulated::set_ahead(self.host(server).party, ahead);
+            }
+        }
+    }
+
+    /// Ends all faults that are not for good.
+    async fn calm(&self, under_way: &mut JoinSet<()>) {
+        self.network.mend();
+        for host in self.hosts() {
+            simulated::set_ahead(host.party, 0);
+            if let Some(store) = host.store() {
+                store.mend();
+            }
+        }
+        while under_way.join_next().await.is_some() {}
+        for host in self.hosts() {
+            // Also one whose process was to end and had no reason to notice.
+            if host.store().is_some_and(|store| store.ping().is_err()) {
+                host.end();
+            }
+            host.start().await;
+        }
+        self.note("calm".to_owned());
+    }
+
+    /// Collects what is left of the tasks whose partners are good.
+    async fn collect_all(&self) {
+        let until = simulated::elapsed() + PATIENCE;
+        while !self.is_aggregated() {
+            if simulated::elapsed() > until {
+                return self.fail(format!("reports are not aggregated: {}", self.waiting()));
+            }
+            sleep(Duration::from_secs(2)).await;
+        }
+        self.note("all is aggregated".to_owned());
+        self.ask_again(until).await;
+        for window in 0..WINDOWS {
+            self.collect_window(window, until).await;
+        }
+        while collector::collect_next(self, 1).await == Answer::Released {}
+        for window in (0..WINDOWS).filter(|window| self.tally(1).left(*window) >= LEAST) {
+            let left = self.tally(1).left(window);
+            self.fail(format!("{left} reports of window {window} are in no batch that is full"));
+        }
+    }
+
+    /// Asks for all that was asked for before, until each question has an answer.
+    async fn ask_again(&self, until: u64) {
+        let asked = self.asked.lock().unwrap().clone();
+        for windows in asked {
+            while collector::collect(self, 0, windows.clone()).await == Answer::Nothing {
+                if simulated::elapsed() > until {
+                    return self.fail(format!("the question for {windows:?} has no answer"));
+                }
+            }
+        }
+    }
+
+    async fn collect_window(&self, window: u64, until: u64) {
+        while !self.tally(0).is_collected(window) {
+            let left = self.tally(0).left(window);
+            match collector::collect(self, 0, window..window + 1).await {
+                Answer::Released | Answer::Refused(ProblemType::BatchOverlap) if left < LEAST => {
+                    return;
+                }
+                Answer::Refused(ProblemType::InvalidBatchSize) if left < LEAST => return,
+                _ if simulated::elapsed() > until => {
+                    return self.fail(format!("window {window} has {left} reports and no result"));
+                }
+                _ => sleep(Duration::from_secs(5)).await,
+            }
+        }
+    }
+
+    fn is_aggregated(&self) -> bool {
+        [0, 1].iter().all(|task| {
+            let counts = self.leaders[0].disk.counts(&self.tasks[*task].id).unwrap();
+            counts.waiting_reports == 0 && counts.in_flight_reports == 0
+        })
+    }
+
+    fn waiting(&self) -> String {
+        let counts = |task: &SimulatedTask| self.leaders[0].disk.counts(&task.id).unwrap();
+        format!("{:?}", self.tasks.iter().map(counts).collect::<Vec<_>>())
+    }
+
+    /// What has to be true of all tasks, and more of those whose partners are good.
+    fn check(&self) {
+        for (at, task) in self.tasks.iter().enumerate() {
+            let counts = self.leaders[0].disk.counts(&task.id).unwrap();
+            let by_time = task.configuration.batch_mode == BatchMode::TimeInterval;
+            self.tally(at).check(by_time.then_some(counts.dropped_reports));
+            // Hostile reports alone are given up.
+            if at < 2 && counts.set_aside_batches > 0 {
+                self.fail(format!("batches of task {at} are set aside: {counts:?}"));
+            }
+        }
+    }
+}
+
+/// Ends a process some calls from now, and starts it again.
+async fn end(host: &Arc<Host>, calls: usize, down: u64) {
+    if let Some(store) = host.store() {
+        store.end_after(calls);
+        // In the middle of what those calls are for.
+        while calls > 0 && store.ping().is_ok() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+    host.end();
+    sleep(Duration::from_millis(down)).await;
+    host.start().await;
+}
+
+async fn sleep_until(at: u64) {
+    sleep(Duration::from_millis(at.saturating_sub(simulated::elapsed()))).await;
+}
