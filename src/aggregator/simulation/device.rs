@@ -33,8 +33,10 @@ pub(super) async fn upload(world: Arc<World>, task: usize, kinds: Vec<Kind>, tri
         }
         let number = world.number();
         reports.push((kind, world.tasks[task].report(kind, number, &keys)));
-        if let Kind::Honest { window, number } = kind {
-            world.tally(task).sent(bin(window, number));
+        let mut tally = world.tally(task);
+        match kind {
+            Kind::Honest { window, number } => tally.sent(bin(window, number)),
+            _ => tally.hostile += 1,
         }
     }
     let mut unheard = false;

@@ -27,6 +27,8 @@ pub(super) struct Tally {
     asked: BTreeMap<u64, u64>,
     /// Results, by the place of the collection job.
     results: BTreeMap<String, Vec<u128>>,
+    /// Reports of the first window that should not count.
+    pub(super) hostile: u64,
     pub(super) wrong: Vec<String>,
 }
 
