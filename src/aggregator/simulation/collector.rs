@@ -76,6 +76,7 @@ async fn ask(world: &World, task: usize, query: Query) -> (Answer, Option<String
             let bins = open(world, task, &request, &value);
             let job = location.unwrap_or_default();
             world.note(format!("{job} is {bins:?}"));
+            world.check_published(task, &value);
             world.tally(task).released(&job, value.report_count, bins);
             (Answer::Released, Some(job))
         }

@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     /// Leaders over one database.
     pub(super) replicas: usize,
+    /// Whether the aggregators' HPKE keys come and go.
+    pub(super) rotates: bool,
     /// What the second helper is like, for good; there is none else.
     pub(super) bad_partner: Option<LinkFault>,
     pub(super) steps: Vec<Step>,
@@ -124,6 +126,7 @@ impl Plan {
         let mut rng = StdRng::seed_from_u64(seed);
         let replicas = if rng.random_ratio(1, 4) { 2 } else { 1 };
         let bad_partner = rng.random_ratio(1, 3).then(|| bad_partner(&mut rng));
+        let rotates = rng.random_ratio(1, 4);
         let tasks = if bad_partner.is_some() { 3 } else { 2 };
         let mut steps = Vec::new();
         for task in 0..tasks {
@@ -136,7 +139,7 @@ impl Plan {
             steps.push(fault(replicas, &mut rng));
         }
         steps.sort_by_key(|step| step.at);
-        Self { seed, replicas, bad_partner, steps }
+        Self { seed, replicas, rotates, bad_partner, steps }
     }
 
     /// A plan that fails likewise with as few steps as can be found.

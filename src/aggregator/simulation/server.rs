@@ -50,6 +50,8 @@ pub(super) struct Host {
     /// Whether this process alone has the database.
     pub(super) alone: bool,
     pub(super) party: usize,
+    /// Whether HPKE keys come and go within minutes.
+    rotates: bool,
     /// Tells processes apart.
     pub(super) id: usize,
     keys: DatabaseKeys,
@@ -82,12 +84,13 @@ impl Host {
         disk: &Arc<SqliteStore>,
         keys: &DatabaseKeys,
         network: &Arc<Network>,
-        alone: bool,
+        (alone, rotates): (bool, bool),
     ) -> Self {
         Self {
             name: name.to_owned(),
             disk: Arc::clone(disk),
             alone,
+            rotates,
             party,
             id,
             keys: keys.clone(),
@@ -138,7 +141,7 @@ impl Host {
 
     /// What is made at each start, as [`crate::aggregator::command`] does.
     fn parts<T: StoredTask>(&self, store: &Arc<FaultyStore>) -> Result<Parts, Failed> {
-        let config = config();
+        let config = config(self.rotates);
         let keyring = Arc::new(Keyring::load(store.as_ref(), &self.keys, clock::now())?);
         let log = PublicLog::new(Arc::clone(store) as _, self.keys.clone());
         let name = self.name.trim_start_matches("https://").trim_end_matches('/');
@@ -160,7 +163,7 @@ impl Host {
             keyring: Arc::clone(&parts.keyring),
             metrics: Arc::clone(&parts.metrics),
             log: Arc::clone(&parts.log),
-            hpke: HpkeKeys::default(),
+            hpke: parts.config.hpke,
             retention: parts.config.retention,
         };
         tokio::spawn(by(self.party, upkeep::run::<T>(upkeep, gone.clone())))
@@ -238,7 +241,7 @@ impl Host {
     }
 }
 
-fn config() -> Config {
+fn config(rotates: bool) -> Config {
     let mut config: Config = toml::from_str(
         "listen = \"127.0.0.1:0\"\ndatabase = \"simulated.sqlite\"\ndatabase_key = \"key\"",
     )
@@ -249,6 +252,10 @@ fn config() -> Config {
         linger: Duration::from_secs(2),
         ..Aggregation::default()
     };
+    if rotates {
+        let (rotate_after, pending) = (Duration::from_secs(90), Duration::from_secs(25));
+        config.hpke = HpkeKeys { rotate_after, pending, ..HpkeKeys::default() };
+    }
     config.retention = Retention { reports: Duration::from_secs(86_400), ..Retention::default() };
     config
 }

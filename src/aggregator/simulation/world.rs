@@ -14,7 +14,8 @@ use crate::{
         clock::simulated,
         store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
     },
-    dap::{problem::ProblemType, task::BatchMode},
+    dap::{collect::CollectionJobResp, problem::ProblemType, task::BatchMode},
+    log::entry::{EntryKey, ShareDigest},
     transport::{http::HttpClient, retry::seeded},
 };
 use std::{
@@ -90,7 +91,7 @@ impl World {
         }
         let keys = DatabaseKeys::random().unwrap();
         let host = |name: &str, ids, disk: &_, alone| {
-            let host = Host::new(name, ids, disk, &keys, &network, alone);
+            let host = Host::new(name, ids, disk, &keys, &network, (alone, plan.rotates));
             host.add(&tasks);
             Arc::new(host)
         };
@@ -291,6 +292,18 @@ impl World {
                     return self.fail(format!("window {window} has {left} reports and no result"));
                 }
                 _ => sleep(Duration::from_secs(5)).await,
+            }
+        }
+    }
+
+    /// No share leaves an aggregator before its log has said so.
+    pub(super) fn check_published(&self, task: usize, result: &CollectionJobResp) {
+        let helper = self.helpers.iter().find(|host| host.name == self.tasks[task].helper);
+        let shares = [&result.leader_encrypted_agg_share, &result.helper_encrypted_agg_share];
+        for (host, share) in self.leaders.first().into_iter().chain(helper).zip(shares) {
+            let key = EntryKey::release(&ShareDigest::of(share));
+            if host.disk.log_index(&key.0).unwrap().is_none() {
+                self.fail(format!("{} has not said in its log what it released", host.name));
             }
         }
     }
