@@ -66,6 +66,23 @@ pub fn horizon(task: &Task, now: Timestamp, oldest: Duration) -> Time {
     task.configuration.time_precision.time_at(seconds)
 }
 
+/// The oldest window that reports may be uploaded for. Where the leader selects batches, each of one
+/// window, one with too few reports stays open for good: so there are at most so many of them.
+pub fn oldest_window(task: &Task, now: Timestamp) -> Time {
+    if !task.selects_windows() {
+        return Time(0);
+    }
+    let precision = &task.configuration.time_precision;
+    let now = clock::seconds(now);
+    let by_number = precision.time_at(now).0.saturating_sub(OPEN_WINDOWS);
+    Time(by_number.min(precision.time_at(now.saturating_sub(OPEN_FOR.as_secs())).0))
+}
+
+/// Windows that may be open at the same time: eleven years of days, half a year of hours.
+const OPEN_WINDOWS: u64 = 4096;
+/// A device may be away for so long, however short the windows are.
+const OPEN_FOR: Duration = Duration::from_secs(30 * 86_400);
+
 /// Checks a report's time against the clock, the task's interval, and what we still remember: the
 /// IDs of reports older than `oldest` may be forgotten (§4.5.3.3).
 pub fn check_time(

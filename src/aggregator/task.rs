@@ -255,6 +255,11 @@ impl Task {
         }
     }
 
+    /// Whether the leader selects batches, each of one window.
+    pub fn selects_windows(&self) -> bool {
+        matches!(self.batching(), BatchingMode::LeaderSelected { .. })
+    }
+
     fn record(&self, key: &DatabaseKeys, secrets: &[u8]) -> Result<TaskRecord, TaskError> {
         let terms = self.terms != Terms::default();
         let mut public = vec![if terms { WITH_TERMS } else { WITHOUT_TERMS }];

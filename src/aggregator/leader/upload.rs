@@ -7,7 +7,7 @@ use crate::{
         http::Failure,
         keyring::Keys,
         metrics::Stage,
-        open::{check_time, encapsulates_too_much, is_too_long},
+        open::{check_time, encapsulates_too_much, is_too_long, oldest_window},
         serve::intake::Room,
         store::{Refusal, Timestamp, UploadBatch},
         task::{LeaderTask, Task},
@@ -83,6 +83,9 @@ fn check(
         ReportError::TaskNotStarted | ReportError::TaskExpired => ReportError::ReportDropped,
         other => other,
     })?;
+    if metadata.time < oldest_window(task, now) {
+        return Err(ReportError::ReportDropped);
+    }
     let public_share = report.public_share.as_bytes();
     let sealed = [&report.leader_encrypted_input_share, &report.helper_encrypted_input_share];
     let too_long =

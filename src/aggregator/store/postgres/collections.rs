@@ -137,10 +137,14 @@ pub(super) fn pending(
 pub(super) fn next_batch(pool: &Pool, task: &TaskId) -> Result<Option<BatchId>, Failure> {
     let rows = pool.read(
         "SELECT (
-             SELECT id FROM batches b WHERE b.task = t.key AND state < 2
-             AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = t.key AND batch = b.id)
-             AND (state = 1 OR abs(t.target) <=
-                 (SELECT sum(reports) FROM shards WHERE task = t.key AND bucket = b.id))
+             SELECT id FROM (
+                 SELECT key, id FROM batches WHERE task = t.key AND state = 1
+                 UNION ALL
+                 -- Of any time, or of a replica of an earlier version, which does not mark it as full.
+                 SELECT key, id FROM batches f WHERE task = t.key AND state = 0 AND time IS NULL
+                 AND abs(t.target) <=
+                     (SELECT sum(reports) FROM shards WHERE task = t.key AND bucket = f.id)) b
+             WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE task = t.key AND batch = b.id)
              AND (t.target < 0 OR 1 = (
                  SELECT count(DISTINCT time) FROM shards s CROSS JOIN LATERAL
                      (VALUES (s.first), (s.last)) AS of (time)
@@ -342,9 +346,13 @@ fn reopen(
 ) -> Result<(), Failure> {
     let sql = "DELETE FROM collected WHERE task = $1 AND collection = $2";
     tx.execute(sql, &[&task, &&id.0[..]])?;
-    // Whether it is full is found out by its shards.
-    let sql = "UPDATE batches SET state = 0 WHERE task = $1 AND id >= $2 AND id < $3";
-    tx.execute(sql, &[&task, &low, &high])?;
+    tx.execute(
+        "UPDATE batches b SET state = CASE WHEN
+             (SELECT sum(reports) FROM shards WHERE task = $1 AND bucket = b.id) >=
+             (SELECT abs(target) FROM tasks WHERE key = $1) THEN 1 ELSE 0 END
+         WHERE task = $1 AND id >= $2 AND id < $3",
+        &[&task, &low, &high],
+    )?;
     Ok(())
 }
 

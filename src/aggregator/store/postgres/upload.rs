@@ -9,7 +9,7 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Scope, Session, Side},
-    segment::{Packed, Packers, pack_again},
+    segment::{self, Packed, pack_again},
     span,
 };
 use crate::dap::{
@@ -47,19 +47,18 @@ pub(super) fn accept_reports(
     let places = places(uploads, &tasks);
     let mut rulings: Vec<_> = uploads.iter().map(|upload| vec![Ok(()); upload.len()]).collect();
     rule(tx, session, &tasks, &places, &mut rulings)?;
-    let modes: HashMap<_, _> = tasks.values().map(|task| (task.key, task.mode)).collect();
-    let mut packers = BTreeMap::<i32, Packers>::new();
-    let mut segments = Vec::new();
+    let mut accepted = BTreeMap::<i32, Vec<(Time, &[u8])>>::new();
     for place in &places {
         if rulings[place.upload][place.at].is_ok() {
-            let packers =
-                packers.entry(place.task).or_insert_with(|| Packers::new(modes[&place.task]));
-            let full = packers.add(place.time, uploads[place.upload].packed(place.at));
-            segments.extend(full.map(|full| (place.task, full)));
+            let packed = uploads[place.upload].packed(place.at);
+            accepted.entry(place.task).or_default().push((place.time, packed));
         }
     }
-    for (task, packers) in packers {
-        segments.extend(packers.finish().map(|last| (task, last)));
+    let modes: HashMap<_, _> = tasks.values().map(|task| (task.key, task.mode)).collect();
+    let mut segments = Vec::new();
+    for (task, reports) in accepted {
+        let packed = segment::pack(modes[&task], reports.into_iter());
+        segments.extend(packed.into_iter().map(|packed| (task, packed)));
     }
     insert_segments(tx, now, &segments)?;
     Ok(rulings)

@@ -38,7 +38,11 @@ pub(super) fn commit_leader_job(
     if let Some(again) = commit.again {
         wait_again(tx, job.task, again.from, again.reports, places)?;
     }
-    if let Some(batch) = job.batch { mark_if_full(tx, job.task, &batch) } else { Ok(()) }
+    if let Some(batch) = job.batch {
+        mark_if_full(tx, job.task, &batch)?;
+        forget_if_empty(tx, job.task, &batch)?;
+    }
+    Ok(())
 }
 
 /// The keys of a job's segments, oldest first.
@@ -67,7 +71,7 @@ pub(super) fn split_job(
     job: JobId,
     lease: LeaseToken,
 ) -> Result<bool, StoreError> {
-    let task = leased(tx, job, lease)?.task;
+    let Job { task, batch } = leased(tx, job, lease)?;
     let sql = "SELECT count(*) FROM segments WHERE task = ?1 AND abandoned > 0 AND stuck = 0";
     let pieces: i64 = tx.prepare_cached(sql)?.query_row([task], |row| row.get(0))?;
     if from_stored(pieces) >= MOST_PIECES {
@@ -86,6 +90,7 @@ pub(super) fn split_job(
         tx.prepare_cached("UPDATE segments SET place = ?2, abandoned = ?3 WHERE key = ?1")?
             .execute((key, place, cuts.saturating_add(1)))?;
     }
+    batch.map_or(Ok(()), |batch| forget_if_empty(tx, task, &batch))?;
     Ok(true)
 }
 
@@ -94,11 +99,11 @@ pub(super) fn abandon_job(
     job: JobId,
     lease: LeaseToken,
 ) -> Result<(), StoreError> {
-    leased(tx, job, lease)?;
+    let Job { task, batch } = leased(tx, job, lease)?;
     tx.prepare_cached("UPDATE segments SET job = NULL, stuck = 1 WHERE job = ?1")?
         .execute([job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([job.0])?;
-    Ok(())
+    batch.map_or(Ok(()), |batch| forget_if_empty(tx, task, &batch))
 }
 
 /// What ending a job needs of it.
@@ -123,6 +128,17 @@ fn mark_if_full(tx: &Transaction<'_>, task: i64, batch: &[u8]) -> Result<(), Sto
         "UPDATE batches SET state = 1 WHERE task = ?1 AND id = ?2 AND state = 0 AND
             (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1 AND bucket = ?2) >=
             (SELECT abs(target) FROM tasks WHERE key = ?1)",
+    )?
+    .execute((task, batch))?;
+    Ok(())
+}
+
+/// A batch of one time of which nothing is left is not used again, and so forgotten.
+fn forget_if_empty(tx: &Transaction<'_>, task: i64, batch: &[u8]) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "DELETE FROM batches WHERE task = ?1 AND id = ?2 AND state = 0 AND time IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM shards WHERE task = ?1 AND bucket = ?2)
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = ?1 AND batch = ?2)",
     )?
     .execute((task, batch))?;
     Ok(())

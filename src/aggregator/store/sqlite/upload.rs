@@ -5,7 +5,7 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Scope, Session, Side},
-    segment::{Packed, Packers, pack_again},
+    segment::{self, Packed, pack_again},
     span,
 };
 use crate::dap::{ids::TaskId, time::Time};
@@ -132,17 +132,13 @@ fn pack(
     places: &[Place],
     rulings: &[Vec<Ruling>],
 ) -> Result<(), StoreError> {
-    let mut packers = Packers::new(task.mode);
-    for &(upload, at) in places {
-        if rulings[upload][at].is_ok() {
-            let time = uploads[upload].entries()[at].time;
-            if let Some(full) = packers.add(time, uploads[upload].packed(at)) {
-                insert_segment(tx, task.key, now, &full, None)?;
-            }
-        }
-    }
-    for last in packers.finish() {
-        insert_segment(tx, task.key, now, &last, None)?;
+    let accepted = places.iter().filter(|(upload, at)| rulings[*upload][*at].is_ok());
+    let packed = accepted.map(|&(upload, at)| {
+        let batch = &uploads[upload];
+        (batch.entries()[at].time, batch.packed(at))
+    });
+    for segment in segment::pack(task.mode, packed) {
+        insert_segment(tx, task.key, now, &segment, None)?;
     }
     Ok(())
 }

@@ -73,6 +73,8 @@ macro_rules! conformance {
             jobs_go_in_the_oldest_batch_with_room,
             a_batch_is_next_when_it_is_full_and_nothing_is_in_flight,
             reports_of_two_times_never_share_a_batch,
+            a_time_with_many_reports_does_not_wait_for_very_many_others,
+            a_job_goes_in_a_batch_of_its_time_however_many_there_are,
             a_batch_that_was_left_empty_is_not_used_again,
             segments_packed_before_batches_were_of_one_time_are_parted;
         helper:
