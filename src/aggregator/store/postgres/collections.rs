@@ -7,8 +7,8 @@ use super::{
 };
 use crate::aggregator::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
-    CollectionState, Decide, Kept, NewCollection, Outcome, PendingCollection, Started, StoreError,
-    Then, Timestamp, Wanted, job::last_wait,
+    CollectionState, Decide, Kept, MOST_PENDING, NewCollection, Outcome, PendingCollection,
+    Started, StoreError, Then, Timestamp, Wanted, job::last_wait,
 };
 use crate::dap::ids::{BatchId, TaskId};
 use postgres::{Row, fallible_iterator::FallibleIterator};
@@ -41,6 +41,7 @@ pub(super) fn start(
         if !failed || closed_range(tx, task, found.id)?.is_some() {
             return Ok(Started::Existing(found.id, found.state));
         }
+        check_room(tx, task)?;
         restart(tx, now, task, found.id)?;
         return Ok(Started::New(found.id));
     }
@@ -51,12 +52,24 @@ pub(super) fn start(
     if find(tx, task, id)?.is_some() {
         return Err(StoreError::CollectionIdTaken.into());
     }
+    check_room(tx, task)?;
     let range = match new.wanted {
         Wanted::Range(range) => Some(range),
         Wanted::NextBatch => None,
     };
     insert(tx, task, id, new.request, &digest, range, now)?;
     Ok(Started::New(id))
+}
+
+/// Whether another collection of the task may be pending.
+fn check_room(tx: &mut Tx<'_>, task: i32) -> Result<(), Failure> {
+    let sql = "SELECT count(*) FROM collections WHERE task = $1 AND state = 0";
+    let pending = tx.row(sql, &[&task])?.map_or(Ok(0), |row| get::<i64>(&row, 0))?;
+    if from_stored(pending) < MOST_PENDING {
+        Ok(())
+    } else {
+        Err(StoreError::TooManyCollections.into())
+    }
 }
 
 /// The cut is the task's last segment: a pending collection waits for those up to it. One that is

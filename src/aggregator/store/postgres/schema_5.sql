@@ -8,6 +8,9 @@ UPDATE batches b SET time = (
         SELECT first, last FROM shards WHERE task = b.task AND bucket = b.id
         UNION ALL SELECT first, last FROM jobs WHERE task = b.task AND batch = b.id) AS part)
 WHERE b.state = 0 AND b.task IN (SELECT key FROM tasks WHERE target > 0);
+DELETE FROM batches b WHERE b.state = 0 AND b.task IN (SELECT key FROM tasks WHERE target > 0)
+    AND NOT EXISTS (SELECT 1 FROM shards WHERE task = b.task AND bucket = b.id)
+    AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = b.task AND batch = b.id);
 CREATE INDEX batches_open_by_time ON batches (task, time, key) WHERE state = 0;
 
 -- A batch is marked as full by the commit that fills it, not by whoever wants to know.
@@ -25,3 +28,6 @@ CREATE INDEX segments_mixed ON segments (task, key)
     WHERE job IS NULL AND NOT stuck AND first <> last;
 CREATE INDEX segments_parted ON segments (task)
     WHERE job IS NULL AND NOT stuck AND place IS NOT NULL AND abandoned = 0;
+
+-- Collections that failed are forgotten too.
+CREATE INDEX collections_failed ON collections (asked) WHERE state = 3;

@@ -21,3 +21,6 @@ CREATE INDEX segments_mixed ON segments (task, key)
     WHERE job IS NULL AND stuck = 0 AND first <> last;
 CREATE INDEX segments_parted ON segments (task)
     WHERE job IS NULL AND stuck = 0 AND place IS NOT NULL AND abandoned = 0;
+
+-- Collections that failed are forgotten too.
+CREATE INDEX collections_failed ON collections (asked) WHERE state = 3;

@@ -98,6 +98,8 @@ macro_rules! conformance {
             a_collection_that_failed_and_reopened_can_be_tried_again,
             a_collection_that_failed_for_good_keeps_its_batch,
             an_identical_request_is_the_same_collection_until_it_is_deleted,
+            no_more_collections_of_a_task_are_pending_than_bounded,
+            a_collection_that_failed_and_closed_nothing_is_forgotten,
             a_deleted_collection_never_gives_back_its_batch,
             the_first_end_of_a_collection_stands,
             pending_and_closed_collections_are_found_after_a_restart,
