@@ -124,6 +124,7 @@ macro_rules! conformance {
         upkeep:
             forgotten_reports_are_replays_even_if_the_clock_is_put_back,
             report_ids_are_told_by_time_and_only_if_they_are_few,
+            large_runs_of_ids_are_compacted_however_few_they_are,
             a_helper_forgets_reports_too,
             old_answers_are_forgotten_and_what_they_closed_is_not,
             lists_show_what_is_there,
