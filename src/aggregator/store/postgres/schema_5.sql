@@ -4,9 +4,11 @@ SET LOCAL search_path = sottovoce;
 
 ALTER TABLE batches ADD COLUMN time bytea;
 UPDATE batches b SET time = (
-    SELECT CASE WHEN min(first) = max(last) THEN min(first) END FROM (
-        SELECT first, last FROM shards WHERE task = b.task AND bucket = b.id
-        UNION ALL SELECT first, last FROM jobs WHERE task = b.task AND batch = b.id) AS part)
+    SELECT CASE WHEN count(DISTINCT part.time) = 1 THEN (array_agg(part.time))[1] END FROM (
+        SELECT first AS time FROM shards WHERE task = b.task AND bucket = b.id
+        UNION SELECT last FROM shards WHERE task = b.task AND bucket = b.id
+        UNION SELECT first FROM jobs WHERE task = b.task AND batch = b.id
+        UNION SELECT last FROM jobs WHERE task = b.task AND batch = b.id) AS part)
 WHERE b.state = 0 AND b.task IN (SELECT key FROM tasks WHERE target > 0);
 DELETE FROM batches b WHERE b.state = 0 AND b.task IN (SELECT key FROM tasks WHERE target > 0)
     AND NOT EXISTS (SELECT 1 FROM shards WHERE task = b.task AND bucket = b.id)

@@ -85,11 +85,11 @@ fn of_one_time(
          FROM unnest($1::integer[], $2::bigint[], $3::bytea[]) AS n (task, key, time)
          JOIN batches b ON b.task = n.task AND b.key = n.key AND b.state = 0
          CROSS JOIN LATERAL (
-             SELECT sum(reports) AS reports, min(first) AS first, max(last) AS last FROM (
+             SELECT sum(reports) AS reports, bool_and(first = n.time AND last = n.time) AS fits FROM (
                  SELECT reports, first, last FROM shards WHERE task = b.task AND bucket = b.id
                  UNION ALL
                  SELECT reports, first, last FROM jobs WHERE task = b.task AND batch = b.id) parts) r
-         WHERE r.reports IS NOT NULL AND (b.time IS NOT NULL OR (r.first = n.time AND r.last = n.time))
+         WHERE r.reports IS NOT NULL AND (b.time IS NOT NULL OR r.fits)
          ORDER BY b.task, b.key",
         &[&tasks, &keys, &times],
     )?;
