@@ -7,7 +7,7 @@ use super::{
     ranges,
     replay::{self, Tables},
     stored,
-    upload::{insert_pieces, wait_again},
+    upload::{Ended, insert_pieces, wait_again},
 };
 use crate::aggregator::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
@@ -30,15 +30,16 @@ pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> R
         return Err(StoreError::Collected(collected).into());
     }
     insert_shards(tx, task, commit.shards)?;
-    let places = tx.rows(
-        "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2 RETURNING key),
+    let ended = tx.rows(
+        "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2
+                        RETURNING key, place, abandoned),
               over AS (DELETE FROM jobs WHERE task = $1 AND key = $2)
-         SELECT key FROM ended ORDER BY key",
+         SELECT key, place, abandoned FROM ended ORDER BY key",
         &[&task, &commit.job.0],
     )?;
     if let Some(again) = commit.again {
-        let places = places.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>, _>>()?;
-        wait_again(tx, task, again.from, again.reports, &places)?;
+        let ended = Ended::of(&ended)?;
+        wait_again(tx, task, again.from, again.reports, &ended)?;
     }
     batch.map_or(Ok(()), |batch| settle(tx, task, &batch))
 }

@@ -5,7 +5,7 @@ use super::{
     lease::segments_of,
     replay::Tables,
     stored, task_row,
-    upload::{insert_segment, wait_again},
+    upload::{Ended, insert_segment, wait_again},
 };
 use crate::aggregator::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
@@ -32,11 +32,11 @@ pub(super) fn commit_leader_job(
         return Err(StoreError::Collected(collected));
     }
     insert_shards(tx, job.task, commit.shards)?;
-    let places = if commit.again.is_some() { places(tx, commit.job)? } else { Vec::new() };
+    let ended = if commit.again.is_some() { ended(tx, commit.job)? } else { Ended::default() };
     tx.prepare_cached("DELETE FROM segments WHERE job = ?1")?.execute([commit.job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([commit.job.0])?;
     if let Some(again) = commit.again {
-        wait_again(tx, job.task, again.from, again.reports, places)?;
+        wait_again(tx, job.task, again.from, again.reports, &ended)?;
     }
     if let Some(batch) = job.batch {
         mark_if_full(tx, job.task, &batch)?;
@@ -45,12 +45,18 @@ pub(super) fn commit_leader_job(
     Ok(())
 }
 
-/// The keys of a job's segments, oldest first.
-fn places(tx: &Transaction<'_>, job: JobId) -> Result<Vec<i64>, StoreError> {
+/// What reports of a job that wait again take over from its segments.
+fn ended(tx: &Transaction<'_>, job: JobId) -> Result<Ended, StoreError> {
     let sql = "SELECT key FROM segments WHERE job = ?1 ORDER BY key";
     let mut statement = tx.prepare_cached(sql)?;
     let keys = statement.query_map([job.0], |row| row.get(0))?;
-    Ok(keys.collect::<Result<_, _>>()?)
+    let keys = keys.collect::<Result<_, _>>()?;
+    let sql = "SELECT CASE WHEN max(place) IS NOT NULL THEN min(coalesce(place, key)) END,
+                   coalesce(max(abandoned), 0)
+               FROM segments WHERE job = ?1";
+    let mut statement = tx.prepare_cached(sql)?;
+    let (place, cuts) = statement.query_row([job.0], |row| row.try_into())?;
+    Ok(Ended { keys, place, cuts })
 }
 
 pub(super) fn release_job(

@@ -143,6 +143,17 @@ fn pack(
     Ok(())
 }
 
+/// Segments of a job that is over: what those of its reports that wait again take over.
+#[derive(Default)]
+pub(super) struct Ended {
+    /// Their keys, oldest first.
+    pub(super) keys: Vec<i64>,
+    /// The first of their places, if they are pieces of others.
+    pub(super) place: Option<i64>,
+    /// How often jobs with their reports were cut up.
+    pub(super) cuts: i64,
+}
+
 /// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
 /// of those that they were in: a collection that was asked for since still waits for them.
 pub(super) fn wait_again(
@@ -150,11 +161,13 @@ pub(super) fn wait_again(
     task: i64,
     from: Timestamp,
     reports: &UploadBatch,
-    places: Vec<i64>,
+    ended: &Ended,
 ) -> Result<(), StoreError> {
-    let mut places = places.into_iter();
+    let mut keys = ended.keys.iter().copied();
     for segment in pack_again(reports) {
-        insert_segment(tx, task, from, &segment, places.next())?;
+        let key = insert_segment(tx, task, from, &segment, keys.next())?;
+        tx.prepare_cached("UPDATE segments SET place = ?2, abandoned = ?3 WHERE key = ?1")?
+            .execute((key, ended.place, ended.cuts))?;
     }
     Ok(())
 }

@@ -143,6 +143,47 @@ pub(crate) fn a_report_that_is_put_off_holds_up_a_collection_that_came_after_it(
     assert_eq!(close(&*store, &task, id(1), &batch), Closed::Kept(kept(2)));
 }
 
+/// Accepted, cut off from its job, asked for, and only then too early for the helper.
+pub(crate) fn a_piece_that_is_put_off_holds_up_a_collection_that_came_after_it(bench: &dyn Bench) {
+    for (byte, mode) in (1..).zip(MODES) {
+        let store = bench.open();
+        let task = put(&*store, byte, mode);
+        let (batch, asked) = (range(10, 5), id(byte));
+        accept(&*store, upload(task, &[(1, 10), (2, 10)]));
+        let job = lease(&*store, NOW).remove(0);
+        assert_eq!(store.split_job(job.job, job.lease), Ok(true));
+        start_range(&*store, &task, byte, &batch);
+        let pieces = lease(&*store, NOW);
+        assert_eq!(pieces.iter().map(numbers).collect::<Vec<_>>(), [[1], [2]]);
+        for piece in &pieces {
+            let number = numbers(piece)[0];
+            let again = upload(task, &[(number, 10)]);
+            let end = LeaderCommit {
+                job: piece.job,
+                lease: piece.lease,
+                shards: &[],
+                again: Some(Again { reports: &again, from: seconds_later(5) }),
+            };
+            store.commit_leader_job(&end).unwrap();
+        }
+        if mode == BatchingMode::TimeInterval {
+            assert_eq!(close(&*store, &task, asked, &batch), Closed::Busy);
+        }
+        // They leave alone, as pieces do, and are waited for one after the other.
+        let jobs = lease(&*store, seconds_later(5));
+        assert_eq!(jobs.iter().map(numbers).collect::<Vec<_>>(), [[1], [2]]);
+        for job in &jobs {
+            assert_eq!(job.cuts, pieces[0].cuts);
+            if mode == BatchingMode::TimeInterval {
+                assert_eq!(close(&*store, &task, asked, &batch), Closed::Busy);
+            }
+            commit(&*store, job, job.batch.map_or(at(10), |batch| BucketKey::batch(&batch)));
+        }
+        let batch = pieces[0].batch.map_or(batch, |_| BucketRange::batch(&jobs[0].batch.unwrap()));
+        assert_eq!(close(&*store, &task, asked, &batch), Closed::Kept(kept(2)));
+    }
+}
+
 pub(crate) fn a_stuck_report_does_not_hold_up_a_collection(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     accept(&*store, upload(task, &[(1, 5)]));

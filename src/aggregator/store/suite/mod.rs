@@ -91,6 +91,7 @@ macro_rules! conformance {
             a_batch_is_not_closed_while_its_reports_wait_or_are_in_flight,
             reports_that_arrive_late_do_not_hold_up_a_collection,
             a_report_that_is_put_off_holds_up_a_collection_that_came_after_it,
+            a_piece_that_is_put_off_holds_up_a_collection_that_came_after_it,
             a_stuck_report_does_not_hold_up_a_collection,
             a_refusal_changes_nothing_but_lets_in_what_arrived_since,
             a_panic_while_deciding_changes_nothing,
