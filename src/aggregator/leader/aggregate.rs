@@ -355,17 +355,22 @@ async fn ask_helper(
 ) -> Result<Completed<AggregationJobResp>, IncompleteError> {
     let endpoint = &task.task.configuration.helper_aggregator_endpoint;
     let create = Create::new(endpoint, &task.task.id, request);
-    complete(&leader.http, &create, Some(&task.helper_token), &PATIENCE, |_, _| ()).await
+    let patience = patience(leader.lease);
+    complete(&leader.http, &create, Some(&task.helper_token), &patience, |_, _| ()).await
 }
 
 /// In all less than a lease, so that a job is not done twice at once.
-const PATIENCE: Patience = Patience {
-    first: Duration::from_millis(100),
-    longest: Duration::from_secs(10),
-    total: Duration::from_secs(60),
-    // The job is given back, and its reports wait in the database.
-    through_failures: false,
-};
+fn patience(lease: Duration) -> Patience {
+    Patience {
+        first: Duration::from_millis(100),
+        longest: Duration::from_secs(10),
+        total: LONGEST_WAIT.min(lease * 2 / 3),
+        // The job is given back, and its reports wait in the database.
+        through_failures: false,
+    }
+}
+
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Reads the helper's answers, adds up the output shares and commits the job.
 fn finish(
@@ -506,6 +511,14 @@ fn finish_part(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_wait_for_the_helper_ends_before_the_lease() {
+        for (lease, total) in [(3, 2), (30, 20), (120, 60), (3600, 60)] {
+            let patience = patience(Duration::from_secs(lease));
+            assert_eq!(patience.total, Duration::from_secs(total));
+        }
+    }
 
     #[test]
     fn a_helper_may_find_reports_of_the_last_day_too_early_and_no_others() {
