@@ -61,6 +61,8 @@ pub enum Failure {
     },
     /// Too much to do: the sender may come back.
     Busy,
+    /// As many collections of the task are open as may be: the sender may come back.
+    ManyCollections,
     /// The sender asks too often, and may come back after this long.
     TooMany(Duration),
     /// What is asked for is not over yet by this server's clock, but will be after this long.
@@ -113,6 +115,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable { .. } => Self::Away(error.to_string()),
+            StoreError::TooManyCollections => Self::ManyCollections,
             _ => Self::fault(error),
         }
     }
@@ -156,6 +159,11 @@ impl IntoResponse for Failure {
             Self::Busy => retry_later(plain(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "there is too much to do just now; try again later",
+            )),
+            Self::ManyCollections => retry_later(plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many collections of this task wait for their batches; come back when one is over, \
+                 or delete some",
             )),
             Self::TooMany(wait) => {
                 let mut response = plain(
@@ -360,5 +368,10 @@ mod tests {
         assert_eq!(answered(TasksError::Store(full).into()), (503, true));
         let damaged = StoreError::Corrupt { what: "a segment".to_owned() };
         assert_eq!(answered(damaged.into()), (500, true));
+    }
+
+    #[test]
+    fn who_has_too_many_collections_is_told_to_come_again() {
+        assert_eq!(answered(StoreError::TooManyCollections.into()), (503, true));
     }
 }

@@ -56,6 +56,8 @@ pub struct Task {
     pub vdaf: Vdaf,
     /// How long the shares of a report are.
     pub share_lengths: ShareLengths,
+    /// How long our input share of a report is.
+    pub own_input_share: usize,
     verify_key: VerifyKey,
     vdaf_context: Vec<u8>,
     /// What a report share of ours was sealed under, up to the report's own part.
@@ -189,13 +191,18 @@ impl Task {
         if size < LEAST_BATCH_SIZE {
             return Err(TaskError::BatchSize { task: id, size, least: LEAST_BATCH_SIZE });
         }
+        let share_lengths = vdaf.share_lengths();
         Ok(Self {
             id,
             name: String::new(),
             claims: Vec::new(),
             terms: Terms::default(),
             manifest: Vec::new(),
-            share_lengths: vdaf.share_lengths(),
+            own_input_share: match role {
+                Role::Leader => share_lengths.leader_input_share,
+                _ => share_lengths.helper_input_share,
+            },
+            share_lengths,
             vdaf,
             verify_key,
             vdaf_context: vdaf_context(&id),
@@ -253,6 +260,11 @@ impl Task {
                 BatchingMode::LeaderSelectedAnyTime { target }
             }
         }
+    }
+
+    /// Whether the leader selects batches, each of one window.
+    pub fn selects_windows(&self) -> bool {
+        matches!(self.batching(), BatchingMode::LeaderSelected { .. })
     }
 
     fn record(&self, key: &DatabaseKeys, secrets: &[u8]) -> Result<TaskRecord, TaskError> {

@@ -15,8 +15,8 @@ use sottovoce::dap::{
 
 type Spoil = fn(&Task, &Keys, Shares) -> Report;
 
-/// Each way to spoil a report, of which the leader can see at upload only that a public share is too
-/// long.
+/// Each way to spoil a report, of which the leader can see at upload only that a share has not the length
+/// that it must have.
 const WAYS: [(&str, Spoil); 12] = [
     ("the leader's ciphertext is changed", |task, keys, shares| {
         let mut report = shares.seal(task, keys);
@@ -99,11 +99,18 @@ fn each_way_to_spoil_a_report_drops_it_alone() {
     }
 }
 
-/// Uploads reports, of which those are refused at once whose public share is longer than that of one.
+/// Uploads reports, of which those are refused at once whose public share is of another length than that of
+/// one, or whose sealed shares are shorter.
 fn upload(world: &World, task: &Task, reports: &[Report], like: &Report) {
-    let len = |report: &Report| report.public_share.as_bytes().len();
-    let too_long = reports.iter().filter(|report| len(report) > len(like)).count();
-    assert_eq!(world.upload_to(task, reports), vec![ReportError::InvalidMessage; too_long]);
+    let lengths = |report: &Report| {
+        let sealed = [&report.leader_encrypted_input_share, &report.helper_encrypted_input_share];
+        (report.public_share.as_bytes().len(), sealed.map(|sealed| sealed.payload.as_bytes().len()))
+    };
+    let (public, [leader, helper]) = lengths(like);
+    let wrong = reports.iter().map(lengths).filter(|(its_public, [its_leader, its_helper])| {
+        *its_public != public || *its_leader < leader || *its_helper < helper
+    });
+    assert_eq!(world.upload_to(task, reports), vec![ReportError::InvalidMessage; wrong.count()]);
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! What a server does now and then: turns its keys, forgets what is over, gives room back.
 
-use crate::aggregator::{
-    blocking, clock,
-    config::limits::{HpkeKeys, Retention},
-    keyring::{Keyring, KeyringError},
-    log::{LogError, PublicLog},
-    metrics::Metrics,
-    open::horizon,
-    store::{Datastore, Expiry, StoreError, Timestamp, sealed::DatabaseKeys},
-    task::StoredTask,
-    tasks::{Tasks, TasksError},
+use crate::{
+    aggregator::{
+        blocking, clock,
+        config::limits::{HpkeKeys, Retention},
+        keyring::{Keyring, KeyringError},
+        log::{LogError, PublicLog},
+        metrics::Metrics,
+        open::horizon,
+        store::{Datastore, Expiry, StoreError, TaskRecord, Timestamp, sealed::DatabaseKeys},
+        task::StoredTask,
+        tasks::{Tasks, TasksError},
+    },
+    dap::{ids::TaskId, time::Time},
 };
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
@@ -35,10 +38,11 @@ pub(in crate::aggregator) async fn run<T: StoredTask>(
     loop {
         let round = upkeep.clone();
         let more = match blocking::spawn(move || round.round::<T>(clock::now())).await {
-            Ok(Ok(more)) => more,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the server's upkeep is put off");
-                false
+            Ok(Round { more, failed }) => {
+                if let Some(error) = failed {
+                    tracing::warn!(%error, "a part of the server's upkeep is put off");
+                }
+                more
             }
             Err(error) => {
                 tracing::error!(%error, "the server's upkeep stopped");
@@ -71,29 +75,101 @@ enum UpkeepError {
 }
 
 impl Upkeep {
-    /// One round; says whether there is more to do.
-    fn round<T: StoredTask>(&self, now: Timestamp) -> Result<bool, UpkeepError> {
-        let tasks = Tasks::<T>::new(Arc::clone(&self.store), self.keys.clone()).all()?;
-        let (mut reports, mut needed_since) = (Vec::new(), None::<Timestamp>);
-        for task in &tasks {
-            let task = task.task();
-            self.metrics.watch(task);
-            let oldest = self.store.counts(&task.id)?.oldest;
+    /// One round. What fails, of a damaged task or of the log for example, keeps no other part from being done.
+    fn round<T: StoredTask>(&self, now: Timestamp) -> Round {
+        let mut failed = FirstError::default();
+        let (reports, needed_since) = self.look::<T>(now, &mut failed);
+        let store = self.store.as_ref();
+        failed.note(self.keyring.turn(store, &self.keys, &self.hpke, now, needed_since));
+        failed.note(self.log.publish());
+        let responses = Timestamp(now.0.saturating_sub(milliseconds(self.retention.responses)));
+        let forgotten = failed.note(store.forget(&Expiry { reports, responses }));
+        let compacted = failed.note(store.compact());
+        failed.note(store.give_back());
+        let more = forgotten.is_some_and(|forgotten| forgotten.more) || compacted == Some(true);
+        Round { more, failed: failed.0 }
+    }
+
+    /// Which reports of each task may be forgotten, and since when HPKE keys are needed.
+    fn look<T: StoredTask>(
+        &self,
+        now: Timestamp,
+        failed: &mut FirstError,
+    ) -> (Vec<(TaskId, Time)>, Option<Timestamp>) {
+        let tasks = Tasks::<T>::new(Arc::clone(&self.store), self.keys.clone());
+        // While it is not known what waits, no key may be destroyed.
+        let since_ever = Some(Timestamp(0));
+        let (mut reports, mut needed_since) = (Vec::new(), None);
+        let Some(records) = failed.note(self.store.tasks()) else { return (reports, since_ever) };
+        for TaskRecord { id, .. } in records {
+            let oldest = failed.note(self.store.counts(&id)).map_or(since_ever, |c| c.oldest);
             needed_since = [needed_since, oldest].into_iter().flatten().min();
+            let Some(Some(task)) = failed.note(tasks.find(&id)) else { continue };
+            self.metrics.watch(task.task());
             if !self.retention.reports.is_zero() {
-                reports.push((task.id, horizon(task, now, self.retention.reports)));
+                reports.push((id, horizon(task.task(), now, self.retention.reports)));
             }
         }
-        self.keyring.turn(self.store.as_ref(), &self.keys, &self.hpke, now, needed_since)?;
-        self.log.publish()?;
-        let responses = Timestamp(now.0.saturating_sub(milliseconds(self.retention.responses)));
-        let forgotten = self.store.forget(&Expiry { reports, responses })?;
-        let more = self.store.compact()?;
-        self.store.give_back()?;
-        Ok(forgotten.more || more)
+        (reports, needed_since)
+    }
+}
+
+/// What became of a round.
+struct Round {
+    /// Whether there is more to do.
+    more: bool,
+    /// The first part that failed.
+    failed: Option<UpkeepError>,
+}
+
+/// The first error of several.
+#[derive(Default)]
+struct FirstError(Option<UpkeepError>);
+
+impl FirstError {
+    fn note<V, E: Into<UpkeepError>>(&mut self, done: Result<V, E>) -> Option<V> {
+        done.map_err(|error| self.0.get_or_insert_with(|| error.into())).ok()
     }
 }
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::aggregator::{
+        store::{BatchingMode, Blob, UploadBatch, sqlite::SqliteStore},
+        task::LeaderTask,
+    };
+    use crate::dap::ids::ReportId;
+
+    #[test]
+    fn a_damaged_task_keeps_nothing_else_from_being_kept_up() {
+        let store: Arc<dyn Datastore> = Arc::new(SqliteStore::in_memory().unwrap());
+        let keys = DatabaseKeys::random().unwrap();
+        let [public, sealed] = [b"damaged", b"damaged"].map(|bytes| Blob::from(&bytes[..]));
+        let id = TaskId::new([1; 32]);
+        let mode = BatchingMode::TimeInterval;
+        store.put_task(&TaskRecord { id, mode, public, sealed }).unwrap();
+        for number in 0..100_u8 {
+            let mut upload = UploadBatch::new(id);
+            upload.push(ReportId::new([number; 16]), Time(1), b"report").unwrap();
+            assert!(store.accept_reports(Timestamp(1), &[upload]).unwrap()[0][0].is_ok());
+        }
+        let upkeep = Upkeep {
+            keyring: Arc::new(Keyring::load(store.as_ref(), &keys, Timestamp(1)).unwrap()),
+            metrics: Arc::new(Metrics::new()),
+            log: Arc::new(PublicLog::new(Arc::clone(&store), keys.clone())),
+            hpke: HpkeKeys::default(),
+            retention: Retention::default(),
+            store,
+            keys,
+        };
+        let round = upkeep.round::<LeaderTask>(Timestamp(2));
+        assert!(matches!(round.failed, Some(UpkeepError::Tasks(_))), "{:?}", round.failed);
+        assert!(round.more, "the runs of 100 uploads are compacted");
+        assert!(!upkeep.store.compact().unwrap());
+    }
 }

@@ -129,7 +129,8 @@ pub struct Aggregation {
     pub linger: Duration,
     /// Jobs at the same time with one helper; with all helpers together up to eight times as many.
     pub jobs: usize,
-    /// How long a job belongs to the process that took it.
+    /// How long a job belongs to the process that took it. It waits for the helper for two thirds of that, and
+    /// for a minute at most, so that a job is not done twice at once.
     #[serde(rename = "lease_seconds", deserialize_with = "seconds")]
     pub lease: Duration,
 }

@@ -334,6 +334,8 @@ impl Config {
         least("limits.idle_seconds", usize::from(!self.limits.idle_time.is_zero()), 1)?;
         self.limits.proxies()?;
         least("aggregation.jobs", self.aggregation.jobs, 1)?;
+        let lease = usize::try_from(self.aggregation.lease.as_secs()).unwrap_or(usize::MAX);
+        least("aggregation.lease_seconds", lease, 3)?;
         if self.limits.requests_per_second > 0 {
             least("limits.request_burst", self.limits.request_burst as usize, 1)?;
         }
@@ -403,6 +405,18 @@ mod tests {
         let error = parse(&public).unwrap_err().to_string();
         assert!(error.contains("plain_http = true"), "{error}");
         assert!(parse(&format!("plain_http = true\n{public}")).is_ok());
+    }
+
+    #[test]
+    fn a_lease_that_is_over_at_once_is_refused() {
+        let with =
+            |seconds: u64| parse(&format!("{LEAST}[aggregation]\nlease_seconds = {seconds}\n"));
+        for seconds in [0, 2] {
+            let error = with(seconds).unwrap_err().to_string();
+            let said = format!("aggregation.lease_seconds = {seconds} must be 3 or more");
+            assert!(error.contains(&said), "{error}");
+        }
+        assert!(with(3).is_ok());
     }
 
     #[test]

@@ -18,7 +18,9 @@ use crate::{
         metrics::{JobOutcome, Stage},
         open::open_share,
         parallel,
-        store::{Again, JobId, LeaderCommit, LeaseToken, LeasedJob, StoreError, UploadBatch},
+        store::{
+            Again, JobId, LeaderCommit, LeaseToken, LeasedJob, StoreError, Timestamp, UploadBatch,
+        },
         task::{LeaderTask, Task},
     },
     dap::{
@@ -31,6 +33,7 @@ use crate::{
         extension::UncheckedExtensions,
         ids::BatchId,
         problem::ProblemType,
+        time::{Time, TimePrecision},
         upload::{PlaintextInputShare, Report, ReportError},
         vdaf::verify::{LeaderBatch, OpenReport, Sums, VerifyError},
     },
@@ -349,17 +352,22 @@ async fn ask_helper(
 ) -> Result<Completed<AggregationJobResp>, IncompleteError> {
     let endpoint = &task.task.configuration.helper_aggregator_endpoint;
     let create = Create::new(endpoint, &task.task.id, request);
-    complete(&leader.http, &create, Some(&task.helper_token), &PATIENCE, |_, _| ()).await
+    let patience = patience(leader.lease);
+    complete(&leader.http, &create, Some(&task.helper_token), &patience, |_, _| ()).await
 }
 
 /// In all less than a lease, so that a job is not done twice at once.
-const PATIENCE: Patience = Patience {
-    first: Duration::from_millis(100),
-    longest: Duration::from_secs(10),
-    total: Duration::from_secs(60),
-    // The job is given back, and its reports wait in the database.
-    through_failures: false,
-};
+fn patience(lease: Duration) -> Patience {
+    Patience {
+        first: Duration::from_millis(100),
+        longest: Duration::from_secs(10),
+        total: LONGEST_WAIT.min(lease * 2 / 3),
+        // The job is given back, and its reports wait in the database.
+        through_failures: false,
+    }
+}
+
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Reads the helper's answers, adds up the output shares and commits the job.
 fn finish(
@@ -377,13 +385,15 @@ fn finish(
         reports.iter().map(|report| buckets.number(report.report_metadata.time)).collect();
     let (verdicts, sums) = finish_parts(&task.task, parts, &answers, &numbers, buckets.buckets());
 
+    let first_early = first_too_early(task.task.configuration.time_precision, clock::now());
+    let waits = |error, time: Time| error == ReportError::ReportTooEarly && time >= first_early;
     let (mut early, mut refused) = (UploadBatch::new(job.task), HashMap::new());
     for ((report, verdict), number) in reports.iter().zip(&verdicts).zip(numbers) {
         let metadata = &report.report_metadata;
         match verdict {
             Ok(()) => buckets.count(number, &metadata.report_id, metadata.time),
             // Our clock is ahead of the helper's: the report was accepted, so it is tried again.
-            Err(ReportError::ReportTooEarly) => {
+            Err(error) if waits(*error, metadata.time) => {
                 early.push(metadata.report_id, metadata.time, &report.to_bytes())?;
             }
             Err(error) => *refused.entry(*error).or_insert(0_u64) += 1,
@@ -400,11 +410,22 @@ fn finish(
     leader.store.commit_leader_job(&commit)?;
     let verified = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
     leader.metrics.aggregated(&job.task, verified);
-    let refused = verdicts.iter().filter_map(|verdict| verdict.err());
-    let refused = refused.filter(|error| *error != ReportError::ReportTooEarly);
+    let refused = reports.iter().zip(&verdicts).filter_map(|(report, verdict)| {
+        verdict.err().filter(|error| !waits(*error, report.report_metadata.time))
+    });
     leader.metrics.rejected(&job.task, Stage::Aggregation, refused);
     Ok(())
 }
+
+/// The first time of which a helper may say that it is too early. A clock can be wrong for a while; a helper
+/// that says so of earlier reports refuses them, or it could keep them, and the collections that wait for
+/// them, for ever.
+fn first_too_early(precision: TimePrecision, now: Timestamp) -> Time {
+    precision.time_at(clock::seconds(now).saturating_sub(CLOCK_PUT_RIGHT.as_secs()))
+}
+
+/// How far behind ours the helper's clock may be for a while.
+const CLOCK_PUT_RIGHT: Duration = Duration::from_secs(86_400);
 
 /// When a report that was too early for the helper is tried again.
 const EARLY: Duration = Duration::from_secs(30);
@@ -482,4 +503,25 @@ fn finish_part(
         }
     };
     (part.verdicts.into_iter().map(verdict).collect(), sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_for_the_helper_ends_before_the_lease() {
+        for (lease, total) in [(3, 2), (30, 20), (120, 60), (3600, 60)] {
+            let patience = patience(Duration::from_secs(lease));
+            assert_eq!(patience.total, Duration::from_secs(total));
+        }
+    }
+
+    #[test]
+    fn a_helper_may_find_reports_of_the_last_day_too_early_and_no_others() {
+        let hour = TimePrecision::from_seconds(3600).unwrap();
+        let now = Timestamp(1000 * 3_600_000);
+        assert_eq!(first_too_early(hour, now), Time(1000 - 24));
+        assert_eq!(first_too_early(hour, Timestamp(0)), Time(0));
+    }
 }

@@ -27,7 +27,7 @@ use crate::transport::http::HttpClient;
 use group_commit::GroupCommit;
 use refusals::Refusals;
 use shares::Shares;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore, watch};
 use waits::Waits;
 
@@ -42,6 +42,8 @@ pub struct Leader {
     metrics: Arc<Metrics>,
     log: Arc<PublicLog>,
     retention: Retention,
+    /// How long a job is ours.
+    lease: Duration,
     commits: GroupCommit,
     http: HttpClient,
     refusals: Refusals,
@@ -82,6 +84,7 @@ impl Leader {
             metrics,
             log,
             retention,
+            lease: aggregation.lease,
             http,
             refusals: Refusals::default(),
             shares: Shares::new(aggregation.jobs),

@@ -7,13 +7,14 @@ use crate::{
         http::Failure,
         keyring::Keys,
         metrics::Stage,
-        open::{check_time, encapsulates_too_much, is_too_long},
+        open::{check_time, encapsulates_for_some, encapsulates_for_us, fits, oldest_window},
         serve::intake::Room,
         store::{Refusal, Timestamp, UploadBatch},
         task::{LeaderTask, Task},
     },
     dap::{
         codec::Encode,
+        hpke::HpkeCiphertext,
         upload::{Report, ReportError, ReportUploadStatus, UploadErrors, UploadRequest},
     },
 };
@@ -83,14 +84,27 @@ fn check(
         ReportError::TaskNotStarted | ReportError::TaskExpired => ReportError::ReportDropped,
         other => other,
     })?;
-    let public_share = report.public_share.as_bytes();
-    let sealed = [&report.leader_encrypted_input_share, &report.helper_encrypted_input_share];
-    let too_long =
-        |sealed| is_too_long(task, public_share, sealed) || encapsulates_too_much(sealed);
-    if sealed.into_iter().any(too_long) || !metadata.public_extensions.is_empty() {
+    if metadata.time < oldest_window(task, now) {
+        return Err(ReportError::ReportDropped);
+    }
+    if !is_as_long_as_must_be(task, report) || !metadata.public_extensions.is_empty() {
         return Err(ReportError::InvalidMessage);
     }
     Ok(())
+}
+
+/// Whether all parts of a report have lengths that the task's VDAF and HPKE make.
+fn is_as_long_as_must_be(task: &Task, report: &Report) -> bool {
+    let (lengths, public_share) = (&task.share_lengths, report.public_share.as_bytes());
+    let (ours, theirs) =
+        (&report.leader_encrypted_input_share, &report.helper_encrypted_input_share);
+    let fits = |opened, sealed: &HpkeCiphertext| {
+        fits(lengths, opened, public_share, sealed.payload.as_bytes())
+    };
+    fits(lengths.leader_input_share, ours)
+        && fits(lengths.helper_input_share, theirs)
+        && encapsulates_for_us(ours)
+        && encapsulates_for_some(theirs)
 }
 
 /// If no report of a request counts, and all for extensions nobody here knows, says which: the sender

@@ -194,6 +194,8 @@ pub trait Datastore: Send + Sync {
     /// `id_for` derives the ID from how many identical requests were deleted before; another
     /// number must give another ID, else [`StoreError::CollectionIdTaken`]. A collection that
     /// failed without closing a batch, or reopened it, becomes pending again.
+    /// [`StoreError::TooManyCollections`] if [`MOST_PENDING`] of the task are pending: each is looked at
+    /// for each segment that waits.
     fn start_collection(
         &self,
         now: Timestamp,
@@ -385,6 +387,9 @@ pub enum StoreError {
     /// The caller's ID for a new collection names an older one.
     #[error("the ID of the new collection is taken; derive it from the generation too")]
     CollectionIdTaken,
+    /// As many collections of the task are pending as may be.
+    #[error("{MOST_PENDING} collections of the task are pending; wait for one, or delete some")]
+    TooManyCollections,
     /// No random bytes for a lease or a batch ID.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -402,5 +407,7 @@ pub enum StoreError {
     },
 }
 
+/// Most collections of one task that are pending at the same time.
+pub const MOST_PENDING: u64 = 64;
 /// Pieces of refused jobs of one task at which no other job is cut up.
 pub const MOST_PIECES: u64 = 1024;

@@ -22,9 +22,9 @@ pub(super) struct Head {
     pub(super) apart: Option<Time>,
 }
 
-/// Groups segments into jobs that are ready to leave.
+/// Groups segments into jobs that are ready to leave, in the order in which they do.
 pub(super) fn plan(heads: Vec<Head>, now: Timestamp, policy: &LeasePolicy) -> VecDeque<Vec<Head>> {
-    let mut jobs = VecDeque::new();
+    let mut jobs = Vec::new();
     let mut loads = BTreeMap::<Option<Time>, Load>::new();
     let latest = last_wait(now, LONGEST_WAIT);
     for head in heads {
@@ -34,20 +34,39 @@ pub(super) fn plan(heads: Vec<Head>, now: Timestamp, policy: &LeasePolicy) -> Ve
         }
         if head.cuts > 0 {
             // Alone, so that what made its job fail cannot fail others with it.
-            jobs.push_back(vec![head]);
+            jobs.push(Load::of(head));
             continue;
         }
         let open = loads.entry(head.apart).or_default();
         if !open.fits(&head, policy) {
-            jobs.push_back(std::mem::take(open).heads);
+            jobs.push(std::mem::take(open));
         }
         open.add(head);
     }
     let mut ready: Vec<_> = loads.into_values().filter(|load| load.is_ready(now, policy)).collect();
     // The longest waiting first.
-    ready.sort_by_key(|load| load.heads[0].key);
-    jobs.extend(ready.into_iter().map(|load| load.heads));
-    jobs
+    ready.sort_by_key(Load::oldest);
+    jobs.extend(ready);
+    if jobs.iter().any(Load::is_apart) {
+        by_turns(jobs)
+    } else {
+        jobs.into_iter().map(|load| load.heads).collect()
+    }
+}
+
+/// By turns the job with the most reports and the one that waits for longest: reports of very many
+/// times, of which anybody can make some, do not hold up a time that has many, nor the other way round.
+fn by_turns(mut jobs: Vec<Load>) -> VecDeque<Vec<Head>> {
+    jobs.sort_by_key(Load::oldest);
+    let mut largest: Vec<_> = (0..jobs.len()).collect();
+    largest.sort_by_key(|at| std::cmp::Reverse(jobs[*at].reports));
+    let turns = largest.into_iter().zip(0..jobs.len()).flat_map(|(large, old)| [large, old]);
+    turns
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|at| std::mem::take(&mut jobs[at].heads))
+        .filter(|heads| !heads.is_empty())
+        .collect()
 }
 
 /// A job being put together.
@@ -59,6 +78,12 @@ struct Load {
 }
 
 impl Load {
+    fn of(head: Head) -> Self {
+        let mut load = Self::default();
+        load.add(head);
+        load
+    }
+
     fn add(&mut self, head: Head) {
         self.reports += head.reports;
         self.bytes += head.bytes;
@@ -68,6 +93,14 @@ impl Load {
     fn fits(&self, head: &Head, policy: &LeasePolicy) -> bool {
         let reports = self.reports + head.reports <= policy.max_reports;
         self.heads.is_empty() || (reports && self.bytes + head.bytes <= policy.max_bytes)
+    }
+
+    fn oldest(&self) -> i64 {
+        self.heads.first().map_or(i64::MAX, |head| head.key)
+    }
+
+    fn is_apart(&self) -> bool {
+        self.heads.iter().any(|head| head.apart.is_some())
     }
 
     fn is_ready(&self, now: Timestamp, policy: &LeasePolicy) -> bool {
@@ -81,8 +114,43 @@ impl Load {
 }
 
 /// Segments of one task looked at in one call: bounds the work when a backlog of tiny ones built
-/// up while the helper was away.
+/// up while the helper was away. Where batches are of one time, half of them are the oldest, and half
+/// those of the latest times.
 pub(super) const MAX_HEADS: i64 = 4096;
-/// Segments of several times that one call parts by time, for a task whose batches are of one time.
-/// There are none but those of before, and those of reports that wait again after a job of before.
-pub(super) const PARTED_AT_ONCE: usize = 16;
+/// Waiting segments of one time below which one of several times is parted, for a task whose batches are
+/// of one time. Otherwise it is if all parts of others have gone: so there are never many, and each gets
+/// its turn.
+pub(super) const PART_BELOW: i64 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn head(key: i64, reports: u64, time: u64) -> Head {
+        let (arrived, apart) = (Timestamp(0), Some(Time(time)));
+        Head { key, reports, bytes: reports, arrived, cuts: 0, urgent: false, apart }
+    }
+
+    #[test]
+    fn a_time_with_many_reports_and_the_oldest_take_turns() {
+        let policy = LeasePolicy {
+            lease_for: Duration::ZERO,
+            max_reports: 100,
+            max_bytes: 1 << 20,
+            linger: Duration::ZERO,
+            limit: 10,
+            new_first: false,
+            shares: Vec::new(),
+        };
+        let mut heads: Vec<_> = (1..1000).map(|key| head(key, 1, 10_000 + key as u64)).collect();
+        heads.extend([head(1000, 60, 7), head(1001, 30, 7), head(1002, 50, 8)]);
+        let planned = plan(heads, Timestamp(1), &policy);
+        let keys = |heads: &Vec<Head>| heads.iter().map(|head| head.key).collect::<Vec<_>>();
+        let first: Vec<_> = planned.iter().take(4).map(keys).collect();
+        assert_eq!(first, [vec![1000, 1001], vec![1], vec![1002], vec![2]]);
+        let mut all: Vec<_> = planned.iter().flat_map(keys).collect();
+        all.sort_unstable();
+        assert_eq!(all, (1..=1002).collect::<Vec<_>>());
+    }
+}

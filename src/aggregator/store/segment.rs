@@ -10,7 +10,10 @@ use crate::dap::{
     ids::{ReportId, TaskId},
     time::Time,
 };
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Reports of one task on their way into the store, in the order of the upload request.
 #[derive(Clone)]
@@ -186,48 +189,65 @@ impl Packer {
     }
 }
 
-/// Fills segments of reports that may share a job: of one time where batches are of one time.
-pub(super) struct Packers {
-    one_time: bool,
-    open: BTreeMap<Option<Time>, Packer>,
+/// Packs the reports of one commit, all of one task.
+///
+/// Where batches are of one time, so should segments be. But whoever uploads a report of each of very many
+/// times shall not make a row of each: some times have segments of their own, those that most reports
+/// have and the latest ones, and the others share segments, which are parted once it is their turn.
+pub(super) fn pack<'a>(
+    mode: BatchingMode,
+    reports: impl Iterator<Item = (Time, &'a [u8])>,
+) -> Vec<Packed> {
+    if !mode.is_of_one_time() {
+        return pack_in_order(reports);
+    }
+    let mut by_time = BTreeMap::<Time, Vec<&[u8]>>::new();
+    for (time, packed) in reports {
+        by_time.entry(time).or_default().push(packed);
+    }
+    let apart = times_apart(&by_time);
+    let (alone, shared): (Vec<_>, Vec<_>) =
+        by_time.into_iter().partition(|(time, _)| apart.contains(time));
+    let all = |(time, reports): (Time, Vec<&'a [u8]>)| {
+        reports.into_iter().map(move |packed| (time, packed))
+    };
+    let mut segments = pack_in_order(shared.into_iter().flat_map(all));
+    segments.extend(alone.into_iter().flat_map(|one| pack_in_order(all(one))));
+    segments
 }
 
-impl Packers {
-    /// No segment yet, of reports of a task of this mode.
-    pub(super) fn new(mode: BatchingMode) -> Self {
-        Self { one_time: mode.is_of_one_time(), open: BTreeMap::new() }
-    }
+/// The times that have segments of their own: the latest, and of the others those of most reports.
+fn times_apart(by_time: &BTreeMap<Time, Vec<&[u8]>>) -> BTreeSet<Time> {
+    let mut others: Vec<_> = by_time.iter().rev().map(|(time, all)| (all.len(), *time)).collect();
+    let latest = others.drain(..others.len().min(TIMES_APART)).collect::<Vec<_>>();
+    others.sort_unstable_by(|a, b| b.cmp(a));
+    others.truncate(TIMES_APART);
+    latest.into_iter().chain(others).map(|(_, time)| time).collect()
+}
 
-    /// Adds a packed report; returns the segment that it did not fit in any more.
-    pub(super) fn add(&mut self, time: Time, packed: &[u8]) -> Option<Packed> {
-        self.open.entry(self.one_time.then_some(time)).or_default().add(time, packed)
-    }
-
-    /// The last segments, by time.
-    pub(super) fn finish(self) -> impl Iterator<Item = Packed> {
-        self.open.into_values().filter_map(Packer::finish)
-    }
+fn pack_in_order<'a>(reports: impl Iterator<Item = (Time, &'a [u8])>) -> Vec<Packed> {
+    let mut packer = Packer::default();
+    let mut segments: Vec<_> =
+        reports.filter_map(|(time, packed)| packer.add(time, packed)).collect();
+    segments.extend(packer.finish());
+    segments
 }
 
 /// Packs again the reports of a segment, each time by itself.
 pub(super) fn by_time(segment: &Segment) -> Vec<Packed> {
-    let mut packers = Packers { one_time: true, open: BTreeMap::new() };
+    let mut packers = BTreeMap::<Time, Packer>::new();
     let mut full = Vec::new();
     for (time, packed) in segment.packed() {
-        full.extend(packers.add(time, packed));
+        full.extend(packers.entry(time).or_default().add(time, packed));
     }
-    full.extend(packers.finish());
+    full.extend(packers.into_values().filter_map(Packer::finish));
     full
 }
 
 /// Packs reports that were in segments before, in their order: into no more segments than those.
 pub(super) fn pack_again(reports: &UploadBatch) -> Vec<Packed> {
-    let mut packer = Packer::default();
     let entries = reports.entries().iter().enumerate();
-    let mut segments: Vec<_> =
-        entries.filter_map(|(at, entry)| packer.add(entry.time, reports.packed(at))).collect();
-    segments.extend(packer.finish());
-    segments
+    pack_in_order(entries.map(|(at, entry)| (entry.time, reports.packed(at))))
 }
 
 /// Packs again the reports of a job's segments, in their order, in two halves; `None` if there are not
@@ -267,6 +287,9 @@ fn read_report<'a>(reader: &mut Reader<'a>) -> Result<(Time, &'a [u8]), DecodeEr
 pub(super) const SEGMENT_REPORTS: usize = 512;
 /// Most bytes in one segment, unless a single report is larger.
 pub(super) const SEGMENT_BYTES: usize = 4 << 20;
+/// Times that have segments of their own in one commit of a task whose batches are of one time: so many of
+/// the latest, and as many others.
+pub(super) const TIMES_APART: usize = 32;
 /// Bytes in front of each report.
 const HEADER: usize = 12;
 
@@ -280,12 +303,7 @@ mod tests {
         for (time, bytes) in reports {
             batch.push(ReportId::new([0; 16]), Time(*time), bytes).unwrap();
         }
-        let mut packer = Packer::default();
-        let entries = batch.entries().iter().enumerate();
-        let mut done =
-            entries.filter_map(|(i, e)| packer.add(e.time, batch.packed(i))).collect::<Vec<_>>();
-        done.extend(packer.finish());
-        done
+        pack_again(&batch)
     }
 
     #[test]
@@ -304,6 +322,31 @@ mod tests {
         assert_eq!(many.iter().map(|s| s.reports).collect::<Vec<_>>(), [SEGMENT_REPORTS, 1]);
         let large = pack(&vec![(1, vec![0; SEGMENT_BYTES / 2]); 3]);
         assert_eq!(large.iter().map(|s| s.reports).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn many_times_share_segments_and_the_latest_and_largest_have_their_own() {
+        let times = (0..20_000_u64).chain([7, 7, 7]);
+        let packed = pack_of_one_time(times);
+        assert!(packed.len() <= 2 * TIMES_APART + 20_000 / SEGMENT_REPORTS + 1, "{}", packed.len());
+        let alone: Vec<_> = packed.iter().filter(|one| one.first == one.last).collect();
+        assert_eq!(alone.len(), 2 * TIMES_APART);
+        assert!(alone.iter().any(|one| (one.first, one.reports) == (Time(7), 4)));
+        assert!(alone.iter().any(|one| one.first == Time(19_999)));
+        assert_eq!(packed.iter().map(|one| one.reports).sum::<usize>(), 20_003);
+        // Few times are all apart.
+        let few = pack_of_one_time((0..600).map(|number| number % 50));
+        assert!(few.len() == 50 && few.iter().all(|one| one.first == one.last));
+    }
+
+    fn pack_of_one_time(times: impl Iterator<Item = u64>) -> Vec<Packed> {
+        let mut batch = UploadBatch::new(TaskId::new([1; 32]));
+        for time in times {
+            batch.push(ReportId::new([0; 16]), Time(time), &[1, 2, 3, 4]).unwrap();
+        }
+        let entries = batch.entries().iter().enumerate();
+        let reports = entries.map(|(at, entry)| (entry.time, batch.packed(at)));
+        super::pack(BatchingMode::LeaderSelected { target: 3 }, reports)
     }
 
     proptest! {

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::aggregator::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
-    CollectionState, Decide, Kept, NewCollection, Outcome, PendingCollection, Started, StoreError,
-    Then, Timestamp, Wanted, job::last_wait,
+    CollectionState, Decide, Kept, MOST_PENDING, NewCollection, Outcome, PendingCollection,
+    Started, StoreError, Then, Timestamp, Wanted, job::last_wait,
 };
 use crate::dap::ids::{BatchId, TaskId};
 use postgres::{Row, fallible_iterator::FallibleIterator};
@@ -41,6 +41,7 @@ pub(super) fn start(
         if !failed || closed_range(tx, task, found.id)?.is_some() {
             return Ok(Started::Existing(found.id, found.state));
         }
+        check_room(tx, task)?;
         restart(tx, now, task, found.id)?;
         return Ok(Started::New(found.id));
     }
@@ -51,12 +52,24 @@ pub(super) fn start(
     if find(tx, task, id)?.is_some() {
         return Err(StoreError::CollectionIdTaken.into());
     }
+    check_room(tx, task)?;
     let range = match new.wanted {
         Wanted::Range(range) => Some(range),
         Wanted::NextBatch => None,
     };
     insert(tx, task, id, new.request, &digest, range, now)?;
     Ok(Started::New(id))
+}
+
+/// Whether another collection of the task may be pending.
+fn check_room(tx: &mut Tx<'_>, task: i32) -> Result<(), Failure> {
+    let sql = "SELECT count(*) FROM collections WHERE task = $1 AND state = 0";
+    let pending = tx.row(sql, &[&task])?.map_or(Ok(0), |row| get::<i64>(&row, 0))?;
+    if from_stored(pending) < MOST_PENDING {
+        Ok(())
+    } else {
+        Err(StoreError::TooManyCollections.into())
+    }
 }
 
 /// The cut is the task's last segment: a pending collection waits for those up to it. One that is
@@ -137,10 +150,14 @@ pub(super) fn pending(
 pub(super) fn next_batch(pool: &Pool, task: &TaskId) -> Result<Option<BatchId>, Failure> {
     let rows = pool.read(
         "SELECT (
-             SELECT id FROM batches b WHERE b.task = t.key AND state < 2
-             AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = t.key AND batch = b.id)
-             AND (state = 1 OR abs(t.target) <=
-                 (SELECT sum(reports) FROM shards WHERE task = t.key AND bucket = b.id))
+             SELECT id FROM (
+                 SELECT key, id FROM batches WHERE task = t.key AND state = 1
+                 UNION ALL
+                 -- Of any time, or of a replica of an earlier version, which does not mark it as full.
+                 SELECT key, id FROM batches f WHERE task = t.key AND state = 0 AND time IS NULL
+                 AND abs(t.target) <=
+                     (SELECT sum(reports) FROM shards WHERE task = t.key AND bucket = f.id)) b
+             WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE task = t.key AND batch = b.id)
              AND (t.target < 0 OR 1 = (
                  SELECT count(DISTINCT time) FROM shards s CROSS JOIN LATERAL
                      (VALUES (s.first), (s.last)) AS of (time)
@@ -342,9 +359,13 @@ fn reopen(
 ) -> Result<(), Failure> {
     let sql = "DELETE FROM collected WHERE task = $1 AND collection = $2";
     tx.execute(sql, &[&task, &&id.0[..]])?;
-    // Whether it is full is found out by its shards.
-    let sql = "UPDATE batches SET state = 0 WHERE task = $1 AND id >= $2 AND id < $3";
-    tx.execute(sql, &[&task, &low, &high])?;
+    tx.execute(
+        "UPDATE batches b SET state = CASE WHEN
+             (SELECT sum(reports) FROM shards WHERE task = $1 AND bucket = b.id) >=
+             (SELECT abs(target) FROM tasks WHERE key = $1) THEN 1 ELSE 0 END
+         WHERE task = $1 AND id >= $2 AND id < $3",
+        &[&task, &low, &high],
+    )?;
     Ok(())
 }
 

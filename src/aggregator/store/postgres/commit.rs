@@ -7,7 +7,7 @@ use super::{
     ranges,
     replay::{self, Tables},
     stored,
-    upload::{insert_pieces, wait_again},
+    upload::{Ended, insert_pieces, wait_again},
 };
 use crate::aggregator::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
@@ -24,23 +24,24 @@ use crate::dap::{
 use postgres::Row;
 
 pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> Result<(), Failure> {
-    let task = leased(tx, commit.job, commit.lease)?;
+    let Job { task, batch } = leased(tx, commit.job, commit.lease)?;
     let collected = ranges::collected_buckets(tx, task, commit.shards)?;
     if !collected.is_empty() {
         return Err(StoreError::Collected(collected).into());
     }
     insert_shards(tx, task, commit.shards)?;
-    let places = tx.rows(
-        "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2 RETURNING key),
+    let ended = tx.rows(
+        "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2
+                        RETURNING key, place, abandoned),
               over AS (DELETE FROM jobs WHERE task = $1 AND key = $2)
-         SELECT key FROM ended ORDER BY key",
+         SELECT key, place, abandoned FROM ended ORDER BY key",
         &[&task, &commit.job.0],
     )?;
-    // Whether a batch is full now is left to whoever wants to know: two commits at once would
-    // each see too few.
-    let Some(again) = commit.again else { return Ok(()) };
-    let places = places.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>, _>>()?;
-    wait_again(tx, task, again.from, again.reports, &places)
+    if let Some(again) = commit.again {
+        let ended = Ended::of(&ended)?;
+        wait_again(tx, task, again.from, again.reports, &ended)?;
+    }
+    batch.map_or(Ok(()), |batch| settle(tx, task, &batch))
 }
 
 pub(super) fn release_job(
@@ -49,7 +50,7 @@ pub(super) fn release_job(
     lease: LeaseToken,
     retry_at: Timestamp,
 ) -> Result<(), Failure> {
-    let task = leased(tx, job, lease)?;
+    let task = leased(tx, job, lease)?.task;
     // A token that nobody holds: whoever gave the job back cannot end it any more.
     tx.execute(
         "UPDATE jobs SET lease = $3, leased_until = $4 WHERE task = $1 AND key = $2",
@@ -59,7 +60,7 @@ pub(super) fn release_job(
 }
 
 pub(super) fn split_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<bool, Failure> {
-    let task = leased(tx, job, lease)?;
+    let Job { task, batch } = leased(tx, job, lease)?;
     let pieces = tx.row(
         "SELECT count(*) FROM segments WHERE task = $1 AND abandoned > 0 AND NOT stuck",
         &[&task],
@@ -79,30 +80,63 @@ pub(super) fn split_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Resul
     let ended = ended.ok_or_else(|| Failure::corrupt("a job without a segment"))?;
     let arrived = Timestamp(from_stored(get(&ended, 1)?));
     insert_pieces(tx, task, arrived, &halves, get(&ended, 0)?, get::<i32>(&ended, 2)? + 1)?;
+    batch.map_or(Ok(()), |batch| settle(tx, task, &batch))?;
     Ok(true)
 }
 
 pub(super) fn abandon_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<(), Failure> {
-    let task = leased(tx, job, lease)?;
+    let Job { task, batch } = leased(tx, job, lease)?;
     // Both in one statement: at no time are its reports neither in a job nor stuck.
     tx.execute(
         "WITH ended AS (DELETE FROM jobs WHERE task = $1 AND key = $2)
          UPDATE segments SET job = NULL, stuck = true WHERE task = $1 AND job = $2",
         &[&task, &job.0],
     )?;
-    Ok(())
+    batch.map_or(Ok(()), |batch| settle(tx, task, &batch))
 }
 
-/// The task of a job whose current lease this is: the job is the caller's alone, the lock of the
-/// task's batches shared.
-fn leased(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<i32, Failure> {
+/// What ending a job needs of it.
+struct Job {
+    task: i32,
+    batch: Option<Vec<u8>>,
+}
+
+/// The job, if the lease is its current one: it is the caller's alone, the lock of its task's batches
+/// shared.
+fn leased(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<Job, Failure> {
     let row = tx.row(
         "WITH held AS MATERIALIZED (
-             SELECT task FROM jobs WHERE key = $1 AND lease = $2 FOR UPDATE)
-         SELECT task, pg_advisory_xact_lock_shared($3, task) FROM held",
+             SELECT task, batch FROM jobs WHERE key = $1 AND lease = $2 FOR UPDATE)
+         SELECT task, batch, pg_advisory_xact_lock_shared($3, task) FROM held",
         &[&job.0, &&lease.0[..], &locks::BATCHES],
     )?;
-    row.map_or_else(|| Err(StoreError::StaleLease(job).into()), |row| get(&row, 0))
+    let row = row.ok_or(StoreError::StaleLease(job))?;
+    Ok(Job { task: get(&row, 0)?, batch: get(&row, 1)? })
+}
+
+/// A job of a leader-selected batch is over: the batch is full from its target on, and one of one time of
+/// which nothing is left is not used again, and so forgotten.
+///
+/// The last step: of two that end jobs of one batch the second waits here for the first, and sees what
+/// it did, as does who puts a job in the batch.
+fn settle(tx: &mut Tx<'_>, task: i32, batch: &[u8]) -> Result<(), Failure> {
+    let sql = "SELECT time FROM batches WHERE task = $1 AND id = $2 AND state = 0 FOR UPDATE";
+    let Some(row) = tx.row(sql, &[&task, &batch])? else { return Ok(()) };
+    if get::<Option<Vec<u8>>>(&row, 0)?.is_some() {
+        tx.execute(
+            "DELETE FROM batches WHERE task = $1 AND id = $2
+             AND NOT EXISTS (SELECT 1 FROM shards WHERE task = $1 AND bucket = $2)
+             AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = $1 AND batch = $2)",
+            &[&task, &batch],
+        )?;
+    }
+    tx.execute(
+        "UPDATE batches SET state = 1 WHERE task = $1 AND id = $2 AND
+             (SELECT sum(reports) FROM shards WHERE task = $1 AND bucket = $2) >=
+             (SELECT abs(target) FROM tasks WHERE key = $1)",
+        &[&task, &batch],
+    )?;
+    Ok(())
 }
 
 /// Writes all of a helper's job, or says why it cannot stand, to be undone; `None` is success.

@@ -1,11 +1,16 @@
 //! The leader's jobs: which segments travel together, and who has them.
 
-use super::{Failure, Tx, bytes, from_stored, get, locks, ranges, stored, time_from_stored};
+mod batches;
+
+use super::{
+    Failure, Tx, bytes, from_stored, get, locks, ranges, stored, time_from_stored,
+    upload::insert_pieces,
+};
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, Timestamp,
     bucket::time_key,
     job::{LONGEST_WAIT, Room, last_wait},
-    plan::{Head, MAX_HEADS, PARTED_AT_ONCE, plan},
+    plan::{Head, MAX_HEADS, PART_BELOW, plan},
     segment::{self, Packed},
 };
 use crate::dap::{
@@ -152,6 +157,18 @@ struct Load<'a> {
     cuts: u32,
 }
 
+impl Load<'_> {
+    /// The time of its first report.
+    fn first(&self) -> Option<Time> {
+        let reports = self.segments.iter().flat_map(|(_, segment)| segment.reports());
+        reports.map(|(time, _)| time).min()
+    }
+
+    fn reports(&self) -> u64 {
+        self.segments.iter().map(|(_, segment)| segment.len() as u64).sum()
+    }
+}
+
 fn new_jobs(
     tx: &mut Tx<'_>,
     now: Timestamp,
@@ -168,14 +185,13 @@ fn new_jobs(
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    let mut heads = waiting_segments(tx, &got)?;
-    if part_by_time(tx, &heads)? {
-        heads = waiting_segments(tx, &got)?;
-    }
-    for found in heads.values_mut() {
-        found.retain(|found| !found.is_mixed);
-    }
+    let of_one_time = |task: &&Waiting| task.mode.is_of_one_time();
+    let (of_one_time, others): (Vec<_>, Vec<_>) = tasks.iter().partition(of_one_time);
+    let keys = |tasks: &[&Waiting]| tasks.iter().map(|task| task.key).collect::<Vec<_>>();
+    let mut heads = waiting_segments(tx, &keys(&others))?;
     drop_collected(tx, &mut heads)?;
+    part_by_time(tx, &keys(&of_one_time))?;
+    heads.extend(waiting_of_one_time(tx, &keys(&of_one_time))?);
     // The longest waiting first.
     tasks.sort_by_key(|task| task.oldest);
     let plans = tasks.iter().map(|task| {
@@ -187,7 +203,7 @@ fn new_jobs(
         return Ok(Vec::new());
     }
     let mut loads = load(tx, chosen)?;
-    assign_batches(tx, &mut loads)?;
+    batches::assign(tx, &mut loads)?;
     insert_jobs(tx, now, policy, loads)
 }
 
@@ -215,13 +231,14 @@ fn waiting_tasks(tx: &mut Tx<'_>) -> Result<Vec<Waiting>, Failure> {
 struct Found {
     head: Head,
     late: bool,
-    /// Its reports are of several times, which its task's batches must not be.
-    is_mixed: bool,
 }
 
 /// The oldest waiting segments of tasks, without those that arrived too late for a pending
 /// collection of their batch: they wait for its end.
 fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<Found>>, Failure> {
+    if tasks.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let rows = tx.rows(
         "SELECT t.key, s.key, s.reports, s.bytes, s.arrived, s.abandoned,
             EXISTS (
@@ -229,8 +246,7 @@ fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<
                 AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high))),
             t.target IS NULL AND coalesce((
                 SELECT c.high > s.first FROM collected c WHERE c.task = t.key AND c.low <= s.last
-                ORDER BY c.low DESC LIMIT 1), false),
-            t.target, s.first, s.last
+                ORDER BY c.low DESC LIMIT 1), false)
          FROM unnest($1::integer[]) AS n (task) JOIN tasks t ON t.key = n.task
          CROSS JOIN LATERAL (
              SELECT key, reports, bytes, arrived, abandoned, first, last FROM segments w
@@ -243,53 +259,86 @@ fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<
     )?;
     let mut found = BTreeMap::<_, Vec<_>>::new();
     for row in &rows {
-        let of_one_time = BatchingMode::from_stored(get(row, 8)?).is_of_one_time();
-        let (first, last) = (time_from_stored(bytes(row, 9)?), time_from_stored(bytes(row, 10)?));
-        let head = Head {
-            key: get(row, 1)?,
-            reports: from_stored(get(row, 2)?),
-            bytes: from_stored(get(row, 3)?),
-            arrived: Timestamp(from_stored(get(row, 4)?)),
-            cuts: u32::try_from(get::<i32>(row, 5)?).unwrap_or(u32::MAX),
-            urgent: get(row, 6)?,
-            apart: of_one_time.then_some(first),
-        };
-        let is_mixed = of_one_time && first != last;
-        found.entry(get(row, 0)?).or_default().push(Found { head, late: get(row, 7)?, is_mixed });
+        let one = Found { head: head(row)?, late: get(row, 7)? };
+        found.entry(get(row, 0)?).or_default().push(one);
     }
     Ok(found)
 }
 
-/// Parts segments that were packed before batches were of one time; says whether there were any.
-fn part_by_time(tx: &mut Tx<'_>, found: &BTreeMap<i32, Vec<Found>>) -> Result<bool, Failure> {
-    let all = found.iter().flat_map(|(task, found)| found.iter().map(|found| (*task, found)));
-    let mixed = all.filter(|(_, found)| found.is_mixed).take(PARTED_AT_ONCE).collect::<Vec<_>>();
-    for (task, Found { head, .. }) in &mixed {
+/// The oldest waiting segments of tasks whose batches are of one time, and those of the latest times,
+/// in the order of their keys. All of a task are urgent if it has a pending collection.
+fn waiting_of_one_time(
+    tx: &mut Tx<'_>,
+    tasks: &[i32],
+) -> Result<BTreeMap<i32, Vec<Found>>, Failure> {
+    if tasks.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = tx.rows(
+        "SELECT n.task, s.key, s.reports, s.bytes, s.arrived, s.abandoned,
+            EXISTS (SELECT 1 FROM collections c WHERE c.task = n.task AND c.state = 0), s.first
+         FROM unnest($1::integer[]) AS n (task) CROSS JOIN LATERAL (
+             (SELECT key, reports, bytes, arrived, abandoned, first FROM segments
+              WHERE task = n.task AND job IS NULL AND NOT stuck AND first = last
+              ORDER BY key LIMIT $2)
+             UNION
+             (SELECT key, reports, bytes, arrived, abandoned, first FROM segments
+              WHERE task = n.task AND job IS NULL AND NOT stuck AND first = last
+              ORDER BY last DESC LIMIT $2)) s
+         ORDER BY n.task, s.key",
+        &[&tasks, &(MAX_HEADS / 2)],
+    )?;
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for row in &rows {
+        let apart = Some(time_from_stored(bytes(row, 7)?));
+        let one = Found { head: Head { apart, ..head(row)? }, late: false };
+        found.entry(get(row, 0)?).or_default().push(one);
+    }
+    Ok(found)
+}
+
+fn head(row: &Row) -> Result<Head, Failure> {
+    Ok(Head {
+        key: get(row, 1)?,
+        reports: from_stored(get(row, 2)?),
+        bytes: from_stored(get(row, 3)?),
+        arrived: Timestamp(from_stored(get(row, 4)?)),
+        cuts: u32::try_from(get::<i32>(row, 5)?).unwrap_or(u32::MAX),
+        urgent: get(row, 6)?,
+        apart: None,
+    })
+}
+
+/// Parts the oldest segment of several times of each task, if it is its turn.
+fn part_by_time(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<(), Failure> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let mixed = tx.rows(
+        "SELECT n.task, m.key FROM unnest($1::integer[]) AS n (task) CROSS JOIN LATERAL (
+             SELECT key FROM segments
+             WHERE task = n.task AND job IS NULL AND NOT stuck AND first <> last
+             ORDER BY key LIMIT 1) m
+         WHERE NOT EXISTS (
+             SELECT 1 FROM segments WHERE task = n.task AND job IS NULL AND NOT stuck
+             AND place IS NOT NULL AND abandoned = 0)
+         OR (SELECT count(*) FROM (
+             SELECT 1 FROM segments
+             WHERE task = n.task AND job IS NULL AND NOT stuck AND first = last
+             LIMIT $2) few) < $2",
+        &[&tasks, &PART_BELOW],
+    )?;
+    for row in &mixed {
+        let (task, key): (i32, i64) = (get(row, 0)?, get(row, 1)?);
         let sql = "DELETE FROM segments WHERE task = $1 AND key = $2
-                   RETURNING body, abandoned, coalesce(place, key)";
-        let row = tx.row(sql, &[task, &head.key])?;
+                   RETURNING body, arrived, abandoned, coalesce(place, key)";
+        let row = tx.row(sql, &[&task, &key])?;
         let row = row.ok_or_else(|| Failure::corrupt("a waiting segment that is not found"))?;
         let parts = segment::by_time(&Segment::from_stored(get(&row, 0)?)?);
-        for part in parts {
-            tx.execute(
-                "INSERT INTO segments
-                    (task, arrived, abandoned, place, reports, bytes, first, last, body)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                &[
-                    task,
-                    &stored(head.arrived.0),
-                    &get::<i32>(&row, 1)?,
-                    &get::<i64>(&row, 2)?,
-                    &stored(part.reports as u64),
-                    &stored(part.body.len() as u64),
-                    &&time_key(part.first)[..],
-                    &&time_key(part.last)[..],
-                    &part.body,
-                ],
-            )?;
-        }
+        let arrived = Timestamp(from_stored(get(&row, 1)?));
+        insert_pieces(tx, task, arrived, &parts, get(&row, 3)?, get(&row, 2)?)?;
     }
-    Ok(!mixed.is_empty())
+    Ok(())
 }
 
 /// Rewrites segments without the reports whose batch was closed while they waited. Leaves out of
@@ -434,120 +483,6 @@ fn bodies(tx: &mut Tx<'_>, names: &[(i32, i64)]) -> Result<BTreeMap<(i32, i64), 
     let segment =
         |row: Row| Ok(((get(&row, 0)?, get(&row, 1)?), Segment::from_stored(get(&row, 2)?)?));
     rows.into_iter().map(segment).collect()
-}
-
-/// A leader-selected batch that takes jobs, with its reports: verified and on their way.
-struct OpenBatch {
-    id: BatchId,
-    reports: u64,
-    /// The times of its reports, as far as they can be told from the ends of its parts.
-    times: BTreeSet<Time>,
-}
-
-impl OpenBatch {
-    /// Whether it takes a job of this time; without one, of any. A batch of which nothing is left is
-    /// not used again: the helper may have counted reports of another time for it.
-    fn takes(&self, target: u64, time: Option<Time>) -> bool {
-        let fits = time.is_none_or(|time| self.times.len() == 1 && self.times.contains(&time));
-        self.reports < target && fits
-    }
-}
-
-/// Puts each job of a leader-selected task in the oldest batch with room, else in a new one.
-fn assign_batches(tx: &mut Tx<'_>, loads: &mut [Load<'_>]) -> Result<(), Failure> {
-    let selected = |load: &&Load<'_>| load.task.mode != BatchingMode::TimeInterval;
-    let tasks = loads.iter().filter(selected).map(|load| load.task.key).collect::<BTreeSet<_>>();
-    if tasks.is_empty() {
-        return Ok(());
-    }
-    let tasks = tasks.into_iter().collect::<Vec<_>>();
-    forget_empty_batches(tx, &tasks)?;
-    let mut open = open_batches(tx, &tasks)?;
-    let mut new = Vec::new();
-    for load in loads {
-        let times = load.segments.iter().flat_map(|(_, segment)| segment.reports());
-        let first = times.map(|(time, _)| time).min();
-        let (target, time) = match load.task.mode {
-            BatchingMode::TimeInterval => continue,
-            BatchingMode::LeaderSelected { target } => (target, first),
-            BatchingMode::LeaderSelectedAnyTime { target } => (target, None),
-        };
-        let batches = open.entry(load.task.key).or_default();
-        let at = match batches.iter().position(|batch| batch.takes(target, time)) {
-            Some(at) => at,
-            None => {
-                let id = BatchId::random()?;
-                new.push((load.task.key, id));
-                let times = first.into_iter().collect();
-                batches.push(OpenBatch { id, reports: 0, times });
-                batches.len() - 1
-            }
-        };
-        let reports = load.segments.iter().map(|(_, segment)| segment.len() as u64);
-        batches[at].reports += reports.sum::<u64>();
-        load.batch = Some(batches[at].id);
-    }
-    if new.is_empty() {
-        return Ok(());
-    }
-    tx.execute(
-        "INSERT INTO batches (task, id)
-         SELECT task, id FROM unnest($1::integer[], $2::bytea[])
-             WITH ORDINALITY AS n (task, id, place) ORDER BY place",
-        &[
-            &new.iter().map(|(task, _)| *task).collect::<Vec<_>>(),
-            &new.iter().map(|(_, id)| &id.as_bytes()[..]).collect::<Vec<_>>(),
-        ],
-    )?;
-    Ok(())
-}
-
-/// Batches of one time of which nothing is left: they are not used again.
-fn forget_empty_batches(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<(), Failure> {
-    tx.execute(
-        "DELETE FROM batches b USING tasks t
-         WHERE t.key = b.task AND t.target > 0 AND b.task = ANY ($1) AND b.state = 0
-         AND NOT EXISTS (SELECT 1 FROM shards WHERE task = b.task AND bucket = b.id)
-         AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = b.task AND batch = b.id)",
-        &[&tasks],
-    )?;
-    Ok(())
-}
-
-/// The batches of tasks that are not full, oldest first. Notes which have become so.
-fn open_batches(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<OpenBatch>>, Failure> {
-    // Verified reports only become more while a batch is open, so the note stays true.
-    tx.execute(
-        "UPDATE batches b SET state = 1 FROM tasks t
-         WHERE b.task = ANY ($1) AND b.state = 0 AND t.key = b.task
-         AND (SELECT sum(reports) FROM shards WHERE task = b.task AND bucket = b.id) >= abs(t.target)",
-        &[&tasks],
-    )?;
-    let rows = tx.rows(
-        "SELECT b.task, b.id, (
-             (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = b.task AND bucket = b.id) +
-             (SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = b.task AND batch = b.id)
-         )::bigint, (
-             SELECT array_agg(DISTINCT time) FROM (
-                 SELECT first, last FROM shards WHERE task = b.task AND bucket = b.id
-                 UNION SELECT first, last FROM jobs WHERE task = b.task AND batch = b.id) AS part
-             CROSS JOIN LATERAL (VALUES (part.first), (part.last)) AS of (time)
-         ) FROM batches b WHERE b.task = ANY ($1) AND b.state = 0 ORDER BY b.task, b.key",
-        &[&tasks],
-    )?;
-    let mut open = BTreeMap::<_, Vec<_>>::new();
-    for row in &rows {
-        let times = get::<Option<Vec<&[u8]>>>(row, 3)?.unwrap_or_default().into_iter();
-        let times = times.map(|time| time.try_into().map(time_from_stored));
-        let times = times.collect::<Result<_, _>>();
-        let batch = OpenBatch {
-            id: BatchId::new(bytes(row, 1)?),
-            reports: from_stored(get(row, 2)?),
-            times: times.map_err(|_| Failure::corrupt("a time that is not 8 bytes"))?,
-        };
-        open.entry(get(row, 0)?).or_default().push(batch);
-    }
-    Ok(open)
 }
 
 fn insert_jobs(

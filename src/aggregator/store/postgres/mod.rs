@@ -23,7 +23,8 @@
 //! still. Uploads and leasing need nothing of each other: an upload reads only which ranges are
 //! collected and adds rows that nobody has seen. They stop only for the moment in which a batch is
 //! marked as collected, not while its shards are read. Below these locks stand the rows that one
-//! verb at a time may end or lease (a job, a due collection), and a fourth lock of the task for its
+//! verb at a time may end or lease (a job, a due collection), and a leader-selected batch, whose row is
+//! taken last by who ends a job of it, and shared by who puts one in it; and a fourth lock of the task for its
 //! report IDs, which whoever looks for some has alone until it has added them. Of a task whose batches
 //! are of one time, a helper's job has its batch alone before that, from its look at what is there.
 //!

@@ -43,9 +43,11 @@ pub(super) fn repair(tx: &mut Tx<'_>, repair: &Repair<'_>) -> Result<Repaired, F
         "DELETE FROM shards WHERE task = $1 AND bucket = $2 AND key = ANY ($3)",
         &[&task.key, &key, &dropped],
     )?;
-    // Whether it is full is found out by its shards.
     tx.execute(
-        "UPDATE batches SET state = 0 WHERE task = $1 AND id = $2 AND state <> 2",
+        "UPDATE batches SET state = CASE WHEN
+             (SELECT sum(reports) FROM shards WHERE task = $1 AND bucket = $2) >=
+             (SELECT abs(target) FROM tasks WHERE key = $1) THEN 1 ELSE 0 END
+         WHERE task = $1 AND id = $2 AND state <> 2",
         &[&task.key, &key],
     )?;
     if dropped.is_empty() {

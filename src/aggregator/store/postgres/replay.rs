@@ -2,7 +2,8 @@
 
 use super::{failure::Failure, from_stored, get, pool::Tx, stored};
 use crate::aggregator::store::replay::{
-    CROWDED, Compacting, PARTS, Part, Position, Runs, Scope, Side, Spans, WORTH, compact, refine,
+    CROWDED, CROWDED_BYTES, Compacting, PARTS, Part, Position, Runs, Scope, Side, Spans, WORTH,
+    WORTH_BYTES, compact, refine,
 };
 use postgres::{Row, types::ToSql};
 
@@ -56,12 +57,14 @@ impl Runs for Tables<'_, '_> {
         after: Position,
         each: &mut dyn FnMut(Position, Spans, &[u8]),
     ) -> Result<(), Failure> {
-        let rows = self.0.rows(
+        use postgres::fallible_iterator::FallibleIterator;
+        // Not all at once in memory.
+        let mut rows = self.0.stream(
             "SELECT coalesce(first, last), last, ids, position FROM fresh_runs
              WHERE task = $1 AND side = $2 AND position > $3 ORDER BY position",
             &[&task(scope), &side(scope.side), &after.0],
         )?;
-        for row in rows {
+        while let Some(row) = rows.next()? {
             each(Position(get(&row, 3)?), spans(&row)?, get(&row, 2)?);
         }
         Ok(())
@@ -147,8 +150,13 @@ impl Compacting for Tables<'_, '_> {
     fn crowded(&mut self, scope: Scope) -> Result<Option<Part>, Failure> {
         let row = self.0.row(
             "SELECT part FROM parted_runs WHERE task = $1 AND side = $2 AND part < 256
-             GROUP BY part HAVING count(*) >= $3 LIMIT 1",
-            &[&task(scope), &side(scope.side), &stored(CROWDED as u64)],
+             GROUP BY part HAVING count(*) >= $3 OR sum(octet_length(ids)) >= $4 LIMIT 1",
+            &[
+                &task(scope),
+                &side(scope.side),
+                &stored(CROWDED as u64),
+                &stored(CROWDED_BYTES as u64),
+            ],
         )?;
         let part = row.map(|row| get::<i16>(&row, 0)).transpose()?;
         Ok(part.and_then(|part| Part::try_from(part).ok()))
@@ -239,12 +247,13 @@ fn name(scope: &Scope) -> i32 {
     task(*scope)
 }
 
-/// Compacts the IDs of the task with the most fresh runs, or else cuts up a crowded part; says whether
+/// Compacts the IDs of the task with the most in fresh runs, or else cuts up a crowded part; says whether
 /// there was anything worth it.
 pub(super) fn compact_one(tx: &mut Tx<'_>) -> Result<bool, Failure> {
     let most = "SELECT task, side FROM fresh_runs GROUP BY task, side
-                HAVING count(*) >= $1 ORDER BY count(*) DESC LIMIT 1";
-    if let Some(row) = tx.row(most, &[&stored(WORTH as u64)])? {
+                HAVING count(*) >= $1 OR sum(octet_length(ids)) >= $2
+                ORDER BY sum(octet_length(ids)) DESC LIMIT 1";
+    if let Some(row) = tx.row(most, &[&stored(WORTH as u64), &stored(WORTH_BYTES as u64)])? {
         let scope = scope(&row)?;
         lock(tx, &[scope])?;
         return compact(&mut Tables(tx), scope);

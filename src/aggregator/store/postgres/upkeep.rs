@@ -198,7 +198,16 @@ fn forget_responses(tx: &mut Tx<'_>, before: Timestamp) -> Result<u64, Failure> 
              WHERE c.state IN (2, 3) AND d.closed_at < $1 LIMIT $2)",
         &[&before, &limit],
     )?;
-    Ok(jobs + collections)
+    // One that failed and closed nothing leaves nothing: an identical request begins anew.
+    let failed = tx.execute(
+        "DELETE FROM collections WHERE state = 3 AND (task, id) IN (
+             SELECT c.task, c.id FROM collections c
+             WHERE c.state = 3 AND coalesce(c.asked, 0) < $1 AND NOT EXISTS (
+                 SELECT 1 FROM collected d WHERE d.task = c.task AND d.collection = c.id)
+             LIMIT $2)",
+        &[&before, &limit],
+    )?;
+    Ok(jobs + collections + failed)
 }
 
 /// Rows of one kind that one call forgets: a fraction of a second.

@@ -1,7 +1,7 @@
 //! Uploads of the leader, many in one transaction.
 
 use super::{
-    Failure, TaskRow, Tx, locks, ranges,
+    Failure, TaskRow, Tx, get, locks, ranges,
     replay::{self, Tables},
     stored,
 };
@@ -9,13 +9,14 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Scope, Session, Side},
-    segment::{Packed, Packers, pack_again},
+    segment::{self, Packed, pack_again},
     span,
 };
 use crate::dap::{
     ids::{ReportId, TaskId},
     time::Time,
 };
+use postgres::Row;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 type Ruling = Result<(), Refusal>;
@@ -47,19 +48,18 @@ pub(super) fn accept_reports(
     let places = places(uploads, &tasks);
     let mut rulings: Vec<_> = uploads.iter().map(|upload| vec![Ok(()); upload.len()]).collect();
     rule(tx, session, &tasks, &places, &mut rulings)?;
-    let modes: HashMap<_, _> = tasks.values().map(|task| (task.key, task.mode)).collect();
-    let mut packers = BTreeMap::<i32, Packers>::new();
-    let mut segments = Vec::new();
+    let mut accepted = BTreeMap::<i32, Vec<(Time, &[u8])>>::new();
     for place in &places {
         if rulings[place.upload][place.at].is_ok() {
-            let packers =
-                packers.entry(place.task).or_insert_with(|| Packers::new(modes[&place.task]));
-            let full = packers.add(place.time, uploads[place.upload].packed(place.at));
-            segments.extend(full.map(|full| (place.task, full)));
+            let packed = uploads[place.upload].packed(place.at);
+            accepted.entry(place.task).or_default().push((place.time, packed));
         }
     }
-    for (task, packers) in packers {
-        segments.extend(packers.finish().map(|last| (task, last)));
+    let modes: HashMap<_, _> = tasks.values().map(|task| (task.key, task.mode)).collect();
+    let mut segments = Vec::new();
+    for (task, reports) in accepted {
+        let packed = segment::pack(modes[&task], reports.into_iter());
+        segments.extend(packed.into_iter().map(|packed| (task, packed)));
     }
     insert_segments(tx, now, &segments)?;
     Ok(rulings)
@@ -128,6 +128,32 @@ fn collected_times(
     ranges::collected_times(tx, &times)
 }
 
+/// Segments of a job that is over: what those of its reports that wait again take over.
+pub(super) struct Ended {
+    /// Their keys, oldest first.
+    keys: Vec<i64>,
+    /// The first of their places, if they are pieces of others.
+    place: Option<i64>,
+    /// How often jobs with their reports were cut up.
+    cuts: i32,
+}
+
+impl Ended {
+    /// From rows of key, place and cuts.
+    pub(super) fn of(rows: &[Row]) -> Result<Self, Failure> {
+        let (mut keys, mut places, mut cuts) = (Vec::new(), Vec::new(), 0);
+        let mut is_piece = false;
+        for row in rows {
+            let (key, place): (i64, Option<i64>) = (get(row, 0)?, get(row, 1)?);
+            keys.push(key);
+            places.push(place.unwrap_or(key));
+            is_piece |= place.is_some();
+            cuts = cuts.max(get(row, 2)?);
+        }
+        Ok(Self { keys, place: places.into_iter().min().filter(|_| is_piece), cuts })
+    }
+}
+
 /// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
 /// of those that they were in: a collection that was asked for since still waits for them.
 pub(super) fn wait_again(
@@ -135,23 +161,26 @@ pub(super) fn wait_again(
     task: i32,
     from: Timestamp,
     reports: &UploadBatch,
-    places: &[i64],
+    ended: &Ended,
 ) -> Result<(), Failure> {
     let mut segments = pack_again(reports);
-    let rest = segments.split_off(places.len().min(segments.len()));
-    for (segment, place) in segments.iter().zip(places) {
+    let rest = segments.split_off(ended.keys.len().min(segments.len()));
+    for (segment, key) in segments.iter().zip(&ended.keys) {
         tx.execute(
-            "INSERT INTO segments (task, key, arrived, reports, bytes, first, last, body)
-             OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO segments
+                 (task, key, arrived, reports, bytes, first, last, body, place, abandoned)
+             OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             &[
                 &task,
-                place,
+                key,
                 &stored(from.0),
                 &stored(segment.reports as u64),
                 &stored(segment.body.len() as u64),
                 &&time_key(segment.first)[..],
                 &&time_key(segment.last)[..],
                 &segment.body,
+                &ended.place,
+                &ended.cuts,
             ],
         )?;
     }

@@ -25,7 +25,7 @@ pub(in crate::aggregator::store) trait Compacting: Runs {
         parts: &[(Part, Vec<u8>)],
     ) -> Result<(), Self::Error>;
 
-    /// A part by first byte that has [`CROWDED`] runs or more.
+    /// A part by first byte that has [`CROWDED`] runs or more, or [`CROWDED_BYTES`].
     fn crowded(&mut self, scope: Scope) -> Result<Option<Part>, Self::Error>;
 
     /// Deletes the runs of a part, and adds runs to others in their place.
@@ -43,8 +43,12 @@ pub(in crate::aggregator::store) const WORTH: usize = 64;
 /// IDs from which on fresh runs go into parts: 64 of them in a part, so 1 KiB. More would be read at
 /// once, in memory that the allocator keeps for each thread that ever compacted.
 const PART_AT: usize = 1 << 14;
+/// Bytes of fresh runs from which on it is worth it too, however few they are: a look-up reads them all.
+pub(in crate::aggregator::store) const WORTH_BYTES: usize = PART_AT * ID;
 /// Runs from which on a part is crowded: about as many IDs, so that they become 64 runs of 4 KiB.
 pub(in crate::aggregator::store) const CROWDED: usize = 256;
+/// The same in bytes, since a large run has more.
+pub(in crate::aggregator::store) const CROWDED_BYTES: usize = 64 * 4096;
 
 /// Compacts the fresh runs of a task; says whether there was anything to do.
 pub(in crate::aggregator::store) fn compact<R: Compacting>(

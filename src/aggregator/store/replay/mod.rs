@@ -19,7 +19,7 @@
 mod compact;
 mod filter;
 
-pub(super) use compact::{CROWDED, Compacting, WORTH, compact, refine};
+pub(super) use compact::{CROWDED, CROWDED_BYTES, Compacting, WORTH, WORTH_BYTES, compact, refine};
 use filter::Filter;
 
 use super::span;

@@ -3,8 +3,8 @@
 use super::{TaskRow, from_stored, record, stored, task_row, tasks::blob, time_from_stored};
 use crate::aggregator::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
-    CollectionState, Decide, Kept, NewCollection, Outcome, PendingCollection, Started, StoreError,
-    Then, Timestamp, Wanted, job::last_wait,
+    CollectionState, Decide, Kept, MOST_PENDING, NewCollection, Outcome, PendingCollection,
+    Started, StoreError, Then, Timestamp, Wanted, job::last_wait,
 };
 use crate::dap::ids::{BatchId, TaskId};
 use rusqlite::{OptionalExtension, Row, Transaction};
@@ -38,6 +38,7 @@ pub(super) fn start(
         if !failed || closed_range(tx, task, found.id)?.is_some() {
             return Ok(Started::Existing(found.id, found.state));
         }
+        check_room(tx, task)?;
         restart(tx, now, &found)?;
         return Ok(Started::New(found.id));
     }
@@ -47,12 +48,20 @@ pub(super) fn start(
     if find(tx, task, id)?.is_some() {
         return Err(StoreError::CollectionIdTaken);
     }
+    check_room(tx, task)?;
     let range = match new.wanted {
         Wanted::Range(range) => Some(range),
         Wanted::NextBatch => None,
     };
     insert(tx, task, id, new.request, &digest, range, now)?;
     Ok(Started::New(id))
+}
+
+/// Whether another collection of the task may be pending.
+fn check_room(tx: &Transaction<'_>, task: i64) -> Result<(), StoreError> {
+    let sql = "SELECT count(*) FROM collections WHERE task = ?1 AND state = 0";
+    let pending = tx.prepare_cached(sql)?.query_row([task], |row| row.get(0))?;
+    if from_stored(pending) < MOST_PENDING { Ok(()) } else { Err(StoreError::TooManyCollections) }
 }
 
 fn insert(

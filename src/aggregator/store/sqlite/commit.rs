@@ -5,7 +5,7 @@ use super::{
     lease::segments_of,
     replay::Tables,
     stored, task_row,
-    upload::{insert_segment, wait_again},
+    upload::{Ended, insert_segment, wait_again},
 };
 use crate::aggregator::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
@@ -32,21 +32,31 @@ pub(super) fn commit_leader_job(
         return Err(StoreError::Collected(collected));
     }
     insert_shards(tx, job.task, commit.shards)?;
-    let places = if commit.again.is_some() { places(tx, commit.job)? } else { Vec::new() };
+    let ended = if commit.again.is_some() { ended(tx, commit.job)? } else { Ended::default() };
     tx.prepare_cached("DELETE FROM segments WHERE job = ?1")?.execute([commit.job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([commit.job.0])?;
     if let Some(again) = commit.again {
-        wait_again(tx, job.task, again.from, again.reports, places)?;
+        wait_again(tx, job.task, again.from, again.reports, &ended)?;
     }
-    if let Some(batch) = job.batch { mark_if_full(tx, job.task, &batch) } else { Ok(()) }
+    if let Some(batch) = job.batch {
+        mark_if_full(tx, job.task, &batch)?;
+        forget_if_empty(tx, job.task, &batch)?;
+    }
+    Ok(())
 }
 
-/// The keys of a job's segments, oldest first.
-fn places(tx: &Transaction<'_>, job: JobId) -> Result<Vec<i64>, StoreError> {
+/// What reports of a job that wait again take over from its segments.
+fn ended(tx: &Transaction<'_>, job: JobId) -> Result<Ended, StoreError> {
     let sql = "SELECT key FROM segments WHERE job = ?1 ORDER BY key";
     let mut statement = tx.prepare_cached(sql)?;
     let keys = statement.query_map([job.0], |row| row.get(0))?;
-    Ok(keys.collect::<Result<_, _>>()?)
+    let keys = keys.collect::<Result<_, _>>()?;
+    let sql = "SELECT CASE WHEN max(place) IS NOT NULL THEN min(coalesce(place, key)) END,
+                   coalesce(max(abandoned), 0)
+               FROM segments WHERE job = ?1";
+    let mut statement = tx.prepare_cached(sql)?;
+    let (place, cuts) = statement.query_row([job.0], |row| row.try_into())?;
+    Ok(Ended { keys, place, cuts })
 }
 
 pub(super) fn release_job(
@@ -67,7 +77,7 @@ pub(super) fn split_job(
     job: JobId,
     lease: LeaseToken,
 ) -> Result<bool, StoreError> {
-    let task = leased(tx, job, lease)?.task;
+    let Job { task, batch } = leased(tx, job, lease)?;
     let sql = "SELECT count(*) FROM segments WHERE task = ?1 AND abandoned > 0 AND stuck = 0";
     let pieces: i64 = tx.prepare_cached(sql)?.query_row([task], |row| row.get(0))?;
     if from_stored(pieces) >= MOST_PIECES {
@@ -86,6 +96,7 @@ pub(super) fn split_job(
         tx.prepare_cached("UPDATE segments SET place = ?2, abandoned = ?3 WHERE key = ?1")?
             .execute((key, place, cuts.saturating_add(1)))?;
     }
+    batch.map_or(Ok(()), |batch| forget_if_empty(tx, task, &batch))?;
     Ok(true)
 }
 
@@ -94,11 +105,11 @@ pub(super) fn abandon_job(
     job: JobId,
     lease: LeaseToken,
 ) -> Result<(), StoreError> {
-    leased(tx, job, lease)?;
+    let Job { task, batch } = leased(tx, job, lease)?;
     tx.prepare_cached("UPDATE segments SET job = NULL, stuck = 1 WHERE job = ?1")?
         .execute([job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([job.0])?;
-    Ok(())
+    batch.map_or(Ok(()), |batch| forget_if_empty(tx, task, &batch))
 }
 
 /// What ending a job needs of it.
@@ -123,6 +134,17 @@ fn mark_if_full(tx: &Transaction<'_>, task: i64, batch: &[u8]) -> Result<(), Sto
         "UPDATE batches SET state = 1 WHERE task = ?1 AND id = ?2 AND state = 0 AND
             (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1 AND bucket = ?2) >=
             (SELECT abs(target) FROM tasks WHERE key = ?1)",
+    )?
+    .execute((task, batch))?;
+    Ok(())
+}
+
+/// A batch of one time of which nothing is left is not used again, and so forgotten.
+fn forget_if_empty(tx: &Transaction<'_>, task: i64, batch: &[u8]) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "DELETE FROM batches WHERE task = ?1 AND id = ?2 AND state = 0 AND time IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM shards WHERE task = ?1 AND bucket = ?2)
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = ?1 AND batch = ?2)",
     )?
     .execute((task, batch))?;
     Ok(())

@@ -5,7 +5,7 @@ use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, StoreError, Timestamp,
     bucket::time_key,
     job::{LONGEST_WAIT, Room, last_wait},
-    plan::{Head, MAX_HEADS, PARTED_AT_ONCE, plan},
+    plan::{Head, MAX_HEADS, PART_BELOW, plan},
     segment,
 };
 use crate::dap::{
@@ -13,6 +13,7 @@ use crate::dap::{
     time::Time,
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
+use std::collections::BTreeMap;
 
 pub(super) fn lease_jobs(
     tx: &Transaction<'_>,
@@ -38,12 +39,12 @@ fn new_jobs(
 ) -> Result<Vec<LeasedJob>, StoreError> {
     let (mut jobs, mut plans) = (Vec::new(), Vec::new());
     for task in waiting_tasks(tx)?.into_iter().filter(|task| room.has_for(&task.id)) {
-        let mut heads = waiting_segments(tx, &task)?;
-        if part_by_time(tx, task.key, &heads)? {
-            heads = waiting_segments(tx, &task)?;
-        }
-        heads.retain(|found| !found.is_mixed);
-        let heads = heads.into_iter().map(|found| found.head).collect();
+        let heads = if task.mode.is_of_one_time() {
+            part_by_time(tx, task.key)?;
+            waiting_of_one_time(tx, task.key)?
+        } else {
+            waiting_segments(tx, task.key)?
+        };
         plans.push((task, plan(heads, now, policy)));
     }
     // Tasks take turns, so that a busy one does not hold up the others.
@@ -144,59 +145,83 @@ fn waiting_tasks(tx: &Transaction<'_>) -> Result<Vec<Waiting>, StoreError> {
 
 /// The oldest waiting segments of a task, without those that arrived too late for a pending
 /// collection of their batch: they wait for its end.
-fn waiting_segments(tx: &Transaction<'_>, task: &Waiting) -> Result<Vec<Found>, StoreError> {
+fn waiting_segments(tx: &Transaction<'_>, task: i64) -> Result<Vec<Head>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT s.key, s.reports, s.bytes, s.arrived, s.abandoned, EXISTS (
              SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
-             AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high))), s.first, s.last
+             AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high)))
          FROM segments s WHERE s.task = ?1 AND s.job IS NULL AND s.stuck = 0 AND NOT EXISTS (
              SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
              AND c.low <= s.last AND s.first < c.high AND c.cut < coalesce(s.place, s.key))
          ORDER BY s.key LIMIT ?2",
     )?;
-    let found = |row: &Row<'_>| found(row, task.mode.is_of_one_time());
-    let rows = statement.query_map((task.key, MAX_HEADS), found)?;
+    let rows = statement.query_map((task, MAX_HEADS), head)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A waiting segment.
-struct Found {
-    head: Head,
-    /// Its reports are of several times, which its task's batches must not be.
-    is_mixed: bool,
+/// The oldest waiting segments of a task whose batches are of one time, and those of the latest times,
+/// in the order of their keys. All are urgent if a collection is pending.
+fn waiting_of_one_time(tx: &Transaction<'_>, task: i64) -> Result<Vec<Head>, StoreError> {
+    let urgent = "SELECT EXISTS (SELECT 1 FROM collections WHERE task = ?1 AND state = 0)";
+    let urgent: bool = tx.prepare_cached(urgent)?.query_row([task], |row| row.get(0))?;
+    let mut found = BTreeMap::new();
+    let orders = [("segments_of_one_time", "key"), ("segments_by_time", "last DESC")];
+    for (index, order) in orders {
+        let sql = format!(
+            "SELECT key, reports, bytes, arrived, abandoned, ?3, first
+             FROM segments INDEXED BY {index} WHERE task = ?1 AND job IS NULL AND stuck = 0 AND first = last
+             ORDER BY {order} LIMIT ?2"
+        );
+        let mut statement = tx.prepare_cached(&sql)?;
+        let rows = statement.query_map((task, MAX_HEADS / 2, urgent), |row| {
+            Ok(Head { apart: Some(time_from_stored(row.get(6)?)), ..head(row)? })
+        })?;
+        for head in rows {
+            let head = head?;
+            found.insert(head.key, head);
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
-fn found(row: &Row<'_>, of_one_time: bool) -> rusqlite::Result<Found> {
-    let (first, last) = (time_from_stored(row.get(6)?), time_from_stored(row.get(7)?));
-    let head = Head {
+fn head(row: &Row<'_>) -> rusqlite::Result<Head> {
+    Ok(Head {
         key: row.get(0)?,
         reports: from_stored(row.get(1)?),
         bytes: from_stored(row.get(2)?),
         arrived: Timestamp(from_stored(row.get(3)?)),
         cuts: row.get(4)?,
         urgent: row.get(5)?,
-        apart: of_one_time.then_some(first),
-    };
-    Ok(Found { head, is_mixed: of_one_time && first != last })
+        apart: None,
+    })
 }
 
-/// Parts segments that were packed before batches were of one time; says whether there were any.
-fn part_by_time(tx: &Transaction<'_>, task: i64, found: &[Found]) -> Result<bool, StoreError> {
-    let mixed = found.iter().filter(|found| found.is_mixed).take(PARTED_AT_ONCE);
-    let mut any = false;
-    for Found { head, .. } in mixed {
-        any = true;
-        let sql = "DELETE FROM segments WHERE key = ?1
-                   RETURNING body, abandoned, coalesce(place, key)";
-        let (body, abandoned, place): (Vec<u8>, i64, i64) =
-            tx.prepare_cached(sql)?.query_row([head.key], |row| row.try_into())?;
-        for part in segment::by_time(&Segment::from_stored(body)?) {
-            let key = insert_segment(tx, task, head.arrived, &part, None)?;
-            tx.prepare_cached("UPDATE segments SET abandoned = ?2, place = ?3 WHERE key = ?1")?
-                .execute((key, abandoned, place))?;
-        }
+/// Parts the oldest segment of several times, if it is its turn.
+fn part_by_time(tx: &Transaction<'_>, task: i64) -> Result<(), StoreError> {
+    let sql = "SELECT min(key) FROM segments
+               WHERE task = ?1 AND job IS NULL AND stuck = 0 AND first <> last";
+    let mixed = tx.prepare_cached(sql)?.query_row([task], |row| row.get::<_, Option<i64>>(0))?;
+    let Some(mixed) = mixed else { return Ok(()) };
+    let sql = "SELECT NOT EXISTS (
+             SELECT 1 FROM segments WHERE task = ?1 AND job IS NULL AND stuck = 0
+             AND place IS NOT NULL AND abandoned = 0)
+         OR (SELECT count(*) FROM (
+             SELECT 1 FROM segments WHERE task = ?1 AND job IS NULL AND stuck = 0 AND first = last
+             LIMIT ?2)) < ?2";
+    if !tx.prepare_cached(sql)?.query_row((task, PART_BELOW), |row| row.get::<_, bool>(0))? {
+        return Ok(());
     }
-    Ok(any)
+    let sql = "DELETE FROM segments WHERE key = ?1
+               RETURNING body, abandoned, coalesce(place, key), arrived";
+    let (body, abandoned, place, arrived): (Vec<u8>, i64, i64, i64) =
+        tx.prepare_cached(sql)?.query_row([mixed], |row| row.try_into())?;
+    let arrived = Timestamp(from_stored(arrived));
+    for part in segment::by_time(&Segment::from_stored(body)?) {
+        let key = insert_segment(tx, task, arrived, &part, None)?;
+        tx.prepare_cached("UPDATE segments SET abandoned = ?2, place = ?3 WHERE key = ?1")?
+            .execute((key, abandoned, place))?;
+    }
+    Ok(())
 }
 
 /// Makes a job of segments; `None` if all their batches have been collected in the meantime.
@@ -217,10 +242,10 @@ fn new_job(
     let batch = match task.mode {
         BatchingMode::TimeInterval => None,
         BatchingMode::LeaderSelected { target } => {
-            Some(open_batch(tx, task.key, target, Some(first))?)
+            Some(batch_of_time(tx, task.key, target, first)?)
         }
         BatchingMode::LeaderSelectedAnyTime { target } => {
-            Some(open_batch(tx, task.key, target, None)?)
+            Some(batch_of_any_time(tx, task.key, target)?)
         }
     };
     let lease = LeaseToken::random()?;
@@ -305,41 +330,48 @@ fn drop_collected(
 }
 
 /// The oldest batch with room, counting what is verified and what is on its way; else a new one.
-///
-/// If batches are of one time, then of those whose reports are of this one. A batch of which nothing
-/// is left is not used again: the helper may have counted reports of another time for it.
-fn open_batch(
+fn batch_of_any_time(tx: &Transaction<'_>, task: i64, target: u64) -> Result<BatchId, StoreError> {
+    let sql = "SELECT id FROM batches b WHERE task = ?1 AND state = 0 AND
+            (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1 AND bucket = b.id) +
+            (SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = ?1 AND batch = b.id) < ?2
+         ORDER BY key LIMIT 1";
+    let found = tx
+        .prepare_cached(sql)?
+        .query_row((task, stored(target)), |row| Ok(BatchId::new(row.get(0)?)))
+        .optional()?;
+    let Some(batch) = found else { return new_batch(tx, task, None) };
+    // From when times could not be mixed; now they are.
+    let sql = "UPDATE batches SET time = NULL WHERE task = ?1 AND id = ?2 AND time IS NOT NULL";
+    tx.prepare_cached(sql)?.execute((task, batch.as_bytes()))?;
+    Ok(batch)
+}
+
+/// The same of the batches of one time. One of which nothing is left is not used again: the helper may
+/// have counted reports of another time for it.
+fn batch_of_time(
     tx: &Transaction<'_>,
     task: i64,
     target: u64,
-    time: Option<Time>,
+    time: Time,
 ) -> Result<BatchId, StoreError> {
-    let found = tx
-        .prepare_cached(
-            "SELECT id FROM batches b WHERE task = ?1 AND state = 0 AND
-                (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = ?1 AND bucket = b.id) +
-                (SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = ?1 AND batch = b.id) < ?2
-             AND (?3 IS NULL OR (
-                SELECT min(first) = ?3 AND max(last) = ?3 FROM (
-                    SELECT first, last FROM shards WHERE task = ?1 AND bucket = b.id
-                    UNION ALL SELECT first, last FROM jobs WHERE task = ?1 AND batch = b.id)))
-             ORDER BY key LIMIT 1",
-        )?
-        .query_row((task, stored(target), time.map(time_key)), |row| Ok(BatchId::new(row.get(0)?)))
-        .optional()?;
-    if let Some(batch) = found {
-        return Ok(batch);
-    }
-    if time.is_some() {
-        tx.prepare_cached(
-            "DELETE FROM batches AS b WHERE task = ?1 AND state = 0
-             AND NOT EXISTS (SELECT 1 FROM shards WHERE task = ?1 AND bucket = b.id)
-             AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = ?1 AND batch = b.id)",
-        )?
-        .execute([task])?;
-    }
+    let sql = "SELECT id FROM batches b INDEXED BY batches_open
+         WHERE task = ?1 AND state = 0 AND time = ?3 AND (
+            SELECT sum(reports) FROM (
+                SELECT reports FROM shards WHERE task = ?1 AND bucket = b.id
+                UNION ALL SELECT reports FROM jobs WHERE task = ?1 AND batch = b.id)) < ?2
+         ORDER BY key LIMIT 1";
+    let key = (task, stored(target), time_key(time));
+    let found =
+        tx.prepare_cached(sql)?.query_row(key, |row| Ok(BatchId::new(row.get(0)?))).optional()?;
+    found.map_or_else(|| new_batch(tx, task, Some(time)), Ok)
+}
+
+fn new_batch(tx: &Transaction<'_>, task: i64, time: Option<Time>) -> Result<BatchId, StoreError> {
     let batch = BatchId::random()?;
-    tx.prepare_cached("INSERT INTO batches (task, id) VALUES (?1, ?2)")?
-        .execute((task, batch.as_bytes()))?;
+    tx.prepare_cached("INSERT INTO batches (task, id, time) VALUES (?1, ?2, ?3)")?.execute((
+        task,
+        batch.as_bytes(),
+        time.map(time_key),
+    ))?;
     Ok(batch)
 }

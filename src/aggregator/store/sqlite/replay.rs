@@ -4,8 +4,8 @@ use super::{from_stored, stored};
 use crate::aggregator::store::{
     StoreError,
     replay::{
-        CROWDED, Compacting, PARTS, Part, Position, Runs, Scope, Side, Spans, WORTH, compact,
-        refine,
+        CROWDED, CROWDED_BYTES, Compacting, PARTS, Part, Position, Runs, Scope, Side, Spans, WORTH,
+        WORTH_BYTES, compact, refine,
     },
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
@@ -127,8 +127,9 @@ impl Compacting for Tables<'_, '_> {
 
     fn crowded(&mut self, scope: Scope) -> Result<Option<Part>, StoreError> {
         let sql = "SELECT part FROM parted_runs WHERE task = ?1 AND side = ?2 AND part < 256
-                   GROUP BY part HAVING count(*) >= ?3 LIMIT 1";
-        let key = (scope.task, side(scope.side), stored(CROWDED as u64));
+                   GROUP BY part HAVING count(*) >= ?3 OR sum(length(ids)) >= ?4 LIMIT 1";
+        let worth = (stored(CROWDED as u64), stored(CROWDED_BYTES as u64));
+        let key = (scope.task, side(scope.side), worth.0, worth.1);
         Ok(self.0.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?)
     }
 
@@ -173,13 +174,14 @@ impl Tables<'_, '_> {
     }
 }
 
-/// Compacts the IDs of the task with the most fresh runs, or else cuts up a crowded part; says whether
+/// Compacts the IDs of the task with the most in fresh runs, or else cuts up a crowded part; says whether
 /// there was anything worth it.
 pub(super) fn compact_one(tx: &Transaction<'_>) -> Result<bool, StoreError> {
     let most = "SELECT task, side FROM fresh_runs GROUP BY task, side
-                HAVING count(*) >= ?1 ORDER BY count(*) DESC LIMIT 1";
-    let worth = stored(WORTH as u64);
-    if let Some(found) = tx.prepare_cached(most)?.query_row([worth], scope).optional()? {
+                HAVING count(*) >= ?1 OR sum(length(ids)) >= ?2
+                ORDER BY sum(length(ids)) DESC LIMIT 1";
+    let worth = (stored(WORTH as u64), stored(WORTH_BYTES as u64));
+    if let Some(found) = tx.prepare_cached(most)?.query_row(worth, scope).optional()? {
         return compact(&mut Tables(tx), found);
     }
     let mut parted = tx.prepare_cached("SELECT task, side FROM parted")?;

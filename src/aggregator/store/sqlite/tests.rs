@@ -283,3 +283,42 @@ fn a_database_of_version_2_loses_no_report_and_no_id() {
     let expiry = Expiry { reports: vec![(id, Time(64))], ..Expiry::default() };
     assert_eq!(store.forget(&expiry).unwrap().reports, 3);
 }
+
+#[test]
+fn a_batch_of_which_nothing_is_left_leaves_no_row() {
+    let scratch = Scratch::new();
+    let store = scratch.open_store();
+    let id = TaskId::new([1; 32]);
+    let mode = BatchingMode::LeaderSelected { target: 3 };
+    let [public, sealed] = [b"public", b"sealed"].map(|b| Blob::from(&b[..]));
+    store.put_task(&TaskRecord { id, mode, public, sealed }).unwrap();
+    let mut upload = UploadBatch::new(id);
+    for byte in 0..50 {
+        upload.push(ReportId::new([byte; 16]), Time(u64::from(byte)), b"x").unwrap();
+    }
+    store.accept_reports(Timestamp(1), &[upload]).unwrap();
+    let policy = LeasePolicy {
+        lease_for: Duration::from_secs(1),
+        max_reports: 9,
+        max_bytes: 99,
+        linger: Duration::ZERO,
+        limit: 100,
+        new_first: false,
+        shares: Vec::new(),
+    };
+    let jobs = store.lease_jobs(Timestamp(1), &policy).unwrap();
+    let rows = || {
+        let sql = "SELECT count(*) FROM batches";
+        lock(&store.writer).query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!((jobs.len(), rows()), (50, 50));
+    for (at, job) in jobs.iter().enumerate() {
+        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None };
+        match at % 3 {
+            0 => store.commit_leader_job(&commit).unwrap(),
+            1 => store.abandon_job(job.job, job.lease).unwrap(),
+            _ => {}
+        }
+    }
+    assert_eq!(rows(), 16);
+}

@@ -163,7 +163,14 @@ fn forget_responses(tx: &Transaction<'_>, before: Timestamp) -> Result<u64, Stor
              ON d.task = c.task AND d.collection = c.id
              WHERE c.state IN (2, 3) AND d.closed_at < ?1 LIMIT ?2)";
     let collections = tx.prepare_cached(collections)?.execute(limit)?;
-    Ok((jobs + collections) as u64)
+    // One that failed and closed nothing leaves nothing: an identical request begins anew.
+    let failed = "DELETE FROM collections WHERE key IN (
+             SELECT c.key FROM collections c WHERE c.state = 3 AND coalesce(c.asked, 0) < ?1
+             AND NOT EXISTS (
+                 SELECT 1 FROM collected d WHERE d.task = c.task AND d.collection = c.id)
+             LIMIT ?2)";
+    let failed = tx.prepare_cached(failed)?.execute(limit)?;
+    Ok((jobs + collections + failed) as u64)
 }
 
 pub(super) fn oldest(tx: &Transaction<'_>, task: i64) -> Result<Option<Timestamp>, StoreError> {

@@ -5,7 +5,7 @@ use crate::aggregator::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Scope, Session, Side},
-    segment::{Packed, Packers, pack_again},
+    segment::{self, Packed, pack_again},
     span,
 };
 use crate::dap::{ids::TaskId, time::Time};
@@ -132,19 +132,26 @@ fn pack(
     places: &[Place],
     rulings: &[Vec<Ruling>],
 ) -> Result<(), StoreError> {
-    let mut packers = Packers::new(task.mode);
-    for &(upload, at) in places {
-        if rulings[upload][at].is_ok() {
-            let time = uploads[upload].entries()[at].time;
-            if let Some(full) = packers.add(time, uploads[upload].packed(at)) {
-                insert_segment(tx, task.key, now, &full, None)?;
-            }
-        }
-    }
-    for last in packers.finish() {
-        insert_segment(tx, task.key, now, &last, None)?;
+    let accepted = places.iter().filter(|(upload, at)| rulings[*upload][*at].is_ok());
+    let packed = accepted.map(|&(upload, at)| {
+        let batch = &uploads[upload];
+        (batch.entries()[at].time, batch.packed(at))
+    });
+    for segment in segment::pack(task.mode, packed) {
+        insert_segment(tx, task.key, now, &segment, None)?;
     }
     Ok(())
+}
+
+/// Segments of a job that is over: what those of its reports that wait again take over.
+#[derive(Default)]
+pub(super) struct Ended {
+    /// Their keys, oldest first.
+    pub(super) keys: Vec<i64>,
+    /// The first of their places, if they are pieces of others.
+    pub(super) place: Option<i64>,
+    /// How often jobs with their reports were cut up.
+    pub(super) cuts: i64,
 }
 
 /// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
@@ -154,11 +161,13 @@ pub(super) fn wait_again(
     task: i64,
     from: Timestamp,
     reports: &UploadBatch,
-    places: Vec<i64>,
+    ended: &Ended,
 ) -> Result<(), StoreError> {
-    let mut places = places.into_iter();
+    let mut keys = ended.keys.iter().copied();
     for segment in pack_again(reports) {
-        insert_segment(tx, task, from, &segment, places.next())?;
+        let key = insert_segment(tx, task, from, &segment, keys.next())?;
+        tx.prepare_cached("UPDATE segments SET place = ?2, abandoned = ?3 WHERE key = ?1")?
+            .execute((key, ended.place, ended.cuts))?;
     }
     Ok(())
 }

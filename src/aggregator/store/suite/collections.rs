@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::aggregator::store::{
-    Again, Closed, Closing, CollectionId, CollectionState, LogEntry, NewCollection, Outcome,
-    Refusal, Started, StoreError, Then, Wanted,
+    Again, Closed, Closing, CollectionId, CollectionState, Expiry, LogEntry, MOST_PENDING,
+    NewCollection, Outcome, Refusal, Started, StoreError, Then, Wanted,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -143,6 +143,47 @@ pub(crate) fn a_report_that_is_put_off_holds_up_a_collection_that_came_after_it(
     assert_eq!(close(&*store, &task, id(1), &batch), Closed::Kept(kept(2)));
 }
 
+/// Accepted, cut off from its job, asked for, and only then too early for the helper.
+pub(crate) fn a_piece_that_is_put_off_holds_up_a_collection_that_came_after_it(bench: &dyn Bench) {
+    for (byte, mode) in (1..).zip(MODES) {
+        let store = bench.open();
+        let task = put(&*store, byte, mode);
+        let (batch, asked) = (range(10, 5), id(byte));
+        accept(&*store, upload(task, &[(1, 10), (2, 10)]));
+        let job = lease(&*store, NOW).remove(0);
+        assert_eq!(store.split_job(job.job, job.lease), Ok(true));
+        start_range(&*store, &task, byte, &batch);
+        let pieces = lease(&*store, NOW);
+        assert_eq!(pieces.iter().map(numbers).collect::<Vec<_>>(), [[1], [2]]);
+        for piece in &pieces {
+            let number = numbers(piece)[0];
+            let again = upload(task, &[(number, 10)]);
+            let end = LeaderCommit {
+                job: piece.job,
+                lease: piece.lease,
+                shards: &[],
+                again: Some(Again { reports: &again, from: seconds_later(5) }),
+            };
+            store.commit_leader_job(&end).unwrap();
+        }
+        if mode == BatchingMode::TimeInterval {
+            assert_eq!(close(&*store, &task, asked, &batch), Closed::Busy);
+        }
+        // They leave alone, as pieces do, and are waited for one after the other.
+        let jobs = lease(&*store, seconds_later(5));
+        assert_eq!(jobs.iter().map(numbers).collect::<Vec<_>>(), [[1], [2]]);
+        for job in &jobs {
+            assert_eq!(job.cuts, pieces[0].cuts);
+            if mode == BatchingMode::TimeInterval {
+                assert_eq!(close(&*store, &task, asked, &batch), Closed::Busy);
+            }
+            commit(&*store, job, job.batch.map_or(at(10), |batch| BucketKey::batch(&batch)));
+        }
+        let batch = pieces[0].batch.map_or(batch, |_| BucketRange::batch(&jobs[0].batch.unwrap()));
+        assert_eq!(close(&*store, &task, asked, &batch), Closed::Kept(kept(2)));
+    }
+}
+
 pub(crate) fn a_stuck_report_does_not_hold_up_a_collection(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     accept(&*store, upload(task, &[(1, 5)]));
@@ -260,6 +301,63 @@ pub(crate) fn an_identical_request_is_the_same_collection_until_it_is_deleted(be
     let taken = store.start_collection(NOW, &other, &|_| id(2));
     assert_eq!(taken, Err(StoreError::CollectionIdTaken));
 }
+
+pub(crate) fn no_more_collections_of_a_task_are_pending_than_bounded(bench: &dyn Bench) {
+    for (byte, mode) in (1..).zip(MODES) {
+        let store = bench.open();
+        let (task, other) = (put(&*store, byte, mode), put(&*store, 10 + byte, mode));
+        let ask = |task: &TaskId, number: u8| {
+            let wanted = match mode {
+                BatchingMode::TimeInterval => Wanted::Range(range(u64::from(number), 1)),
+                _ => Wanted::NextBatch,
+            };
+            let new = NewCollection { task, request: &[number], wanted: &wanted };
+            store.start_collection(NOW, &new, &|deleted| {
+                CollectionId([number; 16].map(|byte| byte ^ u8::try_from(deleted << 7).unwrap()))
+            })
+        };
+        let most = u8::try_from(MOST_PENDING).unwrap();
+        for number in 0..most {
+            assert_eq!(ask(&task, number), Ok(Started::New(id(number))));
+        }
+        assert_eq!(ask(&task, most), Err(StoreError::TooManyCollections));
+        assert_eq!(ask(&other, most), Ok(Started::New(id(most))));
+        // Those that are there are found, and one that is over makes room.
+        let there = Started::Existing(id(0), CollectionState::Pending);
+        assert_eq!(ask(&task, 0), Ok(there));
+        let failed = Outcome::FailedReopened(blob("no"));
+        store.finish_collection(&task, id(0), &failed).unwrap();
+        assert_eq!(ask(&task, most), Ok(Started::New(id(most))));
+        assert_eq!(ask(&task, 0), Err(StoreError::TooManyCollections));
+        store.delete_collection(&task, id(1)).unwrap();
+        assert_eq!(ask(&task, 0), Ok(Started::New(id(0))));
+    }
+}
+
+pub(crate) fn a_collection_that_failed_and_closed_nothing_is_forgotten(bench: &dyn Bench) {
+    for (byte, mode) in (1..).zip(MODES) {
+        let store = bench.open();
+        let task = put(&*store, byte, mode);
+        let wanted = Wanted::Range(range(5, 1));
+        let ask = || start(&*store, &task, 1, &wanted);
+        assert_eq!(ask(), Started::New(id(1)));
+        let forget = |responses| {
+            let expiry = Expiry { responses, ..Expiry::default() };
+            store.forget(&expiry).unwrap().responses
+        };
+        // As long as it is pending it stays.
+        assert_eq!(forget(seconds_later(9)), 0);
+        store.finish_collection(&task, id(1), &Outcome::FailedReopened(blob("no"))).unwrap();
+        assert_eq!(forget(NOW), 0);
+        assert_eq!(forget(seconds_later(1)), 1);
+        assert_eq!(store.collection(&task, id(1)), Ok(None));
+        assert!(store.collections(&task).unwrap().is_empty());
+        assert_eq!(ask(), Started::New(id(1)));
+    }
+}
+
+const MODES: [BatchingMode; 2] =
+    [BatchingMode::TimeInterval, BatchingMode::LeaderSelected { target: 3 }];
 
 pub(crate) fn a_deleted_collection_never_gives_back_its_batch(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);

@@ -364,6 +364,52 @@ pub(crate) fn reports_of_two_times_never_share_a_batch(bench: &dyn Bench) {
     assert_eq!((of_mixed.len(), times(of_mixed[0]).len()), (1, 3));
 }
 
+pub(crate) fn a_time_with_many_reports_does_not_wait_for_very_many_others(bench: &dyn Bench) {
+    const TIMES: u64 = 700;
+    let (store, task) = with_batches_of(4, bench);
+    accept(&*store, upload(task, &(0..TIMES).map(|n| (n, 1000 + n)).collect::<Vec<_>>()));
+    accept(&*store, upload(task, &(TIMES..TIMES + 4).map(|n| (n, 7)).collect::<Vec<_>>()));
+    let policy = |limit| LeasePolicy { limit, linger: Duration::ZERO, ..POLICY };
+    let (mut jobs, mut found) = (store.lease_jobs(NOW, &policy(2)).unwrap(), Vec::new());
+    let full = jobs.iter().find(|job| times(job) == [7].into()).unwrap().batch;
+    while !jobs.is_empty() {
+        for job in &jobs {
+            assert_eq!(times(job).len(), 1);
+            found.extend(numbers(job));
+            if job.batch == full {
+                commit_to_batch(&*store, job);
+            } else {
+                // Not one of its reports is valid.
+                let commit =
+                    LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None };
+                store.commit_leader_job(&commit).unwrap();
+            }
+        }
+        jobs = store.lease_jobs(NOW, &policy(400)).unwrap();
+    }
+    found.sort_unstable();
+    assert_eq!(found, (0..TIMES + 4).collect::<Vec<_>>());
+    assert_eq!(store.next_batch(&task), Ok(full));
+}
+
+pub(crate) fn a_job_goes_in_a_batch_of_its_time_however_many_there_are(bench: &dyn Bench) {
+    let (store, task) = with_batches_of(3, bench);
+    let mut batches = std::collections::BTreeMap::new();
+    for round in 0..2 {
+        let reports: Vec<_> = (0..50).map(|n| (100 * round + n, 1000 + n)).collect();
+        accept(&*store, upload(task, &reports));
+        let policy = LeasePolicy { limit: 100, linger: Duration::ZERO, ..POLICY };
+        let jobs = store.lease_jobs(NOW, &policy).unwrap();
+        assert_eq!(jobs.len(), 50);
+        for job in &jobs {
+            commit_to_batch(&*store, job);
+            let before = batches.insert(times(job), job.batch);
+            assert!(before.is_none_or(|before| before == job.batch), "round {round}");
+        }
+    }
+    assert_eq!(store.next_batch(&task), Ok(None), "2 of 3 in each");
+}
+
 pub(crate) fn a_batch_that_was_left_empty_is_not_used_again(bench: &dyn Bench) {
     let (store, task) = with_batches_of(3, bench);
     upload_singly(&*store, task, &[(1, 7)]);

@@ -73,6 +73,8 @@ macro_rules! conformance {
             jobs_go_in_the_oldest_batch_with_room,
             a_batch_is_next_when_it_is_full_and_nothing_is_in_flight,
             reports_of_two_times_never_share_a_batch,
+            a_time_with_many_reports_does_not_wait_for_very_many_others,
+            a_job_goes_in_a_batch_of_its_time_however_many_there_are,
             a_batch_that_was_left_empty_is_not_used_again,
             segments_packed_before_batches_were_of_one_time_are_parted;
         helper:
@@ -89,6 +91,7 @@ macro_rules! conformance {
             a_batch_is_not_closed_while_its_reports_wait_or_are_in_flight,
             reports_that_arrive_late_do_not_hold_up_a_collection,
             a_report_that_is_put_off_holds_up_a_collection_that_came_after_it,
+            a_piece_that_is_put_off_holds_up_a_collection_that_came_after_it,
             a_stuck_report_does_not_hold_up_a_collection,
             a_refusal_changes_nothing_but_lets_in_what_arrived_since,
             a_panic_while_deciding_changes_nothing,
@@ -96,6 +99,8 @@ macro_rules! conformance {
             a_collection_that_failed_and_reopened_can_be_tried_again,
             a_collection_that_failed_for_good_keeps_its_batch,
             an_identical_request_is_the_same_collection_until_it_is_deleted,
+            no_more_collections_of_a_task_are_pending_than_bounded,
+            a_collection_that_failed_and_closed_nothing_is_forgotten,
             a_deleted_collection_never_gives_back_its_batch,
             the_first_end_of_a_collection_stands,
             pending_and_closed_collections_are_found_after_a_restart,
@@ -120,6 +125,7 @@ macro_rules! conformance {
         upkeep:
             forgotten_reports_are_replays_even_if_the_clock_is_put_back,
             report_ids_are_told_by_time_and_only_if_they_are_few,
+            large_runs_of_ids_are_compacted_however_few_they_are,
             a_helper_forgets_reports_too,
             old_answers_are_forgotten_and_what_they_closed_is_not,
             lists_show_what_is_there,

@@ -66,6 +66,23 @@ pub(crate) fn report_ids_are_told_by_time_and_only_if_they_are_few(bench: &dyn B
     assert_eq!(ids(None, 3), sorted(vec![one, two, three]));
 }
 
+pub(crate) fn large_runs_of_ids_are_compacted_however_few_they_are(bench: &dyn Bench) {
+    const REPORTS: u64 = 1 << 14;
+    let store = bench.open();
+    let modes = [BatchingMode::TimeInterval, BatchingMode::LeaderSelected { target: 3 }];
+    for (byte, mode) in (1..).zip(modes) {
+        let task = put(&*store, byte, mode);
+        let reports: Vec<_> = (0..REPORTS).map(|number| (number, 5)).collect();
+        assert!(accept(&*store, upload(task, &reports)).iter().all(Result::is_ok));
+        assert_eq!(store.compact(), Ok(true));
+        while store.compact().unwrap() {}
+        let again = accept(&*store, upload(task, &[(7, 5), (REPORTS, 5)]));
+        assert_eq!(again.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+        // A few of little size wait for more.
+        assert_eq!(store.compact(), Ok(false));
+    }
+}
+
 pub(crate) fn a_helper_forgets_reports_too(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);
     assert!(matches!(helper_job(&*store, &task, 1, (1, 5)), HelperOutcome::Committed(_)));

@@ -77,16 +77,28 @@ pub(crate) fn a_report_of_a_collected_interval_is_refused(bench: &dyn Bench) {
 
 pub(crate) fn an_upload_of_very_many_distant_times_is_one_like_any_other(bench: &dyn Bench) {
     const REPORTS: u64 = 40_000;
-    let (store, task) = with_intervals(bench);
     let distant = |number| (number, 64 * number);
     let reports: Vec<_> = (0..REPORTS).map(distant).collect();
-    let first = accept(&*store, upload(task, &reports));
-    assert!(first.iter().all(Result::is_ok));
-    assert_eq!(store.counts(&task).unwrap().waiting_reports, REPORTS);
-    let again = accept(&*store, upload(task, &reports[..500]));
-    assert!(again.iter().all(|ruling| *ruling == Err(Refusal::Replayed)));
+    let store = bench.open();
+    let modes = [BatchingMode::TimeInterval, BatchingMode::LeaderSelected { target: 3 }];
+    for (byte, mode) in (1..).zip(modes) {
+        let task = put(&*store, byte, mode);
+        let first = accept(&*store, upload(task, &reports));
+        assert!(first.iter().all(Result::is_ok));
+        assert_eq!(store.counts(&task).unwrap().waiting_reports, REPORTS);
+        let again = accept(&*store, upload(task, &reports[..500]));
+        assert!(again.iter().all(|ruling| *ruling == Err(Refusal::Replayed)));
+        // A report that comes after them does not wait for them all.
+        accept(&*store, upload(task, &(1..=4).map(|n| (REPORTS + n, 7)).collect::<Vec<_>>()));
+        if mode != BatchingMode::TimeInterval {
+            let jobs = lease(&*store, NOW);
+            let theirs = jobs.iter().filter(|job| job.reports().all(|(time, _)| time == Time(7)));
+            assert_eq!(theirs.count(), 1);
+        }
+    }
+    let task = task_id(1);
     collect(&*store, &task, &range(64 * REPORTS, 64));
-    let others: Vec<_> = (REPORTS..REPORTS + 3).map(distant).collect();
+    let others: Vec<_> = (REPORTS..REPORTS + 3).map(|n| (2 * n, 64 * n)).collect();
     let rulings = accept(&*store, upload(task, &others)).into_iter().map(Result::err);
     assert_eq!(rulings.collect::<Vec<_>>(), [Some(Refusal::BatchCollected), None, None]);
 }
