@@ -6,7 +6,7 @@
 
 use super::{
     clock,
-    serve::{Client, intake::Room},
+    serve::{Client, room::Room},
     store::{StoreError, Timestamp},
     tasks::TasksError,
 };

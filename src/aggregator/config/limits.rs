@@ -35,7 +35,9 @@ pub struct Limits {
     /// How long a client may take for a request's head, and then for its body.
     #[serde(rename = "request_seconds", deserialize_with = "seconds")]
     pub request_time: Duration,
-    /// Uploads that wait for the database at once, in bytes; more are told to come again.
+    /// Bodies at once, on their way and until the database has them, in bytes; more are told to come again.
+    /// Those of the collector and of the other aggregator have as much for themselves. On their way, those
+    /// of one client address may take a quarter, or one longest upload.
     pub waiting_bytes: usize,
     /// Requests of one client address in a second, on average; 0 for any number.
     pub requests_per_second: u32,

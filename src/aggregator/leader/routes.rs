@@ -64,7 +64,7 @@ async fn agree(
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
     let limit = served.edge.limits.request_bytes.min(agreement::LONGEST);
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read(request, limit).await?;
     let keys = served.leader.keyring.keys();
     let answered =
         blocking(move |now| agreement::answer(&task.task, Role::Leader, &keys, body.bytes(), now));
@@ -89,7 +89,7 @@ async fn compare(
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
     let limit = served.edge.limits.request_bytes.min(comparison::LONGEST);
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read(request, limit).await?;
     let store = Arc::clone(&served.leader.store);
     let answered = blocking(move |now| {
         comparison::answer(&task.task, Role::Leader, store.as_ref(), body.bytes(), now)
@@ -111,7 +111,7 @@ async fn upload_reports(
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::UploadReq, &id)?;
     let limit = served.edge.limits.upload_bytes;
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read(request, limit).await?;
     let request =
         UploadRequest::from_bytes(body.bytes()).map_err(|e| Failure::malformed(&id, &e))?;
     // The bytes go; the room stays taken, for the reports themselves.
@@ -131,7 +131,7 @@ async fn create_collection(
     let task = served.collectors_task(&task_id, request.headers()).await?;
     expect_media_type(request.headers(), MediaType::CollectionJobReq, &task.task.id)?;
     let limit = served.edge.limits.request_bytes;
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read_known(request, limit).await?;
     let leader = Arc::clone(&served.leader);
     let (task, job, progress) = blocking(move |now| {
         let (job, progress) = collect::create(&leader, &task, body.bytes(), now)?;

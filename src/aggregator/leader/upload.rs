@@ -8,7 +8,7 @@ use crate::{
         keyring::Keys,
         metrics::Stage,
         open::{check_time, encapsulates_too_much, is_too_long},
-        serve::intake::Room,
+        serve::room::Room,
         store::{Refusal, Timestamp, UploadBatch},
         task::{LeaderTask, Task},
     },

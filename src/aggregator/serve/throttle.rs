@@ -6,7 +6,7 @@
 //! says; if a proxy does not say it, its own address is counted, and the operator is told.
 
 use super::{
-    Client,
+    Asker, Client,
     forwarded::{Proxies, Unreadable},
 };
 use crate::{
@@ -109,14 +109,15 @@ impl Throttle {
 /// How often an address that cannot be read is said in the log; each is counted.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Lets a request through while its client has credit.
+/// Lets a request through while its client has credit, and says whose it is.
 pub async fn throttle(
     State(throttle): State<Arc<Throttle>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
     if let Some(address) = throttle.address(&request) {
         throttle.take(address, Instant::now()).map_err(Failure::TooMany)?;
+        request.extensions_mut().insert(Asker(address));
     }
     Ok(next.run(request).await)
 }
