@@ -24,6 +24,8 @@ pub struct Activity {
 struct State {
     /// Requests that are worked on.
     working: usize,
+    /// Of those, requests whose bodies are still on their way.
+    arriving: usize,
     /// When anything last happened.
     last: Instant,
 }
@@ -31,7 +33,7 @@ struct State {
 impl Activity {
     /// Of a connection that begins now.
     pub(super) fn begin() -> Self {
-        let state = Mutex::new(State { working: 0, last: Instant::now() });
+        let state = Mutex::new(State { working: 0, arriving: 0, last: Instant::now() });
         Self { state, displaced: Notify::new() }
     }
 
@@ -41,10 +43,23 @@ impl Activity {
         Working(Arc::clone(self))
     }
 
+    /// A request's body is on its way until what is returned is dropped.
+    pub(super) fn arrive(self: &Arc<Self>) -> Arriving {
+        self.note(|state| state.arriving += 1);
+        Arriving(Arc::clone(self))
+    }
+
     /// When anything last happened, unless a request is worked on.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         (state.working == 0).then_some(state.last)
+    }
+
+    /// When anything last happened, unless a request is worked on whose body is there: the client keeps
+    /// us waiting.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.working <= state.arriving).then_some(state.last)
     }
 
     /// Ends the connection, for another.
@@ -69,6 +84,10 @@ impl Activity {
         }
     }
 
+    fn state(&self) -> State {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.last = Instant::now();
@@ -83,6 +102,16 @@ pub(super) struct Working(Arc<Activity>);
 impl Drop for Working {
     fn drop(&mut self) {
         self.0.note(|state| state.working -= 1);
+    }
+}
+
+/// A request whose body is on its way.
+#[derive(Debug)]
+pub(super) struct Arriving(Arc<Activity>);
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.0.note(|state| state.arriving -= 1);
     }
 }
 

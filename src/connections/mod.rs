@@ -3,15 +3,17 @@
 //! A server has so many [`places`], so many of them for one client [`address`], and the last for those
 //! that have none. A connection keeps its place while there is [`activity`]: a request that is worked
 //! on, or an answer that is taken. Whoever only holds one open loses it, first of all when somebody
-//! else needs it.
+//! else needs it; then whoever has many and keeps us waiting for the rest of a request.
 
 pub mod activity;
 pub mod address;
+mod body;
 pub mod places;
 
 use activity::Active;
 use address::Network;
 use axum::{Router, body::Body, extract::Request};
+use body::Asked;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
@@ -31,7 +33,8 @@ use tower_service::Service;
 pub struct Bounds {
     /// Connections at once, at least one.
     pub connections: usize,
-    /// Of those, connections of one client address, at least one.
+    /// Of those, connections of one client address, at least one. A network of IPv6 that may be many
+    /// clients has more: a /56 twice, a /48 four times as many.
     pub of_one_client: usize,
     /// Addresses with as many as there are: proxies, behind which are many clients.
     pub proxies: Vec<Network>,
@@ -51,7 +54,7 @@ pub enum Event {
     Refused(Refused),
     /// One was closed for nothing happened on it.
     Idle,
-    /// One on which nothing happened was closed for another to have its place.
+    /// One on which nothing happened, or that kept us waiting, was closed for another to have its place.
     Displaced,
 }
 
@@ -169,9 +172,10 @@ impl Connection {
         let activity = place.activity();
         let (asked, idle) = (Arc::clone(activity), bounds.idle);
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let mut request = request.map(Body::new);
+            let working = asked.work();
+            let mut request = request.map(|body| Body::new(Asked::new(body, &asked)));
             mark(&mut request);
-            let (working, answer) = (asked.work(), router.clone().call(request));
+            let answer = router.clone().call(request);
             async move {
                 let answer = answer.await;
                 drop(working);

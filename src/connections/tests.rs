@@ -29,7 +29,8 @@ async fn server(version: Version, connections: usize, of_one_client: usize) -> S
     let events = Arc::<Mutex<Vec<Event>>>::default();
     let heard = Arc::clone(&events);
     tokio::spawn(async move {
-        let router = Router::new().route("/", get(|| async { "x".repeat(1000) }));
+        let whole = |body: axum::body::Bytes| async move { body.len().to_string() };
+        let router = Router::new().route("/", get(|| async { "x".repeat(1000) }).post(whole));
         let told = Arc::new(move |event| heard.lock().unwrap().push(event));
         let stop = async { drop(stopped.await) };
         serve(listener, bounds, told, stop, move |stream, _, connection: Connection| {
@@ -80,6 +81,40 @@ async fn whoever_asks_and_never_reads_shuts_nobody_out_and_is_ended() {
         end(stream).await;
     }
     assert!(is_served(&server, "127.0.0.1").await);
+}
+
+#[tokio::test]
+async fn one_idle_connection_of_each_of_many_addresses_shuts_nobody_out() {
+    let server = server(Version::Http1, 16, 8).await;
+    let mut open = Vec::new();
+    for last in 2..40 {
+        open.push(connect(&server, &format!("127.0.0.{last}")).await);
+    }
+    assert!(is_served(&server, "127.0.0.1").await);
+    drop(open);
+}
+
+#[tokio::test]
+async fn whoever_drips_bodies_on_many_connections_gives_way() {
+    let server = server(Version::Http1, 16, 4).await;
+    let mut open = Vec::new();
+    for last in (2..8).flat_map(|last| [last; 4]) {
+        let mut stream = connect(&server, &format!("127.0.0.{last}")).await;
+        let head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nx";
+        let _ = stream.write_all(head).await;
+        open.push(stream);
+    }
+    // Until each of them is known to be at work.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for last in 100..103 {
+        assert!(is_served(&server, &format!("127.0.0.{last}")).await);
+    }
+    let whole = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\n";
+    let mut honest = connect(&server, "127.0.0.200").await;
+    honest.write_all(&[&whole[..], &[b'x'; 9]].concat()).await.unwrap();
+    let mut answer = Vec::new();
+    honest.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.ends_with(b"\r\n\r\n9"));
 }
 
 #[tokio::test]

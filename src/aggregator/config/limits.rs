@@ -23,10 +23,10 @@ pub struct Limits {
     #[serde(rename = "hpke_config_seconds", deserialize_with = "seconds")]
     pub hpke_config_lifetime: Duration,
     /// Connections open at once. Of these, the last eighth is for addresses that have none; if all are
-    /// taken, one on which nothing happens gives way.
+    /// taken, one on which nothing happens gives way, or one of many whose request is still on its way.
     pub connections: usize,
-    /// Connections of one client address at once; IPv6 addresses count by /64. Trusted proxies may have
-    /// any number.
+    /// Connections of one client address at once; IPv6 addresses count by /64, a /56 may have twice and a
+    /// /48 four times as many. Trusted proxies may have any number.
     pub connections_per_client: usize,
     /// How long a connection may be open without a request that is worked on, or an answer of which
     /// the client takes something.
