@@ -38,7 +38,7 @@ impl Activity {
     }
 
     /// A request is worked on until what is returned is dropped.
-    pub(super) fn work(self: &Arc<Self>) -> Working {
+    pub fn work(self: &Arc<Self>) -> Working {
         self.note(|state| state.working += 1);
         Working(Arc::clone(self))
     }
@@ -97,7 +97,7 @@ impl Activity {
 
 /// A request that is worked on.
 #[derive(Debug)]
-pub(super) struct Working(Arc<Activity>);
+pub struct Working(Arc<Activity>);
 
 impl Drop for Working {
     fn drop(&mut self) {

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
@@ -52,6 +52,12 @@ fn leading(address: Ipv6Addr, length: u32) -> Ipv6Addr {
 pub struct Network(IpNet);
 
 impl Network {
+    /// All addresses.
+    pub fn everything() -> [Self; 2] {
+        let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+        [v4, v6].map(|address: IpAddr| Self(IpNet::new_assert(address, 0)))
+    }
+
     /// Whether an address is one of these. An IPv4 address that is written as IPv6 is that address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
@@ -104,6 +110,8 @@ mod tests {
         let network: Network = "10.1.2.3/8".parse().unwrap();
         assert!(network.contains(ip("10.9.9.9")) && network.contains(ip("::ffff:10.9.9.9")));
         assert!("::ffff:10.0.0.7".parse::<Network>().unwrap().contains(ip("10.0.0.7")));
+        let all = |text| Network::everything().iter().any(|network| network.contains(ip(text)));
+        assert!(all("192.0.2.1") && all("::ffff:192.0.2.1") && all("2001:db8::1"));
         for wrong in ["10.0.0.0/33", "ten", "", "10.0.0.0/"] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }

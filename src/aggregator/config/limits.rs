@@ -51,7 +51,8 @@ pub struct Limits {
     /// only; the client is the last of its entries that is none of them.
     pub trusted_proxies: Vec<Network>,
     /// Instead: how many proxies of ours each request passes, each of which adds an entry. Only for a
-    /// server that nobody reaches but through them.
+    /// server that nobody reaches but through them: whoever connects is one of them, and may have any
+    /// number of connections.
     pub trusted_hops: usize,
 }
 
@@ -72,10 +73,14 @@ impl Limits {
 
     /// Bounds on connections.
     pub fn bounds(&self) -> Bounds {
+        let proxies = match self.trusted_hops {
+            0 => self.trusted_proxies.clone(),
+            _ => Network::everything().to_vec(),
+        };
         Bounds {
             connections: self.connections,
             of_one_client: self.connections_per_client,
-            proxies: self.trusted_proxies.clone(),
+            proxies,
             patience: self.request_time,
             idle: self.idle_time,
             read_ahead: READ_AHEAD,
@@ -200,4 +205,28 @@ fn days<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D
 
 fn minutes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(|minutes| Duration::from_secs(minutes.saturating_mul(60)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::places::Places;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_proxy_that_is_known_by_hops_only_has_all_connections() {
+        let places = |trusted_hops| {
+            let limits = Limits { trusted_hops, connections: 40, ..Limits::default() };
+            let limits = Limits { connections_per_client: 4, ..limits };
+            let places = Arc::new(Places::new(&limits.bounds()));
+            // With something to do on each.
+            let take = |_| {
+                let place = places.take([10, 0, 0, 1].into()).ok()?;
+                let working = place.activity().work();
+                Some((place, working))
+            };
+            (0..100).map_while(take).collect::<Vec<_>>().len()
+        };
+        assert_eq!((places(0), places(1)), (4, 40));
+    }
 }
