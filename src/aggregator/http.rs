@@ -24,22 +24,14 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
-            AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
-            WWW_AUTHENTICATE,
+            AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
         },
         request::Parts,
     },
     response::{IntoResponse, Response},
 };
-use futures_core::Stream;
 use serde::de::DeserializeOwned;
-use std::{
-    convert::Infallible,
-    fmt,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 /// Why a request does not get what it asks for.
 #[derive(Debug)]
@@ -275,38 +267,32 @@ pub fn parse_task_id(text: &str) -> Result<TaskId, Failure> {
 }
 
 /// A message as a response.
-pub fn message(media_type: MediaType, body: Vec<u8>) -> Response {
+pub fn message(media_type: MediaType, body: impl Into<Body>) -> Response {
     let media_type =
         HeaderValue::try_from(media_type.to_string()).expect("a media type is a header value");
-    (StatusCode::OK, [(CONTENT_TYPE, media_type)], body).into_response()
+    (StatusCode::OK, [(CONTENT_TYPE, media_type)], body.into()).into_response()
 }
 
 /// A message that may be long: its room is taken until it is read, however slow its reader is.
 pub fn long_message(media_type: MediaType, body: Vec<u8>, room: Room) -> Response {
-    let length = HeaderValue::from(body.len());
-    let held = Body::from_stream(Held { rest: body.into(), _room: room });
-    let mut response = message(media_type, Vec::new()).map(|_| held);
-    response.headers_mut().insert(CONTENT_LENGTH, length);
-    response
+    message(media_type, held(body, room))
 }
 
-/// A body that is given out in pieces, so that no more than one of them is ahead of its reader.
+/// Bytes whose room is taken until the last of them is written.
+pub fn held(bytes: Vec<u8>, room: Room) -> Body {
+    Bytes::from_owner(Held { bytes, _room: room }).into()
+}
+
 struct Held {
-    rest: Bytes,
+    bytes: Vec<u8>,
     _room: Room,
 }
 
-impl Stream for Held {
-    type Item = Result<Bytes, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let length = self.rest.len().min(PIECE);
-        let piece = self.rest.split_to(length);
-        Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
-
-const PIECE: usize = 64 << 10;
 
 /// Something of ours, not the draft's.
 pub fn json(body: &impl serde::Serialize) -> Result<Response, Failure> {
@@ -351,6 +337,19 @@ mod tests {
     fn answered(failure: Failure) -> (u16, bool) {
         let response = failure.into_response();
         (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER))
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_its_room_until_the_last_of_it_is_written() {
+        let pool = crate::aggregator::serve::room::Pool::new(7 << 10, 1);
+        let room = pool.take(None, 7 << 10).unwrap();
+        let body = held(vec![1; 7 << 10], room);
+        let mut bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let last = bytes.split_off(bytes.len() - 1);
+        drop(bytes);
+        assert!(pool.take(None, 7 << 10).is_err());
+        drop(last);
+        assert!(pool.take(None, 7 << 10).is_ok());
     }
 
     #[test]

@@ -13,13 +13,13 @@ pub mod places;
 use activity::Active;
 use address::Network;
 use axum::{Router, body::Body, extract::Request};
-use body::Asked;
+use body::{Answered, Asked};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
 use places::{Place, Places, Refused};
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -41,7 +41,8 @@ pub struct Bounds {
     /// How long a client may take for a handshake, and for a request's head.
     pub patience: Duration,
     /// How long a connection may be open without a request that is worked on, or an answer of which
-    /// something is taken.
+    /// something is taken; also of each answer by itself. It must be taken in twice that, and a second
+    /// for each 16 KiB.
     pub idle: Duration,
     /// Bytes that a connection keeps before anyone takes them, a request's whole head among them.
     pub read_ahead: usize,
@@ -176,10 +177,12 @@ impl Connection {
             let mut request = request.map(|body| Body::new(Asked::new(body, &asked)));
             mark(&mut request);
             let answer = router.clone().call(request);
+            let activity = Arc::clone(&asked);
             async move {
-                let answer = answer.await;
+                let answer = answer.await?;
+                let answer = answer.map(|body| Body::new(Answered::new(body, &activity, idle)));
                 drop(working);
-                answer
+                Ok::<_, Infallible>(answer)
             }
         });
         let conversation = async {

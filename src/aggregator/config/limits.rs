@@ -29,7 +29,8 @@ pub struct Limits {
     /// /48 four times as many. Trusted proxies may have any number.
     pub connections_per_client: usize,
     /// How long a connection may be open without a request that is worked on, or an answer of which
-    /// the client takes something.
+    /// the client takes something; also of each answer by itself, which must be taken in twice that, and a
+    /// second for each 16 KiB.
     #[serde(rename = "idle_seconds", deserialize_with = "seconds")]
     pub idle_time: Duration,
     /// How long a client may take for a request's head, and then for its body.

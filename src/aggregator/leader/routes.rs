@@ -10,7 +10,7 @@ use crate::{
         agreement, clock, comparison,
         http::{
             Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
-            located, message, parse_id, parse_task_id, pending,
+            located, long_message, message, parse_id, parse_task_id, pending,
         },
         log,
         serve::edge::Edge,
@@ -21,7 +21,7 @@ use crate::{
         ids::CollectionJobId,
         media_type::MediaType,
         role::Role,
-        upload::UploadRequest,
+        upload::{ReportUploadStatus, UploadRequest},
     },
 };
 use axum::{
@@ -110,17 +110,21 @@ async fn upload_reports(
     let task = served.task(&task_id).await?;
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::UploadReq, &id)?;
+    let asker = request.extensions().get().copied();
     let limit = served.edge.limits.upload_bytes;
     let body = served.edge.intake.read(request, limit).await?;
     let request =
         UploadRequest::from_bytes(body.bytes()).map_err(|e| Failure::malformed(&id, &e))?;
+    // Before anything is stored: for the answer, should each of them fail.
+    let longest = request.reports.len() * ReportUploadStatus::LENGTH;
+    let room_to_answer = served.edge.intake.room(asker, longest)?;
     // The bytes go; the room stays taken, for the reports themselves.
     let room = body.into_room();
     let errors = upload(&served.leader, &task, request, room, clock::now()).await?;
     if errors.status.is_empty() {
         return Ok(().into_response());
     }
-    Ok(message(MediaType::UploadErrors, errors.to_bytes()))
+    Ok(long_message(MediaType::UploadErrors, errors.to_bytes(), room_to_answer))
 }
 
 async fn create_collection(

@@ -81,6 +81,11 @@ impl Intake {
         permit.map(|permit| Turn { _permit: permit }).map_err(Failure::fault)
     }
 
+    /// Room for an answer to anybody, of at most so many bytes: of the client's part, until it is read.
+    pub fn room(&self, client: Option<Asker>, bytes: usize) -> Result<Room, Failure> {
+        self.strangers.take(client.map(|Asker(address)| address), bytes)
+    }
+
     /// Room for so many bytes of ours, such as an answer that a slow reader takes its time for, to
     /// somebody who has proved who they are.
     pub fn room_for_known(&self, bytes: usize) -> Result<Room, Failure> {
