@@ -67,8 +67,9 @@ async fn agree(
     let limit = served.edge.limits.request_bytes.min(agreement::LONGEST);
     let body = served.edge.intake.read(request, limit).await?;
     let keys = served.helper.keyring.keys();
-    let answered =
-        blocking(move |now| agreement::answer(&task.task, Role::Helper, &keys, body.bytes(), now));
+    let answered = served
+        .edge
+        .look(move |now| agreement::answer(&task.task, Role::Helper, &keys, body.bytes(), now));
     json(&answered.await?)
 }
 
@@ -82,7 +83,7 @@ async fn compare(
     let limit = served.edge.limits.request_bytes.min(comparison::LONGEST);
     let body = served.edge.intake.read(request, limit).await?;
     let store = Arc::clone(&served.helper.store);
-    let answered = blocking(move |now| {
+    let answered = served.edge.intake.look(move |now| {
         comparison::answer(&task.task, Role::Helper, store.as_ref(), body.bytes(), now)
     });
     json(&answered.await?)
@@ -249,8 +250,12 @@ impl Served {
         if let Some(task) = self.helper.tasks.at_hand(&id) {
             return Ok(task);
         }
+        if self.helper.tasks.is_missing(&id) {
+            return Err(Failure::unknown_task(&id));
+        }
         let helper = Arc::clone(&self.helper);
-        let found = blocking(move |_| helper.tasks.find(&id).map_err(Failure::from)).await?;
+        let found =
+            self.edge.intake.look(move |_| helper.tasks.find(&id).map_err(Failure::from)).await?;
         found.ok_or_else(|| Failure::unknown_task(&id))
     }
 }

@@ -66,8 +66,9 @@ async fn agree(
     let limit = served.edge.limits.request_bytes.min(agreement::LONGEST);
     let body = served.edge.intake.read(request, limit).await?;
     let keys = served.leader.keyring.keys();
-    let answered =
-        blocking(move |now| agreement::answer(&task.task, Role::Leader, &keys, body.bytes(), now));
+    let answered = served
+        .edge
+        .look(move |now| agreement::answer(&task.task, Role::Leader, &keys, body.bytes(), now));
     json(&answered.await?)
 }
 
@@ -91,7 +92,7 @@ async fn compare(
     let limit = served.edge.limits.request_bytes.min(comparison::LONGEST);
     let body = served.edge.intake.read(request, limit).await?;
     let store = Arc::clone(&served.leader.store);
-    let answered = blocking(move |now| {
+    let answered = served.edge.intake.look(move |now| {
         comparison::answer(&task.task, Role::Leader, store.as_ref(), body.bytes(), now)
     });
     json(&answered.await?)
@@ -223,8 +224,12 @@ impl Served {
         if let Some(task) = self.leader.tasks.at_hand(&id) {
             return Ok(task);
         }
+        if self.leader.tasks.is_missing(&id) {
+            return Err(Failure::unknown_task(&id));
+        }
         let leader = Arc::clone(&self.leader);
-        let found = blocking(move |_| leader.tasks.find(&id).map_err(Failure::from)).await?;
+        let found =
+            self.edge.intake.look(move |_| leader.tasks.find(&id).map_err(Failure::from)).await?;
         found.ok_or_else(|| Failure::unknown_task(&id))
     }
 

@@ -3,7 +3,7 @@
 use super::PublicLog;
 use crate::{
     aggregator::{
-        http::{Failure, InPath, blocking, held},
+        http::{Failure, InPath, held},
         serve::{Asker, edge::Edge},
     },
     log::{entry::EntryKey, tiles::TileName},
@@ -42,7 +42,7 @@ async fn checkpoint(
     State(Served { log, edge }): State<Served>,
     asker: Asking,
 ) -> Result<Response, Failure> {
-    let note = blocking(move |_| Ok(log.checkpoint()?)).await?;
+    let note = edge.intake.look(move |_| Ok(log.checkpoint()?)).await?;
     answer(&edge, asker, TEXT, "max-age=1", note.to_string().into())
 }
 
@@ -53,7 +53,7 @@ async fn tile(
     InPath(name): InPath<String>,
 ) -> Result<Response, Failure> {
     let name: TileName = format!("tile/{name}").parse().map_err(|_| Failure::NotFound)?;
-    let bytes = blocking(move |_| Ok(log.file(&name)?)).await?;
+    let bytes = edge.intake.look(move |_| Ok(log.file(&name)?)).await?;
     let caching = "public, max-age=31536000, immutable";
     answer(&edge, asker, "application/octet-stream", caching, bytes)
 }
@@ -65,7 +65,7 @@ async fn proof(
     InPath(key): InPath<String>,
 ) -> Result<Response, Failure> {
     let key = EntryKey::from_hex(&key).ok_or(Failure::NotFound)?;
-    let proof = blocking(move |_| Ok(log.proof(&key)?)).await?;
+    let proof = edge.intake.look(move |_| Ok(log.proof(&key)?)).await?;
     answer(&edge, asker, TEXT, "no-store", proof.to_string().into())
 }
 

@@ -2,7 +2,12 @@
 
 use super::room::{Pool, Room};
 use crate::{
-    aggregator::{config::limits::Limits, http::Failure, serve::Asker},
+    aggregator::{
+        config::limits::Limits,
+        http::{Failure, blocking},
+        serve::Asker,
+        store::Timestamp,
+    },
     dap::problem::ProblemType,
 };
 use axum::{body::Body, extract::Request};
@@ -21,6 +26,8 @@ pub struct Intake {
     known: Pool,
     /// For work that keeps all cores busy.
     turns: Arc<Semaphore>,
+    /// For looks into the database that anybody may ask for.
+    looks: Arc<Semaphore>,
     patience: Duration,
 }
 
@@ -58,6 +65,7 @@ impl Intake {
             strangers: Pool::in_parts(limits.waiting_bytes, limits.upload_bytes),
             known: Pool::new(limits.waiting_bytes, limits.aggregation_job_bytes),
             turns: Arc::new(Semaphore::new(cores * TURNS_PER_CORE)),
+            looks: Arc::new(Semaphore::new(cores * LOOKS_PER_CORE)),
             patience: limits.request_time,
         }
     }
@@ -79,6 +87,22 @@ impl Intake {
     pub async fn turn(&self) -> Result<Turn, Failure> {
         let permit = Arc::clone(&self.turns).acquire_owned().await;
         permit.map(|permit| Turn { _permit: permit }).map_err(Failure::fault)
+    }
+
+    /// Runs a look into the database that anybody may ask for, off the threads that serve connections: few
+    /// at a time, so that they stand in front of no work of ours. Waits no longer than a request may take.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Timestamp) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let permit = timeout(self.patience, Arc::clone(&self.looks).acquire_owned()).await;
+        let permit = permit.map_err(|_| Failure::Busy)?.map_err(Failure::fault)?;
+        blocking(move |now| {
+            // Taken along: the work goes on when whoever asked hangs up.
+            let _permit = permit;
+            work(now)
+        })
+        .await
     }
 
     /// Room for an answer to anybody, of at most so many bytes: of the client's part, until it is read.
@@ -157,6 +181,8 @@ impl Pace {
 
 /// Enough to have one verify while another commits.
 const TURNS_PER_CORE: usize = 2;
+/// Most of them wait for the database, and not for long.
+const LOOKS_PER_CORE: usize = 4;
 /// How often it is looked at how fast a body comes.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Bytes by which a body has to grow in each period while room is short: 16 KiB in a second.
@@ -167,7 +193,6 @@ const SMALL: usize = 64 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregator::http::blocking;
 
     /// A body that begins with so many bytes, and stops.
     struct Stops(usize);
@@ -249,6 +274,30 @@ mod tests {
         drop(next);
         taken.pop();
         assert!(intake.turn().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn looks_of_strangers_are_few_until_they_are_done_though_nobody_waits() {
+        let intake = intake(7);
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let asked: Vec<_> = (0..intake.looks.available_permits())
+            .map(|_| {
+                let (intake, wait) = (intake.clone(), Arc::clone(&wait));
+                tokio::spawn(async move {
+                    // Ends when told, or when the test fails.
+                    intake.look(move |_| Ok(drop(wait.lock().unwrap().recv()))).await
+                })
+            })
+            .collect();
+        while intake.looks.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(intake.look(|_| Ok(())).await, Err(Failure::Busy)));
+        asked.iter().for_each(tokio::task::JoinHandle::abort);
+        assert!(matches!(intake.look(|_| Ok(())).await, Err(Failure::Busy)));
+        drop(go);
+        while intake.look(|_| Ok(())).await.is_err() {}
     }
 
     #[tokio::test]
