@@ -69,6 +69,7 @@ async fn agree(
     let keys = served.helper.keyring.keys();
     let answered = served
         .edge
+        .intake
         .look(move |now| agreement::answer(&task.task, Role::Helper, &keys, body.bytes(), now));
     json(&answered.await?)
 }

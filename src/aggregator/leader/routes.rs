@@ -68,6 +68,7 @@ async fn agree(
     let keys = served.leader.keyring.keys();
     let answered = served
         .edge
+        .intake
         .look(move |now| agreement::answer(&task.task, Role::Leader, &keys, body.bytes(), now));
     json(&answered.await?)
 }
