@@ -137,7 +137,8 @@ pub async fn serve<F>(
     let _ = timeout(DRAIN, graceful.shutdown()).await;
 }
 
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long open requests may take to end: a little less than a server goes on that is told to stop.
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// A connection that has a place, to be handled.
 pub struct Connection {
