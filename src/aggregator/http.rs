@@ -2,11 +2,11 @@
 //! response.
 //!
 //! A refusal tells the sender what was wrong with the request. A fault is ours: it is logged in
-//! full, and the sender learns only that there was one.
+//! full, every few seconds with how many there were, and the sender learns only that there was one.
 
 use super::{
     clock,
-    serve::{Client, room::Room},
+    serve::{Client, logs::Seldom, room::Room},
     store::{StoreError, Timestamp},
     tasks::TasksError,
 };
@@ -31,7 +31,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// Why a request does not get what it asks for.
 #[derive(Debug)]
@@ -59,9 +62,9 @@ pub enum Failure {
     NotYet(Duration),
     /// The body did not come in time.
     TooSlow,
-    /// The database does not answer, or its disk is full: logged, and the sender may come back.
+    /// The database does not answer, or its disk is full: logged now and then, and the sender may come back.
     Away(String),
-    /// We are at fault: logged, and not told.
+    /// We are at fault: logged now and then, and not told.
     Fault(String),
 }
 
@@ -172,7 +175,9 @@ impl IntoResponse for Failure {
                 "the body did not arrive in the time that a request may take",
             ),
             Self::Away(error) => {
-                tracing::error!(error, "a request is put off");
+                if let Some(times) = AWAY.happens(Instant::now()) {
+                    tracing::error!(error, times, "a request is put off");
+                }
                 // Whether a commit was reached that nobody heard of is not known here.
                 retry_later(plain(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -180,7 +185,9 @@ impl IntoResponse for Failure {
                 ))
             }
             Self::Fault(error) => {
-                tracing::error!(error, "a request failed");
+                if let Some(times) = FAULTS.happens(Instant::now()) {
+                    tracing::error!(error, times, "a request failed");
+                }
                 retry_later(plain(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "this server failed; nothing was accepted; try again later",
@@ -189,6 +196,10 @@ impl IntoResponse for Failure {
         }
     }
 }
+
+/// While the database is away each request fails, and anybody may send as many as they like.
+static AWAY: Seldom = Seldom::new(Duration::from_secs(5));
+static FAULTS: Seldom = Seldom::new(Duration::from_secs(5));
 
 fn problem_response(problem: &ProblemDocument) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
