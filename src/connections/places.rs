@@ -81,20 +81,21 @@ impl Places {
         let is_proxy = self.proxies.iter().any(|network| network.contains(address));
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = is_proxy || taken.count(&client[0]) == 0;
-        // After one of its own gave way there is room, among its own and among all.
         let full = |taken: &Taken| {
             let is_full = |prefix: &&Prefix| taken.count(prefix) >= self.most(prefix);
             client.iter().find(is_full).filter(|_| !is_proxy).copied()
         };
+        let mut is_place_free = false;
         while let Some(prefix) = full(&taken) {
-            taken.displace_of(&prefix).then_some(()).ok_or(Refused::Client)?;
+            is_place_free = taken.displace_of(&prefix);
+            is_place_free.then_some(()).ok_or(Refused::Client)?;
         }
         let kept = if is_new { 0 } else { self.for_newcomers };
-        if taken.connections.len() + kept >= self.all {
+        if !is_place_free && taken.connections.len() + kept >= self.all {
             (is_new && taken.displace()).then_some(()).ok_or(Refused::Full)?;
         }
-        Ok(self
-            .enter(&mut taken, Seated { client, is_proxy, activity: Arc::new(Activity::begin()) }))
+        let activity = Arc::new(Activity::begin());
+        Ok(self.enter(&mut taken, Seated { client, is_proxy, activity }))
     }
 
     fn most(&self, prefix: &Prefix) -> usize {
@@ -255,6 +256,16 @@ mod tests {
         drop(idle);
         drop(fourth);
         assert_eq!(places.taken.lock().unwrap().connections.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn in_a_full_house_one_of_its_own_gives_way_for_a_client_with_as_many_as_it_may_have() {
+        let places = places(16, 4);
+        let own: Vec<_> = (0..4).map(|_| places.take(address(1)).unwrap()).collect();
+        let others: Vec<_> = (2..14).flat_map(|last| busy(&places, last, 1)).collect();
+        assert_eq!(places.taken.lock().unwrap().connections.len(), 16);
+        assert!(places.take(address(1)).is_ok() && others.len() == 12);
+        own[0].activity().displaced().await;
     }
 
     #[tokio::test]
