@@ -249,7 +249,7 @@ mod tests {
         let (told, stop) = watch::channel(false);
         let (release, held) = std::sync::mpsc::channel::<()>();
         // Ends when told, or when the test fails.
-        let blocked = spawn_blocking(move || drop(held.recv()));
+        let blocked = spawn_blocking(move || held.recv().is_ok());
         let waits = tokio::spawn(unless_stopped(stop.clone(), blocked));
         told.send(true).unwrap();
         assert!(waits.await.unwrap().is_none());
