@@ -60,9 +60,11 @@ impl Taken {
 impl Intake {
     /// Room for the bodies that `limits` allow, but always for one of the longest.
     pub fn new(limits: &Limits) -> Self {
+        // An answer names reports by their IDs, which are less than half of them.
+        let answered = limits.upload_bytes.saturating_add(limits.upload_bytes / 2);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
-            strangers: Pool::in_parts(limits.waiting_bytes, limits.upload_bytes),
+            strangers: Pool::in_parts(limits.waiting_bytes.max(answered), limits.upload_bytes),
             known: Pool::new(limits.waiting_bytes, limits.aggregation_job_bytes),
             turns: Arc::new(Semaphore::new(cores * TURNS_PER_CORE)),
             looks: Arc::new(Semaphore::new(cores * LOOKS_PER_CORE)),
@@ -311,6 +313,15 @@ mod tests {
         assert!(matches!(long, Err(Failure::TooLarge { limit: 4096 })));
         let slow = intake.read(request(Body::from_stream(Stops(0))), 4 << 10).await;
         assert!(matches!(slow, Err(Failure::TooSlow)));
+    }
+
+    #[tokio::test]
+    async fn one_of_the_longest_and_its_answer_fit_however_little_room_is_configured() {
+        let limits = Limits { upload_bytes: 100 << 10, waiting_bytes: 0, ..Limits::default() };
+        let intake = Intake::new(&limits);
+        let body = from(1, Body::from(vec![0; 100 << 10]));
+        let _taken = intake.read(body, 100 << 10).await.unwrap();
+        assert!(intake.room(Some(Asker([192, 0, 2, 1].into())), 45 << 10).is_ok());
     }
 
     #[tokio::test]
