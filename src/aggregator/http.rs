@@ -2,11 +2,11 @@
 //! response.
 //!
 //! A refusal tells the sender what was wrong with the request. A fault is ours: it is logged in
-//! full, and the sender learns only that there was one.
+//! full, every few seconds with how many there were, and the sender learns only that there was one.
 
 use super::{
     blocking, clock,
-    serve::{Client, intake::Room},
+    serve::{Client, logs::Seldom, room::Room},
     store::{StoreError, Timestamp},
     tasks::TasksError,
 };
@@ -24,21 +24,16 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
-            AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER,
-            WWW_AUTHENTICATE,
+            AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
         },
         request::Parts,
     },
     response::{IntoResponse, Response},
 };
-use futures_core::Stream;
 use serde::de::DeserializeOwned;
 use std::{
-    convert::Infallible,
     fmt,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Why a request does not get what it asks for.
@@ -69,9 +64,9 @@ pub enum Failure {
     NotYet(Duration),
     /// The body did not come in time.
     TooSlow,
-    /// The database does not answer, or its disk is full: logged, and the sender may come back.
+    /// The database does not answer, or its disk is full: logged now and then, and the sender may come back.
     Away(String),
-    /// We are at fault: logged, and not told.
+    /// We are at fault: logged now and then, and not told.
     Fault(String),
 }
 
@@ -188,7 +183,9 @@ impl IntoResponse for Failure {
                 "the body did not arrive in the time that a request may take",
             ),
             Self::Away(error) => {
-                tracing::error!(error, "a request is put off");
+                if let Some(times) = AWAY.happens(Instant::now()) {
+                    tracing::error!(error, times, "a request is put off");
+                }
                 // Whether a commit was reached that nobody heard of is not known here.
                 retry_later(plain(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -196,7 +193,9 @@ impl IntoResponse for Failure {
                 ))
             }
             Self::Fault(error) => {
-                tracing::error!(error, "a request failed");
+                if let Some(times) = FAULTS.happens(Instant::now()) {
+                    tracing::error!(error, times, "a request failed");
+                }
                 retry_later(plain(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "this server failed; nothing was accepted; try again later",
@@ -205,6 +204,10 @@ impl IntoResponse for Failure {
         }
     }
 }
+
+/// While the database is away each request fails, and anybody may send as many as they like.
+static AWAY: Seldom = Seldom::new(Duration::from_secs(5));
+static FAULTS: Seldom = Seldom::new(Duration::from_secs(5));
 
 fn problem_response(problem: &ProblemDocument) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -283,38 +286,32 @@ pub fn parse_task_id(text: &str) -> Result<TaskId, Failure> {
 }
 
 /// A message as a response.
-pub fn message(media_type: MediaType, body: Vec<u8>) -> Response {
+pub fn message(media_type: MediaType, body: impl Into<Body>) -> Response {
     let media_type =
         HeaderValue::try_from(media_type.to_string()).expect("a media type is a header value");
-    (StatusCode::OK, [(CONTENT_TYPE, media_type)], body).into_response()
+    (StatusCode::OK, [(CONTENT_TYPE, media_type)], body.into()).into_response()
 }
 
 /// A message that may be long: its room is taken until it is read, however slow its reader is.
 pub fn long_message(media_type: MediaType, body: Vec<u8>, room: Room) -> Response {
-    let length = HeaderValue::from(body.len());
-    let held = Body::from_stream(Held { rest: body.into(), _room: room });
-    let mut response = message(media_type, Vec::new()).map(|_| held);
-    response.headers_mut().insert(CONTENT_LENGTH, length);
-    response
+    message(media_type, held(body, room))
 }
 
-/// A body that is given out in pieces, so that no more than one of them is ahead of its reader.
+/// Bytes whose room is taken until the last of them is written.
+pub fn held(bytes: Vec<u8>, room: Room) -> Body {
+    Bytes::from_owner(Held { bytes, _room: room }).into()
+}
+
 struct Held {
-    rest: Bytes,
+    bytes: Vec<u8>,
     _room: Room,
 }
 
-impl Stream for Held {
-    type Item = Result<Bytes, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let length = self.rest.len().min(PIECE);
-        let piece = self.rest.split_to(length);
-        Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
-
-const PIECE: usize = 64 << 10;
 
 /// Something of ours, not the draft's.
 pub fn json(body: &impl serde::Serialize) -> Result<Response, Failure> {
@@ -359,6 +356,19 @@ mod tests {
     fn answered(failure: Failure) -> (u16, bool) {
         let response = failure.into_response();
         (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER))
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_its_room_until_the_last_of_it_is_written() {
+        let pool = crate::aggregator::serve::room::Pool::new(7 << 10, 1);
+        let room = pool.take(None, 7 << 10).unwrap();
+        let body = held(vec![1; 7 << 10], room);
+        let mut bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let last = bytes.split_off(bytes.len() - 1);
+        drop(bytes);
+        assert!(pool.take(None, 7 << 10).is_err());
+        drop(last);
+        assert!(pool.take(None, 7 << 10).is_ok());
     }
 
     #[test]

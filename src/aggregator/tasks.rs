@@ -1,7 +1,7 @@
 //! The tasks that this aggregator knows: the database's, kept at hand once read.
 //!
 //! A task that an operator adds to the database of a running server is found at its first use,
-//! because what is not at hand is looked up. What is agreed on of a task never changes; the terms that
+//! because what is not at hand is looked up; within two seconds, if somebody asked for it before it was there. What is agreed on of a task never changes; the terms that
 //! this aggregator keeps to by itself may, and a server that has the task at hand keeps to those that it
 //! found until it starts again.
 
@@ -12,7 +12,8 @@ use super::{
 use crate::dap::ids::TaskId;
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 use thiserror::Error;
 
@@ -21,7 +22,16 @@ pub struct Tasks<T> {
     store: Arc<dyn Datastore>,
     key: DatabaseKeys,
     at_hand: RwLock<HashMap<TaskId, Arc<T>>>,
+    missing: Mutex<Missing>,
 }
+
+/// IDs of no task here, and when that was last looked up: not for long, and not many.
+type Missing = HashMap<TaskId, Instant>;
+
+/// How long an ID is taken for that of no task without another look.
+const MISSING_FOR: Duration = Duration::from_secs(2);
+/// IDs of no task that are remembered.
+const MISSING: usize = 1024;
 
 /// A task that could not be read or added.
 #[derive(Debug, Error)]
@@ -43,7 +53,7 @@ pub enum TasksError {
 impl<T: StoredTask> Tasks<T> {
     /// The tasks of a database whose secrets are sealed under `key`.
     pub fn new(store: Arc<dyn Datastore>, key: DatabaseKeys) -> Self {
-        Self { store, key, at_hand: RwLock::default() }
+        Self { store, key, at_hand: RwLock::default(), missing: Mutex::default() }
     }
 
     /// Adds a task; adding it again is fine, with the same secrets, and also under other terms.
@@ -66,11 +76,29 @@ impl<T: StoredTask> Tasks<T> {
         if let Some(task) = self.at_hand(id) {
             return Ok(Some(task));
         }
-        let Some(record) = self.store.task(id)? else { return Ok(None) };
+        let Some(record) = self.store.task(id)? else {
+            self.miss(*id, Instant::now());
+            return Ok(None);
+        };
         let task = Arc::new(T::from_record(&record, &self.key)?);
         let mut at_hand = self.at_hand.write().unwrap_or_else(PoisonError::into_inner);
         at_hand.insert(*id, Arc::clone(&task));
         Ok(Some(task))
+    }
+
+    /// Whether there was no task with this ID a moment ago: never blocks on the database.
+    pub fn is_missing(&self, id: &TaskId) -> bool {
+        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.get(id).is_some_and(|looked| looked.elapsed() < MISSING_FOR)
+    }
+
+    fn miss(&self, id: TaskId, now: Instant) {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        if missing.len() >= MISSING {
+            // Costs one look each, at most, to find out anew.
+            missing.clear();
+        }
+        missing.insert(id, now);
     }
 
     /// All tasks.
@@ -152,6 +180,26 @@ mod tests {
         let smaller = tasks.add(&task(&collector, 1, 99, graced));
         assert!(matches!(smaller, Err(TasksError::Store(StoreError::TaskConflict(_)))));
         assert_eq!(tasks.all().unwrap()[0].task.terms, usual);
+    }
+
+    #[test]
+    fn a_task_that_is_asked_for_before_it_is_added_is_found_soon_after() {
+        let store = Arc::new(SqliteStore::in_memory().unwrap());
+        let tasks = Tasks::new(store, DatabaseKeys::random().unwrap());
+        let id = TaskId::new([3; 32]);
+        assert!(!tasks.is_missing(&id));
+        assert!(tasks.find(&id).unwrap().is_none() && tasks.is_missing(&id));
+        let collector = native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap().config;
+        tasks.add(&task(&collector, 1, 100, Terms::default())).unwrap();
+        // Whoever looks finds it, and everybody looks again before long.
+        tasks.miss(id, Instant::now().checked_sub(MISSING_FOR).unwrap());
+        assert!(!tasks.is_missing(&id) && tasks.find(&id).unwrap().is_some());
+        for number in 0..3 * u32::try_from(MISSING).unwrap() {
+            let mut id = [0; 32];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            tasks.miss(TaskId::new(id), Instant::now());
+        }
+        assert!(tasks.missing.lock().unwrap().len() <= MISSING);
     }
 
     #[test]

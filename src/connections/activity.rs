@@ -1,9 +1,10 @@
 //! Whether anything happens on a connection.
 
 use std::{
+    collections::BTreeMap,
     io::{self, IoSlice},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -20,31 +21,69 @@ pub struct Activity {
     displaced: Notify,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct State {
     /// Requests that are worked on.
     working: usize,
+    /// Of those, requests whose bodies are still on their way.
+    arriving: usize,
     /// When anything last happened.
     last: Instant,
+    /// Answers that are not taken yet, by their numbers.
+    answers: BTreeMap<u64, Untaken>,
+    next: u64,
+}
+
+/// An answer of which the client has yet to take something.
+#[derive(Debug)]
+struct Untaken {
+    /// When it last took some.
+    last: Instant,
+    /// When it must have all of it.
+    by: Instant,
 }
 
 impl Activity {
     /// Of a connection that begins now.
     pub(super) fn begin() -> Self {
-        let state = Mutex::new(State { working: 0, last: Instant::now() });
-        Self { state, displaced: Notify::new() }
+        let last = Instant::now();
+        let state = State { working: 0, arriving: 0, last, answers: BTreeMap::new(), next: 0 };
+        Self { state: Mutex::new(state), displaced: Notify::new() }
     }
 
     /// A request is worked on until what is returned is dropped.
-    pub(super) fn work(self: &Arc<Self>) -> Working {
+    pub fn work(self: &Arc<Self>) -> Working {
         self.note(|state| state.working += 1);
         Working(Arc::clone(self))
     }
 
+    /// A request's body is on its way until what is returned is dropped.
+    pub(super) fn arrive(self: &Arc<Self>) -> Arriving {
+        self.note(|state| state.arriving += 1);
+        Arriving(Arc::clone(self))
+    }
+
+    /// An answer is to be taken within so long, until what is returned is dropped.
+    pub(super) fn answer(self: &Arc<Self>, within: Duration) -> Answering {
+        let mut state = self.state();
+        let (number, last) = (state.next, Instant::now());
+        state.next += 1;
+        state.answers.insert(number, Untaken { last, by: last + within });
+        drop(state);
+        Answering { activity: Arc::clone(self), number }
+    }
+
     /// When anything last happened, unless a request is worked on.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         (state.working == 0).then_some(state.last)
+    }
+
+    /// When anything last happened, unless a request is worked on whose body is there: the client keeps
+    /// us waiting.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.working <= state.arriving).then_some(state.last)
     }
 
     /// Ends the connection, for another.
@@ -57,20 +96,32 @@ impl Activity {
         self.displaced.notified().await;
     }
 
-    /// Returns when nothing has happened for so long.
+    /// Returns when nothing has happened for so long, or an answer was not taken in time, or nothing of it
+    /// for so long.
     pub(super) async fn idle(&self, long: Duration) {
         loop {
             let since = self.idle_since().unwrap_or_else(Instant::now);
-            let over = since + long;
+            let untaken = self.untaken(long);
+            let over = untaken.map_or(since + long, |untaken| untaken.min(since + long));
             if over <= Instant::now() {
                 return;
             }
+            // Not longer than that: no answer that comes meanwhile is over before.
             sleep_until(over).await;
         }
     }
 
+    /// When the first answer is over, of which something must be taken within so long.
+    fn untaken(&self, long: Duration) -> Option<Instant> {
+        self.state().answers.values().map(|answer| answer.by.min(answer.last + long)).min()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.last = Instant::now();
         change(&mut state);
     }
@@ -78,11 +129,43 @@ impl Activity {
 
 /// A request that is worked on.
 #[derive(Debug)]
-pub(super) struct Working(Arc<Activity>);
+pub struct Working(Arc<Activity>);
 
 impl Drop for Working {
     fn drop(&mut self) {
         self.0.note(|state| state.working -= 1);
+    }
+}
+
+/// A request whose body is on its way.
+#[derive(Debug)]
+pub(super) struct Arriving(Arc<Activity>);
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.0.note(|state| state.arriving -= 1);
+    }
+}
+
+/// An answer that the client has yet to take all of.
+#[derive(Debug)]
+pub(super) struct Answering {
+    activity: Arc<Activity>,
+    number: u64,
+}
+
+impl Answering {
+    /// The client takes some of it.
+    pub(super) fn note(&self) {
+        if let Some(answer) = self.activity.state().answers.get_mut(&self.number) {
+            answer.last = Instant::now();
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.activity.state().answers.remove(&self.number);
     }
 }
 
@@ -169,6 +252,30 @@ mod tests {
         drop(working);
         idle.await.unwrap();
         assert!(began.elapsed() >= 11 * LONG && began.elapsed() <= 12 * LONG);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_taken_bit_by_bit_and_in_time_whatever_else_happens() {
+        let activity = Arc::new(Activity::begin());
+        let ended = |each: Option<Duration>| {
+            let (activity, began) = (Arc::clone(&activity), Instant::now());
+            async move {
+                let (_working, answer) = (activity.work(), activity.answer(3 * LONG));
+                let taken = async {
+                    loop {
+                        tokio::time::sleep(each.unwrap_or(10 * LONG)).await;
+                        answer.note();
+                    }
+                };
+                tokio::select! {
+                    () = activity.idle(LONG) => began.elapsed(),
+                    () = taken => unreachable!("it never ends"),
+                }
+            }
+        };
+        assert_eq!(ended(None).await.as_secs(), 60);
+        assert_eq!(ended(Some(LONG / 4)).await.as_secs(), 180);
+        assert!(activity.state().answers.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

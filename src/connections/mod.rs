@@ -3,21 +3,23 @@
 //! A server has so many [`places`], so many of them for one client [`address`], and the last for those
 //! that have none. A connection keeps its place while there is [`activity`]: a request that is worked
 //! on, or an answer that is taken. Whoever only holds one open loses it, first of all when somebody
-//! else needs it.
+//! else needs it; then whoever has many and keeps us waiting for the rest of a request.
 
 pub mod activity;
 pub mod address;
+mod body;
 pub mod places;
 
 use activity::Active;
 use address::Network;
 use axum::{Router, body::Body, extract::Request};
+use body::{Answered, Asked};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
 use places::{Place, Places, Refused};
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -31,14 +33,16 @@ use tower_service::Service;
 pub struct Bounds {
     /// Connections at once, at least one.
     pub connections: usize,
-    /// Of those, connections of one client address, at least one.
+    /// Of those, connections of one client address, at least one. A network of IPv6 that may be many
+    /// clients has more: a /56 twice, a /48 four times as many.
     pub of_one_client: usize,
     /// Addresses with as many as there are: proxies, behind which are many clients.
     pub proxies: Vec<Network>,
     /// How long a client may take for a handshake, and for a request's head.
     pub patience: Duration,
     /// How long a connection may be open without a request that is worked on, or an answer of which
-    /// something is taken.
+    /// something is taken; also of each answer by itself. It must be taken in twice that, and a second
+    /// for each 16 KiB.
     pub idle: Duration,
     /// Bytes that a connection keeps before anyone takes them, a request's whole head among them.
     pub read_ahead: usize,
@@ -51,7 +55,7 @@ pub enum Event {
     Refused(Refused),
     /// One was closed for nothing happened on it.
     Idle,
-    /// One on which nothing happened was closed for another to have its place.
+    /// One on which nothing happened, or that kept us waiting, was closed for another to have its place.
     Displaced,
 }
 
@@ -133,7 +137,8 @@ pub async fn serve<F>(
     let _ = timeout(DRAIN, graceful.shutdown()).await;
 }
 
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long open requests may take to end: a little less than a server goes on that is told to stop.
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// A connection that has a place, to be handled.
 pub struct Connection {
@@ -169,13 +174,16 @@ impl Connection {
         let activity = place.activity();
         let (asked, idle) = (Arc::clone(activity), bounds.idle);
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let mut request = request.map(Body::new);
+            let working = asked.work();
+            let mut request = request.map(|body| Body::new(Asked::new(body, &asked)));
             mark(&mut request);
-            let (working, answer) = (asked.work(), router.clone().call(request));
+            let answer = router.clone().call(request);
+            let activity = Arc::clone(&asked);
             async move {
-                let answer = answer.await;
+                let answer = answer.await?;
+                let answer = answer.map(|body| Body::new(Answered::new(body, &activity, idle)));
                 drop(working);
-                answer
+                Ok::<_, Infallible>(answer)
             }
         });
         let conversation = async {

@@ -3,14 +3,16 @@
 use super::{
     Bounds,
     activity::Activity,
-    address::{Network, counted},
+    address::{Network, Prefix, prefixes},
 };
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 use thiserror::Error;
+use tokio::time::Instant;
 
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
@@ -25,9 +27,10 @@ pub enum Refused {
 
 /// Places for connections.
 ///
-/// A client that has none gets one of the last eighth too. If a client's places, or all, are taken, a
-/// connection on which nothing happens gives way: one of the client's own, or of the client that
-/// has most.
+/// A client that has none gets one of the last eighth too. If a client's places are taken, or those of
+/// its network, one of its own connections gives way on which nothing happens. If all are, for a client
+/// that has none, a connection on which nothing happens gives way: of whoever has most, else of anybody;
+/// and if something happens on each, one that keeps us waiting for a request, of whoever has most.
 #[derive(Debug)]
 pub struct Places {
     all: usize,
@@ -39,16 +42,23 @@ pub struct Places {
 
 #[derive(Debug, Default)]
 struct Taken {
-    all: usize,
     next: u64,
-    of: HashMap<IpAddr, HashMap<u64, Arc<Activity>>>,
+    connections: HashMap<u64, Seated>,
+    of: HashMap<Prefix, HashSet<u64>>,
+}
+
+/// A connection that has a place.
+#[derive(Debug)]
+struct Seated {
+    client: Vec<Prefix>,
+    is_proxy: bool,
+    activity: Arc<Activity>,
 }
 
 /// A place, until it is dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
-    client: IpAddr,
     number: u64,
     activity: Arc<Activity>,
 }
@@ -67,58 +77,105 @@ impl Places {
 
     /// A place for a connection from `address`.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refused> {
-        let client = counted(address);
+        let client = prefixes(address);
         let is_proxy = self.proxies.iter().any(|network| network.contains(address));
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.of.get(&client).map_or(0, HashMap::len);
-        if !is_proxy && own >= self.of_one_client {
-            taken.displace(client).then_some(()).ok_or(Refused::Client)?;
-        } else {
-            let kept = if own == 0 || is_proxy { 0 } else { self.for_newcomers };
-            if taken.all + kept >= self.all {
-                let most = taken.of.iter().max_by_key(|(_, theirs)| theirs.len());
-                let most = most.filter(|(_, theirs)| own == 0 && theirs.len() > 1);
-                let most = most.map(|(client, _)| *client).ok_or(Refused::Full)?;
-                taken.displace(most).then_some(()).ok_or(Refused::Full)?;
-            }
+        let is_new = is_proxy || taken.count(&client[0]) == 0;
+        let full = |taken: &Taken| {
+            let is_full = |prefix: &&Prefix| taken.count(prefix) >= self.most(prefix);
+            client.iter().find(is_full).filter(|_| !is_proxy).copied()
+        };
+        let mut is_place_free = false;
+        while let Some(prefix) = full(&taken) {
+            is_place_free = taken.displace_of(&prefix);
+            is_place_free.then_some(()).ok_or(Refused::Client)?;
         }
-        Ok(self.enter(&mut taken, client))
+        let kept = if is_new { 0 } else { self.for_newcomers };
+        if !is_place_free && taken.connections.len() + kept >= self.all {
+            (is_new && taken.displace()).then_some(()).ok_or(Refused::Full)?;
+        }
+        let activity = Arc::new(Activity::begin());
+        Ok(self.enter(&mut taken, Seated { client, is_proxy, activity }))
     }
 
-    fn enter(self: &Arc<Self>, taken: &mut Taken, client: IpAddr) -> Place {
-        let (number, activity) = (taken.next, Arc::new(Activity::begin()));
+    fn most(&self, prefix: &Prefix) -> usize {
+        self.of_one_client.saturating_mul(prefix.clients())
+    }
+
+    fn enter(self: &Arc<Self>, taken: &mut Taken, seated: Seated) -> Place {
+        let (number, activity) = (taken.next, Arc::clone(&seated.activity));
         taken.next += 1;
-        taken.all += 1;
-        taken.of.entry(client).or_default().insert(number, Arc::clone(&activity));
-        Place { places: Arc::clone(self), client, number, activity }
+        for prefix in &seated.client {
+            taken.of.entry(*prefix).or_default().insert(number);
+        }
+        taken.connections.insert(number, seated);
+        Place { places: Arc::clone(self), number, activity }
     }
 }
 
 impl Taken {
-    /// Has the connection of a client on which nothing has happened for longest give way; says whether
-    /// there is any. Its place is free at once.
-    fn displace(&mut self, client: IpAddr) -> bool {
-        let Some(theirs) = self.of.get(&client) else { return false };
-        let idle = theirs
-            .iter()
-            .filter_map(|(number, activity)| activity.idle_since().map(|since| (since, *number)));
-        let Some((_, number)) = idle.min() else { return false };
-        if let Some(activity) = self.leave(client, number) {
-            activity.displace();
-        }
-        true
+    fn count(&self, prefix: &Prefix) -> usize {
+        self.of.get(prefix).map_or(0, HashSet::len)
     }
 
-    fn leave(&mut self, client: IpAddr, number: u64) -> Option<Arc<Activity>> {
-        let theirs = self.of.get_mut(&client)?;
-        let left = theirs.remove(&number)?;
-        if theirs.is_empty() {
-            self.of.remove(&client);
+    /// How many a client has, for one: of its networks, the one that has most of what it may have.
+    fn share(&self, client: &[Prefix]) -> usize {
+        let of_one = |prefix: &Prefix| self.count(prefix) * WIDEST / prefix.clients();
+        client.iter().map(of_one).max().unwrap_or_default()
+    }
+
+    /// Has the connection of a network on which nothing has happened for longest give way; says whether
+    /// there is any. Its place is free at once.
+    fn displace_of(&mut self, prefix: &Prefix) -> bool {
+        let idle =
+            |number: &u64| Some((self.connections.get(number)?.activity.idle_since()?, *number));
+        let idle = self.of.get(prefix).and_then(|theirs| theirs.iter().filter_map(idle).min());
+        idle.is_some_and(|(_, number)| self.end(number))
+    }
+
+    /// The same of all connections.
+    fn displace(&mut self) -> bool {
+        let idle = self.first_to_go(|seated| seated.activity.idle_since());
+        let number = idle.map(|(_, number)| number).or_else(|| {
+            let waiting =
+                |seated: &Seated| seated.activity.waiting_since().filter(|_| !seated.is_proxy);
+            // Nobody has many: they are as good as whoever comes.
+            let (share, number) = self.first_to_go(waiting)?;
+            (share > WIDEST).then_some(number)
+        });
+        number.is_some_and(|number| self.end(number))
+    }
+
+    /// Of connections that may go since some moment, the first is whose client has most, and then that for
+    /// which it is longest; and what its client has.
+    fn first_to_go(&self, since: impl Fn(&Seated) -> Option<Instant>) -> Option<(usize, u64)> {
+        let may_go = self.connections.iter().filter_map(|(number, seated)| {
+            Some((self.share(&seated.client), Reverse(since(seated)?), *number))
+        });
+        may_go.max().map(|(share, _, number)| (share, number))
+    }
+
+    fn end(&mut self, number: u64) -> bool {
+        let left = self.leave(number);
+        left.inspect(|seated| seated.activity.displace()).is_some()
+    }
+
+    fn leave(&mut self, number: u64) -> Option<Seated> {
+        let left = self.connections.remove(&number)?;
+        for prefix in &left.client {
+            if let Some(theirs) = self.of.get_mut(prefix) {
+                theirs.remove(&number);
+                if theirs.is_empty() {
+                    self.of.remove(prefix);
+                }
+            }
         }
-        self.all -= 1;
         Some(left)
     }
 }
+
+/// For how many clients the widest network counts, so that shares are whole numbers.
+const WIDEST: usize = 4;
 
 impl Place {
     /// What happens on the connection.
@@ -131,7 +188,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         // Nothing, if it gave way.
-        taken.leave(self.client, self.number);
+        taken.leave(self.number);
     }
 }
 
@@ -198,7 +255,17 @@ mod tests {
         idle[2].activity().displaced().await;
         drop(idle);
         drop(fourth);
-        assert_eq!(places.taken.lock().unwrap().all, 1);
+        assert_eq!(places.taken.lock().unwrap().connections.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn in_a_full_house_one_of_its_own_gives_way_for_a_client_with_as_many_as_it_may_have() {
+        let places = places(16, 4);
+        let own: Vec<_> = (0..4).map(|_| places.take(address(1)).unwrap()).collect();
+        let others: Vec<_> = (2..14).flat_map(|last| busy(&places, last, 1)).collect();
+        assert_eq!(places.taken.lock().unwrap().connections.len(), 16);
+        assert!(places.take(address(1)).is_ok() && others.len() == 12);
+        own[0].activity().displaced().await;
     }
 
     #[tokio::test]
@@ -209,7 +276,7 @@ mod tests {
         assert_eq!(places.take(address(2)).err(), Some(Refused::Full));
         let _newcomer = places.take(address(3)).unwrap();
         most[0].activity().displaced().await;
-        assert_eq!(places.taken.lock().unwrap().all, 4);
+        assert_eq!(places.taken.lock().unwrap().connections.len(), 4);
     }
 
     #[tokio::test]
@@ -227,5 +294,66 @@ mod tests {
         let third = places.take("2001:db8::3".parse().unwrap());
         assert_eq!(third.err(), Some(Refused::Client));
         assert!(places.take("2001:db8:0:1::3".parse().unwrap()).is_ok());
+    }
+
+    fn from(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn many_networks_with_one_idle_connection_each_shut_nobody_out() {
+        let places = places(64, 16);
+        let idle: Vec<_> = (0..64).map_while(|last| places.take(address(last)).ok()).collect();
+        assert_eq!(idle.len(), 64);
+        let _newcomer = places.take(address(100)).unwrap();
+        idle[0].activity().displaced().await;
+        let narrow = |n| places.take(from(&format!("2001:db8:7:{n:x}::1"))).ok();
+        let crowd: Vec<_> = (0..70).filter_map(narrow).collect();
+        // A network that is many is first to give way, before the one connection of anybody else.
+        let _other = places.take(from("2001:db8:8::1")).unwrap();
+        crowd[5].activity().displaced().await;
+        let taken = places.taken.lock().unwrap();
+        assert!((4..64).all(|last| taken.count(&prefixes(address(last))[0]) == 1));
+    }
+
+    #[tokio::test]
+    async fn a_wide_network_at_work_leaves_places_for_others() {
+        let places = places(64, 8);
+        let one = |n| {
+            let place = places.take(from(&format!("2001:db8:7:{n:x}::1"))).ok()?;
+            let working = place.activity().work();
+            Some((place, working))
+        };
+        let narrow: Vec<_> = (0..0x100).map_while(one).collect();
+        assert_eq!(narrow.len(), 16);
+        let wide: Vec<_> = (0x100..0x1000).filter_map(one).collect();
+        assert_eq!(wide.len(), 16);
+        assert_eq!(places.take(from("2001:db8:7:ffff::1")).err(), Some(Refused::Client));
+        assert!(places.take(from("2001:db8:9::1")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_has_most_and_keeps_us_waiting_gives_way_and_who_is_worked_for_does_not() {
+        let places = places(16, 4);
+        let mut held = Vec::new();
+        for (last, count) in [(1, 4), (2, 4), (3, 4), (4, 2), (5, 1), (6, 1)] {
+            for (place, working) in busy(&places, last, count) {
+                let arriving = place.activity().arrive();
+                held.push((place, working, arriving));
+            }
+        }
+        assert_eq!(held.len(), 16);
+        let (mut newcomer, mut working) = (Vec::new(), Vec::new());
+        for last in 100..103 {
+            newcomer.push(places.take(address(last)).unwrap());
+            working.push(newcomer.last().unwrap().activity().work());
+        }
+        held[0].0.activity().displaced().await;
+        // Their bodies are there: nobody waits for a client any more.
+        for (place, working, _) in held {
+            newcomer.push(place);
+            std::mem::forget(working);
+        }
+        assert_eq!(places.take(address(104)).err(), Some(Refused::Full));
     }
 }

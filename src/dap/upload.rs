@@ -150,6 +150,11 @@ pub struct ReportUploadStatus {
     pub error: ReportError,
 }
 
+impl ReportUploadStatus {
+    /// Bytes of an encoded one.
+    pub const LENGTH: usize = size_of::<ReportId>() + 1;
+}
+
 impl Encode for ReportUploadStatus {
     fn encode(&self, out: &mut Vec<u8>) {
         self.id.encode(out);

@@ -109,6 +109,36 @@ fn bodies_that_stop_before_their_end_do_not_pile_up() {
 }
 
 #[test]
+fn one_address_whose_bodies_stop_shuts_nobody_out() {
+    let stage = Stage::new(vec![TaskSpec::default()]);
+    let task = stage.task();
+    let head = |length: usize| {
+        format!(
+            "POST {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\
+             Content-Type: application/ppm-dap;message=upload-req\r\n\r\n",
+            path(&task.at_leader("reports"))
+        )
+    };
+    let stopped = |_| {
+        let mut stream = connect_from("127.0.0.1", stage.world.leader.port);
+        stream.write_all(head(LONGEST).as_bytes()).unwrap();
+        // A server that has had enough hangs up.
+        let _ = stream.write_all(&vec![0; LONGEST - 1]);
+        stream
+    };
+    // More than all the room that there is.
+    let open: Vec<_> = (0..12).map(stopped).collect();
+    let reports: Vec<_> = (0..10).map(|_| stage.report(task, stage.world.window)).collect();
+    let body = request(&reports);
+    let mut honest = connect_from("127.0.0.2", stage.world.leader.port);
+    honest.write_all(&[head(body.len()).as_bytes(), &body].concat()).unwrap();
+    let said = String::from_utf8_lossy(&read_all(&mut honest)).into_owned();
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    drop(open);
+    stage.end();
+}
+
+#[test]
 fn reports_that_are_too_long_for_the_helper_stop_no_others() {
     let stage = Stage::new(vec![TaskSpec::default()]);
     let window = stage.window();

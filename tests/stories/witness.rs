@@ -19,6 +19,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
     thread,
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -226,6 +227,23 @@ fn a_log_that_is_rolled_back_or_forked_is_refused_even_after_a_crash() {
     assert_eq!(witness.newest(&log), seen, "nothing that was refused left a trace");
     assert_eq!(witness.status(&log.grown(1, "next").request(9)), 200);
     assert!(witness.server.terminate().success(), "{}", witness.server.log());
+}
+
+#[test]
+fn a_witness_that_is_told_to_stop_waits_for_nobody_who_drips() {
+    let [log, _] = logs();
+    let witness = Witness::of("witness.example", &[&log]);
+    witness.server.kill();
+    let config = witness.folder.path().join("witness.toml");
+    let patient = fs::read_to_string(&config).unwrap().replace("seconds = 1\n", "seconds = 60\n");
+    fs::write(&config, patient).unwrap();
+    witness.server.start();
+    let mut stream = TcpStream::connect(("127.0.0.1", witness.server.port)).unwrap();
+    let head = "POST /add-checkpoint HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx";
+    stream.write_all(head.as_bytes()).unwrap();
+    // Until it is being read.
+    thread::sleep(Duration::from_millis(300));
+    assert!(witness.server.terminate_within(Duration::from_secs(9)).success());
 }
 
 #[test]

@@ -186,7 +186,7 @@ const char *sv_request_url(const sv_request *request);
 // The `Content-Type` of a request, or null if it has no body; lives as long as the request.
 const char *sv_request_content_type(const sv_request *request);
 
-// The body of a request, and its length; lives as long as the request.
+// The body of a request, and its length; lives as long as the request. Of no request: null, and 0.
 const uint8_t *sv_request_body(const sv_request *request, uintptr_t *len);
 
 // The longest response in bytes that makes sense; read no more.
@@ -212,7 +212,7 @@ sv_status sv_explain(const sv_engine *engine, char **text);
 // Whether to ask the user now about a response, and why, in words. `moment` is JSON:
 // `{"response": "r17", "confidence": 0.3, "contradiction": 0.1, "novelty": 0.5, "aspect": "tone"}`,
 // where all but `response` can be left out. A decision to ask counts as asked. `why` is to be given
-// back to `sv_string_free`.
+// back to `sv_string_free`. A null place for either is refused before anything counts.
 sv_status sv_decide(const sv_engine *engine,
                     const char *moment,
                     uint64_t now,

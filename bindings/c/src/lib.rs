@@ -315,15 +315,14 @@ pub unsafe extern "C" fn sv_request_content_type(request: *const SvRequest) -> *
     media_type.map_or(ptr::null(), |media_type| media_type.as_ptr())
 }
 
-/// The body of a request, and its length; lives as long as the request.
+/// The body of a request, and its length; lives as long as the request. Of no request: null, and 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_request_body(request: *const SvRequest, len: *mut usize) -> *const u8 {
     // SAFETY: the caller passes a request and a place, or null.
     unsafe {
-        let Some(request) = request.as_ref() else { return ptr::null() };
-        let body = &request.outgoing.request().body;
-        write(len, body.len());
-        body.as_ptr()
+        let body = request.as_ref().map(|request| &request.outgoing.request().body);
+        write(len, body.map_or(0, Vec::len));
+        body.map_or(ptr::null(), Vec::as_ptr)
     }
 }
 
@@ -396,7 +395,7 @@ pub unsafe extern "C" fn sv_explain(engine: *const SvEngine, text: *mut *mut c_c
 /// Whether to ask the user now about a response, and why, in words. `moment` is JSON:
 /// `{"response": "r17", "confidence": 0.3, "contradiction": 0.1, "novelty": 0.5, "aspect": "tone"}`,
 /// where all but `response` can be left out. A decision to ask counts as asked. `why` is to be given
-/// back to `sv_string_free`.
+/// back to `sv_string_free`. A null place for either is refused before anything counts.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_decide(
     engine: *const SvEngine,
@@ -410,8 +409,9 @@ pub unsafe extern "C" fn sv_decide(
         with(engine, |engine| {
             let candidate: Candidate =
                 serde_json::from_str(required(moment)?).map_err(|error| Failure::event(&error))?;
-            if why.is_null() {
-                return Err(Failure::argument("there is no place for the reason"));
+            // A decision to ask that nobody hears of would count as asked.
+            if ask.is_null() || why.is_null() {
+                return Err(Failure::argument("there is no place for the decision, or its reason"));
             }
             let decision = engine.decide(&candidate.into(), now)?;
             write(ask, matches!(decision, Decision::Ask(_)));
@@ -625,5 +625,35 @@ mod tests {
             sv_string_free(category);
             sv_close(engine);
         }
+    }
+
+    #[test]
+    fn a_decision_that_nobody_hears_of_does_not_count_as_asked() {
+        let engine = engine();
+        let moment = c"{\"response\": \"r1\", \"confidence\": 0.1}".as_ptr();
+        let (mut ask, mut why) = (false, ptr::null_mut());
+        // SAFETY: an engine, a string, and places or null; what was given out is given back, once.
+        unsafe {
+            let nowhere = sv_decide(engine, moment, NOW, ptr::null_mut(), &raw mut why);
+            assert_eq!(nowhere, SvStatus::Argument);
+            let unsaid = sv_decide(engine, moment, NOW, &raw mut ask, ptr::null_mut());
+            assert_eq!(unsaid, SvStatus::Argument);
+            assert!(why.is_null() && !ask);
+            let decided = sv_decide(engine, moment, NOW, &raw mut ask, &raw mut why);
+            assert_eq!((decided, ask), (SvStatus::Ok, true));
+            sv_string_free(why);
+            sv_close(engine);
+        }
+    }
+
+    #[test]
+    fn the_body_of_no_request_has_no_length() {
+        let mut len = 7;
+        // SAFETY: no request, and a place or null.
+        unsafe {
+            assert!(sv_request_body(ptr::null(), &raw mut len).is_null());
+            assert!(sv_request_body(ptr::null(), ptr::null_mut()).is_null());
+        }
+        assert_eq!(len, 0);
     }
 }

@@ -110,7 +110,10 @@ impl<T: StoredTask + FromFile> Opened<T> {
         let listener = listen(config.listen).await?;
         if let Some(embedded) = self.embedded.clone() {
             // Only now that the port is ours: whoever had the leases is gone.
-            spawn_blocking(move || embedded.end_leases()).await??;
+            // It waits if another process writes to the file; it is nothing that must be done.
+            let ended = spawn_blocking(move || embedded.end_leases());
+            let Some(ended) = unless_stopped(stop.clone(), ended).await else { return Ok(()) };
+            ended??;
         }
         let metrics = Arc::new(Metrics::new());
         let admin = Admin { store: Arc::clone(&self.store), metrics: Arc::clone(&metrics), log };
@@ -196,6 +199,17 @@ impl<T: StoredTask + FromFile> Opened<T> {
     }
 }
 
+/// What work comes to, or nothing if the server is told to stop before.
+async fn unless_stopped<T>(
+    mut stop: watch::Receiver<bool>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        _ = stop.wait_for(|stop| *stop) => None,
+    }
+}
+
 /// Around each request: a span that says what was asked for.
 async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next) -> Response {
     let span = tracing::debug_span!(
@@ -225,3 +239,22 @@ async fn answer(metrics: &Metrics, request: Request, next: Next) -> Response {
 const STOP_WITHIN: Duration = Duration::from_secs(7);
 /// How long the process then waits for threads that cannot be interrupted.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_ends_the_wait_for_a_database_that_another_holds() {
+        let (told, stop) = watch::channel(false);
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        // Ends when told, or when the test fails.
+        let blocked = spawn_blocking(move || held.recv().is_ok());
+        let waits = tokio::spawn(unless_stopped(stop.clone(), blocked));
+        told.send(true).unwrap();
+        assert!(waits.await.unwrap().is_none());
+        drop(release);
+        let (_told, stop) = watch::channel(false);
+        assert_eq!(unless_stopped(stop, async { 7 }).await, Some(7));
+    }
+}

@@ -23,19 +23,22 @@ pub struct Limits {
     #[serde(rename = "hpke_config_seconds", deserialize_with = "seconds")]
     pub hpke_config_lifetime: Duration,
     /// Connections open at once. Of these, the last eighth is for addresses that have none; if all are
-    /// taken, one on which nothing happens gives way.
+    /// taken, one on which nothing happens gives way, or one of many whose request is still on its way.
     pub connections: usize,
-    /// Connections of one client address at once; IPv6 addresses count by /64. Trusted proxies may have
-    /// any number.
+    /// Connections of one client address at once; IPv6 addresses count by /64, a /56 may have twice and a
+    /// /48 four times as many. Trusted proxies may have any number.
     pub connections_per_client: usize,
     /// How long a connection may be open without a request that is worked on, or an answer of which
-    /// the client takes something.
+    /// the client takes something; also of each answer by itself, which must be taken in twice that, and a
+    /// second for each 16 KiB.
     #[serde(rename = "idle_seconds", deserialize_with = "seconds")]
     pub idle_time: Duration,
     /// How long a client may take for a request's head, and then for its body.
     #[serde(rename = "request_seconds", deserialize_with = "seconds")]
     pub request_time: Duration,
-    /// Uploads that wait for the database at once, in bytes; more are told to come again.
+    /// Bodies at once, on their way and until the database has them, in bytes; more are told to come again.
+    /// Those of the collector and of the other aggregator have as much for themselves. On their way, those
+    /// of one client address may take a quarter, or one longest upload.
     pub waiting_bytes: usize,
     /// Requests of one client address in a second, on average; 0 for any number.
     pub requests_per_second: u32,
@@ -49,7 +52,8 @@ pub struct Limits {
     /// only; the client is the last of its entries that is none of them.
     pub trusted_proxies: Vec<Network>,
     /// Instead: how many proxies of ours each request passes, each of which adds an entry. Only for a
-    /// server that nobody reaches but through them.
+    /// server that nobody reaches but through them: whoever connects is one of them, and may have any
+    /// number of connections.
     pub trusted_hops: usize,
 }
 
@@ -70,10 +74,14 @@ impl Limits {
 
     /// Bounds on connections.
     pub fn bounds(&self) -> Bounds {
+        let proxies = match self.trusted_hops {
+            0 => self.trusted_proxies.clone(),
+            _ => Network::everything().to_vec(),
+        };
         Bounds {
             connections: self.connections,
             of_one_client: self.connections_per_client,
-            proxies: self.trusted_proxies.clone(),
+            proxies,
             patience: self.request_time,
             idle: self.idle_time,
             read_ahead: READ_AHEAD,
@@ -199,4 +207,28 @@ fn days<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D
 
 fn minutes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(|minutes| Duration::from_secs(minutes.saturating_mul(60)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::places::Places;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_proxy_that_is_known_by_hops_only_has_all_connections() {
+        let places = |trusted_hops| {
+            let limits = Limits { trusted_hops, connections: 40, ..Limits::default() };
+            let limits = Limits { connections_per_client: 4, ..limits };
+            let places = Arc::new(Places::new(&limits.bounds()));
+            // With something to do on each.
+            let take = |_| {
+                let place = places.take([10, 0, 0, 1].into()).ok()?;
+                let working = place.activity().work();
+                Some((place, working))
+            };
+            (0..100).map_while(take).collect::<Vec<_>>().len()
+        };
+        assert_eq!((places(0), places(1)), (4, 40));
+    }
 }

@@ -59,7 +59,7 @@ listen = "127.0.0.1:{admin}"
 
 # [limits]
 # upload_bytes = 8388608              # of one upload
-# waiting_bytes = 33554432            # of uploads that wait for the disk; more get 503
+# waiting_bytes = 33554432            # of bodies on their way or waiting for the disk; more get 503
 # connections = 1024
 # connections_per_client = 128        # of one address; IPv6 by /64
 # idle_seconds = 60                   # of a connection on which nothing happens

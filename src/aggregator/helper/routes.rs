@@ -65,10 +65,12 @@ async fn agree(
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
     let limit = served.edge.limits.request_bytes.min(agreement::LONGEST);
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read(request, limit).await?;
     let keys = served.helper.keyring.keys();
-    let answered =
-        blocking(move |now| agreement::answer(&task.task, Role::Helper, &keys, body.bytes(), now));
+    let answered = served
+        .edge
+        .intake
+        .look(move |now| agreement::answer(&task.task, Role::Helper, &keys, body.bytes(), now));
     json(&answered.await?)
 }
 
@@ -80,9 +82,9 @@ async fn compare(
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
     let limit = served.edge.limits.request_bytes.min(comparison::LONGEST);
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read(request, limit).await?;
     let store = Arc::clone(&served.helper.store);
-    let answered = blocking(move |now| {
+    let answered = served.edge.intake.look(move |now| {
         comparison::answer(&task.task, Role::Helper, store.as_ref(), body.bytes(), now)
     });
     json(&answered.await?)
@@ -103,7 +105,7 @@ async fn create_job(
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::AggregationJobInitReq, &id)?;
     let limit = served.edge.limits.aggregation_job_bytes;
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read_known(request, limit).await?;
     let helper = Arc::clone(&served.helper);
     let turn = served.edge.intake.turn().await?;
     let (location, response, room) = blocking(move |now| {
@@ -132,7 +134,7 @@ async fn poll_job(
     if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
         return Err(step_mismatch(&id));
     }
-    let room = served.edge.intake.room(response.len())?;
+    let room = served.edge.intake.room_for_known(response.len())?;
     Ok(long_message(MediaType::AggregationJobResp, response, room))
 }
 
@@ -148,7 +150,7 @@ async fn continue_job(
     let job: AggregationJobId = parse_id(&job)?;
     expect_media_type(request.headers(), MediaType::AggregationJobContinueReq, &id)?;
     let limit = served.edge.limits.aggregation_job_bytes;
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read_known(request, limit).await?;
     let helper = Arc::clone(&served.helper);
     let body = blocking(move |_| aggregate::poll(&helper, &task, job).map(|_| body)).await?;
     let continuation = AggregationJobContinueReq::from_bytes(body.bytes())
@@ -186,7 +188,7 @@ async fn create_share(
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::AggregateShareReq, &id)?;
     let limit = served.edge.limits.request_bytes;
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read_known(request, limit).await?;
     let helper = Arc::clone(&served.helper);
     let (location, response) = blocking(move |now| {
         let (share, response) = share::create(&helper, &task, body.bytes(), now)?;
@@ -249,8 +251,12 @@ impl Served {
         if let Some(task) = self.helper.tasks.at_hand(&id) {
             return Ok(task);
         }
+        if self.helper.tasks.is_missing(&id) {
+            return Err(Failure::unknown_task(&id));
+        }
         let helper = Arc::clone(&self.helper);
-        let found = blocking(move |_| helper.tasks.find(&id).map_err(Failure::from)).await?;
+        let found =
+            self.edge.intake.look(move |_| helper.tasks.find(&id).map_err(Failure::from)).await?;
         found.ok_or_else(|| Failure::unknown_task(&id))
     }
 }

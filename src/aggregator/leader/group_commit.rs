@@ -5,7 +5,7 @@
 
 use crate::aggregator::{
     blocking, clock,
-    serve::intake::Room,
+    serve::room::Room,
     store::{Acceptance, Datastore, StoreError, UploadBatch},
 };
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use crate::{
         agreement, clock, comparison,
         http::{
             Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
-            located, message, parse_id, parse_task_id, pending,
+            located, long_message, message, parse_id, parse_task_id, pending,
         },
         log,
         serve::edge::Edge,
@@ -21,7 +21,7 @@ use crate::{
         ids::CollectionJobId,
         media_type::MediaType,
         role::Role,
-        upload::UploadRequest,
+        upload::{ReportUploadStatus, UploadRequest},
     },
 };
 use axum::{
@@ -64,10 +64,12 @@ async fn agree(
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
     let limit = served.edge.limits.request_bytes.min(agreement::LONGEST);
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read(request, limit).await?;
     let keys = served.leader.keyring.keys();
-    let answered =
-        blocking(move |now| agreement::answer(&task.task, Role::Leader, &keys, body.bytes(), now));
+    let answered = served
+        .edge
+        .intake
+        .look(move |now| agreement::answer(&task.task, Role::Leader, &keys, body.bytes(), now));
     json(&answered.await?)
 }
 
@@ -89,9 +91,9 @@ async fn compare(
 ) -> Result<Response, Failure> {
     let task = served.task(&task_id).await?;
     let limit = served.edge.limits.request_bytes.min(comparison::LONGEST);
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read(request, limit).await?;
     let store = Arc::clone(&served.leader.store);
-    let answered = blocking(move |now| {
+    let answered = served.edge.intake.look(move |now| {
         comparison::answer(&task.task, Role::Leader, store.as_ref(), body.bytes(), now)
     });
     json(&answered.await?)
@@ -110,17 +112,21 @@ async fn upload_reports(
     let task = served.task(&task_id).await?;
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::UploadReq, &id)?;
+    let asker = request.extensions().get().copied();
     let limit = served.edge.limits.upload_bytes;
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read(request, limit).await?;
     let request =
         UploadRequest::from_bytes(body.bytes()).map_err(|e| Failure::malformed(&id, &e))?;
+    // Before anything is stored: for the answer, should each of them fail.
+    let longest = request.reports.len() * ReportUploadStatus::LENGTH;
+    let room_to_answer = served.edge.intake.room(asker, longest)?;
     // The bytes go; the room stays taken, for the reports themselves.
     let room = body.into_room();
     let errors = upload(&served.leader, &task, request, room, clock::now()).await?;
     if errors.status.is_empty() {
         return Ok(().into_response());
     }
-    Ok(message(MediaType::UploadErrors, errors.to_bytes()))
+    Ok(long_message(MediaType::UploadErrors, errors.to_bytes(), room_to_answer))
 }
 
 async fn create_collection(
@@ -131,7 +137,7 @@ async fn create_collection(
     let task = served.collectors_task(&task_id, request.headers()).await?;
     expect_media_type(request.headers(), MediaType::CollectionJobReq, &task.task.id)?;
     let limit = served.edge.limits.request_bytes;
-    let body = served.edge.intake.read(request.into_body(), limit).await?;
+    let body = served.edge.intake.read_known(request, limit).await?;
     let leader = Arc::clone(&served.leader);
     let (task, job, progress) = blocking(move |now| {
         let (job, progress) = collect::create(&leader, &task, body.bytes(), now)?;
@@ -220,8 +226,12 @@ impl Served {
         if let Some(task) = self.leader.tasks.at_hand(&id) {
             return Ok(task);
         }
+        if self.leader.tasks.is_missing(&id) {
+            return Err(Failure::unknown_task(&id));
+        }
         let leader = Arc::clone(&self.leader);
-        let found = blocking(move |_| leader.tasks.find(&id).map_err(Failure::from)).await?;
+        let found =
+            self.edge.intake.look(move |_| leader.tasks.find(&id).map_err(Failure::from)).await?;
         found.ok_or_else(|| Failure::unknown_task(&id))
     }
 

@@ -8,7 +8,7 @@ use crate::{
         keyring::Keys,
         metrics::Stage,
         open::{check_time, encapsulates_for_some, encapsulates_for_us, fits, oldest_window},
-        serve::intake::Room,
+        serve::room::Room,
         store::{Refusal, Timestamp, UploadBatch},
         task::{LeaderTask, Task},
     },

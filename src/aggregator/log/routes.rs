@@ -3,13 +3,13 @@
 use super::PublicLog;
 use crate::{
     aggregator::{
-        http::{Failure, InPath, blocking},
-        serve::edge::Edge,
+        http::{Failure, InPath, held},
+        serve::{Asker, edge::Edge},
     },
     log::{entry::EntryKey, tiles::TileName},
 };
 use axum::{
-    Router,
+    Extension, Router,
     extract::State,
     http::{
         HeaderName, HeaderValue,
@@ -26,35 +26,61 @@ pub fn router(log: Arc<PublicLog>, edge: &Edge) -> Router {
         .route("/log/checkpoint", get(checkpoint))
         .route("/log/tile/{*name}", get(tile))
         .route("/log/proof/{key}", get(proof));
-    edge.for_anybody(routes).with_state(log)
+    edge.for_anybody(routes).with_state(Served { log, edge: edge.clone() })
 }
 
-async fn checkpoint(State(log): State<Arc<PublicLog>>) -> Result<Response, Failure> {
-    let note = blocking(move |_| Ok(log.checkpoint()?)).await?;
-    Ok(answer("text/plain; charset=utf-8", "max-age=1", note.to_string()))
+#[derive(Clone)]
+struct Served {
+    log: Arc<PublicLog>,
+    edge: Edge,
+}
+
+/// Who asks, if the server knows.
+type Asking = Option<Extension<Asker>>;
+
+async fn checkpoint(
+    State(Served { log, edge }): State<Served>,
+    asker: Asking,
+) -> Result<Response, Failure> {
+    let note = edge.intake.look(move |_| Ok(log.checkpoint()?)).await?;
+    answer(&edge, asker, TEXT, "max-age=1", note.to_string().into())
 }
 
 /// What is full never changes, and neither does the beginning that a partial name stands for.
 async fn tile(
-    State(log): State<Arc<PublicLog>>,
+    State(Served { log, edge }): State<Served>,
+    asker: Asking,
     InPath(name): InPath<String>,
 ) -> Result<Response, Failure> {
     let name: TileName = format!("tile/{name}").parse().map_err(|_| Failure::NotFound)?;
-    let bytes = blocking(move |_| Ok(log.file(&name)?)).await?;
-    Ok(answer("application/octet-stream", "public, max-age=31536000, immutable", bytes))
+    let bytes = edge.intake.look(move |_| Ok(log.file(&name)?)).await?;
+    let caching = "public, max-age=31536000, immutable";
+    answer(&edge, asker, "application/octet-stream", caching, bytes)
 }
 
 /// Ours, not C2SP's: an entry by its key, with its proof (C2SP tlog-proof).
 async fn proof(
-    State(log): State<Arc<PublicLog>>,
+    State(Served { log, edge }): State<Served>,
+    asker: Asking,
     InPath(key): InPath<String>,
 ) -> Result<Response, Failure> {
     let key = EntryKey::from_hex(&key).ok_or(Failure::NotFound)?;
-    let proof = blocking(move |_| Ok(log.proof(&key)?)).await?;
-    Ok(answer("text/plain; charset=utf-8", "no-store", proof.to_string()))
+    let proof = edge.intake.look(move |_| Ok(log.proof(&key)?)).await?;
+    answer(&edge, asker, TEXT, "no-store", proof.to_string().into())
 }
 
-fn answer(media_type: &'static str, caching: &'static str, body: impl IntoResponse) -> Response {
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Of the room for strangers until it is read: a file may have megabytes.
+fn answer(
+    edge: &Edge,
+    asker: Asking,
+    media_type: &'static str,
+    caching: &'static str,
+    body: Vec<u8>,
+) -> Result<Response, Failure> {
+    let room = edge.intake.room(asker.map(|Extension(asker)| asker), body.len())?;
     let header = |name: HeaderName, value| (name, HeaderValue::from_static(value));
-    ([header(CONTENT_TYPE, media_type), header(CACHE_CONTROL, caching)], body).into_response()
+    let headers = [header(CONTENT_TYPE, media_type), header(CACHE_CONTROL, caching)];
+    Ok((headers, held(body, room)).into_response())
 }

@@ -1,21 +1,33 @@
 //! Bodies of requests: read in bounded time, into bounded memory.
 
+use super::room::{Pool, Room};
 use crate::{
-    aggregator::{config::limits::Limits, http::Failure},
+    aggregator::{
+        config::limits::Limits,
+        http::{Failure, blocking},
+        serve::Asker,
+        store::Timestamp,
+    },
     dap::problem::ProblemType,
 };
-use axum::body::Body;
+use axum::{body::Body, extract::Request};
 use futures_core::Stream;
-use std::{num::NonZero, pin::Pin, sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::{net::IpAddr, num::NonZero, pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
 
 /// Takes bodies in, and bounds what all of them together hold in memory.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    /// In kilobytes.
-    room: Arc<Semaphore>,
+    strangers: Pool,
+    /// For those who have proved who they are: no stranger takes any of it.
+    known: Pool,
     /// For work that keeps all cores busy.
     turns: Arc<Semaphore>,
+    /// For looks into the database that anybody may ask for.
+    looks: Arc<Semaphore>,
     patience: Duration,
 }
 
@@ -25,12 +37,6 @@ pub struct Intake {
 pub struct Taken {
     bytes: Vec<u8>,
     room: Room,
-}
-
-/// Room that is taken until this is dropped: held for as long as what was made of a body is in memory.
-#[derive(Debug)]
-pub struct Room {
-    _permit: OwnedSemaphorePermit,
 }
 
 /// A turn at heavy work, over when this is dropped.
@@ -54,19 +60,28 @@ impl Taken {
 impl Intake {
     /// Room for the bodies that `limits` allow, but always for one of the longest.
     pub fn new(limits: &Limits) -> Self {
-        let longest = limits.upload_bytes.max(limits.aggregation_job_bytes);
-        let room = limits.waiting_bytes.max(longest).div_ceil(KILOBYTE) + 1;
-        let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
+        // An answer names reports by their IDs, which are less than half of them.
+        let answered = limits.upload_bytes.saturating_add(limits.upload_bytes / 2);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let turns = Arc::new(Semaphore::new(cores * TURNS_PER_CORE));
-        Self { room, turns, patience: limits.request_time }
+        Self {
+            strangers: Pool::in_parts(limits.waiting_bytes.max(answered), limits.upload_bytes),
+            known: Pool::new(limits.waiting_bytes, limits.aggregation_job_bytes),
+            turns: Arc::new(Semaphore::new(cores * TURNS_PER_CORE)),
+            looks: Arc::new(Semaphore::new(cores * LOOKS_PER_CORE)),
+            patience: limits.request_time,
+        }
     }
 
-    /// Reads a body of at most `limit` bytes, whatever length was declared. Room is taken as bytes
-    /// arrive, never by what is declared.
-    pub async fn read(&self, body: Body, limit: usize) -> Result<Taken, Failure> {
-        let read = self.read_all(body, limit);
-        tokio::time::timeout(self.patience, read).await.map_err(|_| Failure::TooSlow)?
+    /// Reads anybody's body of at most `limit` bytes, whatever length was declared. Room is taken as
+    /// bytes arrive, never by what is declared, and of each client a part only until all are there.
+    pub async fn read(&self, request: Request, limit: usize) -> Result<Taken, Failure> {
+        let client = request.extensions().get().map(|Asker(address)| *address);
+        self.read_in_time(&self.strangers, client, request.into_body(), limit).await
+    }
+
+    /// The same for somebody who has proved who they are.
+    pub async fn read_known(&self, request: Request, limit: usize) -> Result<Taken, Failure> {
+        self.read_in_time(&self.known, None, request.into_body(), limit).await
     }
 
     /// Waits for a turn at work that keeps all cores busy. Whoever hangs up before it comes gives up its
@@ -76,56 +91,133 @@ impl Intake {
         permit.map(|permit| Turn { _permit: permit }).map_err(Failure::fault)
     }
 
-    /// Room for so many bytes of ours, such as an answer that a slow reader takes its time for.
-    pub fn room(&self, bytes: usize) -> Result<Room, Failure> {
-        self.take(bytes.div_ceil(KILOBYTE).max(1)).map(|permit| Room { _permit: permit })
+    /// Runs a look into the database that anybody may ask for, off the threads that serve connections: few
+    /// at a time, so that they stand in front of no work of ours. Waits no longer than a request may take.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Timestamp) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let permit = timeout(self.patience, Arc::clone(&self.looks).acquire_owned()).await;
+        let permit = permit.map_err(|_| Failure::Busy)?.map_err(Failure::fault)?;
+        blocking(move |now| {
+            // Taken along: the work goes on when whoever asked hangs up.
+            let _permit = permit;
+            work(now)
+        })
+        .await
     }
 
-    async fn read_all(&self, body: Body, limit: usize) -> Result<Taken, Failure> {
-        let (mut bytes, mut room) = (Vec::new(), self.take(1)?);
-        let mut chunks = body.into_data_stream();
-        while let Some(chunk) = std::future::poll_fn(|cx| Pin::new(&mut chunks).poll_next(cx)).await
-        {
-            let chunk = chunk.map_err(|_| {
-                let detail = "the body ended before its declared length";
-                Failure::problem(ProblemType::InvalidMessage, None, detail)
-            })?;
-            let len = bytes.len() + chunk.len();
-            if len > limit {
-                return Err(Failure::TooLarge { limit });
-            }
-            let needed = len.div_ceil(KILOBYTE).saturating_sub(room.num_permits());
-            room.merge(self.take(needed)?);
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(Taken { bytes, room: Room { _permit: room } })
+    /// Room for an answer to anybody, of at most so many bytes: of the client's part, until it is read.
+    pub fn room(&self, client: Option<Asker>, bytes: usize) -> Result<Room, Failure> {
+        self.strangers.take(client.map(|Asker(address)| address), bytes)
     }
 
-    fn take(&self, kilobytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
-        let permits = u32::try_from(kilobytes).unwrap_or(u32::MAX);
-        Arc::clone(&self.room).try_acquire_many_owned(permits).map_err(|_| Failure::Busy)
+    /// Room for so many bytes of ours, such as an answer that a slow reader takes its time for, to
+    /// somebody who has proved who they are.
+    pub fn room_for_known(&self, bytes: usize) -> Result<Room, Failure> {
+        self.known.take(None, bytes)
+    }
+
+    async fn read_in_time(
+        &self,
+        pool: &Pool,
+        client: Option<IpAddr>,
+        body: Body,
+        limit: usize,
+    ) -> Result<Taken, Failure> {
+        let read = read_all(pool, client, body, limit);
+        timeout(self.patience, read).await.map_err(|_| Failure::TooSlow)?
     }
 }
 
-const KILOBYTE: usize = 1024;
+async fn read_all(
+    pool: &Pool,
+    client: Option<IpAddr>,
+    body: Body,
+    limit: usize,
+) -> Result<Taken, Failure> {
+    let (mut bytes, mut room) = (Vec::new(), pool.take(client, 1)?);
+    let (mut chunks, mut pace) = (body.into_data_stream(), Pace::begin());
+    loop {
+        let next = std::future::poll_fn(|cx| Pin::new(&mut chunks).poll_next(cx));
+        let Ok(chunk) = timeout_at(pace.until, next).await else {
+            pace.keep(bytes.len(), pool)?;
+            continue;
+        };
+        let Some(chunk) = chunk else { break };
+        let chunk = chunk.map_err(|_| {
+            let detail = "the body ended before its declared length";
+            Failure::problem(ProblemType::InvalidMessage, None, detail)
+        })?;
+        let len = bytes.len() + chunk.len();
+        if len > limit {
+            return Err(Failure::TooLarge { limit });
+        }
+        room.grow_to(len)?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Taken { bytes, room: room.arrived() })
+}
+
+/// How fast a body comes. While room is short, one that holds much of it and hardly grows gives it up;
+/// a small one, as phones send, may take all the time that there is.
+struct Pace {
+    until: Instant,
+    len: usize,
+}
+
+impl Pace {
+    fn begin() -> Self {
+        Self { until: Instant::now() + PERIOD, len: 0 }
+    }
+
+    /// At the end of a period, after which the body has `len` bytes.
+    fn keep(&mut self, len: usize, pool: &Pool) -> Result<(), Failure> {
+        if len > SMALL && len - self.len < LEAST && pool.is_short() {
+            return Err(Failure::TooSlow);
+        }
+        *self = Self { until: Instant::now() + PERIOD, len };
+        Ok(())
+    }
+}
+
 /// Enough to have one verify while another commits.
 const TURNS_PER_CORE: usize = 2;
+/// Most of them wait for the database, and not for long.
+const LOOKS_PER_CORE: usize = 4;
+/// How often it is looked at how fast a body comes.
+const PERIOD: Duration = Duration::from_secs(5);
+/// Bytes by which a body has to grow in each period while room is short: 16 KiB in a second.
+const LEAST: usize = 5 * (16 << 10);
+/// Bytes of a body that may be as slow as it likes.
+const SMALL: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregator::http::blocking;
 
-    /// A body that never comes.
-    struct Never;
-    impl Stream for Never {
+    /// A body that begins with so many bytes, and stops.
+    struct Stops(usize);
+    impl Stream for Stops {
         type Item = Result<Vec<u8>, std::io::Error>;
         fn poll_next(
-            self: Pin<&mut Self>,
+            mut self: Pin<&mut Self>,
             _: &mut std::task::Context<'_>,
         ) -> std::task::Poll<Option<Self::Item>> {
-            std::task::Poll::Pending
+            match std::mem::take(&mut self.0) {
+                0 => std::task::Poll::Pending,
+                bytes => std::task::Poll::Ready(Some(Ok(vec![0; bytes]))),
+            }
         }
+    }
+
+    fn request(body: Body) -> Request {
+        Request::new(body)
+    }
+
+    fn from(last: u8, body: Body) -> Request {
+        let asker = Asker([192, 0, 2, last].into());
+        Request::builder().extension(asker).body(body).unwrap()
     }
 
     fn intake(kilobytes: usize) -> Intake {
@@ -141,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn bodies_share_the_room_and_give_it_back() {
         let intake = intake(7);
-        let read = || intake.read(Body::from(vec![0; 3 << 10]), 4 << 10);
+        let read = || intake.read(request(Body::from(vec![0; 3 << 10])), 4 << 10);
         let (one, other) = (read().await.unwrap(), read().await.unwrap());
         assert!(matches!(read().await, Err(Failure::Busy)));
         drop((one, other));
@@ -152,7 +244,7 @@ mod tests {
     async fn room_is_taken_until_the_work_is_done_though_nobody_waits_for_it() {
         let intake = intake(7);
         let (go, wait) = std::sync::mpsc::channel::<()>();
-        let body = intake.read(Body::from(vec![0; 5 << 10]), 6 << 10).await.unwrap();
+        let body = intake.read_known(request(Body::from(vec![0; 5 << 10])), 6 << 10).await.unwrap();
         let (begin, begun) = tokio::sync::oneshot::channel();
         let asked = tokio::spawn(blocking(move |_| {
             let _ = begin.send(());
@@ -164,9 +256,9 @@ mod tests {
         begun.await.unwrap();
         asked.abort();
         let _ = asked.await;
-        assert!(matches!(intake.room(5 << 10), Err(Failure::Busy)));
+        assert!(matches!(intake.room_for_known(5 << 10), Err(Failure::Busy)));
         drop(go);
-        while intake.room(5 << 10).is_err() {
+        while intake.room_for_known(5 << 10).is_err() {
             tokio::task::yield_now().await;
         }
     }
@@ -187,11 +279,97 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn looks_of_strangers_are_few_until_they_are_done_though_nobody_waits() {
+        let intake = intake(7);
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let asked: Vec<_> = (0..intake.looks.available_permits())
+            .map(|_| {
+                let (intake, wait) = (intake.clone(), Arc::clone(&wait));
+                tokio::spawn(async move {
+                    // Ends when told, or when the test fails.
+                    let work = move |_| {
+                        let _ = wait.lock().unwrap().recv();
+                        Ok(())
+                    };
+                    intake.look(work).await
+                })
+            })
+            .collect();
+        while intake.looks.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(intake.look(|_| Ok(())).await, Err(Failure::Busy)));
+        asked.iter().for_each(tokio::task::JoinHandle::abort);
+        assert!(matches!(intake.look(|_| Ok(())).await, Err(Failure::Busy)));
+        drop(go);
+        while intake.look(|_| Ok(())).await.is_err() {}
+    }
+
+    #[tokio::test]
     async fn a_body_that_is_too_long_or_never_ends_is_refused() {
         let intake = intake(64);
-        let long = intake.read(Body::from(vec![0; 5 << 10]), 4 << 10).await;
+        let long = intake.read(request(Body::from(vec![0; 5 << 10])), 4 << 10).await;
         assert!(matches!(long, Err(Failure::TooLarge { limit: 4096 })));
-        let slow = intake.read(Body::from_stream(Never), 4 << 10).await;
+        let slow = intake.read(request(Body::from_stream(Stops(0))), 4 << 10).await;
         assert!(matches!(slow, Err(Failure::TooSlow)));
+    }
+
+    #[tokio::test]
+    async fn one_of_the_longest_and_its_answer_fit_however_little_room_is_configured() {
+        let limits = Limits { upload_bytes: 100 << 10, waiting_bytes: 0, ..Limits::default() };
+        let intake = Intake::new(&limits);
+        let body = from(1, Body::from(vec![0; 100 << 10]));
+        let _taken = intake.read(body, 100 << 10).await.unwrap();
+        assert!(intake.room(Some(Asker([192, 0, 2, 1].into())), 45 << 10).is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_client_that_stops_shuts_nobody_out() {
+        let intake = Intake { patience: Duration::from_secs(60), ..intake(400) };
+        let stop = |last| {
+            let (intake, body) = (intake.clone(), Body::from_stream(Stops(30 << 10)));
+            tokio::spawn(async move { intake.read(from(last, body), 40 << 10).await })
+        };
+        let stopped: Vec<_> = (0..20).map(|_| stop(1)).collect();
+        while intake.read(from(1, Body::from(vec![0; 30 << 10])), 40 << 10).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        for last in 2..9 {
+            let other = intake.read(from(last, Body::from(vec![0; 40 << 10])), 40 << 10).await;
+            assert!(other.is_ok(), "{last}");
+        }
+        stopped.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    #[tokio::test]
+    async fn strangers_take_nothing_of_what_is_for_those_who_are_known() {
+        let intake = intake(7);
+        let all: Vec<_> =
+            std::iter::from_fn(|| intake.strangers.take(None, 1 << 10).ok()).collect();
+        let read = || request(Body::from(vec![0; 3 << 10]));
+        assert!(matches!(intake.read(read(), 4 << 10).await, Err(Failure::Busy)));
+        assert!(intake.read_known(read(), 4 << 10).await.is_ok());
+        drop(all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_body_that_stops_gives_up_its_room_when_that_is_short() {
+        let intake = Intake { patience: Duration::from_secs(60), ..intake(1 << 10) };
+        let read = |bytes| {
+            let body = Body::from_stream(Stops(bytes));
+            let (intake, began) = (intake.clone(), Instant::now());
+            async move {
+                let read = intake.read(from(1, body), 1 << 20).await;
+                assert!(matches!(read, Err(Failure::TooSlow)));
+                began.elapsed().as_secs()
+            }
+        };
+        assert_eq!(read(100 << 10).await, 60);
+        let others = [(); 3].map(|()| intake.strangers.take(None, 200 << 10).unwrap());
+        assert!(intake.strangers.is_short());
+        assert_eq!(read(100 << 10).await, 10);
+        assert_eq!(read(SMALL).await, 60);
+        drop(others);
     }
 }

@@ -1,7 +1,7 @@
 //! Serving: listen, answer, stop in good order.
 //!
 //! [`edge`] is what stands around the roles' routes: [`throttle`] bounds what one client may ask for and
-//! [`intake`] what bodies take; [`forwarded`] says who a client behind proxies is. [`tls`] is HTTPS, with
+//! [`intake`] what bodies take, of the [`room`] that there is; [`forwarded`] says who a client behind proxies is. [`tls`] is HTTPS, with
 //! files whose [`renewal`] is noticed, [`signals`] tells when to stop, [`admin`] is the
 //! operator's own door, [`logs`] what is written down and [`traces`] what is told to OpenTelemetry.
 
@@ -11,6 +11,7 @@ pub mod forwarded;
 pub mod intake;
 pub mod logs;
 pub mod renewal;
+pub mod room;
 pub mod signals;
 pub mod throttle;
 pub mod tls;
@@ -60,6 +61,11 @@ pub struct Client {
     /// Whether it showed a certificate of the peer's authority.
     pub certified: bool,
 }
+
+/// Whose request it is, as limits count it: behind proxies not whose connection. An extension of each
+/// request that anybody may make.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker(pub IpAddr);
 
 /// Starts to listen.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

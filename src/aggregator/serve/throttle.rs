@@ -6,8 +6,9 @@
 //! says; if a proxy does not say it, its own address is counted, and the operator is told.
 
 use super::{
-    Client,
+    Asker, Client,
     forwarded::{Proxies, Unreadable},
+    logs::Seldom,
 };
 use crate::{
     aggregator::{config::limits::Limits, http::Failure, metrics::Metrics},
@@ -20,7 +21,7 @@ use axum::{
 };
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -30,8 +31,17 @@ pub struct Throttle {
     rate: Option<Rate>,
     proxies: Option<Proxies>,
     metrics: Arc<Metrics>,
-    told_at: Mutex<Option<Instant>>,
-    full_at: Mutex<HashMap<IpAddr, Instant>>,
+    unreadable: Seldom,
+    table: Mutex<Table>,
+}
+
+/// When each client's credit would be full again.
+#[derive(Default)]
+struct Table {
+    full_at: HashMap<IpAddr, Instant>,
+    /// Of all newcomers together, while the table is full.
+    crowd_full_at: Option<Instant>,
+    swept_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +54,30 @@ struct Rate {
 
 /// Addresses remembered: a few megabytes.
 const ADDRESSES: usize = 50_000;
-/// Stands for all newcomers while the table is full.
-const CROWD: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+/// How often a full table is looked through for clients that it may forget.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+impl Table {
+    /// The client's entry, or that of all newcomers.
+    fn entry(&mut self, client: IpAddr, now: Instant) -> &mut Instant {
+        if self.full_at.len() >= ADDRESSES && !self.full_at.contains_key(&client) {
+            self.sweep(now);
+            if self.full_at.len() >= ADDRESSES {
+                return self.crowd_full_at.get_or_insert(now);
+            }
+        }
+        self.full_at.entry(client).or_insert(now)
+    }
+
+    /// Forgets clients whose credit is full; not at each request of a flood.
+    fn sweep(&mut self, now: Instant) {
+        let since = self.swept_at.map(|swept| now.saturating_duration_since(swept));
+        if since.is_none_or(|since| since >= SWEEP_EVERY) {
+            self.swept_at = Some(now);
+            self.full_at.retain(|_, full_at| *full_at > now);
+        }
+    }
+}
 
 impl Throttle {
     /// The credit that `limits` allows. Proxies that cannot be meant are none: the configuration is
@@ -56,19 +88,20 @@ impl Throttle {
             Rate { each, burst: each * limits.request_burst }
         });
         let proxies = limits.proxies().ok().flatten();
-        Self { rate, proxies, metrics, told_at: Mutex::default(), full_at: Mutex::default() }
+        Self {
+            rate,
+            proxies,
+            metrics,
+            unreadable: Seldom::new(TELL_EVERY),
+            table: Mutex::default(),
+        }
     }
 
     /// Takes one request off an address's credit, or says how long to wait for it.
     fn take(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.rate else { return Ok(()) };
-        let address = counted(address);
-        let mut table = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.len() >= ADDRESSES {
-            table.retain(|_, full_at| *full_at > now);
-        }
-        let crowded = table.len() >= ADDRESSES && !table.contains_key(&address);
-        let full_at = table.entry(if crowded { CROWD } else { address }).or_insert(now);
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let full_at = table.entry(counted(address), now);
         let next = (*full_at).max(now) + rate.each;
         let over = next.saturating_duration_since(now).saturating_sub(rate.burst);
         if !over.is_zero() {
@@ -92,11 +125,9 @@ impl Throttle {
     /// Counts a client whose address cannot be read, and says it in the log now and then.
     fn tell(&self, proxies: &Proxies, peer: IpAddr, unreadable: Unreadable) {
         self.metrics.unreadable_address();
-        let (now, mut told_at) =
-            (Instant::now(), self.told_at.lock().unwrap_or_else(PoisonError::into_inner));
-        if told_at.is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY) {
-            *told_at = Some(now);
+        if let Some(times) = self.unreadable.happens(Instant::now()) {
             tracing::warn!(
+                times,
                 proxy = %peer,
                 header = %proxies.header,
                 reason = %unreadable,
@@ -109,14 +140,15 @@ impl Throttle {
 /// How often an address that cannot be read is said in the log; each is counted.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// Lets a request through while its client has credit.
+/// Lets a request through while its client has credit, and says whose it is.
 pub async fn throttle(
     State(throttle): State<Arc<Throttle>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
     if let Some(address) = throttle.address(&request) {
         throttle.take(address, Instant::now()).map_err(Failure::TooMany)?;
+        request.extensions_mut().insert(Asker(address));
     }
     Ok(next.run(request).await)
 }
@@ -184,7 +216,34 @@ mod tests {
         let strangers = [250, 251].map(|last| throttle.take(address(last), now).is_ok());
         assert_eq!(strangers, [true, false]);
         assert!(throttle.take(address(252), now + Duration::from_secs(2)).is_ok());
-        assert!(throttle.full_at.lock().unwrap().len() < 10);
+        assert!(throttle.table.lock().unwrap().full_at.len() < 10);
+    }
+
+    #[test]
+    fn a_full_table_of_busy_clients_is_looked_through_once_a_second_and_not_at_each_request() {
+        let (throttle, now) = (throttle(1, 10), Instant::now());
+        let later = now + Duration::from_secs(60);
+        throttle.table.lock().unwrap().full_at = (0..u32::try_from(ADDRESSES).unwrap())
+            .map(|n| (Ipv4Addr::from(n).into(), later))
+            .collect();
+        let swept = || throttle.table.lock().unwrap().swept_at;
+        for milliseconds in [0, 1, 999] {
+            let _ = throttle.take(address(1), now + Duration::from_millis(milliseconds));
+            assert_eq!(swept(), Some(now));
+        }
+        let _ = throttle.take(address(1), now + Duration::from_secs(1));
+        assert_eq!(swept(), Some(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn loopback_is_a_client_and_not_the_crowd() {
+        let (throttle, now) = (throttle(1, 1), Instant::now());
+        for number in 0..u32::try_from(ADDRESSES).unwrap() - 1 {
+            throttle.take(Ipv4Addr::from(number).into(), now).unwrap();
+        }
+        let take = |text: &str| throttle.take(text.parse().unwrap(), now).is_ok();
+        assert!(take("::1") && !take("::1"));
+        assert!(take("2001:db8::1") && !take("2001:db8:1::1"));
     }
 
     #[test]

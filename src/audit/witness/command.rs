@@ -16,6 +16,7 @@ use clap::{Args, Subcommand};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::net::TcpListener;
 
@@ -98,8 +99,14 @@ fn start(config: &Config) -> anyhow::Result<()> {
     let key = WitnessKey::read(&config.key)?;
     let records = Records::open(&config.records, key, config.logs.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(listen(config, Arc::new(records)))
+    let served = runtime.block_on(listen(config, Arc::new(records)));
+    // Not longer for what still waits for a disk: a record is kept whole or not at all.
+    runtime.shutdown_timeout(LAST_MOMENT);
+    served
 }
+
+/// How long a witness that is told to stop then waits for threads that cannot be interrupted.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 async fn listen(config: &Config, records: Arc<Records>) -> anyhow::Result<()> {
     let stop = stop_signal()?;

@@ -35,9 +35,10 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Connections at once. Of these, the last eighth is for addresses that have none; if all are
-    /// taken, one on which nothing happens gives way.
+    /// taken, one on which nothing happens gives way, or one of many whose request is still on its way.
     pub connections: usize,
-    /// Connections of one client address at once; IPv6 addresses count by /64.
+    /// Connections of one client address at once; IPv6 addresses count by /64, a /56 may have twice and a
+    /// /48 four times as many.
     pub connections_per_client: usize,
     /// Proxies of ours, by address or network, which may have any number.
     pub trusted_proxies: Vec<Network>,
