@@ -52,10 +52,10 @@ pub fn check_request(task: &Task, request: &CollectionJobReq) -> Result<(), Fail
     Ok(())
 }
 
-/// Seconds until an interval may be collected: its end and the task's grace, by our clock. Nothing if
-/// it may be now.
+/// Seconds until an interval may be collected: the end of its last window and the task's grace, by our clock.
+/// Nothing if it may be now.
 pub fn until_over(task: &Task, interval: &Interval, now: Timestamp) -> Option<u64> {
-    let end = task.configuration.time_precision.start_of(interval.end());
+    let end = task.window.start_of(interval.end());
     let over = end.saturating_add(task.terms.grace);
     let left = over.saturating_sub(clock::seconds(now));
     (left > 0).then_some(left)
@@ -73,7 +73,7 @@ pub fn not_over(task: &Task, interval: &Interval, left: u64) -> ProblemDocument 
 }
 
 fn moment(task: &Task, time: Time) -> String {
-    format_moment(task.configuration.time_precision.start_of(time))
+    format_moment(task.window.start_of(time))
 }
 
 /// A batch that may be released.
@@ -184,17 +184,22 @@ mod tests {
             time::TimePrecision,
             vdaf::VerifyKey,
         },
+        program::Weekday,
     };
     use proptest::prelude::*;
 
     const LEAST: u64 = 10;
 
     fn task(batch_mode: BatchMode, terms: Terms) -> Task {
+        task_of(3600, batch_mode, terms)
+    }
+
+    fn task_of(window: u64, batch_mode: BatchMode, terms: Terms) -> Task {
         let configuration = TaskConfiguration {
             task_info: vec![1].try_into().unwrap(),
             leader_aggregator_endpoint: Url::new("https://leader.example/").unwrap(),
             helper_aggregator_endpoint: Url::new("https://helper.example/").unwrap(),
-            time_precision: TimePrecision::from_seconds(3600).unwrap(),
+            time_precision: TimePrecision::from_seconds(window).unwrap(),
             min_batch_size: LEAST,
             batch_mode,
             vdaf: VdafConfig::Prio3Count,
@@ -272,6 +277,38 @@ mod tests {
         assert!(refusal.starts_with("mixed: batchInvalid: "), "{refusal}");
         let unchecked = Terms { windows: Windows::Unchecked, ..Terms::default() };
         assert_eq!(judge(&checked.under(unchecked), batch([7, 8])), Ok(10));
+    }
+
+    #[test]
+    fn a_week_is_over_at_its_real_end_and_grace_whatever_day_it_begins_on() {
+        const DAY: u64 = 86_400;
+        for (days_before_thursday, day) in [
+            (0, Weekday::Thursday),
+            (1, Weekday::Wednesday),
+            (3, Weekday::Monday),
+            (4, Weekday::Sunday),
+            (6, Weekday::Friday),
+        ] {
+            let terms = Terms { grace: 600, ..Terms::default() };
+            let task = task_of(7 * DAY, BatchMode::TimeInterval, terms).beginning(day);
+            // Two weeks: DAP's end of them is a Thursday, theirs is some days before.
+            let interval = Interval::new(Time(2960), 2).unwrap();
+            let end = (2962 * 7 - days_before_thursday) * DAY;
+            let over = end + 600;
+            let left = |now| until_over(&task, &interval, Timestamp(now * 1000));
+            for now in [over, over + 1, end + DAY, over + 7 * DAY] {
+                assert_eq!(left(now), None, "{day}");
+            }
+            for now in [over - 1, end, end - 1, end - 7 * DAY, 0] {
+                assert_eq!(left(now), Some(over - now), "{day}");
+            }
+            let refusal = not_over(&task, &interval, 1).to_string();
+            assert!(refusal.contains(&format_moment(end)), "its real end: {refusal}");
+            let small = [(2960, 12), (2961, 3)];
+            let refusal = judge(&task, by_time(&small)).unwrap_err();
+            let real = format_moment(end - 7 * DAY);
+            assert!(refusal.contains(&format!("start at {real} have fewer")), "{refusal}");
+        }
     }
 
     #[test]

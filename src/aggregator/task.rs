@@ -24,6 +24,7 @@ use crate::{
         entry::FULL_WINDOWS,
     },
     privacy::noise::AggregatorNoise,
+    program::{Calendar, Weekday},
 };
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
@@ -49,6 +50,9 @@ pub struct Task {
     pub claims: Vec<Claim>,
     /// What we keep to by ourselves when it is collected.
     pub terms: Terms,
+    /// When its windows begin and end. The program says it, and the task's ID fixes it, by the manifest; those of a plain
+    /// DAP task are as DAP counts them.
+    pub window: Calendar,
     /// The program's canonical manifest, while the program is at hand: for the log, which is where it
     /// is kept.
     pub manifest: Vec<u8>,
@@ -197,6 +201,7 @@ impl Task {
             name: String::new(),
             claims: Vec::new(),
             terms: Terms::default(),
+            window: configuration.time_precision.into(),
             manifest: Vec::new(),
             own_input_share: match role {
                 Role::Leader => share_lengths.leader_input_share,
@@ -228,6 +233,12 @@ impl Task {
     #[must_use]
     pub fn under(self, terms: Terms) -> Self {
         Self { terms, ..self }
+    }
+
+    /// The same task with weeks that begin on this day, if its windows are whole weeks.
+    #[must_use]
+    pub fn beginning(self, day: Weekday) -> Self {
+        Self { window: self.window.beginning(day), ..self }
     }
 
     /// The endpoint of an aggregator.
@@ -268,17 +279,23 @@ impl Task {
     }
 
     fn record(&self, key: &DatabaseKeys, secrets: &[u8]) -> Result<TaskRecord, TaskError> {
-        let terms = self.terms != Terms::default();
-        let mut public = vec![if terms { WITH_TERMS } else { WITHOUT_TERMS }];
+        let day = self.window.week_begins().filter(|day| !day.is_thursday());
+        let version = match (day, self.terms == Terms::default()) {
+            (Some(_), _) => WITH_DAY,
+            (None, true) => WITHOUT_TERMS,
+            (None, false) => WITH_TERMS,
+        };
+        let mut public = vec![version];
         encode_vector(&mut public, U16, |out| self.configuration.encode(out));
         self.collector_hpke_config.encode(&mut public);
         encode_noise(self.noise, &mut public);
         encode_vector(&mut public, U16, |out| out.extend_from_slice(self.name.as_bytes()));
         encode_claims(&self.claims, &mut public);
-        if terms {
+        if version >= WITH_TERMS {
             self.terms.grace.encode(&mut public);
             public.push(u8::from(self.terms.windows == Windows::Unchecked));
         }
+        public.extend(day.map(Weekday::number));
         let mut plaintext = Zeroizing::new(self.verify_key.secret_bytes().to_vec());
         plaintext.extend_from_slice(secrets);
         let sealed = key
@@ -308,9 +325,9 @@ impl Task {
         let verify_key = reader.array::<VERIFY_KEY_SIZE>("verify key").map_err(stored)?;
         let rest = Zeroizing::new(reader.rest().to_vec());
         let verify_key = VerifyKey::new(verify_key);
-        let Public { configuration, collector, noise, name, claims, terms } = public;
+        let Public { configuration, collector, noise, name, claims, terms, begins } = public;
         let task = Self::new(role, task, configuration, collector, noise, verify_key)?;
-        Ok((task.described(&name, claims, Vec::new()).under(terms), rest))
+        Ok((task.described(&name, claims, Vec::new()).under(terms).beginning(begins), rest))
     }
 }
 
@@ -330,9 +347,11 @@ fn endpoint_path(role: Role, configuration: &TaskConfiguration) -> String {
     if path.is_empty() { "/".to_owned() } else { format!("/{path}/") }
 }
 
-/// A stored task under the usual terms, as all were before there were others; and with terms.
+/// A stored task under the usual terms, as all were before there were others; with terms; and with the day that its
+/// weeks begin on too, which a version that does not know of days refuses.
 const WITHOUT_TERMS: u8 = 1;
 const WITH_TERMS: u8 = 2;
+const WITH_DAY: u8 = 3;
 
 /// Where a task's secrets are sealed for.
 pub fn place(task: &TaskId) -> Place<'_> {
@@ -362,12 +381,13 @@ struct Public {
     name: String,
     claims: Vec<Claim>,
     terms: Terms,
+    begins: Weekday,
 }
 
 fn decode_public(public: &[u8]) -> Result<Public, DecodeError> {
     let mut reader = Reader::new(public);
     let version = reader.u8("version of the stored task")?;
-    if ![WITHOUT_TERMS, WITH_TERMS].contains(&version) {
+    if !(WITHOUT_TERMS..=WITH_DAY).contains(&version) {
         let field = "version of the stored task";
         return Err(DecodeError::Unknown { field, value: version.into() });
     }
@@ -378,9 +398,10 @@ fn decode_public(public: &[u8]) -> Result<Public, DecodeError> {
     let name = String::from_utf8(reader.vector(field, 0, U16)?.to_vec())
         .map_err(|_| DecodeError::Invalid { field, reason: "is not UTF-8" })?;
     let claims = decode_claims(&mut reader)?;
-    let terms = if version == WITH_TERMS { decode_terms(&mut reader)? } else { Terms::default() };
+    let terms = if version >= WITH_TERMS { decode_terms(&mut reader)? } else { Terms::default() };
+    let begins = if version == WITH_DAY { decode_day(&mut reader)? } else { Weekday::default() };
     reader.finish()?;
-    Ok(Public { configuration, collector, noise, name, claims, terms })
+    Ok(Public { configuration, collector, noise, name, claims, terms, begins })
 }
 
 fn decode_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> {
@@ -392,6 +413,12 @@ fn decode_terms(reader: &mut Reader<'_>) -> Result<Terms, DecodeError> {
         value => return Err(DecodeError::Unknown { field, value: value.into() }),
     };
     Ok(Terms { grace, windows })
+}
+
+fn decode_day(reader: &mut Reader<'_>) -> Result<Weekday, DecodeError> {
+    let field = "day of the stored task";
+    let number = reader.u8(field)?;
+    Weekday::from_number(number).ok_or(DecodeError::Unknown { field, value: number.into() })
 }
 
 /// A task that can be stored and loaded by the aggregator whose it is.

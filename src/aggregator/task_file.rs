@@ -21,7 +21,7 @@ use crate::{
         vdaf::{VERIFY_KEY_SIZE, VerifyKey},
     },
     privacy::noise::AggregatorNoise,
-    program::Program,
+    program::{Program, Weekday},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hkdf;
@@ -61,6 +61,7 @@ pub trait FromFile: Sized {
                     claims: compiled.guarantees().iter().map(Claim::from).collect(),
                     manifest: compiled.manifest.to_bytes(),
                     terms: Terms { grace: program.grace(), windows: Windows::Full },
+                    begins: compiled.window().week_begins().unwrap_or_default(),
                     id: compiled.task_id,
                     configuration: compiled.configuration.clone(),
                     collector_hpke_config: program.collector().clone(),
@@ -88,6 +89,7 @@ pub struct Agreed {
     claims: Vec<Claim>,
     manifest: Vec<u8>,
     terms: Terms,
+    begins: Weekday,
     id: TaskId,
     configuration: TaskConfiguration,
     collector_hpke_config: HpkeConfig,
@@ -102,6 +104,7 @@ impl Agreed {
             claims,
             manifest,
             terms,
+            begins,
             id,
             configuration,
             collector_hpke_config,
@@ -109,7 +112,7 @@ impl Agreed {
             verify_key,
         } = self;
         let task = Task::new(role, id, configuration, collector_hpke_config, noise, verify_key)?;
-        Ok(task.described(&name, claims, manifest).under(terms))
+        Ok(task.described(&name, claims, manifest).under(terms).beginning(begins))
     }
 }
 
@@ -230,6 +233,7 @@ impl TaskFile {
             claims: Vec::new(),
             manifest: Vec::new(),
             terms: Terms { grace: 0, windows: self.windows },
+            begins: Weekday::default(),
             id: self.task_id,
             configuration,
             collector_hpke_config,

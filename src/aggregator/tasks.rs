@@ -6,6 +6,7 @@
 //! found until it starts again.
 
 use super::{
+    clock,
     store::{Datastore, Put, StoreError, sealed::DatabaseKeys},
     task::{StoredTask, TaskError, differ_in_terms},
 };
@@ -77,7 +78,7 @@ impl<T: StoredTask> Tasks<T> {
             return Ok(Some(task));
         }
         let Some(record) = self.store.task(id)? else {
-            self.miss(*id, Instant::now());
+            self.miss(*id, clock::instant());
             return Ok(None);
         };
         let task = Arc::new(T::from_record(&record, &self.key)?);
@@ -89,7 +90,8 @@ impl<T: StoredTask> Tasks<T> {
     /// Whether there was no task with this ID a moment ago: never blocks on the database.
     pub fn is_missing(&self, id: &TaskId) -> bool {
         let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
-        missing.get(id).is_some_and(|looked| looked.elapsed() < MISSING_FOR)
+        let now = clock::instant();
+        missing.get(id).is_some_and(|looked| now.saturating_duration_since(*looked) < MISSING_FOR)
     }
 
     fn miss(&self, id: TaskId, now: Instant) {
@@ -131,6 +133,7 @@ mod tests {
             vdaf::VerifyKey,
         },
         privacy::units::{Delta, Epsilon, TrustModel},
+        program::Weekday,
     };
 
     /// A task of a helper under these terms, its minimum as given.
@@ -200,6 +203,40 @@ mod tests {
             tasks.miss(TaskId::new(id), Instant::now());
         }
         assert!(tasks.missing.lock().unwrap().len() <= MISSING);
+    }
+
+    #[test]
+    fn the_day_that_weeks_begin_on_comes_back_and_is_no_term_that_may_change() {
+        let collector = native::generate(HpkeConfigId(1), Suite::DEFAULT).unwrap().config;
+        let weekly = |day, terms| {
+            let HelperTask { task, leader_token } = task(&collector, 1, 100, terms);
+            let week = TimePrecision::from_seconds(7 * 86_400).unwrap();
+            let weekly = TaskConfiguration { time_precision: week, ..task.configuration };
+            let (id, key) = (task.id, VerifyKey::new([1; 32]));
+            let task = Task::new(Role::Helper, id, weekly, collector.clone(), None, key).unwrap();
+            HelperTask { task: task.under(terms).beginning(day), leader_token }
+        };
+        let graced = Terms { grace: 600, ..Terms::default() };
+        let key = DatabaseKeys::random().unwrap();
+        for (day, terms, version) in [
+            (Weekday::Thursday, Terms::default(), 1),
+            (Weekday::Thursday, graced, 2),
+            (Weekday::Monday, Terms::default(), 3),
+            (Weekday::Sunday, graced, 3),
+        ] {
+            let store = Arc::new(SqliteStore::in_memory().unwrap());
+            let tasks = Tasks::new(store, key.clone());
+            let task = weekly(day, terms);
+            // Tasks without a day are stored as they always were.
+            assert_eq!(task.to_record(&key).unwrap().public[0], version);
+            assert_eq!(tasks.add(&task).unwrap(), Put::Added);
+            let found = tasks.find(&task.task.id).unwrap().unwrap();
+            assert_eq!(found.task.window.week_begins(), Some(day));
+            assert_eq!(found.task.terms, terms);
+            assert_eq!(tasks.add(&weekly(day, Terms { grace: 7, ..terms })).unwrap(), Put::Changed);
+            let other = tasks.add(&weekly(Weekday::Friday, terms));
+            assert!(matches!(other, Err(TasksError::Store(StoreError::TaskConflict(_)))), "{day}");
+        }
     }
 
     #[test]

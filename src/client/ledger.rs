@@ -4,7 +4,7 @@
 //! together, so that a year of daily reports is a line, and it never forgets that a window was
 //! charged: not even if the clock is set forth by decades and back.
 
-use crate::privacy::guarantee::Release;
+use crate::{dap::time::Time, privacy::guarantee::Release, program::Calendar};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use thiserror::Error;
@@ -168,11 +168,11 @@ impl Ledger {
         &self.accounts
     }
 
-    /// Counts windows of another length: one that anything was charged in, or decided on, is so as a whole. Several
+    /// Counts windows of another length, or that begin on another day: one that anything was charged in, or decided on, is so as a whole. Several
     /// charges may become one, so whoever spent something lately must be silent for the rest of the period.
-    pub(super) fn count_anew(&mut self, before: u64, now: u64) {
+    pub(super) fn count_anew(&mut self, before: Calendar, now: Calendar) {
         for account in &mut self.accounts {
-            account.count_anew(before, now.max(1));
+            account.count_anew(before, now);
         }
     }
 
@@ -244,11 +244,12 @@ impl Account {
         self.run_of(window).is_some_and(|at| self.runs[at].fate.is_charged())
     }
 
-    fn count_anew(&mut self, before: u64, now: u64) {
+    fn count_anew(&mut self, before: Calendar, now: Calendar) {
         let mut counted: Vec<Run> = Vec::new();
         for run in &self.runs {
-            let first = run.first.saturating_mul(before) / now;
-            let last = run.last.saturating_add(1).saturating_mul(before).saturating_sub(1) / now;
+            let first = now.time_at(before.start_of(Time(run.first))).0;
+            let end = before.start_of(Time(run.last.saturating_add(1)));
+            let last = now.time_at(end.saturating_sub(1)).0;
             let mut run = Run { first, last: last.max(first), fate: run.fate };
             if let Some(previous) = counted.last_mut().filter(|p| p.last >= run.first) {
                 if run.fate.is_charged() && !previous.fate.is_charged() {
@@ -429,7 +430,10 @@ mod tests {
                 ledger.settle("m", window, fate);
             }
             let old = ledger.clone();
-            ledger.count_anew(before, now);
+            let calendar = |seconds| {
+                Calendar::from(crate::dap::time::TimePrecision::from_seconds(seconds).unwrap())
+            };
+            ledger.count_anew(calendar(before), calendar(now));
             for moment in 30 * before..90 * before {
                 let (was, is) = (moment / before, moment / now);
                 let [old, new] = [&old.accounts[0], &ledger.accounts[0]];
@@ -439,6 +443,29 @@ mod tests {
             for pair in ledger.accounts[0].runs.windows(2) {
                 assert!(pair[0].first <= pair[0].last && pair[0].last < pair[1].first);
             }
+        }
+    }
+
+    #[test]
+    fn weeks_that_begin_on_another_day_are_charged_where_any_of_the_old_ones_was() {
+        let week = crate::dap::time::TimePrecision::from_seconds(7 * 86_400).unwrap();
+        let days = || crate::program::Weekday::ALL.map(|day| Calendar::weeks(week, day).unwrap());
+        for (before, now) in days().into_iter().flat_map(|before| days().map(|now| (before, now))) {
+            let mut ledger = Ledger::default();
+            for window in [2960, 2961, 2965] {
+                ledger.charge("m", &release(4.0), window, None).unwrap();
+                ledger.settle("m", window, Fate::Delivered);
+            }
+            let old = ledger.clone();
+            ledger.count_anew(before, now);
+            for day in (2955 * 7)..(2970 * 7) {
+                for moment in [day * 86_400, day * 86_400 + 86_399] {
+                    let was = old.accounts[0].is_charged(before.time_at(moment).0);
+                    let is = ledger.accounts[0].is_charged(now.time_at(moment).0);
+                    assert!(is || !was, "{before:?} {now:?} {moment}");
+                }
+            }
+            assert_eq!(before == now, ledger == old);
         }
     }
 

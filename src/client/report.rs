@@ -45,7 +45,7 @@ pub struct Reporter {
     vdaf: Vdaf,
     vdaf_context: Vec<u8>,
     aad: AadPrefix,
-    precision: crate::dap::time::TimePrecision,
+    window: crate::program::Calendar,
     encoding: Encoding,
     mechanism: Mechanism,
 }
@@ -192,7 +192,7 @@ impl Reporter {
             vdaf: Vdaf::new(&task.configuration.vdaf)?,
             vdaf_context: vdaf_context(&task.task_id),
             aad: InputShareAad::prefix(&task.task_id, &task.configuration),
-            precision: task.configuration.time_precision,
+            window: task.window(),
             encoding: task.encoding().clone(),
             mechanism: task.randomizer().mechanism.clone(),
         })
@@ -212,7 +212,7 @@ impl Reporter {
         configs: &HpkeConfigs,
         rng: &mut DeviceRng,
     ) -> Result<Prepared, ReportError> {
-        let drawn = self.draw(answer, self.precision.time_at(now), rng)?;
+        let drawn = self.draw(answer, self.window.time_at(now), rng)?;
         self.prepare_drawn(drawn, configs)
     }
 

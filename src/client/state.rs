@@ -4,8 +4,10 @@
 //! tells the key, a nonce and the state sealed by XChaCha20-Poly1305. The state is in bincode, whose
 //! format is frozen; a change of [`State`] is a new version, and [`version_1`] is how the first is read.
 
+mod counted;
 mod version_1;
 
+pub(super) use counted::Counted;
 pub(super) use version_1::Unsharded;
 #[cfg(test)]
 pub(super) use version_1::tests::blob as older_blob;
@@ -35,8 +37,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) program: ProgramMark,
-    /// Seconds of a window, in which all numbers of windows here are counted; 0 if that is not known.
-    pub(super) window: u64,
+    /// By what all numbers of windows here are counted.
+    pub(super) counted: Counted,
     /// What own windows, cohorts, ranks and marks are drawn from; never sent.
     pub(super) secret: DeviceSecret,
     pub(super) consent: Consent,
@@ -109,7 +111,7 @@ impl State {
     pub(super) fn new(program: &Program, secret: DeviceSecret) -> Self {
         Self {
             program: ProgramMark::of(program),
-            window: program.window().seconds(),
+            counted: program.window().into(),
             secret,
             consent: Consent::NotAsked,
             silent_until: 0,

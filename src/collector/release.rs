@@ -90,7 +90,7 @@ impl Release {
         };
         let counts = aggregate.signed().into_iter().enumerate().map(count);
         let counts = counts.collect::<Result<Vec<_>, _>>()?;
-        let window = task.configuration.time_precision;
+        let window = task.window();
         let period = (window.start_of(interval.start()), window.start_of(interval.end()));
         let noisy = noisy_counts(program, task, counts.clone(), reports, period)?;
         let estimates = estimates(&noisy, Confidence::USUAL);

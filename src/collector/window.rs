@@ -1,8 +1,8 @@
 //! Which batch to ask for, and when: a batch can be collected only once, so not before its
 //! reports have had time to arrive.
 
-use crate::dap::time::{Interval, IntervalError, Time, TimePrecision};
-use crate::program::{format_moment, starts_near};
+use crate::dap::time::{Interval, IntervalError, Time};
+use crate::program::{Calendar, format_moment};
 use thiserror::Error;
 
 /// A window that should not be collected now.
@@ -26,13 +26,13 @@ pub enum WindowError {
     },
     /// The start is not one of a window.
     #[error(
-        "{} is not the start of a window; {}", format_moment(*start), starts_near(*window, *start)
+        "{} is not the start of a window; {}", format_moment(*start), window.starts_near(*start)
     )]
     Misaligned {
         /// Seconds since the Epoch.
         start: u64,
         /// The windows.
-        window: TimePrecision,
+        window: Calendar,
     },
     /// Not an interval.
     #[error(transparent)]
@@ -46,7 +46,7 @@ pub enum WindowError {
 ///
 /// All moments are in seconds since the Epoch.
 pub fn choose(
-    window: TimePrecision,
+    window: Calendar,
     grace: u64,
     start: Option<u64>,
     count: u64,
@@ -69,18 +69,26 @@ pub fn choose(
     Ok(interval)
 }
 
-fn aligned(window: TimePrecision, start: u64) -> Result<Time, WindowError> {
-    let time = window.time_at(start);
-    let found = window.start_of(time) == start;
-    if found { Ok(time) } else { Err(WindowError::Misaligned { start, window }) }
+fn aligned(window: Calendar, start: u64) -> Result<Time, WindowError> {
+    let found = window.is_start(start);
+    if found { Ok(window.time_at(start)) } else { Err(WindowError::Misaligned { start, window }) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        dap::time::TimePrecision,
+        program::{Weekday, parse_moment},
+    };
 
-    fn hour() -> TimePrecision {
-        TimePrecision::from_seconds(3600).unwrap()
+    fn hour() -> Calendar {
+        TimePrecision::from_seconds(3600).unwrap().into()
+    }
+
+    fn mondays() -> Calendar {
+        let week = TimePrecision::from_seconds(7 * 86_400).unwrap();
+        Calendar::weeks(week, Weekday::Monday).unwrap()
     }
 
     #[test]
@@ -97,6 +105,27 @@ mod tests {
             error,
             WindowError::TooEarly { start: 3600, closes: 7200, grace: 600, wait: 300 }
         );
+    }
+
+    #[test]
+    fn a_monday_week_is_chosen_by_its_real_days_and_is_that_of_its_thursday_on_the_wire() {
+        let at = |day: u64| parse_moment(&format!("2026-11-{day:02}T00:00:00Z")).unwrap();
+        let thursday = mondays().precision().time_at(at(5));
+        let choose = |start, now| choose(mondays(), 600, start, 1, now);
+        // From Monday the 2nd to Monday the 9th; by DAP alone it would last to Thursday the 12th.
+        let early = choose(Some(at(2)), at(9) + 599).unwrap_err();
+        let WindowError::TooEarly { start, closes, wait, .. } = early else { panic!("{early}") };
+        assert_eq!((start, closes, wait), (at(2), at(9), 1));
+        assert!(early.to_string().contains("2026-11-09T00:00:00Z"), "{early}");
+        for asked in [Some(at(2)), None] {
+            let interval = choose(asked, at(9) + 600).unwrap();
+            assert_eq!((interval.start(), interval.duration()), (thursday, 1));
+        }
+        assert_eq!(choose(None, at(9) + 599).unwrap().start(), Time(thursday.0 - 1));
+        let error = choose(Some(at(5)), at(30)).unwrap_err().to_string();
+        for words in ["begin on Mondays", "2026-11-02T00:00:00Z and 2026-11-09T00:00:00Z"] {
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -38,10 +38,12 @@ pub fn reports_of_one_device(program: &Program, periods: &[(u64, u64)]) -> u64 {
     let windows = merged.iter().map(|period| windows(program, *period));
     let windows = windows.fold(0, u64::saturating_add).max(1);
     let Some(budget) = program.budget() else { return windows };
+    let periods_of_budget = program.window().periods(budget.period());
     let (mut touched, mut next) = (0_u64, 0);
     for (start, end) in merged {
-        let first = (start / budget.period()).max(next);
-        next = end.saturating_sub(1).max(start) / budget.period() + 1;
+        let period_of = |moment| periods_of_budget.time_at(moment).0;
+        let first = period_of(start).max(next);
+        next = period_of(end.saturating_sub(1).max(start)).saturating_add(1);
         touched = touched.saturating_add(next.saturating_sub(first));
     }
     windows.min(touched.saturating_mul(budget.windows())).max(1)
@@ -86,6 +88,26 @@ mod tests {
         assert_eq!(of(&[(0, window), (0, window), (window, 2 * window)]), 2);
         assert_eq!(of(&[]), 1);
         assert_eq!(of(&[(0, u64::MAX)]), u64::MAX.div_ceil(window));
+    }
+
+    #[test]
+    fn periods_begin_with_the_day_that_weeks_begin_on() {
+        let budget = "[budget]\nperiod = \"14 days\"\nwindows = 1\n";
+        let text = include_str!("../../examples/support-assistant.toml");
+        let (head, rest) = text.split_once("[budget]\n").unwrap();
+        let (_, tables) = rest.split_once("\n[").unwrap();
+        let weekly = "window = \"1 week\"\nweek_begins = \"monday\"";
+        let text = format!("{head}{budget}[{tables}").replace("window = \"1 day\"", weekly);
+        let program = Program::parse("program.toml", &text).unwrap();
+        // The period that DAP counts from day 14,000 on begins on the Monday before.
+        let monday = (14_000 - 3) * DAY;
+        let of = |from: u64, to: u64| {
+            let period = (monday + from * DAY, monday + to * DAY);
+            reports_of_one_device(&program, &[period])
+        };
+        assert_eq!((of(0, 14), of(0, 7), of(7, 14)), (1, 1, 1));
+        assert_eq!((of(7, 21), of(0, 28)), (2, 2));
+        assert_eq!(windows(&program, (monday, monday + 14 * DAY)), 2);
     }
 
     #[test]

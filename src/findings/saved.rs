@@ -140,12 +140,13 @@ impl SavedRelease {
             parse_moment(text).map_err(|reason| SavedError::Moment { name: name.clone(), reason })
         };
         let (start, end) = (moment(&start)?, moment(&end)?);
-        let window = program.window().seconds();
-        if start >= end || !start.is_multiple_of(window) || !end.is_multiple_of(window) {
+        let window = program.window();
+        if start >= end || !window.is_start(start) || !window.is_start(end) {
             let reason = format!(
-                "a release is of whole windows of {window} seconds, at least one; from {} to {} is not",
+                "a release is of whole windows, at least one; from {} to {} is not: {}",
                 format_moment(start),
-                format_moment(end)
+                format_moment(end),
+                window.starts_near(if window.is_start(start) { end } else { start })
             );
             return Err(SavedError::Moment { name, reason });
         }

@@ -31,7 +31,7 @@ use crate::{
         units::{Epsilon, Guarantee, OutOfRange},
     },
     program::{
-        Program, ProgramError,
+        Program, ProgramError, Weekday,
         budget::{PeriodCost, YEAR_SECONDS},
         compile::CompiledTask,
         format_duration,
@@ -56,6 +56,9 @@ pub struct Plan {
     pub min_batch_size: u64,
     /// How long a window is, in seconds.
     pub window_seconds: u64,
+    /// The day that windows begin on, in UTC, if they are whole weeks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub week_begins: Option<Weekday>,
     /// The probability that every batch of a period fills.
     pub all_batches: f64,
     /// Devices with which every batch of a period fills with a probability of 99 %.
@@ -244,6 +247,7 @@ impl Plan {
             devices,
             min_batch_size: least,
             window_seconds: program.window().seconds(),
+            week_begins: program.window().week_begins(),
             all_batches: batches.all_fill(least),
             devices_needed,
             metrics: metrics.collect::<Result<_, _>>()?,

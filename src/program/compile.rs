@@ -1,7 +1,7 @@
 //! From a metric to DAP tasks: one, or one for each combination of its public dimensions' values.
 
 use super::{
-    Program,
+    Calendar, Program,
     dimension::Dimension,
     encoding::Encoding,
     manifest::Manifest,
@@ -45,6 +45,7 @@ pub struct CompiledTask {
     pub configuration: TaskConfiguration,
     /// SHA-256 of the configuration.
     pub task_id: TaskId,
+    window: Calendar,
     encoding: Encoding,
     randomizer: Chosen,
     noise: Option<AggregatorNoise>,
@@ -52,6 +53,11 @@ pub struct CompiledTask {
 }
 
 impl CompiledTask {
+    /// When its windows begin and end.
+    pub fn window(&self) -> Calendar {
+        self.window
+    }
+
     /// How answers become bins.
     pub fn encoding(&self) -> &Encoding {
         &self.encoding
@@ -136,6 +142,7 @@ pub(super) fn compile(
             manifest,
             configuration,
             public,
+            window: program.window,
             encoding: encoding.clone(),
             randomizer: randomizer.clone(),
             noise: program.privacy.aggregator_noise,
@@ -220,7 +227,7 @@ fn configuration(
         task_info: task_info.try_into().map_err(|_| CompileError::TooLong)?,
         leader_aggregator_endpoint: program.leader.clone(),
         helper_aggregator_endpoint: program.helper.clone(),
-        time_precision: program.window,
+        time_precision: program.window.precision(),
         min_batch_size: program.min_batch_size,
         batch_mode: program.batch_mode,
         vdaf,

@@ -9,8 +9,8 @@ mod warnings;
 mod words;
 
 use super::{
-    Program, ProgramKind, budget::PeriodCost, compile::CompiledTask, dimension::Dimension,
-    format_moment, metric::MetricKind,
+    Program, ProgramKind, Weekday, budget::PeriodCost, compile::CompiledTask, dimension::Dimension,
+    format_duration, format_moment, metric::MetricKind,
 };
 use crate::{
     dap::task::BatchMode,
@@ -94,6 +94,9 @@ pub struct Question {
 pub struct Rhythm {
     /// Seconds in a window; each device reports each metric once in it.
     pub window: u64,
+    /// The day that windows begin on, in UTC, if they are whole weeks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub week_begins: Option<Weekday>,
     /// Seconds after a window in which reports are waited for.
     pub grace: u64,
     /// Seconds over which devices spread their reports.
@@ -142,6 +145,17 @@ pub struct LogWords {
     pub devices_require: bool,
 }
 
+impl Rhythm {
+    /// How long windows are, and from which day on: "1 week, from Mondays on".
+    pub(super) fn windows(&self) -> String {
+        let length = format_duration(self.window);
+        match self.week_begins {
+            Some(day) => format!("{length}, from {day}s on"),
+            None => length,
+        }
+    }
+}
+
 impl Explanation {
     /// Reads a program, and works out what a window and a whole period of its budget come to. Takes up to
     /// seconds: for the tools.
@@ -170,6 +184,7 @@ impl Explanation {
             public: public(program),
             rhythm: Rhythm {
                 window: program.window().seconds(),
+                week_begins: program.window().week_begins(),
                 grace: program.grace(),
                 jitter: program.jitter(),
                 min_batch_size: program.min_batch_size(),

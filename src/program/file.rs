@@ -91,6 +91,9 @@ pub(super) struct File {
     pub(super) collector: At<String>,
     /// How often a device reports, such as "1 day".
     pub(super) window: At<String>,
+    /// The day that weeks begin on, in UTC, where windows are whole weeks; thursday unless it says otherwise.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = super::calendar::WORDS)))]
+    pub(super) week_begins: Option<At<String>>,
     /// How long late reports are waited for after a window, such as "6 hours".
     pub(super) grace: Option<At<String>>,
     /// The least number of reports whose sum anybody sees.

@@ -5,7 +5,7 @@
 //! made under one promise cannot be aggregated under another.
 
 use super::{
-    Program,
+    Program, Weekday,
     dimension::{Dimension, Visibility},
     encoding::Encoding,
     joint::Part,
@@ -52,6 +52,9 @@ pub struct Manifest {
     /// What each aggregator adds to each count, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     aggregator_noise: Option<Noise>,
+    /// The day that weeks begin on, unless it is that of DAP's own: no other word of the task says it.
+    #[serde(skip_serializing_if = "Weekday::is_thursday")]
+    week_begins: Weekday,
     min_batch_size: u64,
     reserve: f64,
     guarantees: Vec<Claim>,
@@ -203,10 +206,17 @@ impl Manifest {
             worked_out: WorkedOut::of(&metric.kind),
             randomizer: mechanism.into(),
             aggregator_noise: program.privacy.aggregator_noise.map(Noise::from),
+            week_begins: program.window.week_begins().unwrap_or_default(),
             min_batch_size: program.min_batch_size,
             reserve: program.privacy.reserve.get(),
             guarantees: guarantees.iter().map(claim).collect(),
         }
+    }
+
+    /// The same promise of weeks that begin on another day: it has another digest.
+    #[must_use]
+    pub fn beginning(&self, week_begins: Weekday) -> Self {
+        Self { week_begins, ..self.clone() }
     }
 
     /// The canonical bytes.
@@ -218,6 +228,17 @@ impl Manifest {
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.to_bytes()).into()
     }
+}
+
+/// The day that weeks begin on by a manifest, read from its canonical bytes; none if they do not say it as a
+/// manifest does.
+pub fn week_begins_in(manifest: &[u8]) -> Option<Weekday> {
+    #[derive(Deserialize)]
+    struct Stated {
+        #[serde(default)]
+        week_begins: Weekday,
+    }
+    serde_json::from_slice::<Stated>(manifest).ok().map(|stated| stated.week_begins)
 }
 
 /// What a manifest claims, read from its canonical bytes; none if they are not those of a manifest.

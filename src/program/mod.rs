@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod asking;
 pub mod budget;
+mod calendar;
 pub mod compile;
 pub mod dimension;
 pub mod encoding;
@@ -29,7 +30,8 @@ pub mod settings;
 pub mod template;
 pub mod triage;
 
-pub use moment::{format_duration, format_moment, parse_duration, parse_moment, starts_near};
+pub use calendar::{Calendar, NoWeekday, NoWeeks, Weekday};
+pub use moment::{format_duration, format_moment, parse_duration, parse_moment};
 
 use crate::{
     dap::{
@@ -70,7 +72,7 @@ pub struct Program {
     leader: Url,
     helper: Url,
     collector: HpkeConfig,
-    window: TimePrecision,
+    window: Calendar,
     grace: u64,
     jitter: u64,
     min_batch_size: u64,
@@ -211,7 +213,7 @@ impl Program {
     }
 
     fn header(source: Source<'_>, file: &File) -> Result<Self, ProgramError> {
-        let window = window(source, &file.window)?;
+        let window = window(source, file)?;
         let (leader, helper) = (url(source, &file.leader)?, url(source, &file.helper)?);
         if leader == helper {
             let reason = "is the leader's endpoint too; the aggregators must be two organisations";
@@ -273,8 +275,8 @@ impl Program {
         &self.collector
     }
 
-    /// The reporting period.
-    pub fn window(&self) -> TimePrecision {
+    /// The reporting period, and where each begins.
+    pub fn window(&self) -> Calendar {
         self.window
     }
 
@@ -338,10 +340,14 @@ impl Program {
 /// Late reports are waited for no longer than this, or a window, unless the program says so.
 const DEFAULT_GRACE: u64 = 6 * 3600;
 
-fn window(source: Source<'_>, text: &At<String>) -> Result<TimePrecision, ProgramError> {
+fn window(source: Source<'_>, file: &File) -> Result<Calendar, ProgramError> {
+    let text = &file.window;
     let seconds = moment::parse_duration(text.get_ref()).map_err(|e| source.error(text, e))?;
-    TimePrecision::from_seconds(seconds)
-        .ok_or_else(|| source.error(text, "a window must last at least a second"))
+    let window = TimePrecision::from_seconds(seconds)
+        .ok_or_else(|| source.error(text, "a window must last at least a second"))?;
+    let Some(day) = &file.week_begins else { return Ok(window.into()) };
+    let begins = day.get_ref().parse::<Weekday>().map_err(|e| source.error(day, e))?;
+    Calendar::weeks(window, begins).map_err(|e| source.error(day, e))
 }
 
 /// Half of the grace unless the program says otherwise: the rest is for retries.
@@ -388,7 +394,7 @@ fn batch_mode(source: Source<'_>, text: Option<&At<String>>) -> Result<BatchMode
 fn interval(
     source: Source<'_>,
     file: &File,
-    window: TimePrecision,
+    window: Calendar,
 ) -> Result<Option<Interval>, ProgramError> {
     let (starts, ends) = match (&file.starts, &file.ends) {
         (None, None) => return Ok(None),
@@ -399,13 +405,11 @@ fn interval(
     };
     let aligned = |text: &At<String>| {
         let seconds = moment::parse_moment(text.get_ref()).map_err(|e| source.error(text, e))?;
-        if seconds % window.seconds() == 0 {
+        if window.is_start(seconds) {
             return Ok(window.time_at(seconds));
         }
-        Err(source.error(
-            text,
-            format!("must be the start of a window; {}", starts_near(window, seconds)),
-        ))
+        Err(source
+            .error(text, format!("must be the start of a window; {}", window.starts_near(seconds))))
     };
     let (start, end) = (aligned(starts)?, aligned(ends)?);
     let interval = end.0.checked_sub(start.0).and_then(|len| Interval::new(start, len).ok());

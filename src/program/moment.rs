@@ -1,7 +1,5 @@
 //! Durations and moments as people write them.
 
-use crate::dap::time::TimePrecision;
-
 /// Seconds in `"1 day"`, `"90 minutes"`, `"30 seconds"`.
 pub fn parse_duration(text: &str) -> Result<u64, String> {
     let wrong =
@@ -86,46 +84,12 @@ pub fn format_moment(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Where windows begin around a moment that is no such start, and why there, in words.
-pub fn starts_near(window: TimePrecision, moment: u64) -> String {
-    let (length, before) = (window.seconds(), window.start_of(window.time_at(moment)));
-    let day = if length.is_multiple_of(WEEK) {
-        ", a Thursday, so they all begin on Thursdays"
-    } else {
-        ""
-    };
-    format!(
-        "windows of {} are counted from 1970-01-01T00:00:00Z{day}: the nearest starts are {} and {}",
-        format_duration(length),
-        format_moment(before),
-        format_moment(before.saturating_add(length))
-    )
-}
-
 /// In seconds.
-const WEEK: u64 = 7 * 86_400;
+pub(super) const WEEK: u64 = 7 * 86_400;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn where_windows_begin_is_said_with_the_reason() {
-        let near = |days: u64, moment| {
-            let window = TimePrecision::from_seconds(days * 86_400).unwrap();
-            starts_near(window, parse_moment(moment).unwrap())
-        };
-        let monday = near(7, "2026-11-02T00:00:00Z");
-        for words in
-            ["windows of 1 week", "on Thursdays", "2026-10-29T00:00:00Z and 2026-11-05T00:00:00Z"]
-        {
-            assert!(monday.contains(words), "{monday}");
-        }
-        let noon = near(1, "2026-11-02T12:00:00Z");
-        assert!(noon.ends_with("2026-11-02T00:00:00Z and 2026-11-03T00:00:00Z"), "{noon}");
-        assert!(!noon.contains("Thursday"), "{noon}");
-        assert!(near(14, "2026-11-02T00:00:00Z").contains("on Thursdays"));
-    }
 
     #[test]
     fn durations_are_a_number_and_a_unit() {

@@ -1,6 +1,8 @@
 //! A program with other numbers: what a plan proposes, as the same program would have it.
 
-use super::{Program, ProgramError, budget::DeviceBudget, compile, format_duration, format_moment};
+use super::{
+    Calendar, Program, ProgramError, budget::DeviceBudget, compile, format_duration, format_moment,
+};
 use crate::{
     dap::time::{Interval, TimePrecision},
     privacy::{
@@ -39,8 +41,9 @@ impl Settings {
         let window = format_duration(self.window.seconds());
         let (epsilon, delta) = (self.central.0.get(), self.central.1.get());
         let mut out = format!(
-            "window = \"{window}\"\nmin_batch_size = {}\n\n[privacy]\nepsilon0 = {:?}\n\n[budget]\n\
+            "window = \"{window}\"\n{}min_batch_size = {}\n\n[privacy]\nepsilon0 = {:?}\n\n[budget]\n\
              period = \"{}\"\nwindows = {}\ncentral = {{ epsilon = {epsilon:?}, delta = {delta:e} }}\n",
+            self.week_begins(program),
             self.min_batch_size,
             self.largest(),
             format_duration(self.period),
@@ -52,6 +55,17 @@ impl Settings {
             }
         }
         out
+    }
+
+    /// The line of a program's day, which only windows of whole weeks have.
+    fn week_begins(&self, program: &Program) -> String {
+        match program.window().week_begins().filter(|day| !day.is_thursday()) {
+            None => String::new(),
+            Some(day) if program.window().with_length(self.window).week_begins().is_some() => {
+                format!("week_begins = \"{}\"\n", day.word())
+            }
+            Some(_) => "# and without week_begins: these windows are no whole weeks\n".to_owned(),
+        }
     }
 
     /// Whether a metric needs a line of its own: it differs from the program's, or had one.
@@ -74,8 +88,8 @@ impl Program {
             return Err(refused(reason.to_owned()));
         }
         let mut program = self.clone();
-        program.interval = self.interval_in(window).map_err(refused)?;
-        program.window = window;
+        program.window = self.window.with_length(window);
+        program.interval = self.interval_in(program.window).map_err(refused)?;
         program.min_batch_size = settings.min_batch_size;
         program.privacy.epsilon0 =
             Epsilon::new(settings.largest()).map_err(|error| refused(error.to_string()))?;
@@ -93,12 +107,11 @@ impl Program {
     }
 
     /// The program's interval in other windows.
-    fn interval_in(&self, window: TimePrecision) -> Result<Option<Interval>, String> {
+    fn interval_in(&self, window: Calendar) -> Result<Option<Interval>, String> {
         let Some(interval) = self.interval else { return Ok(None) };
         let [start, end] =
             [interval.start(), interval.end()].map(|time| self.window.start_of(time));
-        let aligned = |moment: u64| moment.is_multiple_of(window.seconds());
-        if !aligned(start) || !aligned(end) {
+        if !window.is_start(start) || !window.is_start(end) {
             return Err(format!(
                 "{} to {} is not made of whole windows of {} seconds",
                 format_moment(start),
@@ -106,7 +119,7 @@ impl Program {
                 window.seconds()
             ));
         }
-        let length = (end - start) / window.seconds();
-        Interval::new(window.time_at(start), length).map(Some).map_err(|error| error.to_string())
+        let (start, end) = (window.time_at(start), window.time_at(end));
+        Interval::new(start, end.0 - start.0).map(Some).map_err(|error| error.to_string())
     }
 }

@@ -42,6 +42,29 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
     for (from, to, place, words) in [
         ("window =", "windw =", "program.toml", "windw"),
         ("window = \"1 day\"", "window = \"1 month\"", ":12:10", "weeks"),
+        ("grace =", "week_begins = \"monday\"\ngrace =", ":13:15", "these last 1 day"),
+        ("grace =", "week_begins = \"thursday\"\ngrace =", ":13:15", "leave week_begins out"),
+        (
+            "window = \"1 day\"",
+            "window = \"7 days\"\nweek_begins = \"Monday\"",
+            ":13:15",
+            "\"monday\" to \"sunday\"",
+        ),
+        ("window = \"1 day\"", "window = \"1 week\"\nweek_begins = 1", "", "string"),
+        (
+            "window = \"1 day\"",
+            "window = \"1 week\"\nweek_begins = \"monday\"\nstarts = \"2026-11-05T00:00:00Z\"\n\
+             ends = \"2026-11-12T00:00:00Z\"",
+            ":14:10",
+            "begin on Mondays, as week_begins says: the nearest starts are 2026-11-02T00:00:00Z and \
+             2026-11-09T00:00:00Z",
+        ),
+        (
+            "window = \"1 day\"",
+            "window = \"1 week\"\nstarts = \"2026-11-02T00:00:00Z\"\nends = \"2026-11-12T00:00:00Z\"",
+            ":13:10",
+            "unless the program has week_begins: the nearest starts are 2026-10-29T00:00:00Z",
+        ),
         ("window = \"1 day\"", "window = \"0 days\"", ":12:10", "at least a second"),
         ("grace = \"6 hours\"", "grace = \"soon\"", ":13:9", "a number and a unit"),
         ("min_batch_size = 3000", "min_batch_size = 1", ":14:18", "at least 2"),
@@ -302,6 +325,63 @@ fn compilation_is_the_same_everywhere() {
     let changed = program(|text| text.replace("Did this answer help?", "Did it help?")).unwrap();
     assert_ne!(ids(&changed)[0], ids(&one)[0], "the question is part of the promise");
     assert_eq!(ids(&changed)[3], ids(&one)[3]);
+}
+
+fn weekly(day: &str) -> Program {
+    let line = if day.is_empty() { String::new() } else { format!("\nweek_begins = \"{day}\"") };
+    program(|text| text.replace("window = \"1 day\"", &format!("window = \"1 week\"{line}")))
+        .unwrap()
+}
+
+#[test]
+fn the_day_that_weeks_begin_on_is_part_of_what_a_task_promises_unless_it_is_daps_own() {
+    let ids = |program: &Program| program.tasks().iter().map(|t| t.task_id).collect::<Vec<_>>();
+    let plain = weekly("");
+    assert_eq!(ids(&weekly("thursday")), ids(&plain));
+    let manifest = |program: &Program| program.tasks()[0].manifest.to_bytes();
+    assert!(!String::from_utf8(manifest(&plain)).unwrap().contains("week_begins"));
+    let mut seen = std::collections::BTreeSet::from_iter(ids(&plain));
+    for day in Weekday::ALL.into_iter().filter(|day| !day.is_thursday()) {
+        let program = weekly(day.word());
+        assert!(ids(&program).into_iter().all(|id| seen.insert(id)), "{day}");
+        assert_eq!(manifest::week_begins_in(&manifest(&program)), Some(day));
+        assert_eq!(program.window().week_begins(), Some(day));
+        let configuration = |program: &Program| program.tasks()[0].configuration.clone();
+        // Nothing else that DAP sees differs.
+        assert_eq!(configuration(&program).difference(&configuration(&plain)), Some("task_info"));
+        assert_eq!(
+            program.tasks()[0].manifest.beginning(Weekday::Thursday).to_bytes(),
+            manifest(&plain)
+        );
+    }
+    assert_eq!(manifest::week_begins_in(&manifest(&plain)), Some(Weekday::Thursday));
+    for odd in [&br#"{"week_begins":"someday"}"#[..], br#"{"week_begins":null}"#, b"", b"7"] {
+        assert_eq!(manifest::week_begins_in(odd), None);
+    }
+}
+
+#[test]
+fn a_program_with_other_windows_keeps_the_day_where_they_are_weeks() {
+    let program = weekly("monday");
+    let settings = |days: u64| settings::Settings {
+        window: TimePrecision::from_seconds(days * 86_400).unwrap(),
+        min_batch_size: 3000,
+        epsilon0: std::collections::BTreeMap::default(),
+        period: days * 86_400,
+        windows: 1,
+        central: (Epsilon::new(1.0).unwrap(), Delta::new(1e-6).unwrap()),
+    };
+    for (days, day, line) in [
+        (14, Some(Weekday::Monday), "week_begins = \"monday\"\n"),
+        (1, None, "# and without week_begins"),
+        (91, Some(Weekday::Monday), "week_begins = \"monday\"\n"),
+    ] {
+        let toml = settings(days).toml(&program);
+        assert!(toml.contains(line), "{toml}");
+        let calendar = program.window().with_length(settings(days).window);
+        assert_eq!(calendar.week_begins(), day);
+    }
+    assert!(!settings(14).toml(&weekly("")).contains("week_begins"));
 }
 
 const PINNED: [&str; 4] = [

@@ -15,7 +15,7 @@ use crate::{
         media_type::MediaType,
         role::Role,
         task::VdafConfig,
-        time::{Time, TimePrecision},
+        time::Time,
         upload::{
             AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportError, ReportMetadata,
             ReportUploadStatus, UploadErrors, UploadRequest, input_share_info, vdaf_context,
@@ -29,7 +29,7 @@ use crate::{
         },
     },
     privacy::{noise::AggregatorNoise, rng::DeviceRng},
-    program::Program,
+    program::{Calendar, Program},
     simulate::{population::Counts, truth::Key},
 };
 use anyhow::{Context, ensure};
@@ -40,7 +40,7 @@ pub struct Aggregators {
     leader: Party,
     helper: Party,
     leader_endpoint: String,
-    window: TimePrecision,
+    window: Calendar,
     grace: u64,
     tasks: Vec<Task>,
 }
@@ -167,7 +167,8 @@ impl Aggregators {
             inbox.counts.replayed += 1;
             return Err(ReportError::ReportReplayed);
         }
-        if self.window.start_of(time) > now + CLOCK_SKEW {
+        // As DAP counts: aggregators need not know on which day weeks begin.
+        if self.window.precision().start_of(time) > now + CLOCK_SKEW {
             return Err(ReportError::ReportTooEarly);
         }
         if now > self.window.start_of(Time(time.0.saturating_add(1))).saturating_add(self.grace) {

@@ -7,7 +7,11 @@ const START: u64 = 1_799_020_800;
 
 /// Every kind of metric, in batches that are small.
 fn program(tables: &str) -> Program {
-    let text = format!(
+    Program::parse("small.toml", &program_text(tables)).unwrap()
+}
+
+fn program_text(tables: &str) -> String {
+    format!(
         r#"
         name = "small"
         leader = "https://leader.example/"
@@ -21,8 +25,7 @@ fn program(tables: &str) -> Program {
         epsilon = 5.0
         {tables}
         "#
-    );
-    Program::parse("small.toml", &text).unwrap()
+    )
 }
 
 static THUMBS: LazyLock<Arc<Program>> = LazyLock::new(|| {
@@ -160,6 +163,20 @@ fn a_seed_gives_the_same_truth_and_another_one_another() {
     assert_ne!(truths(&one), truths(&other));
     let estimates = |outcome: &Outcome| outcome.releases[0].bins[0].estimate;
     assert!((estimates(&one) - estimates(&same)).abs() > 0.0, "the noise is never the same");
+}
+
+#[test]
+fn weeks_begin_on_the_day_that_the_program_says_and_nothing_comes_too_early_or_late() {
+    let text = program_text("[metrics.helpful]\nkind = \"thumbs\"\nquestion = \"Did it help?\"\n");
+    // START is a Monday, three days before the week of DAP that its number is.
+    let weekly = "window = \"1 week\"\nweek_begins = \"monday\"";
+    let text = text.replace("window = \"1 day\"", weekly);
+    let program = Arc::new(Program::parse("weekly.toml", &text).unwrap());
+    let outcome = simulated(&program, "responses = 2", 300, 2);
+    assert_eq!(outcome.counts.accepted, 600);
+    assert_eq!((outcome.counts.late, outcome.problems.len()), (0, 0), "{outcome}");
+    let windows: Vec<_> = outcome.releases.iter().map(|release| &release.window[..]).collect();
+    assert_eq!(windows, ["2027-01-04T00:00:00Z", "2027-01-11T00:00:00Z"]);
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn prove(parties: &Parties) -> std::path::PathBuf {
 
 /// Names the logs' keys in the program, as its author would once the aggregators gave theirs. Neither a
 /// task nor a manifest changes by that.
-fn name_logs(parties: &Parties, more: &str) -> [VerifierKey; 2] {
+pub(crate) fn name_logs(parties: &Parties, more: &str) -> [VerifierKey; 2] {
     let [helper, leader] = &parties.servers;
     let key = |server: &super::server::Server| -> VerifierKey {
         let config = server.config.to_str().unwrap();
@@ -54,7 +54,7 @@ fn auditor(arguments: &[&str]) -> Output {
     Command::new(AUDITOR).args(arguments).output().unwrap()
 }
 
-fn verify(program: &Path, more: &[&str]) -> (Option<i32>, serde_json::Value, String) {
+pub(crate) fn verify(program: &Path, more: &[&str]) -> (Option<i32>, serde_json::Value, String) {
     let program = program.to_str().unwrap();
     let done = auditor(&[&["verify", program, "--json"], more].concat());
     let json = serde_json::from_slice(&done.stdout).unwrap_or_default();

@@ -91,7 +91,7 @@ impl Parties {
     }
 
     /// Likewise of so many hours ago.
-    fn send_of(&self, task: &str, answers: &[Answer], hours: u64) {
+    pub(crate) fn send_of(&self, task: &str, answers: &[Answer], hours: u64) {
         let program = Program::read(&self.program).unwrap();
         let reporter = Reporter::new(program.task(task).unwrap()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -39,5 +39,6 @@ mod tampered;
 mod tls;
 mod tools;
 mod traces;
+mod weeks;
 mod windows;
 mod witness;

@@ -73,7 +73,7 @@ pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Re
         let task = task.task();
         let configuration = &task.configuration;
         command_line::print(format_args!(
-            "{}  {}  {}  {}  at least {} reports, windows of {} s{}",
+            "{}  {}  {}  {}  at least {} reports, windows of {} s{}{}",
             task.id,
             name(task),
             configuration.vdaf.name(),
@@ -82,7 +82,11 @@ pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Re
                 BatchMode::LeaderSelected => "leader-selected",
             },
             configuration.min_batch_size,
-            configuration.time_precision.seconds(),
+            task.window.seconds(),
+            match task.window.week_begins() {
+                Some(day) => format!(" from {day}s on"),
+                None => String::new(),
+            },
             match task.terms.windows {
                 Windows::Full => "",
                 Windows::Unchecked => ", WEAKENED: a batch's windows need not be full",
@@ -325,7 +329,7 @@ pub(super) fn name(task: &Task) -> String {
 /// A bucket as people know it: the start of its window, or the batch's ID.
 pub(super) fn bucket(task: &Task, bytes: &[u8]) -> String {
     if let Ok(time) = <[u8; 8]>::try_from(bytes) {
-        let start = task.configuration.time_precision.start_of(Time(u64::from_be_bytes(time)));
+        let start = task.window.start_of(Time(u64::from_be_bytes(time)));
         return crate::program::format_moment(start);
     }
     <[u8; 32]>::try_from(bytes).map_or_else(|_| hex(bytes), |id| BatchId::new(id).to_string())

@@ -95,6 +95,7 @@ fn tasks(known: Known<'_>, leader: &LogFacts, helper: &LogFacts, findings: &mut 
         let same = [
             ("configuration or collector's key", ours.agreed == theirs.agreed),
             ("aggregator noise", ours.noise == theirs.noise),
+            ("day that weeks begin on", ours.week_begins == theirs.week_begins),
             ("claimed guarantee", ours.claims == theirs.claims),
         ];
         for (what, _) in same.into_iter().filter(|(_, same)| !same) {

@@ -8,12 +8,13 @@
 use super::{Known, LogFacts, ranges::Ranges};
 use crate::{
     audit::finding::{At, Findings, Severity},
+    dap::time::Time,
     privacy::{
         guarantee::{LEAST_REPORTS, Release, composed},
         shown::at_most,
         units::{Guarantee, TrustModel},
     },
-    program::Program,
+    program::{Calendar, Program},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +50,8 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
         findings.add(Severity::Note, "no-budget", At::BOTH, message);
         return Vec::new();
     };
-    let Some(periods) = periods(program, logs, budget.period()) else {
+    let calendar = program.window().periods(budget.period());
+    let Some(periods) = periods(program, logs, calendar) else {
         let message = format!(
             "releases of {} claim to reach over more than {MOST_PERIODS} periods of its budget",
             program.name()
@@ -59,8 +61,9 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
     };
     let (mut all, mut worked_out) = (Vec::new(), BTreeMap::new());
     for period in periods {
-        let start = period.saturating_mul(budget.period());
-        let windows = windows(program, logs, (start, start.saturating_add(budget.period())));
+        let [start, end] =
+            [period, period.saturating_add(1)].map(|period| calendar.start_of(Time(period)));
+        let windows = windows(program, logs, (start, end));
         let most = windows.values().copied().max().unwrap_or(0);
         let mut counted: Vec<_> = windows
             .into_iter()
@@ -125,13 +128,17 @@ const MOST_COMPOSED: usize = 256;
 const MOST_PERIODS: usize = 100_000;
 
 /// The periods in which anything of a program was released, unless they are too many to be true.
-fn periods(program: &Program, logs: &[&LogFacts], period: u64) -> Option<BTreeSet<u64>> {
+fn periods(program: &Program, logs: &[&LogFacts], calendar: Calendar) -> Option<BTreeSet<u64>> {
     let mut periods = BTreeSet::new();
     for (start, end) in program.tasks().iter().flat_map(|task| {
         let facts = logs.iter().filter_map(|log| log.tasks.get(&task.task_id));
         facts.flat_map(|task| task.released.spans())
     }) {
-        for at in start / period..end.div_ceil(period) {
+        if start >= end {
+            continue;
+        }
+        let last = calendar.time_at(end.saturating_sub(1).max(start)).0;
+        for at in calendar.time_at(start).0..=last {
             periods.insert(at);
             if periods.len() > MOST_PERIODS {
                 return None;

@@ -6,13 +6,7 @@ use super::{
 };
 use crate::{
     audit::finding::{At, Severity},
-    dap::{
-        codec::Encode,
-        collect::BatchSelector,
-        role::Role,
-        task::BatchMode,
-        time::{Interval, TimePrecision},
-    },
+    dap::{codec::Encode, collect::BatchSelector, role::Role, task::BatchMode, time::Interval},
     log::entry::{FULL_AND_OVER, FULL_WINDOWS, RELEASES_SETTING, Release, windows_setting},
 };
 use serde::{Deserialize, Serialize};
@@ -79,7 +73,7 @@ impl Judge<'_> {
     /// Whether no report of the batch was released before.
     fn once(&mut self, at: At, time: u64, name: &str, release: &Release) {
         let Some(task) = self.facts.tasks.get_mut(&release.task) else { return };
-        let Some(window) = TimePrecision::from_seconds(task.window) else { return };
+        let Some(window) = task.calendar() else { return };
         let seconds = |span: Interval| (window.start_of(span.start()), window.start_of(span.end()));
         let broken = match (&release.batch, task.batch_mode) {
             (BatchSelector::TimeInterval(batch), BatchMode::TimeInterval) => {

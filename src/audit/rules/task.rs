@@ -3,13 +3,17 @@
 use super::{Judge, ranges::Ranges};
 use crate::{
     audit::finding::{At, Severity},
-    dap::{codec::Encode, task::BatchMode},
+    dap::{codec::Encode, task::BatchMode, time::TimePrecision},
     log::{
         claim::encode_claims,
         entry::{Claim, TaskTaken},
     },
     privacy::noise::AggregatorNoise,
-    program::{compile::manifest_digest, manifest::claims_in},
+    program::{
+        Calendar, Program, Weekday,
+        compile::{CompiledTask, manifest_digest},
+        manifest::{claims_in, week_begins_in},
+    },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -29,12 +33,21 @@ pub struct TaskFacts {
     pub(in crate::audit) min_batch_size: u64,
     /// Seconds.
     pub(in crate::audit) window: u64,
+    /// Where its windows begin, if they are whole weeks.
+    #[serde(default, skip_serializing_if = "Weekday::is_thursday")]
+    pub(in crate::audit) week_begins: Weekday,
     pub(in crate::audit) batch_mode: BatchMode,
     /// What was released.
     pub(in crate::audit) released: Ranges,
 }
 
 impl TaskFacts {
+    /// When its windows begin and end.
+    pub(super) fn calendar(&self) -> Option<Calendar> {
+        let precision = TimePrecision::from_seconds(self.window)?;
+        Some(Calendar::from(precision).beginning(self.week_begins))
+    }
+
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + self.agreed.len() + self.claims.len() + self.released.bytes()
@@ -50,6 +63,7 @@ impl Judge<'_> {
             claims: encoded(&taken.claims),
             min_batch_size: taken.configuration.min_batch_size,
             window: taken.configuration.time_precision.seconds(),
+            week_begins: self.week_begins(taken),
             batch_mode: taken.configuration.batch_mode,
             released: Ranges::default(),
         };
@@ -93,6 +107,13 @@ impl Judge<'_> {
                 format!("the manifest of {name} is not the one that its reports are bound to");
             return self.violation(at, "manifest", message);
         }
+        let day = week_begins_in(&taken.manifest);
+        let window = Calendar::from(taken.configuration.time_precision);
+        if !day.is_some_and(|day| day.is_thursday() || window.beginning(day) != window) {
+            let message =
+                format!("the manifest of {name} has no day that its windows can begin on");
+            self.violation(at, "week", message);
+        }
         match claims_in(&taken.manifest) {
             Some(claims)
                 if claims.len() == taken.claims.len() && within(&claims, &taken.claims) => {}
@@ -106,9 +127,10 @@ impl Judge<'_> {
     /// Whether it is what the program compiles to. The guarantees are worked out anew for that.
     fn by_program(&mut self, at: At, name: &str, taken: &TaskTaken) {
         let Some((program, task)) = self.known.task(&taken.task) else {
-            if manifest_digest(&taken.configuration).is_some() {
+            if let Some(digest) = manifest_digest(&taken.configuration) {
                 let message = format!(
-                    "{name} is of no program that was given, so its guarantee was not worked out anew"
+                    "{name} is of no program that was given, so its guarantee was not worked out anew{}",
+                    self.other_day(digest)
                 );
                 self.findings.add(Severity::Warning, "program-missing", at, message);
             }
@@ -121,6 +143,7 @@ impl Judge<'_> {
             ("collector's key", *program.collector() == taken.collector),
             ("aggregator noise", task.noise() == taken.noise),
             ("manifest", taken.manifest.is_empty() || taken.manifest == manifest),
+            ("day that weeks begin on", self.week_begins(taken) == begins_on(task)),
             ("guarantee", claimed == taken.claims),
         ];
         for (what, _) in same.into_iter().filter(|(_, same)| !same) {
@@ -128,6 +151,39 @@ impl Judge<'_> {
             self.violation(at, "program", message);
         }
     }
+}
+
+impl Judge<'_> {
+    /// The day that an aggregator says weeks begin on: by the manifest that it logged, or by the program's.
+    fn week_begins(&self, taken: &TaskTaken) -> Weekday {
+        let logged = week_begins_in(&taken.manifest);
+        let known = || self.known.task(&taken.task).map(|(_, task)| begins_on(task));
+        logged.or_else(known).unwrap_or_default()
+    }
+
+    /// Whose task it is but for the day that its weeks begin on, in words; nothing if it is nobody's.
+    fn other_day(&self, digest: [u8; 32]) -> String {
+        let tasks = self.known.programs.iter().flat_map(Program::tasks);
+        let weekly = tasks.filter(|task| task.window().week_begins().is_some());
+        let same = |task: &&CompiledTask, day| task.manifest.beginning(day).digest() == digest;
+        let mut found = weekly.flat_map(|task| {
+            Weekday::ALL
+                .into_iter()
+                .filter(move |day| same(&task, *day))
+                .map(move |day| (task, day))
+        });
+        found.next().map_or_else(String::new, |(task, day)| {
+            format!(
+                "; it is {} with weeks that begin on {day}s, and those of the program begin on {}s",
+                task.name,
+                begins_on(task)
+            )
+        })
+    }
+}
+
+fn begins_on(task: &CompiledTask) -> Weekday {
+    task.window().week_begins().unwrap_or_default()
 }
 
 /// Whether claims are those of a manifest, whose figures are rounded up.

@@ -90,9 +90,10 @@ fn fills(out: &mut String, plan: &Plan) {
     let chance = downwards(*all_batches);
     let _ = writeln!(
         out,
-        "Batches of at least {min_batch_size} in windows of {}: all of {length} fill with a probability of at \
+        "Batches of at least {min_batch_size} in windows of {}{}: all of {length} fill with a probability of at \
          least\n{chance}. {devices_needed} devices make that 99 %.\n",
         format_duration(plan.window_seconds),
+        plan.week_begins.map_or_else(String::new, |day| format!(", from {day}s on")),
     );
 }
 

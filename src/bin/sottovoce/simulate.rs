@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     };
     let start = parse_moment(&arguments.start).map_err(anyhow::Error::msg)?;
-    let start = start - start % program.window().seconds();
+    let start = program.window().start_of(program.window().time_at(start));
     let (devices, windows, seed) = (arguments.devices, arguments.windows, arguments.seed);
     let options = Options { devices, windows, seed, start };
     let json = arguments.json.as_ref().map(|path| {

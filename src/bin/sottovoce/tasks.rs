@@ -5,7 +5,7 @@ use sottovoce::{
     collector::present,
     command_line,
     dap::codec::Encode,
-    program::{Program, budget::PeriodCost, compile::CompiledTask},
+    program::{Program, budget::PeriodCost, compile::CompiledTask, format_duration},
 };
 use std::path::PathBuf;
 
@@ -33,10 +33,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn head(program: &Program, period: Option<&PeriodCost>) -> String {
-    let name = program.name();
+    let (name, window) = (program.name(), program.window());
+    let windows = window.week_begins().map_or_else(String::new, |day| {
+        format!("  windows of {}, from {day}s on\n", format_duration(window.seconds()))
+    });
     match period {
-        Some(period) => format!("{name}\n{}", present::period(period)),
-        None => format!("{name}\n  no budget: nothing limits what one device risks over time\n"),
+        Some(period) => format!("{name}\n{windows}{}", present::period(period)),
+        None => format!(
+            "{name}\n{windows}  no budget: nothing limits what one device risks over time\n"
+        ),
     }
 }
 
@@ -58,6 +63,8 @@ fn json(task: &CompiledTask) -> serde_json::Value {
         "name": task.name,
         "task_id": task.task_id,
         "task_configuration": URL_SAFE_NO_PAD.encode(configuration.to_bytes()),
+        "window_seconds": task.window().seconds(),
+        "week_begins": task.window().week_begins(),
         "vdaf": configuration.vdaf.name(),
         "leader": configuration.leader_aggregator_endpoint.as_str(),
         "helper": configuration.helper_aggregator_endpoint.as_str(),

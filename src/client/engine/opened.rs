@@ -34,7 +34,7 @@ impl<S: Storage> Engine<S> {
             None => (fresh, Found::Nothing),
             Some(Ok(decoded)) if decoded.state.program == fresh.program => {
                 let state = made_ready(decoded, &program)?;
-                let state = State { window: fresh.window, ..state };
+                let state = State { counted: fresh.counted, ..state };
                 (with_own_window(state, &program, now), Found::State)
             }
             Some(Ok(decoded)) if options.adopt => {
@@ -87,23 +87,23 @@ fn made_ready(decoded: Decoded, program: &Program) -> Result<State, EngineError>
 }
 
 /// A state that goes on with another program. What is no longer asked is dropped; what was spent
-/// stays. Composed limits were declared for one program's releases, and windows of another length cannot be
-/// told one from the other, so in both cases a device that spent something is silent for the rest of the period that it
+/// stays. Composed limits were declared for one program's releases, and windows of another length, or that begin on another day,
+/// cannot be told one from the other, so in both cases a device that spent something is silent for the rest of the period that it
 /// spent it in.
 fn adopted(mut state: State, program: &Program, now: u64) -> State {
     drop_what_is_not_asked(&mut state, program);
-    let window = program.window().seconds();
-    let counted_anew = state.window != window;
+    let window = program.window();
+    let before = state.counted.calendar();
+    let counted_anew = before != Some(window);
     let spent_ever = state.ledger.last_charged().is_some();
-    if counted_anew && state.window > 0 {
-        state.ledger.count_anew(state.window, window);
-        state.open = state.open.map(|_| program.window().time_at(now).0);
-        state.window = window;
+    if let Some(before) = before.filter(|_| counted_anew) {
+        state.ledger.count_anew(before, window);
+        state.open = state.open.map(|_| window.time_at(now).0);
         for pending in state.pending.values_mut() {
             pending.set_clock(0);
         }
     }
-    let is_known = state.window > 0;
+    let is_known = before.is_some();
     let central = program.budget().is_some_and(|budget| budget.limits().central.is_some());
     if !is_known && spent_ever {
         state.silent_until = state.silent_until.max(window::next_account(program, now));
@@ -111,7 +111,7 @@ fn adopted(mut state: State, program: &Program, now: u64) -> State {
         // Whatever the clock says now: what was spent may be in a period that it comes to again.
         state.silent_until = window::silent_after(program, &state, now);
     }
-    state.window = window;
+    state.counted = window.into();
     let known = super::known_dimensions(program);
     let is_value = |dimension: &str, value: &str| {
         let mut public = known.iter().filter(|known| known.is_public());

@@ -349,7 +349,8 @@ const USUAL_PERIOD: u64 = 90 * 86_400;
 /// The period of the budget that a moment is in, and what it allows: without a budget, all.
 pub(super) fn period_of(program: &Program, moment: u64) -> Allowance {
     let period = program.budget().map_or(USUAL_PERIOD, |budget| budget.period());
-    let from = program.window().time_at(moment - moment % period).0;
+    let periods = program.window().periods(period);
+    let from = program.window().time_at(periods.start_of(periods.time_at(moment))).0;
     match program.budget() {
         None => Allowance { from, windows: u64::MAX, local: f64::INFINITY },
         Some(budget) => Allowance {
@@ -369,7 +370,8 @@ fn allowance(program: &Program, window: u64) -> Option<Allowance> {
 /// budget in the next window.
 pub(super) fn next_account(program: &Program, now: u64) -> u64 {
     let length = program.budget().map_or(program.window().seconds(), |budget| budget.period());
-    (now - now % length).saturating_add(length)
+    let periods = program.window().periods(length);
+    periods.start_of(Time(periods.time_at(now).0.saturating_add(1)))
 }
 
 /// Until when a device that erases its state is silent, in seconds since the Epoch; 0 if it never drew

@@ -4,7 +4,7 @@
 //! sent as those bytes and never sealed afresh; one that was only drawn is sharded once, when the state is opened;
 //! and one that had left, and was to be sealed afresh, is not sent at all: whether the leader kept it is not known.
 
-use super::{Decoded, DeviceSecret, ProgramMark};
+use super::{Counted, Decoded, DeviceSecret, ProgramMark};
 use crate::{
     client::{
         assignment::Assignments,
@@ -107,7 +107,7 @@ impl From<State> for Decoded {
         }
         let state = super::State {
             program: old.program,
-            window: 0,
+            counted: Counted::UNKNOWN,
             secret: old.secret,
             consent: old.consent,
             silent_until: old.silent_until,

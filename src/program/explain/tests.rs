@@ -50,6 +50,23 @@ fn a_privacy_office_reads_what_leaves_how_often_and_under_which_guarantee() {
     every_part_is_in(&parts, &words);
 }
 
+#[test]
+fn it_is_said_on_which_day_weeks_begin() {
+    let words = |begins: &str| {
+        let weekly = format!("window = \"1 week\"{begins}");
+        let text = include_str!("../../../examples/support-assistant.toml");
+        let text =
+            crate::program::tests::without_budget(text).replace("window = \"1 day\"", &weekly);
+        let explanation = Explanation::of(&Program::parse("program.toml", &text).unwrap());
+        (explanation.to_string(), explanation.rhythm.week_begins)
+    };
+    let (monday, day) = words("\nweek_begins = \"monday\"");
+    assert!(monday.contains("Once a window of 1 week, from Mondays on"), "{monday}");
+    assert_eq!(day, Some(Weekday::Monday));
+    assert!(words("").0.contains("from Thursdays on"));
+    assert_eq!(explained(ONE).rhythm.week_begins, None);
+}
+
 /// As SECURITY.md has it: less would be a promise that is not kept.
 #[test]
 fn nobody_is_said_to_see_less_than_they_do() {

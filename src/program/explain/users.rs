@@ -50,7 +50,7 @@ fn what_is_sent(explanation: &Explanation) -> String {
         Some(budget) if explanation.draws_windows() => format!(
             "Time is cut into windows of {}. Your device takes part in {} of the {} windows of {}, which it draws at \
              random by a secret of its own, whatever you say. At the end of each it",
-            format_duration(rhythm.window),
+            rhythm.windows(),
             budget.windows,
             budget.of_windows,
             format_duration(budget.period),

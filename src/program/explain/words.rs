@@ -29,7 +29,7 @@ impl fmt::Display for Explanation {
         writeln!(f, "\nWHAT IS ASKED")?;
         self.questions.iter().try_for_each(|question| question.fmt(f))?;
         writeln!(f, "\nWHAT LEAVES A DEVICE")?;
-        let (window, grace) = (format_duration(rhythm.window), format_duration(rhythm.grace));
+        let (window, grace) = (rhythm.windows(), format_duration(rhythm.grace));
         let least = rhythm.min_batch_size;
         let when = match rhythm.jitter {
             0 => "at once after the window".to_owned(),

@@ -5,3 +5,4 @@ mod promises;
 mod remembered;
 mod stage;
 mod tampered;
+mod weeks;

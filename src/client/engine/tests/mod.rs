@@ -7,6 +7,7 @@ mod proofs;
 mod resealing;
 mod servers;
 mod unseen;
+mod weeks;
 
 use super::*;
 use crate::{

@@ -31,7 +31,7 @@ fn reports_of_an_older_state_are_delivered_once_and_those_it_sealed_are_never_se
         assert_eq!(found, Found::State);
         assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 1), (Fate::Waiting, 1)]);
         assert_eq!(engine.state.outbox.entries.len(), 3);
-        assert_eq!(engine.state.window, DAY);
+        assert_eq!(engine.state.counted, program().window().into());
         let shared = engine.state.outbox.entries.iter().filter(|entry| entry.drawn.is_some());
         assert_eq!(shared.count(), 2, "what was only drawn has its ID now");
         servers.outdated = outdated;
