@@ -1,12 +1,14 @@
 //! A device's engine: whatever its storage holds, and whatever is said and answers then, in any order.
 
 use crate::{choice, responses::response};
+use sha2::{Digest, Sha256};
 use sottovoce::{
     client::{
         engine::{Arrived, Engine, Options, Outgoing, Step},
         event::Event,
         storage::MemoryStorage,
     },
+    dap::exchange::Response,
     program::Program,
 };
 use std::sync::{Arc, LazyLock};
@@ -19,14 +21,64 @@ static PROGRAM: LazyLock<Arc<Program>> = LazyLock::new(|| {
     Arc::new(Program::parse("device.toml", text).expect("the program is valid"))
 });
 
-/// The first bit says whether the rest is what the storage holds, or what happens.
+/// The first bit says whether the rest is what the storage holds, or what happens; of the former another one
+/// says whether it is a state without its head, which is put right, and a third whether it is adopted.
 pub fn device(data: &[u8]) {
     let Some((kind, rest)) = choice(data) else { return };
-    if kind % 2 == 0 {
-        opened(MemoryStorage::with(rest.to_vec()), BEGIN, kind & 2 != 0);
-    } else {
-        happens(rest);
+    if kind % 2 == 1 {
+        return happens(rest);
     }
+    let blob = if kind & 4 == 0 { rest.to_vec() } else { with_head(rest) };
+    let storage = MemoryStorage::with(blob);
+    if let Some(engine) = opened(storage, BEGIN, kind & 2 != 0) {
+        goes_on(engine);
+    }
+}
+
+/// A blob whose version is the first byte and whose checksum is right, so that the state behind it is read.
+fn with_head(rest: &[u8]) -> Vec<u8> {
+    let (version, payload) = rest.split_first().unwrap_or((&0, &[]));
+    let checksum = Sha256::digest(payload);
+    [b"SVSTATE", &[version % 3, 0][..], &checksum[..16], payload].concat()
+}
+
+/// Whatever an engine found, it answers, sends what it has, takes more, and forgets.
+fn goes_on(mut engine: Engine<MemoryStorage>) {
+    let _ = (engine.history(BEGIN), engine.next_window(), engine.leanings(BEGIN));
+    let event = r#"{"metric":"helpful","answer":{"thumbs":"up"},"response":"r"}"#;
+    let mut now = BEGIN;
+    for day in 0..8 {
+        now += DAY;
+        if day == 3 {
+            let _ = engine.assign("arm", "candidate", now);
+            let _ = engine.give_consent(now);
+        }
+        if day > 0 {
+            let _ = engine.record(serde_json::from_str(event).expect("an event"), now);
+        }
+        for _ in 0..4 {
+            let Ok(Step::Send(outgoing)) = engine.next(now) else { break };
+            let _ = engine.answered(outgoing, answer(day), now);
+        }
+    }
+    let stored = engine.storage().clone();
+    assert!(opened(stored, now, false).is_some(), "what it stored, it opens");
+    let _ = (engine.withdraw("helpful", "r", now), engine.forget(now), engine.next(now));
+}
+
+/// Keys, which devices take for an answer to anything, or no answer at all.
+fn answer(day: u8) -> Arrived {
+    if day % 4 == 2 {
+        return Arrived::Nothing;
+    }
+    let keys = [&[0, 41, 1, 0, 32, 0, 1, 0, 1, 0, 32][..], &[7; 32]].concat();
+    let media_type = "application/ppm-dap;message=hpke-config-list";
+    Arrived::Response(Response {
+        status: 200,
+        content_type: Some(media_type.to_owned()),
+        body: keys,
+        ..Response::default()
+    })
 }
 
 fn opened(storage: MemoryStorage, now: u64, adopt: bool) -> Option<Engine<MemoryStorage>> {

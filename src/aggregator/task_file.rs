@@ -74,7 +74,12 @@ pub trait FromFile: Sized {
     }
 
     /// The one task of a task file.
-    fn from_task_file(path: &Path) -> Result<Self, TaskFileError>;
+    fn from_task_file(path: &Path) -> Result<Self, TaskFileError> {
+        Self::from_task_text(path, &read_text(path)?)
+    }
+
+    /// The one task of a task file that says `text`; errors name `path`.
+    fn from_task_text(path: &Path, text: &str) -> Result<Self, TaskFileError>;
 
     /// What verify keys are derived from.
     fn seed(secrets: &Self::Secrets) -> &VerifyKeySeed;
@@ -119,8 +124,8 @@ impl Agreed {
 impl FromFile for LeaderTask {
     type Secrets = LeaderSecrets;
 
-    fn from_task_file(path: &Path) -> Result<Self, TaskFileError> {
-        let file = TaskFile::read(path)?;
+    fn from_task_text(path: &Path, text: &str) -> Result<Self, TaskFileError> {
+        let file = TaskFile::parse(path, text)?;
         let collector_token = file.collector_token.as_ref().ok_or_else(|| {
             let reason = "collector_token is missing; the leader needs it".to_owned();
             ConfigError::Invalid { path: path.to_owned(), reason }
@@ -148,8 +153,8 @@ impl FromFile for LeaderTask {
 impl FromFile for HelperTask {
     type Secrets = HelperSecrets;
 
-    fn from_task_file(path: &Path) -> Result<Self, TaskFileError> {
-        let file = TaskFile::read(path)?;
+    fn from_task_text(path: &Path, text: &str) -> Result<Self, TaskFileError> {
+        let file = TaskFile::parse(path, text)?;
         Ok(Self {
             leader_token: file.leader_token.hash(),
             task: file.agreed(path)?.task(Role::Helper)?,
@@ -200,9 +205,8 @@ struct TaskFile {
 }
 
 impl TaskFile {
-    fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = read_text(path)?;
-        serde_json::from_str(&text).map_err(|error| ConfigError::Invalid {
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        serde_json::from_str(text).map_err(|error| ConfigError::Invalid {
             path: path.to_owned(),
             reason: format!("line {}: {error}", error.line()),
         })

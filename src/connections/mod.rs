@@ -3,11 +3,15 @@
 //! A server has so many [`places`], so many of them for one client [`address`], and the last for those
 //! that have none. A connection keeps its place while there is [`activity`]: a request that is worked
 //! on, or an answer that is taken. Whoever only holds one open loses it, first of all when somebody
-//! else needs it; then whoever has many and keeps us waiting for the rest of a request.
+//! else needs it; then whoever has many and keeps us waiting for the rest of a request. How often a client
+//! may ask, on however many connections, is its [`credit`]; who a client is where proxies stand in front,
+//! [`forwarded`] says.
 
 pub mod activity;
 pub mod address;
 mod body;
+pub mod credit;
+pub mod forwarded;
 pub mod places;
 
 use activity::Active;

@@ -1,11 +1,13 @@
 //! How the leader reaches the helper: whom it trusts and what it shows, also when the files of that
 //! are renewed.
 
+#[cfg(feature = "leader")]
+use crate::aggregator::serve::renewal::LOOK_EVERY;
 use crate::{
     aggregator::{
         config::Peer,
         serve::{
-            renewal::{Contents, LOOK_EVERY, Renewal},
+            renewal::{Contents, Renewal},
             traces,
         },
     },
@@ -19,26 +21,34 @@ const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client for the helper, as its files are now.
 pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
-    HelperFiles::read(peer).map(|files| files.http)
+    read(peer).map(|(_, http)| http)
 }
 
-/// The client, and the files that it was made of.
+/// Makes a client of its files.
+fn read(peer: &Peer) -> anyhow::Result<(Renewal, HttpClient)> {
+    let paths = peer.ca.iter().chain(&peer.identity).cloned().collect();
+    let (renewal, contents) = Renewal::begin(paths).map_err(|(path, error)| {
+        anyhow!(error).context(format!("{} cannot be read", path.display()))
+    })?;
+    let http = HttpClient::with_identity(HELPER_TIMEOUT, identity(peer, contents))
+        .with_context(|| names(peer))?
+        .with_headers(traces::pass_on);
+    Ok((renewal, http))
+}
+
+/// The client, and the files that it was made of: for a server, which runs while they are renewed.
+#[cfg(feature = "leader")]
 pub(super) struct HelperFiles {
     peer: Peer,
     renewal: Renewal,
     http: HttpClient,
 }
 
+#[cfg(feature = "leader")]
 impl HelperFiles {
     /// Reads the files.
     pub(super) fn read(peer: &Peer) -> anyhow::Result<Self> {
-        let paths = peer.ca.iter().chain(&peer.identity).cloned().collect();
-        let (renewal, contents) = Renewal::begin(paths).map_err(|(path, error)| {
-            anyhow!(error).context(format!("{} cannot be read", path.display()))
-        })?;
-        let http = HttpClient::with_identity(HELPER_TIMEOUT, identity(peer, contents))
-            .with_context(|| names(peer))?
-            .with_headers(traces::pass_on);
+        let (renewal, http) = read(peer)?;
         Ok(Self { peer: peer.clone(), renewal, http })
     }
 
@@ -83,7 +93,7 @@ fn names(peer: &Peer) -> String {
     format!("[peer]: {}", names.collect::<Vec<_>>().join(", "))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "leader"))]
 mod tests {
     use super::*;
     use std::{

@@ -1,9 +1,10 @@
 //! Bounds on what a server takes from others, and on what it does at once.
 
 use super::{milliseconds, seconds};
-use crate::{
-    aggregator::serve::forwarded::{Proxies, Trust},
-    connections::{Bounds, address::Network},
+use crate::connections::{
+    Bounds,
+    address::Network,
+    forwarded::{Proxies, Trust},
 };
 use axum::http::HeaderName;
 use serde::{Deserialize, Deserializer};

@@ -235,8 +235,12 @@ pub enum ConfigError {
 
 /// Reads a TOML file.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = read_text(path)?;
-    toml::from_str(&text).map_err(|error| {
+    from_toml(path, &read_text(path)?)
+}
+
+/// Reads TOML; errors name `path`, and never quote the text.
+pub fn from_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
         // The error's own text quotes the file.
         let at = error.span().map_or_else(String::new, |span| {
             format!("line {}: ", text[..span.start].matches('\n').count() + 1)
@@ -256,19 +260,21 @@ pub fn read_text(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
 impl Config {
     /// Reads a configuration with the environment's overrides, and makes its paths absolute.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        Self::read_with(path, std::env::vars())
+        Self::from_text(path, &read_text(path)?, std::env::vars())
     }
 
-    fn read_with(
+    /// The configuration that a file at `path` has, if it says `text`, with overrides from `variables`.
+    pub fn from_text(
         path: &Path,
+        text: &str,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let invalid = |reason| ConfigError::Invalid { path: path.to_owned(), reason };
-        let mut table: toml::Table = read(path)?;
+        let mut table: toml::Table = from_toml(path, text)?;
         let used = environment::apply(&mut table, variables).map_err(invalid)?;
         let mut config: Self = if used.is_empty() {
             // From the text, for its errors name the line.
-            read(path)?
+            from_toml(path, text)?
         } else {
             table.try_into().map_err(|error: toml::de::Error| {
                 invalid(format!("with {} set: {}", used.join(", "), error.message()))
@@ -301,6 +307,14 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         if !self.path.starts_with('/') {
             return Err(format!("path = {:?} must start with a slash", self.path));
+        }
+        // Anything else may be a pattern to the router, or never be what a client asks for.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+        if !self.path.chars().all(plain) {
+            return Err(format!(
+                "path = {:?} may have letters, digits, - . _ ~ and slashes only",
+                self.path
+            ));
         }
         if self.tls.is_some() && self.plain_http {
             return Err("[tls] and plain_http = true exclude each other; remove one".to_owned());
@@ -361,11 +375,8 @@ mod tests {
     }
 
     fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("leader.toml");
-        std::fs::write(&path, text).unwrap();
         let variables = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
-        Config::read_with(&path, variables)
+        Config::from_text(Path::new("/etc/leader.toml"), text, variables)
     }
 
     const LEAST: &str = "listen = \"127.0.0.1:0\"\ndatabase = \"db\"\ndatabase_key = \"key\"\n\
@@ -417,6 +428,15 @@ mod tests {
             assert!(error.contains(&said), "{error}");
         }
         assert!(with(3).is_ok());
+    }
+
+    #[test]
+    fn a_path_that_the_router_would_take_for_a_pattern_is_refused() {
+        for path in ["/{x", "/{*x}", "/:x", "/*x", "/a b", "/ä"] {
+            let error = parse(&format!("path = {path:?}\n{LEAST}")).unwrap_err().to_string();
+            assert!(error.contains("letters"), "{path}: {error}");
+        }
+        assert!(parse(&format!("path = \"/a-b.c/_~9/\"\n{LEAST}")).is_ok());
     }
 
     #[test]

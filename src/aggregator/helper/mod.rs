@@ -11,13 +11,13 @@ use super::{
     config::limits::Retention,
     http::Failure,
     keyring::Keyring,
-    log::PublicLog,
+    log::{Covered, PublicLog},
     metrics::Metrics,
     store::{Datastore, Timestamp, sealed::DatabaseKeys},
     task::HelperTask,
     tasks::Tasks,
 };
-use crate::dap::ids::AggregationJobId;
+use crate::dap::ids::{AggregateShareId, AggregationJobId};
 use std::sync::Arc;
 
 pub use routes::router;
@@ -59,5 +59,40 @@ impl Helper {
         now: Timestamp,
     ) -> Result<(AggregationJobId, Vec<u8>), Failure> {
         aggregate::create(self, task, body, now)
+    }
+
+    /// The encoded response of an aggregation job that was taken on before. Blocks.
+    pub fn aggregated(&self, task: &HelperTask, job: AggregationJobId) -> Result<Vec<u8>, Failure> {
+        aggregate::poll(self, task, job)
+    }
+
+    /// Forgets an aggregation job's response, but none of what was aggregated. Blocks.
+    pub fn forget_job(&self, task: &HelperTask, job: AggregationJobId) -> Result<(), Failure> {
+        aggregate::delete(self, task, job)
+    }
+
+    /// Releases the aggregate share of a batch, or finds it again: `body` is an encoded
+    /// `AggregateShareReq`. Gives the share's ID and the encoded response. Blocks.
+    pub fn release(
+        &self,
+        task: &HelperTask,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(AggregateShareId, Covered<Vec<u8>>), Failure> {
+        share::create(self, task, body, now)
+    }
+
+    /// The encoded aggregate share that was released before. Blocks.
+    pub fn released(
+        &self,
+        task: &HelperTask,
+        share: AggregateShareId,
+    ) -> Result<Covered<Vec<u8>>, Failure> {
+        share::poll(self, task, share)
+    }
+
+    /// Forgets an aggregate share, but never that its batch was collected. Blocks.
+    pub fn forget_share(&self, task: &HelperTask, share: AggregateShareId) -> Result<(), Failure> {
+        share::delete(self, task, share)
     }
 }

@@ -1,6 +1,6 @@
 //! The helper's resources (DAP's HTTP resources reference).
 
-use super::{Helper, aggregate, share};
+use super::Helper;
 use crate::{
     aggregator::{
         agreement, comparison,
@@ -129,7 +129,7 @@ async fn poll_job(
     let job: AggregationJobId = parse_id(&job)?;
     let id = task.task.id;
     let helper = Arc::clone(&served.helper);
-    let response = blocking(move |_| aggregate::poll(&helper, &task, job)).await?;
+    let response = blocking(move |_| helper.aggregated(&task, job)).await?;
     // An unknown job has no step to disagree about.
     if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
         return Err(step_mismatch(&id));
@@ -152,7 +152,7 @@ async fn continue_job(
     let limit = served.edge.limits.aggregation_job_bytes;
     let body = served.edge.intake.read_known(request, limit).await?;
     let helper = Arc::clone(&served.helper);
-    let body = blocking(move |_| aggregate::poll(&helper, &task, job).map(|_| body)).await?;
+    let body = blocking(move |_| helper.aggregated(&task, job).map(|_| body)).await?;
     let continuation = AggregationJobContinueReq::from_bytes(body.bytes())
         .map_err(|error| Failure::malformed(&id, &error))?;
     if continuation.step == 0 {
@@ -174,7 +174,7 @@ async fn delete_job(
     let task = served.leaders_task(&task_id, &headers, client).await?;
     let job: AggregationJobId = parse_id(&job)?;
     let helper = Arc::clone(&served.helper);
-    blocking(move |_| aggregate::delete(&helper, &task, job)).await?;
+    blocking(move |_| helper.forget_job(&task, job)).await?;
     Ok(().into_response())
 }
 
@@ -191,7 +191,7 @@ async fn create_share(
     let body = served.edge.intake.read_known(request, limit).await?;
     let helper = Arc::clone(&served.helper);
     let (location, response) = blocking(move |now| {
-        let (share, response) = share::create(&helper, &task, body.bytes(), now)?;
+        let (share, response) = helper.release(&task, body.bytes(), now)?;
         Ok((task.task.resource_path("aggregate_shares", share), response))
     })
     .await?;
@@ -207,7 +207,7 @@ async fn poll_share(
     let task = served.leaders_task(&task_id, &headers, client).await?;
     let share: AggregateShareId = parse_id(&share)?;
     let helper = Arc::clone(&served.helper);
-    let response = blocking(move |_| share::poll(&helper, &task, share)).await?;
+    let response = blocking(move |_| helper.released(&task, share)).await?;
     Ok(message(MediaType::AggregateShare, response.into_inner()))
 }
 
@@ -220,7 +220,7 @@ async fn delete_share(
     let task = served.leaders_task(&task_id, &headers, client).await?;
     let share: AggregateShareId = parse_id(&share)?;
     let helper = Arc::clone(&served.helper);
-    blocking(move |_| share::delete(&helper, &task, share)).await?;
+    blocking(move |_| helper.forget_share(&task, share)).await?;
     Ok(().into_response())
 }
 

@@ -51,9 +51,11 @@ use std::{
 use tokio::task::JoinSet;
 
 /// What a collector sees of its job.
-pub(super) enum Progress {
+#[derive(Debug)]
+pub enum Progress {
+    /// It is not over.
     Pending,
-    /// Both aggregators' shares, once our log has the release.
+    /// Both aggregators' shares, encoded, once our log has the release.
     Done(Covered<Vec<u8>>),
 }
 
@@ -645,6 +647,7 @@ const PATIENCE: Patience = Patience {
 mod tests {
     use super::*;
     use crate::dap::time::Time;
+    use proptest::prelude::*;
 
     #[test]
     fn a_batch_that_was_closed_before_windows_were_looked_at_is_told_from_others() {
@@ -655,5 +658,25 @@ mod tests {
         let unjudged = &bytes[1..];
         assert!(bytes[0] == JUDGED && unjudged[0] != JUDGED);
         assert!(Frozen::from_bytes(unjudged).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_of_a_closed_batch_is_read_as_it_was_written_or_refused(
+            start in any::<u64>(), duration in 1_u64.., share in prop::collection::vec(any::<u8>(), 0..40),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3), end in 0_usize..90,
+        ) {
+            let Ok(interval) = Interval::new(Time(start), duration) else { return Ok(()) };
+            let mut bytes = Frozen { report_count: 3, interval, share, request: vec![7; 9] }.to_bytes();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(end);
+            if let Ok(frozen) = Frozen::from_bytes(&bytes) {
+                prop_assert_eq!(frozen.to_bytes(), bytes);
+                let _ = frozen.batch();
+            }
+        }
     }
 }

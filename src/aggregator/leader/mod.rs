@@ -16,14 +16,22 @@ mod waits;
 
 use super::{
     config::limits::{Aggregation, Retention},
+    http::Failure,
     keyring::Keyring,
     log::PublicLog,
     metrics::Metrics,
-    store::{Datastore, sealed::DatabaseKeys},
+    serve::intake::Room,
+    store::{Datastore, Timestamp, sealed::DatabaseKeys},
     task::LeaderTask,
     tasks::Tasks,
 };
-use crate::transport::http::HttpClient;
+use crate::{
+    dap::{
+        ids::CollectionJobId,
+        upload::{UploadErrors, UploadRequest},
+    },
+    transport::http::HttpClient,
+};
 use group_commit::GroupCommit;
 use refusals::Refusals;
 use shares::Shares;
@@ -31,6 +39,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore, watch};
 use waits::Waits;
 
+pub use collect::Progress;
 pub use routes::router;
 pub use schedule::run;
 
@@ -94,5 +103,42 @@ impl Leader {
             reports: Notify::new(),
             collections: Notify::new(),
         }
+    }
+
+    /// Checks and stores the reports of an upload; gives those that failed, in their order. `room` is
+    /// what they take of the server's memory.
+    pub async fn upload(
+        &self,
+        task: &LeaderTask,
+        request: UploadRequest,
+        room: Room,
+        now: Timestamp,
+    ) -> Result<UploadErrors, Failure> {
+        upload::upload(self, task, request, room, now).await
+    }
+
+    /// Takes on a collection job, or finds it again: `body` is an encoded `CollectionJobReq`. Gives the
+    /// job's ID, and the encoded response if there is one already. Blocks.
+    pub fn collect(
+        &self,
+        task: &LeaderTask,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(CollectionJobId, Progress), Failure> {
+        collect::create(self, task, body, now)
+    }
+
+    /// How a collection job stands. Blocks.
+    pub fn collected(&self, task: &LeaderTask, job: CollectionJobId) -> Result<Progress, Failure> {
+        collect::poll(self, task, job)
+    }
+
+    /// Abandons a collection job; what was collected stays collected. Blocks.
+    pub fn forget_collection(
+        &self,
+        task: &LeaderTask,
+        job: CollectionJobId,
+    ) -> Result<(), Failure> {
+        collect::delete(self, task, job)
     }
 }

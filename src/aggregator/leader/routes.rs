@@ -1,10 +1,6 @@
 //! The leader's resources (DAP's HTTP resources reference).
 
-use super::{
-    Leader,
-    collect::{self, Progress},
-    upload::upload,
-};
+use super::{Leader, Progress};
 use crate::{
     aggregator::{
         agreement, clock, comparison,
@@ -122,7 +118,7 @@ async fn upload_reports(
     let room_to_answer = served.edge.intake.room(asker, longest)?;
     // The bytes go; the room stays taken, for the reports themselves.
     let room = body.into_room();
-    let errors = upload(&served.leader, &task, request, room, clock::now()).await?;
+    let errors = served.leader.upload(&task, request, room, clock::now()).await?;
     if errors.status.is_empty() {
         return Ok(().into_response());
     }
@@ -140,7 +136,7 @@ async fn create_collection(
     let body = served.edge.intake.read_known(request, limit).await?;
     let leader = Arc::clone(&served.leader);
     let (task, job, progress) = blocking(move |now| {
-        let (job, progress) = collect::create(&leader, &task, body.bytes(), now)?;
+        let (job, progress) = leader.collect(&task, body.bytes(), now)?;
         Ok((task, job, progress))
     })
     .await?;
@@ -161,7 +157,7 @@ async fn poll_collection(
     let task = served.collectors_task(&task_id, &headers).await?;
     let job: CollectionJobId = parse_id(&job)?;
     let (leader, polled) = (Arc::clone(&served.leader), Arc::clone(&task));
-    let progress = blocking(move |_| collect::poll(&leader, &polled, job)).await?;
+    let progress = blocking(move |_| leader.collected(&polled, job)).await?;
     served.wait(task, job, progress).await.map(respond)
 }
 
@@ -173,7 +169,7 @@ async fn delete_collection(
     let task = served.collectors_task(&task_id, &headers).await?;
     let job: CollectionJobId = parse_id(&job)?;
     let leader = Arc::clone(&served.leader);
-    blocking(move |_| collect::delete(&leader, &task, job)).await?;
+    blocking(move |_| leader.forget_collection(&task, job)).await?;
     Ok(().into_response())
 }
 
@@ -207,7 +203,7 @@ impl Served {
             // Before the look: what ends after it is noticed.
             let ended = self.leader.ended.notified();
             let (leader, task) = (Arc::clone(&self.leader), Arc::clone(&task));
-            progress = blocking(move |_| collect::poll(&leader, &task, job)).await?;
+            progress = blocking(move |_| leader.collected(&task, job)).await?;
             if !matches!(progress, Progress::Pending) {
                 break;
             }

@@ -1,13 +1,12 @@
 //! Serving: listen, answer, stop in good order.
 //!
 //! [`edge`] is what stands around the roles' routes: [`throttle`] bounds what one client may ask for and
-//! [`intake`] what bodies take, of the [`room`] that there is; [`forwarded`] says who a client behind proxies is. [`tls`] is HTTPS, with
+//! [`intake`] what bodies take, of the [`room`] that there is. [`tls`] is HTTPS, with
 //! files whose [`renewal`] is noticed, [`signals`] tells when to stop, [`admin`] is the
 //! operator's own door, [`logs`] what is written down and [`traces`] what is told to OpenTelemetry.
 
 pub mod admin;
 pub mod edge;
-pub mod forwarded;
 pub mod intake;
 pub mod logs;
 pub mod renewal;

@@ -1,18 +1,15 @@
-//! What one client may ask for: so many requests a second on average, and a burst after a pause.
+//! What one client may ask for: who a client is, and the [`Credit`] that it has.
 //!
-//! The generic cell rate algorithm: of each address only the moment is kept at which its
-//! credit would be full again. The table is bounded; when it is full of busy addresses, newcomers
-//! share one credit. Who a client is where proxies stand in front, [`forwarded`](super::forwarded)
-//! says; if a proxy does not say it, its own address is counted, and the operator is told.
+//! Who a client is where proxies stand in front, [`forwarded`](crate::connections::forwarded) says; if a proxy does not
+//! say it, its own address is counted, and the operator is told.
 
-use super::{
-    Asker, Client,
-    forwarded::{Proxies, Unreadable},
-    logs::Seldom,
-};
+use super::{Asker, Client, logs::Seldom};
 use crate::{
     aggregator::{config::limits::Limits, http::Failure, metrics::Metrics},
-    connections::address::counted,
+    connections::{
+        credit::Credit,
+        forwarded::{Proxies, Unreadable},
+    },
 };
 use axum::{
     extract::{Request, State},
@@ -20,95 +17,26 @@ use axum::{
     response::Response,
 };
 use std::{
-    collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-/// The credit of all clients; `None` inside if there is no limit.
+/// The credit of all clients.
 pub struct Throttle {
-    rate: Option<Rate>,
+    credit: Credit,
     proxies: Option<Proxies>,
     metrics: Arc<Metrics>,
     unreadable: Seldom,
-    table: Mutex<Table>,
-}
-
-/// When each client's credit would be full again.
-#[derive(Default)]
-struct Table {
-    full_at: HashMap<IpAddr, Instant>,
-    /// Of all newcomers together, while the table is full.
-    crowd_full_at: Option<Instant>,
-    swept_at: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    /// What one request takes to be forgotten.
-    each: Duration,
-    /// As many requests at once as fit in here.
-    burst: Duration,
-}
-
-/// Addresses remembered: a few megabytes.
-const ADDRESSES: usize = 50_000;
-/// How often a full table is looked through for clients that it may forget.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
-impl Table {
-    /// The client's entry, or that of all newcomers.
-    fn entry(&mut self, client: IpAddr, now: Instant) -> &mut Instant {
-        if self.full_at.len() >= ADDRESSES && !self.full_at.contains_key(&client) {
-            self.sweep(now);
-            if self.full_at.len() >= ADDRESSES {
-                return self.crowd_full_at.get_or_insert(now);
-            }
-        }
-        self.full_at.entry(client).or_insert(now)
-    }
-
-    /// Forgets clients whose credit is full; not at each request of a flood.
-    fn sweep(&mut self, now: Instant) {
-        let since = self.swept_at.map(|swept| now.saturating_duration_since(swept));
-        if since.is_none_or(|since| since >= SWEEP_EVERY) {
-            self.swept_at = Some(now);
-            self.full_at.retain(|_, full_at| *full_at > now);
-        }
-    }
 }
 
 impl Throttle {
     /// The credit that `limits` allows. Proxies that cannot be meant are none: the configuration is
     /// refused for them.
     pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
-        let rate = (limits.requests_per_second > 0).then(|| {
-            let each = Duration::from_secs(1) / limits.requests_per_second;
-            Rate { each, burst: each * limits.request_burst }
-        });
+        let credit = Credit::new(limits.requests_per_second, limits.request_burst);
         let proxies = limits.proxies().ok().flatten();
-        Self {
-            rate,
-            proxies,
-            metrics,
-            unreadable: Seldom::new(TELL_EVERY),
-            table: Mutex::default(),
-        }
-    }
-
-    /// Takes one request off an address's credit, or says how long to wait for it.
-    fn take(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        let Some(rate) = self.rate else { return Ok(()) };
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = table.entry(counted(address), now);
-        let next = (*full_at).max(now) + rate.each;
-        let over = next.saturating_duration_since(now).saturating_sub(rate.burst);
-        if !over.is_zero() {
-            return Err(over);
-        }
-        *full_at = next;
-        Ok(())
+        Self { credit, proxies, metrics, unreadable: Seldom::new(TELL_EVERY) }
     }
 
     /// Who asks: the proxies' word for it if they stand in front, else the connection's.
@@ -147,7 +75,7 @@ pub async fn throttle(
     next: Next,
 ) -> Result<Response, Failure> {
     if let Some(address) = throttle.address(&request) {
-        throttle.take(address, Instant::now()).map_err(Failure::TooMany)?;
+        throttle.credit.take(address, Instant::now()).map_err(Failure::TooMany)?;
         request.extensions_mut().insert(Asker(address));
     }
     Ok(next.run(request).await)
@@ -156,17 +84,6 @@ pub async fn throttle(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
-
-    fn address(last: u8) -> IpAddr {
-        Ipv4Addr::new(10, 0, 0, last).into()
-    }
-
-    fn throttle(per_second: u32, burst: u32) -> Throttle {
-        let limits =
-            Limits { requests_per_second: per_second, request_burst: burst, ..Limits::default() };
-        Throttle::new(&limits, Arc::default())
-    }
 
     fn request(header: &str, value: &str, peer: &str) -> Request {
         let client = Client { address: peer.parse().unwrap(), certified: false };
@@ -187,68 +104,5 @@ mod tests {
         assert!(metrics.text().contains("client_addresses_unreadable_total 0"));
         assert_eq!(asks("unknown", "10.0.0.1"), ip("10.0.0.1"));
         assert!(metrics.text().contains("client_addresses_unreadable_total 1"));
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_network_share_a_credit() {
-        let (throttle, now) = (throttle(1, 1), Instant::now());
-        let take = |text: &str| throttle.take(text.parse().unwrap(), now).is_ok();
-        assert!(take("2001:db8::1") && !take("2001:db8::ffff:1") && take("2001:db8:0:1::1"));
-    }
-
-    #[test]
-    fn a_burst_passes_and_then_as_many_as_time_allows() {
-        let (throttle, now) = (throttle(10, 3), Instant::now());
-        assert!((0..3).all(|_| throttle.take(address(1), now).is_ok()));
-        assert_eq!(throttle.take(address(1), now), Err(Duration::from_millis(100)));
-        assert!(throttle.take(address(2), now).is_ok());
-        let later = now + Duration::from_millis(100);
-        assert!(throttle.take(address(1), later).is_ok());
-        assert!(throttle.take(address(1), later).is_err());
-    }
-
-    #[test]
-    fn a_full_table_forgets_the_idle_and_lets_newcomers_share() {
-        let (throttle, now) = (throttle(1, 1), Instant::now());
-        for number in 0..u32::try_from(ADDRESSES).unwrap() {
-            throttle.take(Ipv4Addr::from(number).into(), now).unwrap();
-        }
-        let strangers = [250, 251].map(|last| throttle.take(address(last), now).is_ok());
-        assert_eq!(strangers, [true, false]);
-        assert!(throttle.take(address(252), now + Duration::from_secs(2)).is_ok());
-        assert!(throttle.table.lock().unwrap().full_at.len() < 10);
-    }
-
-    #[test]
-    fn a_full_table_of_busy_clients_is_looked_through_once_a_second_and_not_at_each_request() {
-        let (throttle, now) = (throttle(1, 10), Instant::now());
-        let later = now + Duration::from_secs(60);
-        throttle.table.lock().unwrap().full_at = (0..u32::try_from(ADDRESSES).unwrap())
-            .map(|n| (Ipv4Addr::from(n).into(), later))
-            .collect();
-        let swept = || throttle.table.lock().unwrap().swept_at;
-        for milliseconds in [0, 1, 999] {
-            let _ = throttle.take(address(1), now + Duration::from_millis(milliseconds));
-            assert_eq!(swept(), Some(now));
-        }
-        let _ = throttle.take(address(1), now + Duration::from_secs(1));
-        assert_eq!(swept(), Some(now + Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn loopback_is_a_client_and_not_the_crowd() {
-        let (throttle, now) = (throttle(1, 1), Instant::now());
-        for number in 0..u32::try_from(ADDRESSES).unwrap() - 1 {
-            throttle.take(Ipv4Addr::from(number).into(), now).unwrap();
-        }
-        let take = |text: &str| throttle.take(text.parse().unwrap(), now).is_ok();
-        assert!(take("::1") && !take("::1"));
-        assert!(take("2001:db8::1") && !take("2001:db8:1::1"));
-    }
-
-    #[test]
-    fn no_limit_is_no_limit() {
-        let (throttle, now) = (throttle(0, 1), Instant::now());
-        assert!((0..1000).all(|_| throttle.take(address(1), now).is_ok()));
     }
 }

@@ -232,7 +232,7 @@ fn fault(replicas: usize, rng: &mut StdRng) -> Step {
         5..7 => {
             What::End { server, calls: rng.random_range(0..12), down: rng.random_range(10..60_000) }
         }
-        _ => What::Clock { server, ahead: rng.random_range(-90_000..90_000) },
+        _ => What::Clock { server, ahead: rng.random_range(-500_000..500_000) },
     };
     Step { at: rng.random_range(0..CALM - 30_000), what }
 }

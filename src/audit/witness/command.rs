@@ -116,7 +116,7 @@ async fn listen(config: &Config, records: Arc<Records>) -> anyhow::Result<()> {
     // For people and for whoever started us on port 0.
     let (name, address) = (records.verifier_key().name().clone(), listener.local_addr()?);
     command_line::print(format_args!("the witness {name} listens on http://{address}"))?;
-    let router = router(records, config.limits.patience());
+    let router = router(records, &config.limits);
     serve(listener, router, &config.limits, stop).await;
     Ok(())
 }

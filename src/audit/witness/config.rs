@@ -1,10 +1,15 @@
 //! A witness's configuration: one TOML file, checked strictly.
 
-use crate::connections::{Bounds, address::Network};
+use crate::connections::{
+    Bounds,
+    address::Network,
+    forwarded::{Proxies, Trust},
+};
 use crate::log::{
-    checkpoint::{Trust, TrustError},
+    checkpoint::{self, TrustError},
     note::{KeyError, VerifierKey},
 };
+use axum::http::HeaderName;
 use serde::Deserialize;
 use std::{
     collections::BTreeSet,
@@ -25,7 +30,7 @@ pub struct Config {
     /// The folder with what was cosigned.
     pub records: PathBuf,
     /// The logs that are witnessed, by their keys.
-    pub logs: Vec<Trust>,
+    pub logs: Vec<checkpoint::Trust>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -40,12 +45,17 @@ pub struct Limits {
     /// Connections of one client address at once; IPv6 addresses count by /64, a /56 may have twice and a
     /// /48 four times as many.
     pub connections_per_client: usize,
-    /// Proxies of ours, by address or network, which may have any number.
+    /// Proxies of ours, by address or network, which may have any number of connections, and whose
+    /// `X-Forwarded-For` says who asks.
     pub trusted_proxies: Vec<Network>,
     /// For the head of a request, and for its body.
     pub request_seconds: u16,
     /// For a connection on which nothing happens.
     pub idle_seconds: u16,
+    /// Requests of one client address in a second, on average; 0 for any number.
+    pub requests_per_second: u32,
+    /// Requests that one client address may make at once, after a pause.
+    pub request_burst: u32,
 }
 
 impl Default for Limits {
@@ -56,6 +66,9 @@ impl Default for Limits {
             trusted_proxies: Vec::new(),
             request_seconds: 10,
             idle_seconds: 30,
+            // A log that publishes asks once a second, at most; auditors read now and then.
+            requests_per_second: 10,
+            request_burst: 100,
         }
     }
 }
@@ -64,6 +77,13 @@ impl Limits {
     /// How long to wait for a head, or for a body.
     pub fn patience(&self) -> Duration {
         Duration::from_secs(self.request_seconds.into())
+    }
+
+    /// Proxies that stand in front.
+    pub fn proxies(&self) -> Option<Proxies> {
+        let networks = self.trusted_proxies.clone();
+        let header = HeaderName::from_static("x-forwarded-for");
+        (!networks.is_empty()).then_some(Proxies { header, trust: Trust::Networks(networks) })
     }
 
     /// Bounds on connections.
@@ -155,13 +175,19 @@ impl Config {
             .map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
         let form = |reason| ConfigError::Form { path: shown.clone(), reason };
         let file: File = toml::from_str(&text).map_err(|error| form(error.to_string()))?;
-        let Limits { connections, connections_per_client, request_seconds, idle_seconds, .. } =
-            file.limits;
+        let Limits {
+            connections,
+            connections_per_client,
+            request_seconds,
+            idle_seconds,
+            request_burst,
+            ..
+        } = file.limits;
         let least = connections.min(connections_per_client).min(idle_seconds.into());
-        if least == 0 || request_seconds == 0 {
+        if least == 0 || request_seconds == 0 || request_burst == 0 {
             return Err(form(
-                "each of `[limits]` is 1 or more: `connections`, \
-                             `connections_per_client`, `request_seconds`, `idle_seconds`"
+                "each of `[limits]` is 1 or more: `connections`, `connections_per_client`, \
+                 `request_seconds`, `idle_seconds`, `request_burst`"
                     .to_owned(),
             ));
         }
@@ -178,7 +204,7 @@ impl Config {
 }
 
 impl Log {
-    fn trust(&self, path: &str) -> Result<Trust, ConfigError> {
+    fn trust(&self, path: &str) -> Result<checkpoint::Trust, ConfigError> {
         let parse = |key: &String| {
             key.parse::<VerifierKey>().map_err(|source| {
                 let (path, key) = (path.to_owned(), key.chars().take(80).collect());
@@ -186,7 +212,7 @@ impl Log {
             })
         };
         let keys = self.keys.iter().map(parse).collect::<Result<_, _>>()?;
-        let trust = Trust::new(keys, Vec::new(), 0);
+        let trust = checkpoint::Trust::new(keys, Vec::new(), 0);
         trust.map_err(|source| ConfigError::Log { path: path.to_owned(), source })
     }
 }
@@ -214,9 +240,11 @@ records = {records:?}
 # [limits]
 # connections = 64
 # connections_per_client = 16   # of one address; IPv6 by /64
-# trusted_proxies = []    # proxies of yours, which may have any number
+# trusted_proxies = []    # proxies of yours, whose X-Forwarded-For says who asks
 # request_seconds = 10    # for the head of a request, and for its body
 # idle_seconds = 30       # for a connection on which nothing happens
+# requests_per_second = 10   # of one address, on average; 0 for any number
+# request_burst = 100     # of one address at once, after a pause
 "#
     )
 }
@@ -277,6 +305,7 @@ mod tests {
             (format!("{HEAD}listens = 1\n"), "listens"),
             (format!("{HEAD}[limits]\nconnections = 0\n"), "connections"),
             (format!("{HEAD}[limits]\nrequest_seconds = 70000\n"), "request_seconds"),
+            (format!("{HEAD}[limits]\nrequest_burst = 0\n"), "request_burst"),
             (HEAD.replace("127.0.0.1:0", "nowhere"), "listen"),
             ("key = 1".to_owned(), "key"),
         ] {

@@ -5,22 +5,27 @@ use super::{
     records::{NotCosigned, Records},
 };
 use crate::{
-    connections::{self, Connection, Version},
+    connections::{self, Connection, Version, credit::Credit, forwarded::Proxies},
     log::witness::{MAX_REQUEST, Refusal},
 };
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Path, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{Path, Request, State},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use std::{
     future::Future,
     io,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
 
@@ -33,14 +38,63 @@ struct Door {
     patience: Duration,
 }
 
-/// The witness's resources. Bodies have to come within `patience`.
-pub fn router(records: Arc<Records>, patience: Duration) -> Router {
+/// How often clients may ask.
+struct Throttle {
+    credit: Credit,
+    proxies: Option<Proxies>,
+}
+
+impl Throttle {
+    /// Who asks: the proxies' word for it if they stand in front, else the connection's. Clients that a
+    /// proxy does not name share its credit.
+    fn address(&self, request: &Request) -> Option<IpAddr> {
+        let peer = request.extensions().get::<Client>()?.0;
+        let named = self.proxies.as_ref().map(|p| p.client_address(request.headers(), peer));
+        Some(named.and_then(Result::ok).unwrap_or(peer))
+    }
+}
+
+/// Who is at the other end of a connection; an extension of each request.
+#[derive(Clone, Copy)]
+struct Client(IpAddr);
+
+/// The witness's resources, within `limits`.
+pub fn router(records: Arc<Records>, limits: &Limits) -> Router {
+    let throttle = Throttle {
+        credit: Credit::new(limits.requests_per_second, limits.request_burst),
+        proxies: limits.proxies(),
+    };
+    let patience = limits.patience();
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
         .route("/{log}/checkpoint", get(checkpoint))
+        .route_layer(from_fn_with_state(Arc::new(throttle), throttled))
         .route("/healthz", get(|| async { StatusCode::OK }))
         .fallback(|| async { said(StatusCode::NOT_FOUND, "a witness has no such resource\n") })
         .with_state(Door { records, patience })
+}
+
+/// Lets a request through while its client has credit: before its body is read, a signature is checked or
+/// a file is written.
+async fn throttled(
+    State(throttle): State<Arc<Throttle>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let client = throttle.address(&request);
+    match client.map_or(Ok(()), |address| throttle.credit.take(address, Instant::now())) {
+        Ok(()) => next.run(request).await,
+        Err(wait) => too_many(wait),
+    }
+}
+
+fn too_many(wait: Duration) -> Response {
+    let text = "one address may not ask so often here; come back later\n";
+    let mut response = said(StatusCode::TOO_MANY_REQUESTS, text);
+    // Rounded up: who comes back as told gets in.
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
 }
 
 async fn add_checkpoint(State(door): State<Door>, body: Body) -> Response {
@@ -98,8 +152,11 @@ pub async fn serve(
     limits: &Limits,
     stop: impl Future<Output = ()>,
 ) {
-    let handle = move |stream, _, connection: Connection| {
-        connection.converse(stream, Version::Http1, router.clone(), |_| ())
+    let handle = move |stream, address: SocketAddr, connection: Connection| {
+        let client = Client(address.ip());
+        connection.converse(stream, Version::Http1, router.clone(), move |request| {
+            request.extensions_mut().insert(client);
+        })
     };
     connections::serve(listener, limits.bounds(), Arc::new(|_| ()), stop, handle).await;
 }
@@ -122,4 +179,57 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{audit::witness::key::WitnessKey, log::note::KeyName};
+    use tower_service::Service;
+
+    fn router(limits: &Limits) -> Router {
+        let folder = tempfile::tempdir().unwrap();
+        let records = folder.path().join("records");
+        Records::create(&records).unwrap();
+        let name = KeyName::new("witness.example/w").unwrap();
+        let key = WitnessKey::create(&name, &folder.path().join("key")).unwrap();
+        let records = Records::open(&records, key, Vec::new()).unwrap();
+        super::router(Arc::new(records), limits)
+    }
+
+    /// `from` is an address, and after a comma the one that it names.
+    async fn ask(router: &mut Router, from: &str, method: &str, path: &str) -> Response {
+        let (from, named) = from.split_once(',').unwrap_or((from, ""));
+        let client = Client(from.parse().unwrap());
+        let request = Request::builder().method(method).uri(path).extension(client);
+        let request = request.header("x-forwarded-for", named);
+        router.call(request.body(Body::from("no request")).unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_address_that_asks_too_often_is_told_when_to_come_back_and_others_get_in() {
+        let limits = Limits {
+            requests_per_second: 1,
+            request_burst: 2,
+            trusted_proxies: vec!["10.0.0.7".parse().unwrap()],
+            ..Limits::default()
+        };
+        let mut router = router(&limits);
+        for (from, path, status) in [
+            ("192.0.2.1", "/add-checkpoint", 400),
+            ("192.0.2.1", "/add-checkpoint", 400),
+            ("192.0.2.1", "/add-checkpoint", 429),
+            ("192.0.2.1,192.0.2.2", "/add-checkpoint", 429),
+            ("192.0.2.2", "/add-checkpoint", 400),
+            ("10.0.0.7,192.0.2.1", "/add-checkpoint", 429),
+            ("10.0.0.7,192.0.2.3", "/add-checkpoint", 400),
+        ] {
+            let answer = ask(&mut router, from, "POST", path).await;
+            assert_eq!(answer.status(), status, "{from} {path}");
+            assert_eq!(answer.headers().contains_key(RETRY_AFTER), status == 429);
+        }
+        // Whoever reads has the same credit; whoever watches over the witness needs none.
+        assert_eq!(ask(&mut router, "192.0.2.1", "GET", "/a/checkpoint").await.status(), 429);
+        assert_eq!(ask(&mut router, "192.0.2.1", "GET", "/healthz").await.status(), 200);
+    }
 }

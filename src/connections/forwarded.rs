@@ -4,7 +4,7 @@
 //! Whoever connects can write any header, and proxies add at the right. So entries are read from the
 //! right, and only as far as our own proxies reach: nothing that a client wrote is ever looked at.
 
-use crate::connections::address::Network;
+use super::address::Network;
 use axum::http::{HeaderMap, HeaderName, header::FORWARDED};
 use std::net::IpAddr;
 use thiserror::Error;
