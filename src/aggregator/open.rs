@@ -4,7 +4,7 @@ use super::{clock, keyring::Keys, store::Timestamp, task::Task};
 use crate::dap::{
     codec::Decode,
     hpke::HpkeCiphertext,
-    time::Time,
+    time::{Time, TimePrecision},
     upload::{PlaintextInputShare, ReportError, ReportMetadata, check_extensions},
     vdaf::lengths::ShareLengths,
 };
@@ -83,7 +83,10 @@ pub fn oldest_window(task: &Task, now: Timestamp) -> Time {
     if !task.selects_windows() {
         return Time(0);
     }
-    let precision = &task.configuration.time_precision;
+    oldest_open(task.configuration.time_precision, now)
+}
+
+fn oldest_open(precision: TimePrecision, now: Timestamp) -> Time {
     let now = clock::seconds(now);
     let by_number = precision.time_at(now).0.saturating_sub(OPEN_WINDOWS);
     Time(by_number.min(precision.time_at(now.saturating_sub(OPEN_FOR.as_secs())).0))
@@ -146,6 +149,17 @@ mod tests {
         assert_eq!(sealed.payload.as_bytes().len(), 100 + LEAST_SEALING);
         assert!(encapsulates_for_us(&sealed) && encapsulates_for_some(&sealed));
         assert!(fits(&LENGTHS, 100, &[0; 32], sealed.payload.as_bytes()));
+    }
+
+    #[test]
+    fn so_many_windows_are_open_and_those_of_a_month() {
+        let oldest = |seconds, now| {
+            oldest_open(TimePrecision::from_seconds(seconds).unwrap(), Timestamp(now * 1000)).0
+        };
+        let now = 86_400 * 20_000;
+        assert_eq!(oldest(86_400, now), 20_000 - OPEN_WINDOWS);
+        assert_eq!(oldest(60, now), (20_000 - 30) * 1440);
+        assert_eq!(oldest(86_400 * 365, now), 0);
     }
 
     #[test]

@@ -41,7 +41,8 @@ pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> R
         let ended = Ended::of(&ended)?;
         wait_again(tx, task, again.from, again.reports, &ended)?;
     }
-    batch.map_or(Ok(()), |batch| settle(tx, task, &batch))
+    let added = !commit.shards.is_empty();
+    batch.map_or(Ok(()), |batch| settle(tx, task, &batch, added))
 }
 
 pub(super) fn release_job(
@@ -80,7 +81,7 @@ pub(super) fn split_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Resul
     let ended = ended.ok_or_else(|| Failure::corrupt("a job without a segment"))?;
     let arrived = Timestamp(from_stored(get(&ended, 1)?));
     insert_pieces(tx, task, arrived, &halves, get(&ended, 0)?, get::<i32>(&ended, 2)? + 1)?;
-    batch.map_or(Ok(()), |batch| settle(tx, task, &batch))?;
+    batch.map_or(Ok(()), |batch| settle(tx, task, &batch, false))?;
     Ok(true)
 }
 
@@ -92,7 +93,7 @@ pub(super) fn abandon_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Res
          UPDATE segments SET job = NULL, stuck = true WHERE task = $1 AND job = $2",
         &[&task, &job.0],
     )?;
-    batch.map_or(Ok(()), |batch| settle(tx, task, &batch))
+    batch.map_or(Ok(()), |batch| settle(tx, task, &batch, false))
 }
 
 /// What ending a job needs of it.
@@ -114,28 +115,26 @@ fn leased(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Result<Job, Failure
     Ok(Job { task: get(&row, 0)?, batch: get(&row, 1)? })
 }
 
-/// A job of a leader-selected batch is over: the batch is full from its target on, and one of one time of
-/// which nothing is left is not used again, and so forgotten.
+/// A job of a leader-selected batch is over, and has added something to it or not: the batch is full from
+/// its target on, and one of one time of which nothing is left is not used again, and so forgotten.
 ///
 /// The last step: of two that end jobs of one batch the second waits here for the first, and sees what
 /// it did, as does who puts a job in the batch.
-fn settle(tx: &mut Tx<'_>, task: i32, batch: &[u8]) -> Result<(), Failure> {
-    let sql = "SELECT time FROM batches WHERE task = $1 AND id = $2 AND state = 0 FOR UPDATE";
-    let Some(row) = tx.row(sql, &[&task, &batch])? else { return Ok(()) };
-    if get::<Option<Vec<u8>>>(&row, 0)?.is_some() {
-        tx.execute(
-            "DELETE FROM batches WHERE task = $1 AND id = $2
-             AND NOT EXISTS (SELECT 1 FROM shards WHERE task = $1 AND bucket = $2)
-             AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = $1 AND batch = $2)",
-            &[&task, &batch],
-        )?;
+fn settle(tx: &mut Tx<'_>, task: i32, batch: &[u8], added: bool) -> Result<(), Failure> {
+    let sql = "SELECT 1 FROM batches WHERE task = $1 AND id = $2 AND state = 0 FOR UPDATE";
+    if tx.row(sql, &[&task, &batch])?.is_none() {
+        return Ok(());
     }
-    tx.execute(
+    let sql = if added {
         "UPDATE batches SET state = 1 WHERE task = $1 AND id = $2 AND
              (SELECT sum(reports) FROM shards WHERE task = $1 AND bucket = $2) >=
-             (SELECT abs(target) FROM tasks WHERE key = $1)",
-        &[&task, &batch],
-    )?;
+             (SELECT abs(target) FROM tasks WHERE key = $1)"
+    } else {
+        "DELETE FROM batches WHERE task = $1 AND id = $2 AND time IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM shards WHERE task = $1 AND bucket = $2)
+             AND NOT EXISTS (SELECT 1 FROM jobs WHERE task = $1 AND batch = $2)"
+    };
+    tx.execute(sql, &[&task, &batch])?;
     Ok(())
 }
 

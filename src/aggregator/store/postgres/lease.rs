@@ -1,16 +1,14 @@
 //! The leader's jobs: which segments travel together, and who has them.
 
 mod batches;
+mod waiting;
 
-use super::{
-    Failure, Tx, bytes, from_stored, get, locks, ranges, stored, time_from_stored,
-    upload::insert_pieces,
-};
+use super::{Failure, Tx, bytes, from_stored, get, locks, ranges, stored, time_from_stored};
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, Timestamp,
     bucket::time_key,
     job::{LONGEST_WAIT, Room, last_wait},
-    plan::{Head, MAX_HEADS, PART_BELOW, plan},
+    plan::{Head, plan},
     segment::{self, Packed},
 };
 use crate::dap::{
@@ -19,6 +17,7 @@ use crate::dap::{
 };
 use postgres::Row;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use waiting::Found;
 
 pub(super) fn lease_jobs(
     tx: &mut Tx<'_>,
@@ -188,10 +187,10 @@ fn new_jobs(
     let of_one_time = |task: &&Waiting| task.mode.is_of_one_time();
     let (of_one_time, others): (Vec<_>, Vec<_>) = tasks.iter().partition(of_one_time);
     let keys = |tasks: &[&Waiting]| tasks.iter().map(|task| task.key).collect::<Vec<_>>();
-    let mut heads = waiting_segments(tx, &keys(&others))?;
+    let mut heads = waiting::of_any_time(tx, &keys(&others))?;
     drop_collected(tx, &mut heads)?;
-    part_by_time(tx, &keys(&of_one_time))?;
-    heads.extend(waiting_of_one_time(tx, &keys(&of_one_time))?);
+    waiting::part_by_time(tx, &keys(&of_one_time))?;
+    heads.extend(waiting::of_one_time(tx, &keys(&of_one_time))?);
     // The longest waiting first.
     tasks.sort_by_key(|task| task.oldest);
     let plans = tasks.iter().map(|task| {
@@ -225,120 +224,6 @@ fn waiting_tasks(tx: &mut Tx<'_>) -> Result<Vec<Waiting>, Failure> {
         })
     };
     rows.iter().map(waiting).collect()
-}
-
-/// A waiting segment, and whether some of its reports may have come too late for their batch.
-struct Found {
-    head: Head,
-    late: bool,
-}
-
-/// The oldest waiting segments of tasks, without those that arrived too late for a pending
-/// collection of their batch: they wait for its end.
-fn waiting_segments(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<BTreeMap<i32, Vec<Found>>, Failure> {
-    if tasks.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let rows = tx.rows(
-        "SELECT t.key, s.key, s.reports, s.bytes, s.arrived, s.abandoned,
-            EXISTS (
-                SELECT 1 FROM collections c WHERE c.task = t.key AND c.state = 0
-                AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high))),
-            t.target IS NULL AND coalesce((
-                SELECT c.high > s.first FROM collected c WHERE c.task = t.key AND c.low <= s.last
-                ORDER BY c.low DESC LIMIT 1), false)
-         FROM unnest($1::integer[]) AS n (task) JOIN tasks t ON t.key = n.task
-         CROSS JOIN LATERAL (
-             SELECT key, reports, bytes, arrived, abandoned, first, last FROM segments w
-             WHERE w.task = t.key AND w.job IS NULL AND NOT w.stuck AND NOT EXISTS (
-                 SELECT 1 FROM collections c WHERE c.task = t.key AND c.state = 0
-                 AND c.low <= w.last AND w.first < c.high AND c.cut < coalesce(w.place, w.key))
-             ORDER BY w.key LIMIT $2) s
-         ORDER BY t.key, s.key",
-        &[&tasks, &MAX_HEADS],
-    )?;
-    let mut found = BTreeMap::<_, Vec<_>>::new();
-    for row in &rows {
-        let one = Found { head: head(row)?, late: get(row, 7)? };
-        found.entry(get(row, 0)?).or_default().push(one);
-    }
-    Ok(found)
-}
-
-/// The oldest waiting segments of tasks whose batches are of one time, and those of the latest times,
-/// in the order of their keys. All of a task are urgent if it has a pending collection.
-fn waiting_of_one_time(
-    tx: &mut Tx<'_>,
-    tasks: &[i32],
-) -> Result<BTreeMap<i32, Vec<Found>>, Failure> {
-    if tasks.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let rows = tx.rows(
-        "SELECT n.task, s.key, s.reports, s.bytes, s.arrived, s.abandoned,
-            EXISTS (SELECT 1 FROM collections c WHERE c.task = n.task AND c.state = 0), s.first
-         FROM unnest($1::integer[]) AS n (task) CROSS JOIN LATERAL (
-             (SELECT key, reports, bytes, arrived, abandoned, first FROM segments
-              WHERE task = n.task AND job IS NULL AND NOT stuck AND first = last
-              ORDER BY key LIMIT $2)
-             UNION
-             (SELECT key, reports, bytes, arrived, abandoned, first FROM segments
-              WHERE task = n.task AND job IS NULL AND NOT stuck AND first = last
-              ORDER BY last DESC LIMIT $2)) s
-         ORDER BY n.task, s.key",
-        &[&tasks, &(MAX_HEADS / 2)],
-    )?;
-    let mut found = BTreeMap::<_, Vec<_>>::new();
-    for row in &rows {
-        let apart = Some(time_from_stored(bytes(row, 7)?));
-        let one = Found { head: Head { apart, ..head(row)? }, late: false };
-        found.entry(get(row, 0)?).or_default().push(one);
-    }
-    Ok(found)
-}
-
-fn head(row: &Row) -> Result<Head, Failure> {
-    Ok(Head {
-        key: get(row, 1)?,
-        reports: from_stored(get(row, 2)?),
-        bytes: from_stored(get(row, 3)?),
-        arrived: Timestamp(from_stored(get(row, 4)?)),
-        cuts: u32::try_from(get::<i32>(row, 5)?).unwrap_or(u32::MAX),
-        urgent: get(row, 6)?,
-        apart: None,
-    })
-}
-
-/// Parts the oldest segment of several times of each task, if it is its turn.
-fn part_by_time(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<(), Failure> {
-    if tasks.is_empty() {
-        return Ok(());
-    }
-    let mixed = tx.rows(
-        "SELECT n.task, m.key FROM unnest($1::integer[]) AS n (task) CROSS JOIN LATERAL (
-             SELECT key FROM segments
-             WHERE task = n.task AND job IS NULL AND NOT stuck AND first <> last
-             ORDER BY key LIMIT 1) m
-         WHERE NOT EXISTS (
-             SELECT 1 FROM segments WHERE task = n.task AND job IS NULL AND NOT stuck
-             AND place IS NOT NULL AND abandoned = 0)
-         OR (SELECT count(*) FROM (
-             SELECT 1 FROM segments
-             WHERE task = n.task AND job IS NULL AND NOT stuck AND first = last
-             LIMIT $2) few) < $2",
-        &[&tasks, &PART_BELOW],
-    )?;
-    for row in &mixed {
-        let (task, key): (i32, i64) = (get(row, 0)?, get(row, 1)?);
-        let sql = "DELETE FROM segments WHERE task = $1 AND key = $2
-                   RETURNING body, arrived, abandoned, coalesce(place, key)";
-        let row = tx.row(sql, &[&task, &key])?;
-        let row = row.ok_or_else(|| Failure::corrupt("a waiting segment that is not found"))?;
-        let parts = segment::by_time(&Segment::from_stored(get(&row, 0)?)?);
-        let arrived = Timestamp(from_stored(get(&row, 1)?));
-        insert_pieces(tx, task, arrived, &parts, get(&row, 3)?, get(&row, 2)?)?;
-    }
-    Ok(())
 }
 
 /// Rewrites segments without the reports whose batch was closed while they waited. Leaves out of

@@ -146,16 +146,51 @@ fn waiting_tasks(tx: &Transaction<'_>) -> Result<Vec<Waiting>, StoreError> {
 /// The oldest waiting segments of a task, without those that arrived too late for a pending
 /// collection of their batch: they wait for its end.
 fn waiting_segments(tx: &Transaction<'_>, task: i64) -> Result<Vec<Head>, StoreError> {
+    let pending = pending(tx, task)?;
     let mut statement = tx.prepare_cached(
-        "SELECT s.key, s.reports, s.bytes, s.arrived, s.abandoned, EXISTS (
-             SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
-             AND (c.low IS NULL OR (c.low <= s.last AND s.first < c.high)))
-         FROM segments s WHERE s.task = ?1 AND s.job IS NULL AND s.stuck = 0 AND NOT EXISTS (
-             SELECT 1 FROM collections c WHERE c.task = ?1 AND c.state = 0
-             AND c.low <= s.last AND s.first < c.high AND c.cut < coalesce(s.place, s.key))
-         ORDER BY s.key LIMIT ?2",
+        "SELECT key, reports, bytes, arrived, abandoned, 0, first, last, coalesce(place, key)
+         FROM segments WHERE task = ?1 AND job IS NULL AND stuck = 0 ORDER BY key",
     )?;
-    let rows = statement.query_map((task, MAX_HEADS), head)?;
+    let mut rows = statement.query([task])?;
+    let mut heads = Vec::new();
+    while let Some(row) = rows.next()? {
+        let times: [[u8; 8]; 2] = [row.get(6)?, row.get(7)?];
+        let place: i64 = row.get(8)?;
+        if pending.iter().any(|one| one.asks_for(&times) && one.cut < place) {
+            continue;
+        }
+        let urgent = pending.iter().any(|one| one.range.is_none() || one.asks_for(&times));
+        heads.push(Head { urgent, ..head(row)? });
+        if heads.len() as u64 >= from_stored(MAX_HEADS) {
+            break;
+        }
+    }
+    Ok(heads)
+}
+
+/// A pending collection, as far as segments are concerned: there are few of a task, and in here they are
+/// compared with each segment in less time than in the database.
+struct Pending {
+    /// Its batch; none for the next one.
+    range: Option<[Vec<u8>; 2]>,
+    cut: i64,
+}
+
+impl Pending {
+    /// Whether its batch may have reports of times from the first to the last.
+    fn asks_for(&self, [first, last]: &[[u8; 8]; 2]) -> bool {
+        let within = |[low, high]: &[Vec<u8>; 2]| low[..] <= last[..] && first[..] < high[..];
+        self.range.as_ref().is_some_and(within)
+    }
+}
+
+fn pending(tx: &Transaction<'_>, task: i64) -> Result<Vec<Pending>, StoreError> {
+    let sql = "SELECT low, high, cut FROM collections WHERE task = ?1 AND state = 0";
+    let mut statement = tx.prepare_cached(sql)?;
+    let rows = statement.query_map([task], |row| {
+        let (low, high): (Option<_>, Option<_>) = (row.get(0)?, row.get(1)?);
+        Ok(Pending { range: low.zip(high).map(|(low, high)| [low, high]), cut: row.get(2)? })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

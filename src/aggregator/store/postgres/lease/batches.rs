@@ -3,6 +3,7 @@
 use super::{Failure, Load, Tx, bytes, from_stored, get};
 use crate::aggregator::store::{BatchingMode, bucket::time_key};
 use crate::dap::{ids::BatchId, time::Time};
+use postgres::types::ToSql;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the batches of a job have in common: their task and, if they are of one time, that.
@@ -66,15 +67,12 @@ fn of_one_time(
     if tasks.is_empty() {
         return Ok(open);
     }
-    let locked = tx.rows(
-        "SELECT b.task, b.key, n.time
-         FROM unnest($1::integer[], $2::bytea[]) AS n (task, time)
-         JOIN batches b ON b.task = n.task AND b.state = 0 AND (b.time = n.time OR b.time IS NULL)
-         ORDER BY b.task, b.key FOR SHARE OF b",
-        &[&tasks, &times],
-    )?;
+    let (mut found, key) = (Vec::new(), [&tasks as &(dyn ToSql + Sync), &times]);
+    for sql in [OF_TIME, OF_UNKNOWN_TIME] {
+        found.extend(tx.rows(sql, &key)?);
+    }
     let (mut tasks, mut keys, mut times) = (Vec::new(), Vec::new(), Vec::new());
-    for row in &locked {
+    for row in &found {
         tasks.push(get::<i32>(row, 0)?);
         keys.push(get::<i64>(row, 1)?);
         times.push(get::<Vec<u8>>(row, 2)?);
@@ -101,6 +99,16 @@ fn of_one_time(
     }
     Ok(open)
 }
+
+/// Two queries, for each to have an index.
+const OF_TIME: &str = "SELECT n.task, b.key, n.time
+    FROM unnest($1::integer[], $2::bytea[]) AS n (task, time) CROSS JOIN LATERAL (
+        SELECT key FROM batches WHERE task = n.task AND state = 0 AND time = n.time
+        ORDER BY key FOR SHARE) b";
+const OF_UNKNOWN_TIME: &str = "SELECT n.task, b.key, n.time
+    FROM unnest($1::integer[], $2::bytea[]) AS n (task, time) CROSS JOIN LATERAL (
+        SELECT key FROM batches WHERE task = n.task AND state = 0 AND time IS NULL
+        ORDER BY key FOR SHARE) b";
 
 /// The oldest open batches of tasks whose batches are of any time.
 fn of_any_time(
