@@ -135,7 +135,7 @@ struct Entry {
     used: u64,
 }
 
-/// Bytes that all filters together may take; about three for each ID, and at most twice as many.
+/// Bytes that all filters together may take: of each, between two and three an ID.
 const MOST_BYTES: usize = 32 << 20;
 /// Sessions after which a filter that was not used makes room for another, and after which a task
 /// that found no room looks again.

@@ -234,7 +234,7 @@ fn without_room_all_is_looked_up_and_only_parts_are_read() {
         while refine(&mut runs, SCOPE) == Ok(true) {}
     }
     // Another large one takes all the room, in use.
-    let full = Filter::with_room_for(MOST_BYTES / 3, MOST_BYTES);
+    let full = Filter::with_room_for(MOST_BYTES / 8 * 3 - 1000, MOST_BYTES);
     assert!(full.has_room());
     let entry = Entry { filter: full, read: Position::default(), made: 0, used: u64::MAX / 2 };
     let known = Known::default();
