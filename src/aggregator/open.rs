@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn so_many_windows_are_open_and_those_of_a_month() {
-        let oldest = |seconds, now| {
+        let oldest = |seconds: u64, now: u64| {
             oldest_open(TimePrecision::from_seconds(seconds).unwrap(), Timestamp(now * 1000)).0
         };
         let now = 86_400 * 20_000;

@@ -20,7 +20,7 @@ use super::{
     keyring::Keyring,
     log::PublicLog,
     metrics::Metrics,
-    serve::intake::Room,
+    serve::room::Room,
     store::{Datastore, Timestamp, sealed::DatabaseKeys},
     task::LeaderTask,
     tasks::Tasks,
