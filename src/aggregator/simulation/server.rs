@@ -156,7 +156,15 @@ impl Host {
         Ok(Parts { store: Arc::clone(store), keyring, metrics, log, config })
     }
 
-    fn upkeep<T: StoredTask>(&self, parts: &Parts, gone: &watch::Receiver<bool>) -> JoinHandle<()> {
+    /// In the runs where it has keys to rotate: it asks the database for much.
+    fn upkeep<T: StoredTask>(
+        &self,
+        parts: &Parts,
+        gone: &watch::Receiver<bool>,
+    ) -> Option<JoinHandle<()>> {
+        if !self.rotates {
+            return None;
+        }
         let upkeep = Upkeep {
             store: Arc::clone(&parts.store) as _,
             keys: self.keys.clone(),
@@ -166,7 +174,7 @@ impl Host {
             hpke: parts.config.hpke,
             retention: parts.config.retention,
         };
-        tokio::spawn(by(self.party, upkeep::run::<T>(upkeep, gone.clone())))
+        Some(tokio::spawn(by(self.party, upkeep::run::<T>(upkeep, gone.clone()))))
     }
 
     #[allow(clippy::type_complexity, reason = "named where it is used")]
@@ -198,7 +206,7 @@ impl Host {
         ));
         let router = leader::router(Arc::clone(&leader), edge);
         let work = tokio::spawn(leader::run(leader, aggregation, gone.clone()));
-        Ok((router, vec![upkeep, work], parts.keyring))
+        Ok((router, upkeep.into_iter().chain([work]).collect(), parts.keyring))
     }
 
     #[allow(clippy::type_complexity, reason = "named where it is used")]
@@ -218,7 +226,7 @@ impl Host {
             parts.log,
             parts.config.retention,
         );
-        Ok((helper::router(Arc::new(helper), edge), vec![upkeep], parts.keyring))
+        Ok((helper::router(Arc::new(helper), edge), upkeep.into_iter().collect(), parts.keyring))
     }
 
     /// Ends the process that is there, wherever it is in its work.

@@ -102,6 +102,7 @@ impl World {
         let helpers = HELPERS
             .iter()
             .enumerate()
+            .take(if plan.bad_partner.is_some() { 2 } else { 1 })
             .map(|(at, name)| host(name, (100 + at, 1 + at), &disk(), true));
         let (leaders, helpers) = (leaders.collect(), helpers.collect());
         Arc::new(Self {
