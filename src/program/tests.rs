@@ -38,10 +38,8 @@ fn the_example_keeps_its_promise_for_a_period() {
 }
 
 #[test]
-fn every_mistake_is_refused_at_its_place_with_a_cure() {
+fn a_day_that_weeks_cannot_begin_on_is_refused_at_its_place_with_a_cure() {
     for (from, to, place, words) in [
-        ("window =", "windw =", "program.toml", "windw"),
-        ("window = \"1 day\"", "window = \"1 month\"", ":12:10", "weeks"),
         ("grace =", "week_begins = \"monday\"\ngrace =", ":13:15", "these last 1 day"),
         ("grace =", "week_begins = \"thursday\"\ngrace =", ":13:15", "leave week_begins out"),
         (
@@ -65,6 +63,18 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
             ":13:10",
             "unless the program has week_begins: the nearest starts are 2026-10-29T00:00:00Z",
         ),
+    ] {
+        let refused = error(from, to);
+        assert!(refused.starts_with("program.toml") && refused.contains(place), "{refused}");
+        assert!(refused.contains(words), "{to:?}: {refused}");
+    }
+}
+
+#[test]
+fn every_mistake_is_refused_at_its_place_with_a_cure() {
+    for (from, to, place, words) in [
+        ("window =", "windw =", "program.toml", "windw"),
+        ("window = \"1 day\"", "window = \"1 month\"", ":12:10", "weeks"),
         ("window = \"1 day\"", "window = \"0 days\"", ":12:10", "at least a second"),
         ("grace = \"6 hours\"", "grace = \"soon\"", ":13:9", "a number and a unit"),
         ("min_batch_size = 3000", "min_batch_size = 1", ":14:18", "at least 2"),
