@@ -19,10 +19,13 @@ use axum::{
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
-use tokio::{sync::watch, time::sleep};
+use tokio::{sync::Notify, time::sleep};
 use tower_service::Service;
 
 /// A server that is up.
@@ -34,7 +37,29 @@ pub(super) struct Node {
     pub(super) party: usize,
     pub(super) router: Router,
     /// Whether its process has ended.
-    pub(super) gone: watch::Receiver<bool>,
+    pub(super) gone: Gone,
+}
+
+/// Whether a process has ended. Those who wait for it learn it in the order in which they began to.
+#[derive(Clone, Default)]
+pub(super) struct Gone(Arc<(AtomicBool, Notify)>);
+
+impl Gone {
+    pub(super) fn now(&self) {
+        self.0.0.store(true, Ordering::Relaxed);
+        self.0.1.notify_waiters();
+    }
+
+    fn is(&self) -> bool {
+        self.0.0.load(Ordering::Relaxed)
+    }
+
+    async fn wait(&self) {
+        let told = self.0.1.notified();
+        if !self.is() {
+            told.await;
+        }
+    }
 }
 
 /// All who are up, and what goes wrong between them.
@@ -121,7 +146,7 @@ pub(super) struct Connection {
     pub(super) network: Arc<Network>,
     pub(super) link: fn(&str) -> Link,
     /// Whether the sender has ended.
-    pub(super) gone: watch::Receiver<bool>,
+    pub(super) gone: Gone,
 }
 
 impl std::fmt::Debug for Connection {
@@ -132,7 +157,7 @@ impl std::fmt::Debug for Connection {
 
 impl Wire for Connection {
     fn carry(&self, request: Request, token: Option<&BearerToken>) -> Carried {
-        if *self.gone.borrow() {
+        if self.gone.is() {
             return Box::pin(async { std::future::pending().await });
         }
         let (network, link) = (Arc::clone(&self.network), (self.link)(&request.url));
@@ -171,7 +196,7 @@ async fn carry(
 
 /// Asks a server, until it has answered or its process ends.
 async fn ask(node: Node, request: HttpRequest<Body>) -> Result<Response, String> {
-    let Node { party, mut router, mut gone, .. } = node;
+    let Node { party, mut router, gone, .. } = node;
     let answer = async move {
         let response = router.call(request).await.map_err(|error| error.to_string())?;
         let (parts, body) = response.into_parts();
@@ -180,7 +205,7 @@ async fn ask(node: Node, request: HttpRequest<Body>) -> Result<Response, String>
     };
     tokio::select! {
         biased;
-        _ = gone.wait_for(|gone| *gone) => Err("reset".to_owned()),
+        () = gone.wait() => Err("reset".to_owned()),
         answer = by(party, answer) => answer,
     }
 }

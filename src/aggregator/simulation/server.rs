@@ -1,7 +1,7 @@
 //! Leaders and helpers that start, end at any moment, and start again over the same database.
 
 use super::{
-    network::{Connection, Network, Node},
+    network::{Connection, Gone, Network, Node},
     plan::Link,
     task::SimulatedTask,
 };
@@ -62,7 +62,9 @@ pub(super) struct Host {
 struct Process {
     store: Arc<FaultyStore>,
     keyring: Arc<Keyring>,
-    gone: watch::Sender<bool>,
+    gone: Gone,
+    /// Nobody tells a process that is to end in the middle of its work to stop.
+    _stop: watch::Sender<bool>,
     work: Vec<JoinHandle<()>>,
 }
 
@@ -127,15 +129,21 @@ impl Host {
         if self.alone {
             self.disk.end_leases()?;
         }
-        let (gone, is_gone) = watch::channel(false);
+        let (gone, (never, stop)) = (Gone::default(), watch::channel(false));
         let (router, work, keyring) = if self.party == LEADERS {
-            self.leader(&store, &is_gone)?
+            self.leader(&store, &gone, &stop)?
         } else {
-            self.helper(&store, &is_gone)?
+            self.helper(&store, &stop)?
         };
         let host = self.name.clone();
-        self.network.join(Node { host, id: self.id, party: self.party, router, gone: is_gone });
-        *self.process.lock().unwrap() = Some(Process { store, keyring, gone, work });
+        self.network.join(Node {
+            host,
+            id: self.id,
+            party: self.party,
+            router,
+            gone: gone.clone(),
+        });
+        *self.process.lock().unwrap() = Some(Process { store, keyring, gone, _stop: never, work });
         Ok(())
     }
 
@@ -160,7 +168,7 @@ impl Host {
     fn upkeep<T: StoredTask>(
         &self,
         parts: &Parts,
-        gone: &watch::Receiver<bool>,
+        stop: &watch::Receiver<bool>,
     ) -> Option<JoinHandle<()>> {
         if !self.rotates {
             return None;
@@ -174,17 +182,18 @@ impl Host {
             hpke: parts.config.hpke,
             retention: parts.config.retention,
         };
-        Some(tokio::spawn(by(self.party, upkeep::run::<T>(upkeep, gone.clone()))))
+        Some(tokio::spawn(by(self.party, upkeep::run::<T>(upkeep, stop.clone()))))
     }
 
     #[allow(clippy::type_complexity, reason = "named where it is used")]
     fn leader(
         &self,
         store: &Arc<FaultyStore>,
-        gone: &watch::Receiver<bool>,
+        gone: &Gone,
+        stop: &watch::Receiver<bool>,
     ) -> Result<(Router, Vec<JoinHandle<()>>, Arc<Keyring>), Failed> {
         let parts = self.parts::<LeaderTask>(store)?;
-        let upkeep = self.upkeep::<LeaderTask>(&parts, gone);
+        let upkeep = self.upkeep::<LeaderTask>(&parts, stop);
         let wire = Connection {
             network: Arc::clone(&self.network),
             link: |url| Link::Helper(usize::from(url.starts_with(super::task::HELPERS[1]))),
@@ -202,10 +211,10 @@ impl Host {
             parts.config.retention,
             http,
             &aggregation,
-            gone.clone(),
+            stop.clone(),
         ));
         let router = leader::router(Arc::clone(&leader), edge);
-        let work = tokio::spawn(leader::run(leader, aggregation, gone.clone()));
+        let work = tokio::spawn(leader::run(leader, aggregation, stop.clone()));
         Ok((router, upkeep.into_iter().chain([work]).collect(), parts.keyring))
     }
 
@@ -213,10 +222,10 @@ impl Host {
     fn helper(
         &self,
         store: &Arc<FaultyStore>,
-        gone: &watch::Receiver<bool>,
+        stop: &watch::Receiver<bool>,
     ) -> Result<(Router, Vec<JoinHandle<()>>, Arc<Keyring>), Failed> {
         let parts = self.parts::<HelperTask>(store)?;
-        let upkeep = self.upkeep::<HelperTask>(&parts, gone);
+        let upkeep = self.upkeep::<HelperTask>(&parts, stop);
         let edge = Edge::new(&parts.config, &parts.metrics);
         let helper = Helper::new(
             parts.store,
@@ -234,8 +243,8 @@ impl Host {
         let Some(process) = self.process.lock().unwrap().take() else { return };
         self.network.leave(self.id);
         process.store.end_after(0);
-        let _ = process.gone.send(true);
         process.work.iter().for_each(JoinHandle::abort);
+        process.gone.now();
     }
 
     /// The database as the process that is there sees it.

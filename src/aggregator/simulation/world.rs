@@ -3,7 +3,7 @@
 use super::{
     collector::{self, Answer},
     device,
-    network::{Connection, Network},
+    network::{Connection, Gone, Network},
     plan::{CALM, Link, Plan, Server, WINDOWS, What},
     server::{Host, LEADERS},
     tally::Tally,
@@ -23,7 +23,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{task::JoinSet, time::sleep};
 
 /// How long the honest parties have, once faults are over.
 const PATIENCE: u64 = 60 * 60_000;
@@ -42,8 +42,6 @@ pub(super) struct World {
     numbers: Mutex<u64>,
     trace: Mutex<Vec<String>>,
     failures: Mutex<Vec<String>>,
-    /// Whether devices and the collector end; they do not.
-    _gone: watch::Sender<bool>,
 }
 
 /// What is seen of a run.
@@ -76,9 +74,8 @@ pub(super) fn run(plan: &Plan) -> Outcome {
 impl World {
     fn new(plan: &Plan) -> Arc<Self> {
         let network = Arc::new(Network::new(plan.seed));
-        let (gone, is_gone) = watch::channel(false);
         let client = |link| {
-            let (network, gone) = (Arc::clone(&network), is_gone.clone());
+            let (network, gone) = (Arc::clone(&network), Gone::default());
             HttpClient::over(Arc::new(Connection { network, link, gone }), CLIENT_TIMEOUT)
         };
         let mut tasks = vec![
@@ -117,7 +114,6 @@ impl World {
             numbers: Mutex::default(),
             trace: Mutex::default(),
             failures: Mutex::default(),
-            _gone: gone,
         })
     }
 
