@@ -6,8 +6,8 @@ use std::{fs, path::Path};
 /// engine or a task.
 fn places(target: &str) -> usize {
     match target {
-        "database" | "from_c" | "helper" | "leader" | "requests" => 16,
-        "configurations" | "device" | "task_files" => 64,
+        "database" | "device" | "from_c" | "helper" | "leader" | "requests" => 16,
+        "configurations" | "task_files" => 64,
         _ => 512,
     }
 }
