@@ -47,7 +47,7 @@ fn goes_on(mut engine: Engine<MemoryStorage>) {
     let _ = (engine.history(BEGIN), engine.next_window(), engine.leanings(BEGIN));
     let event = r#"{"metric":"helpful","answer":{"thumbs":"up"},"response":"r"}"#;
     let mut now = BEGIN;
-    for day in 0..8 {
+    for day in 0..5 {
         now += DAY;
         if day == 3 {
             let _ = engine.assign("arm", "candidate", now);

@@ -102,6 +102,8 @@ impl Play {
         for report in &reports {
             left.entry(report.report_metadata.report_id).or_default().push(report);
         }
+        // Of two that differ in their times the later one is more likely refused.
+        left.values_mut().for_each(|same| same.sort_by_key(|report| report.report_metadata.time));
         for failed in &errors.status {
             let named = left.get_mut(&failed.id).and_then(Vec::pop);
             assert!(named.is_some(), "a failure of no report");

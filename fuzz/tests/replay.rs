@@ -2,8 +2,15 @@
 
 use std::{fs, path::Path};
 
-/// Those that begin with a database or an engine each time: fewer places are cut and changed.
-const SLOW: [&str; 5] = ["database", "from_c", "helper", "leader", "requests"];
+/// At how many places of a file it is cut and changed: fewer where each time begins with a database, an
+/// engine or a task.
+fn places(target: &str) -> usize {
+    match target {
+        "database" | "device" | "from_c" | "helper" | "leader" | "requests" => 16,
+        "configurations" | "task_files" => 64,
+        _ => 512,
+    }
+}
 
 #[test]
 fn nothing_in_the_corpus_panics() {
@@ -11,9 +18,8 @@ fn nothing_in_the_corpus_panics() {
     for (name, target) in sottovoce_fuzz::TARGETS {
         let files: Vec<_> = fs::read_dir(corpus.join(name)).expect(name).collect();
         assert!(!files.is_empty(), "{name} has no corpus");
-        let places = if SLOW.contains(&name) { 16 } else { 512 };
         for file in files {
-            replay(target, &fs::read(file.expect(name).path()).expect(name), places);
+            replay(target, &fs::read(file.expect(name).path()).expect(name), places(name));
         }
     }
 }
