@@ -94,6 +94,7 @@ impl Room {
     }
 
     /// The same room, whose client keeps nobody waiting any more.
+    #[must_use]
     pub fn arrived(self) -> Self {
         Self { part: None, ..self }
     }

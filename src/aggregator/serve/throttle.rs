@@ -28,6 +28,54 @@ pub struct Throttle {
     proxies: Option<Proxies>,
     metrics: Arc<Metrics>,
     unreadable: Seldom,
+<<<<<<< ours
+=======
+    table: Mutex<Table>,
+}
+
+/// When each client's credit would be full again.
+#[derive(Default)]
+struct Table {
+    clients: HashMap<IpAddr, Instant>,
+    /// Of all newcomers together, while the table is full.
+    crowd: Option<Instant>,
+    swept_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    /// What one request takes to be forgotten.
+    each: Duration,
+    /// As many requests at once as fit in here.
+    burst: Duration,
+}
+
+/// Addresses remembered: a few megabytes.
+const ADDRESSES: usize = 50_000;
+/// How often a full table is looked through for clients that it may forget.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+impl Table {
+    /// The client's entry, or that of all newcomers.
+    fn entry(&mut self, client: IpAddr, now: Instant) -> &mut Instant {
+        if self.clients.len() >= ADDRESSES && !self.clients.contains_key(&client) {
+            self.sweep(now);
+            if self.clients.len() >= ADDRESSES {
+                return self.crowd.get_or_insert(now);
+            }
+        }
+        self.clients.entry(client).or_insert(now)
+    }
+
+    /// Forgets clients whose credit is full; not at each request of a flood.
+    fn sweep(&mut self, now: Instant) {
+        let since = self.swept_at.map(|swept| now.saturating_duration_since(swept));
+        if since.is_none_or(|since| since >= SWEEP_EVERY) {
+            self.swept_at = Some(now);
+            self.clients.retain(|_, full_at| *full_at > now);
+        }
+    }
+>>>>>>> theirs
 }
 
 impl Throttle {
@@ -105,4 +153,70 @@ mod tests {
         assert_eq!(asks("unknown", "10.0.0.1"), ip("10.0.0.1"));
         assert!(metrics.text().contains("client_addresses_unreadable_total 1"));
     }
+<<<<<<< ours
+=======
+
+    #[test]
+    fn addresses_of_one_ipv6_network_share_a_credit() {
+        let (throttle, now) = (throttle(1, 1), Instant::now());
+        let take = |text: &str| throttle.take(text.parse().unwrap(), now).is_ok();
+        assert!(take("2001:db8::1") && !take("2001:db8::ffff:1") && take("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_as_many_as_time_allows() {
+        let (throttle, now) = (throttle(10, 3), Instant::now());
+        assert!((0..3).all(|_| throttle.take(address(1), now).is_ok()));
+        assert_eq!(throttle.take(address(1), now), Err(Duration::from_millis(100)));
+        assert!(throttle.take(address(2), now).is_ok());
+        let later = now + Duration::from_millis(100);
+        assert!(throttle.take(address(1), later).is_ok());
+        assert!(throttle.take(address(1), later).is_err());
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_idle_and_lets_newcomers_share() {
+        let (throttle, now) = (throttle(1, 1), Instant::now());
+        for number in 0..u32::try_from(ADDRESSES).unwrap() {
+            throttle.take(Ipv4Addr::from(number).into(), now).unwrap();
+        }
+        let strangers = [250, 251].map(|last| throttle.take(address(last), now).is_ok());
+        assert_eq!(strangers, [true, false]);
+        assert!(throttle.take(address(252), now + Duration::from_secs(2)).is_ok());
+        assert!(throttle.table.lock().unwrap().clients.len() < 10);
+    }
+
+    #[test]
+    fn a_full_table_of_busy_clients_is_looked_through_once_a_second_and_not_at_each_request() {
+        let (throttle, now) = (throttle(1, 10), Instant::now());
+        let later = now + Duration::from_secs(60);
+        throttle.table.lock().unwrap().clients = (0..u32::try_from(ADDRESSES).unwrap())
+            .map(|n| (Ipv4Addr::from(n).into(), later))
+            .collect();
+        let swept = || throttle.table.lock().unwrap().swept_at;
+        for milliseconds in [0, 1, 999] {
+            let _ = throttle.take(address(1), now + Duration::from_millis(milliseconds));
+            assert_eq!(swept(), Some(now));
+        }
+        let _ = throttle.take(address(1), now + Duration::from_secs(1));
+        assert_eq!(swept(), Some(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn loopback_is_a_client_and_not_the_crowd() {
+        let (throttle, now) = (throttle(1, 1), Instant::now());
+        for number in 0..u32::try_from(ADDRESSES).unwrap() - 1 {
+            throttle.take(Ipv4Addr::from(number).into(), now).unwrap();
+        }
+        let take = |text: &str| throttle.take(text.parse().unwrap(), now).is_ok();
+        assert!(take("::1") && !take("::1"));
+        assert!(take("2001:db8::1") && !take("2001:db8:1::1"));
+    }
+
+    #[test]
+    fn no_limit_is_no_limit() {
+        let (throttle, now) = (throttle(0, 1), Instant::now());
+        assert!((0..1000).all(|_| throttle.take(address(1), now).is_ok()));
+    }
+>>>>>>> theirs
 }
