@@ -21,9 +21,9 @@ pub struct Credit {
 /// When each client's credit would be full again.
 #[derive(Debug, Default)]
 struct Table {
-    full_at: HashMap<IpAddr, Instant>,
+    clients: HashMap<IpAddr, Instant>,
     /// Of all newcomers together, while the table is full.
-    crowd_full_at: Option<Instant>,
+    crowd: Option<Instant>,
     swept_at: Option<Instant>,
 }
 
@@ -43,13 +43,13 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 impl Table {
     /// The client's entry, or that of all newcomers.
     fn entry(&mut self, client: IpAddr, now: Instant) -> &mut Instant {
-        if self.full_at.len() >= ADDRESSES && !self.full_at.contains_key(&client) {
+        if self.clients.len() >= ADDRESSES && !self.clients.contains_key(&client) {
             self.sweep(now);
-            if self.full_at.len() >= ADDRESSES {
-                return self.crowd_full_at.get_or_insert(now);
+            if self.clients.len() >= ADDRESSES {
+                return self.crowd.get_or_insert(now);
             }
         }
-        self.full_at.entry(client).or_insert(now)
+        self.clients.entry(client).or_insert(now)
     }
 
     /// Forgets clients whose credit is full; not at each request of a flood.
@@ -57,7 +57,7 @@ impl Table {
         let since = self.swept_at.map(|swept| now.saturating_duration_since(swept));
         if since.is_none_or(|since| since >= SWEEP_EVERY) {
             self.swept_at = Some(now);
-            self.full_at.retain(|_, full_at| *full_at > now);
+            self.clients.retain(|_, full_at| *full_at > now);
         }
     }
 }
@@ -125,14 +125,14 @@ mod tests {
         let strangers = [250, 251].map(|last| credit.take(address(last), now).is_ok());
         assert_eq!(strangers, [true, false]);
         assert!(credit.take(address(252), now + Duration::from_secs(2)).is_ok());
-        assert!(credit.table.lock().unwrap().full_at.len() < 10);
+        assert!(credit.table.lock().unwrap().clients.len() < 10);
     }
 
     #[test]
     fn a_full_table_of_busy_clients_is_looked_through_once_a_second_and_not_at_each_request() {
         let (credit, now) = (Credit::new(1, 10), Instant::now());
         let later = now + Duration::from_secs(60);
-        credit.table.lock().unwrap().full_at = (0..u32::try_from(ADDRESSES).unwrap())
+        credit.table.lock().unwrap().clients = (0..u32::try_from(ADDRESSES).unwrap())
             .map(|n| (Ipv4Addr::from(n).into(), later))
             .collect();
         let swept = || credit.table.lock().unwrap().swept_at;
