@@ -45,14 +45,14 @@ pub(super) async fn collect(world: &World, task: usize, windows: std::ops::Range
     world.tally(task).asked(windows.clone(), elapsed());
     let interval = Interval::new(window_start(windows.start), windows.end - windows.start).unwrap();
     let answer = ask(world, task, Query::TimeInterval(BatchInterval::from(interval))).await;
-    world.note(format!("task {task}, windows {windows:?}: {:?}", answer.0));
+    world.note(&format!("task {task}, windows {windows:?}: {:?}", answer.0));
     answer.0
 }
 
 /// Asks for the next batch of a leader-selected task, and makes room for the one after it.
 pub(super) async fn collect_next(world: &World, task: usize) -> Answer {
     let (answer, job) = ask(world, task, Query::LeaderSelected).await;
-    world.note(format!("task {task}, next batch: {answer:?}"));
+    world.note(&format!("task {task}, next batch: {answer:?}"));
     if let Some(job) = job {
         // If this is lost, the same batch is the answer to the same question.
         let token = Some(&world.tasks[task].collector_token);
@@ -75,7 +75,7 @@ async fn ask(world: &World, task: usize, query: Query) -> (Answer, Option<String
         Ok(Completed { value, location }) => {
             let bins = open(world, task, &request, &value);
             let job = location.unwrap_or_default();
-            world.note(format!("{job} is {bins:?}"));
+            world.note(&format!("{job} is {bins:?}"));
             world.check_published(task, &value);
             world.tally(task).released(&job, value.report_count, bins);
             (Answer::Released, Some(job))

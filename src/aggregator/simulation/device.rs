@@ -14,7 +14,6 @@ use crate::{
         ids::ReportId,
         upload::{Report, ReportError, UploadErrors, UploadRequest},
     },
-    transport::http::TransportError,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -53,8 +52,6 @@ pub(super) async fn upload(world: Arc<World>, task: usize, kinds: Vec<Kind>, tri
                 }
             }
             Err(error) if error.is_retryable() => unheard = true,
-            // A stranger's nonsense for an answer: nothing is known.
-            Err(TransportError::Exchange { .. }) => unheard = true,
             Err(error) => return world.fail(format!("an upload failed: {error}")),
         }
         sleep(PAUSE).await;
@@ -86,16 +83,15 @@ fn settle(
     for (kind, report) in reports {
         let Kind::Honest { window, number } = kind else { continue };
         let verdict = match error(report.report_metadata.report_id) {
-            None => Verdict::Acknowledged(now),
             // Nobody else has its ID: what is there already is this report, sent twice.
-            Some(ReportError::ReportReplayed) => Verdict::Acknowledged(now),
+            None | Some(ReportError::ReportReplayed) => Verdict::Acknowledged(now),
             Some(ReportError::ReportTooEarly) => {
                 again.push((kind, report));
                 continue;
             }
             Some(why) => Verdict::Refused { why, maybe: unheard },
         };
-        world.note(format!("task {task}, window {window}, report {number}: {verdict:?}"));
+        world.note(&format!("task {task}, window {window}, report {number}: {verdict:?}"));
         world.tally(task).told(bin(window, number), verdict);
     }
     again

@@ -100,7 +100,7 @@ impl Tally {
             let window = window_of(bin).unwrap_or(WINDOWS);
             match verdict {
                 _ if counted > 1 => {
-                    self.wrong.push(format!("bin {bin} was counted {counted} times"))
+                    self.wrong.push(format!("bin {bin} was counted {counted} times"));
                 }
                 Verdict::Refused { why, maybe: false } if counted > 0 => {
                     self.wrong.push(format!("bin {bin} was counted though refused as {why:?}"));

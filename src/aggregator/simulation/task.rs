@@ -30,7 +30,8 @@ pub(super) const LEAST: u64 = 3;
 pub(super) const BEGIN: Timestamp = Timestamp(1_800_000_000_000);
 
 /// One for each honest report, and one that none should be in.
-const BINS: u32 = (WINDOWS * EACH) as u32 + 1;
+const BINS: u32 = 22;
+const _: () = assert!(BINS as u64 == WINDOWS * EACH + 1);
 
 /// A task with the secrets of all parties.
 pub(super) struct SimulatedTask {

@@ -149,7 +149,7 @@ impl World {
         self.tallies[task].lock().unwrap()
     }
 
-    pub(super) fn note(&self, said: String) {
+    pub(super) fn note(&self, said: &str) {
         self.trace.lock().unwrap().push(format!("{:>9} {said}", simulated::elapsed()));
     }
 
@@ -173,7 +173,7 @@ impl World {
         let mut under_way = JoinSet::new();
         for step in &plan.steps {
             sleep_until(step.at).await;
-            self.note(format!("{:?}", step.what));
+            self.note(&format!("{:?}", step.what));
             self.take(&step.what, &mut under_way);
         }
         sleep_until(CALM).await;
@@ -229,7 +229,7 @@ impl World {
             }
             host.start().await;
         }
-        self.note("calm".to_owned());
+        self.note("calm");
     }
 
     /// Collects what is left of the tasks whose partners are good.
@@ -241,7 +241,7 @@ impl World {
             }
             sleep(Duration::from_secs(2)).await;
         }
-        self.note("all is aggregated".to_owned());
+        self.note("all is aggregated");
         self.ask_again(until).await;
         for window in 0..WINDOWS {
             self.collect_window(window, until).await;

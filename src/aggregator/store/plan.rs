@@ -143,7 +143,8 @@ mod tests {
             new_first: false,
             shares: Vec::new(),
         };
-        let mut heads: Vec<_> = (1..1000).map(|key| head(key, 1, 10_000 + key as u64)).collect();
+        let mut heads: Vec<_> =
+            (1..1000_u32).map(|key| head(key.into(), 1, 10_000 + u64::from(key))).collect();
         heads.extend([head(1000, 60, 7), head(1001, 30, 7), head(1002, 50, 8)]);
         let planned = plan(heads, Timestamp(1), &policy);
         let keys = |heads: &Vec<Head>| heads.iter().map(|head| head.key).collect::<Vec<_>>();

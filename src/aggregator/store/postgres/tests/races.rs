@@ -93,6 +93,39 @@ fn replicas_lease_each_report_once() {
     assert_eq!(batches.len(), 2, "{batches:?}");
 }
 
+/// A commit that leaves a batch empty forgets it; a job that is put in it at the same time keeps it.
+#[test]
+fn a_batch_is_not_forgotten_while_a_job_is_put_in_it() {
+    let Some(database) = Database::new() else { return };
+    let stores = [database.store(), database.store()];
+    let task = put(&stores[0], 1, BatchingMode::LeaderSelected { target: 1000 });
+    for number in 0..160 {
+        stores[0].accept_reports(NOW, &[upload(task, &[(number, 7)])]).unwrap();
+    }
+    thread::scope(|scope| {
+        for store in [&stores[0], &stores[1], &stores[0], &stores[1]] {
+            scope.spawn(move || {
+                while store.counts(&task).unwrap().waiting_reports > 0 {
+                    for job in lease(store, 1) {
+                        let key = BucketKey::batch(&job.batch.unwrap());
+                        let valid = numbers(&job)[0].is_multiple_of(8);
+                        let shards = shards(&[(1, 7)]).into_iter().filter(|_| valid);
+                        let shards: Vec<_> =
+                            shards.map(|shard| BucketShard { key: key.clone(), ..shard }).collect();
+                        let (job, lease) = (job.job, job.lease);
+                        let commit = LeaderCommit { job, lease, shards: &shards, again: None };
+                        store.commit_leader_job(&commit).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let lost = "SELECT count(*) FROM sottovoce.shards s WHERE NOT EXISTS (
+                    SELECT 1 FROM sottovoce.batches b WHERE b.task = s.task AND b.id = s.bucket)";
+    assert_eq!(database.client().query_one(lost, &[]).unwrap().get::<_, i64>(0), 0);
+    assert!(stores[0].counts(&task).unwrap().verified_reports > 0);
+}
+
 #[test]
 fn of_expired_jobs_each_goes_to_one_replica() {
     let Some(database) = Database::new() else { return };
