@@ -1,7 +1,8 @@
 //! Group commit: uploads that arrive together become durable together.
 //!
 //! One transaction at a time. While it waits for the disk, uploads gather; the next one takes
-//! them all. An upload is acknowledged only with the store's proof that it is durable.
+//! them all. An upload is acknowledged only with the store's proof that it is durable. One of very many
+//! reports comes in pieces, between which others have their turn: nobody waits for all of a stranger's.
 
 use crate::aggregator::{
     blocking, clock,
@@ -33,8 +34,8 @@ pub(super) enum CommitError {
 
 struct Waiting {
     batch: UploadBatch,
-    /// What the batch takes of the server's memory, whether or not its sender still waits.
-    room: Room,
+    /// What the upload takes of the server's memory, whether or not its sender still waits.
+    room: Arc<Room>,
     reply: oneshot::Sender<Result<Vec<Acceptance>, Arc<StoreError>>>,
 }
 
@@ -42,6 +43,9 @@ struct Waiting {
 const QUEUE: usize = 256;
 /// Bytes that one transaction takes on, beyond the upload that reaches it.
 const GROUP_BYTES: usize = 8 << 20;
+/// Reports of one piece, and of one transaction beyond the piece that reaches it: however small they are,
+/// each is looked up and remembered.
+pub(super) const PIECE: usize = 4096;
 
 impl GroupCommit {
     /// Starts the task; it ends when this handle is dropped and the queue is empty.
@@ -51,19 +55,36 @@ impl GroupCommit {
         Self { queue }
     }
 
-    /// Stores the reports of one upload; returns when they are durable. Its room is free then, also if
-    /// nobody waits for it any more.
+    /// Stores the reports of one upload, piece by piece; returns when all are durable. Its room is free
+    /// then, also if nobody waits for it any more. What was stored of an upload that fails halfway is known
+    /// when it comes again.
     pub(super) async fn store(
         &self,
-        batch: UploadBatch,
+        pieces: Vec<UploadBatch>,
         room: Room,
     ) -> Result<Vec<Acceptance>, CommitError> {
-        let (reply, stored) = oneshot::channel();
-        self.queue.try_send(Waiting { batch, room, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CommitError::Full,
-            mpsc::error::TrySendError::Closed(_) => CommitError::Stopped,
-        })?;
-        Ok(stored.await.map_err(|_| CommitError::Stopped)??)
+        let (room, mut acceptances) = (Arc::new(room), Vec::new());
+        for (number, batch) in pieces.into_iter().enumerate() {
+            let (reply, stored) = oneshot::channel();
+            let waiting = Waiting { batch, room: Arc::clone(&room), reply };
+            if number == 0 {
+                self.queue.try_send(waiting)?;
+            } else {
+                // Begun, it is not sent away.
+                self.queue.send(waiting).await.map_err(|_| CommitError::Stopped)?;
+            }
+            acceptances.extend(stored.await.map_err(|_| CommitError::Stopped)??);
+        }
+        Ok(acceptances)
+    }
+}
+
+impl From<mpsc::error::TrySendError<Waiting>> for CommitError {
+    fn from(error: mpsc::error::TrySendError<Waiting>) -> Self {
+        match error {
+            mpsc::error::TrySendError::Full(_) => Self::Full,
+            mpsc::error::TrySendError::Closed(_) => Self::Stopped,
+        }
     }
 }
 
@@ -106,7 +127,7 @@ type Reply = oneshot::Sender<Result<Vec<Acceptance>, Arc<StoreError>>>;
 #[derive(Default)]
 struct Group {
     batches: Vec<UploadBatch>,
-    rooms: Vec<Room>,
+    rooms: Vec<Arc<Room>>,
     replies: Vec<Reply>,
 }
 
@@ -119,13 +140,15 @@ impl Group {
 }
 
 fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Group {
-    let mut bytes = first.batch.bytes();
+    let (mut bytes, mut reports) = (first.batch.bytes(), first.batch.len());
     let mut group = Group::default();
     group.add(first);
     while bytes < GROUP_BYTES
+        && reports < PIECE
         && let Ok(next) = waiting.try_recv()
     {
         bytes += next.batch.bytes();
+        reports += next.batch.len();
         group.add(next);
     }
     group

@@ -1,7 +1,10 @@
 //! The upload interaction (§4.4.2.2): every report is accepted, discarded as a replay, or refused
 //! with a reason of its own.
 
-use super::{Leader, group_commit::CommitError};
+use super::{
+    Leader,
+    group_commit::{CommitError, PIECE},
+};
 use crate::{
     aggregator::{
         http::Failure,
@@ -15,6 +18,7 @@ use crate::{
     dap::{
         codec::Encode,
         hpke::HpkeCiphertext,
+        ids::ReportId,
         upload::{Report, ReportError, ReportUploadStatus, UploadErrors, UploadRequest},
     },
 };
@@ -39,12 +43,12 @@ pub(super) async fn upload(
         .collect();
     refuse_unsupported(task, &reports, &verdicts)?;
 
-    let batch = pack(task, &reports, &mut verdicts);
-    let acceptances = if batch.is_empty() {
-        Vec::new()
-    } else {
-        leader.commits.store(batch, room).await.map_err(failure)?
-    };
+    let pieces = pack(task, &reports, &mut verdicts);
+    let ids: Vec<ReportId> =
+        reports.iter().map(|report| report.report_metadata.report_id).collect();
+    // Packed they are small; as they were read, they take several times their bytes.
+    drop(reports);
+    let acceptances = leader.commits.store(pieces, room).await.map_err(failure)?;
     leader.reports.notify_one();
 
     let mut acceptances = acceptances.into_iter();
@@ -60,10 +64,10 @@ pub(super) async fn upload(
     leader.metrics.accepted(&task.id, accepted);
     let refused = verdicts.iter().filter_map(|verdict| verdict.err());
     leader.metrics.rejected(&task.id, Stage::Upload, refused);
-    let failed = reports.iter().zip(verdicts).filter_map(|(report, verdict)| {
-        let id = report.report_metadata.report_id;
-        verdict.err().map(|error| ReportUploadStatus { id, error })
-    });
+    let failed = ids
+        .into_iter()
+        .zip(verdicts)
+        .filter_map(|(id, verdict)| verdict.err().map(|error| ReportUploadStatus { id, error }));
     Ok(UploadErrors { status: failed.collect() })
 }
 
@@ -131,20 +135,31 @@ fn refuse_unsupported(
     if types.is_empty() { Ok(()) } else { Err(Failure::unsupported_extensions(&task.id, types)) }
 }
 
-/// The reports that passed so far, as they are stored.
-fn pack(task: &Task, reports: &[Report], verdicts: &mut [Result<(), ReportError>]) -> UploadBatch {
-    let mut batch = UploadBatch::new(task.id);
+/// The reports that passed so far, as they are stored: in pieces, in their order.
+fn pack(
+    task: &Task,
+    reports: &[Report],
+    verdicts: &mut [Result<(), ReportError>],
+) -> Vec<UploadBatch> {
+    let mut pieces: Vec<UploadBatch> = Vec::new();
     let mut encoded = Vec::new();
     for (report, verdict) in reports.iter().zip(verdicts) {
-        if verdict.is_ok() {
-            let metadata = &report.report_metadata;
-            encoded.clear();
-            report.encode(&mut encoded);
-            let pushed = batch.push(metadata.report_id, metadata.time, &encoded);
+        if verdict.is_err() {
+            continue;
+        }
+        let metadata = &report.report_metadata;
+        encoded.clear();
+        report.encode(&mut encoded);
+        if pieces.last().is_none_or(|piece| piece.len() == PIECE) {
+            pieces.push(UploadBatch::new(task.id));
+        }
+        if let Some(piece) = pieces.last_mut() {
+            let pushed = piece.push(metadata.report_id, metadata.time, &encoded);
             *verdict = pushed.map_err(|_| ReportError::InvalidMessage);
         }
     }
-    batch
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
 }
 
 fn failure(error: CommitError) -> Failure {

@@ -3,7 +3,10 @@
 mod batches;
 mod waiting;
 
-use super::{Failure, Tx, bytes, from_stored, get, locks, ranges, stored, time_from_stored};
+use super::{
+    AT_ONCE, Failure, Tx, bytes, from_stored, get, in_slices, locks, ranges, stored,
+    time_from_stored,
+};
 use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, Timestamp,
     bucket::time_key,
@@ -236,7 +239,7 @@ fn drop_collected(tx: &mut Tx<'_>, heads: &mut BTreeMap<i32, Vec<Found>>) -> Res
             let now = !found.late || late.is_empty() || bytes + found.head.bytes <= LATE_BYTES;
             if now && found.late {
                 bytes += found.head.bytes;
-                late.push((*task, found.head.key));
+                late.push((*task, found.head));
             }
             now
         });
@@ -342,8 +345,7 @@ fn load<'a>(
     tx: &mut Tx<'_>,
     chosen: Vec<(&'a Waiting, Vec<Head>)>,
 ) -> Result<Vec<Load<'a>>, Failure> {
-    let names =
-        chosen.iter().flat_map(|(task, heads)| heads.iter().map(|head| (task.key, head.key)));
+    let names = chosen.iter().flat_map(|(task, heads)| heads.iter().map(|head| (task.key, *head)));
     let mut bodies = bodies(tx, &names.collect::<Vec<_>>())?;
     let loads = chosen.into_iter().map(|(task, heads)| {
         let segments = heads.iter().map(|head| {
@@ -357,17 +359,30 @@ fn load<'a>(
     loads.collect()
 }
 
+type Bodies = BTreeMap<(i32, i64), Segment>;
+
 /// Segments by their task and key.
-fn bodies(tx: &mut Tx<'_>, names: &[(i32, i64)]) -> Result<BTreeMap<(i32, i64), Segment>, Failure> {
-    let (tasks, keys): (Vec<_>, Vec<_>) = names.iter().copied().unzip();
+fn bodies(tx: &mut Tx<'_>, names: &[(i32, Head)]) -> Result<Bodies, Failure> {
+    let mut bodies = Bodies::new();
+    for some in in_slices(names, |(_, head)| usize::try_from(head.bytes).unwrap_or(AT_ONCE)) {
+        read_bodies(tx, some, &mut bodies)?;
+    }
+    Ok(bodies)
+}
+
+fn read_bodies(tx: &mut Tx<'_>, names: &[(i32, Head)], bodies: &mut Bodies) -> Result<(), Failure> {
+    let (tasks, keys): (Vec<_>, Vec<_>) =
+        names.iter().map(|(task, head)| (*task, head.key)).unzip();
     let rows = tx.rows(
         "SELECT s.task, s.key, s.body FROM unnest($1::integer[], $2::bigint[]) AS n (task, key)
          JOIN segments s ON s.task = n.task AND s.key = n.key",
         &[&tasks, &keys],
     )?;
-    let segment =
-        |row: Row| Ok(((get(&row, 0)?, get(&row, 1)?), Segment::from_stored(get(&row, 2)?)?));
-    rows.into_iter().map(segment).collect()
+    for row in rows {
+        let segment = Segment::from_stored(get(&row, 2)?)?;
+        bodies.insert((get(&row, 0)?, get(&row, 1)?), segment);
+    }
+    Ok(())
 }
 
 fn insert_jobs(

@@ -121,6 +121,28 @@ impl PostgresStore {
     }
 }
 
+/// Cuts up what one statement could send or ask for, so that each takes about [`AT_ONCE`] bytes.
+///
+/// A connection keeps the room that its longest message took, on its way in and out, and so would every
+/// one of a pool in the end.
+fn in_slices<T>(items: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    let mut rest = items;
+    std::iter::from_fn(move || {
+        let mut taken = 0;
+        let fits = rest.iter().take_while(|item| {
+            let before = taken;
+            taken += bytes(item);
+            before == 0 || taken <= AT_ONCE
+        });
+        let (slice, others) = rest.split_at(fits.count());
+        rest = others;
+        (!slice.is_empty()).then_some(slice)
+    })
+}
+
+/// Bytes of one statement's values, or of the rows that it gives; more only for a single large one.
+const AT_ONCE: usize = 256 << 10;
+
 /// What the verbs need of a task.
 #[derive(Clone, Copy)]
 struct TaskRow {

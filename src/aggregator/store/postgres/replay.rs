@@ -1,6 +1,6 @@
 //! Runs of report IDs, as tables. A lock of the task's IDs keeps others out until the commit.
 
-use super::{failure::Failure, from_stored, get, pool::Tx, stored};
+use super::{AT_ONCE, failure::Failure, from_stored, get, in_slices, pool::Tx, stored};
 use crate::aggregator::store::replay::{
     CROWDED, CROWDED_BYTES, Compacting, PARTS, Part, Position, Runs, Scope, Side, Spans, WORTH,
     WORTH_BYTES, compact, refine,
@@ -17,11 +17,13 @@ fn side(side: Side) -> i16 {
     }
 }
 
-/// Parts that are read in one query: the database sends faster than they are read, and what is sent
-/// is in memory.
-const PARTS_AT_ONCE: Part = 16;
-/// The same of parts that are by more bits, and so smaller.
-const FINE_AT_ONCE: Part = 1024;
+/// Parts that are asked for in one query.
+const SOME_AT_ONCE: usize = 16;
+/// Fresh runs that are read in one query: the database sends faster than they are read, and what is
+/// sent is in memory.
+const FRESH_AT_ONCE: usize = 8;
+/// Parts by more bits for one by the first byte.
+const FINE_OF_A_COARSE: Part = 64;
 
 fn task(scope: Scope) -> i32 {
     i32::try_from(scope.task).unwrap_or(i32::MAX)
@@ -57,17 +59,21 @@ impl Runs for Tables<'_, '_> {
         after: Position,
         each: &mut dyn FnMut(Position, Spans, &[u8]),
     ) -> Result<(), Failure> {
-        use postgres::fallible_iterator::FallibleIterator;
-        // Not all at once in memory.
-        let mut rows = self.0.stream(
-            "SELECT coalesce(first, last), last, ids, position FROM fresh_runs
-             WHERE task = $1 AND side = $2 AND position > $3 ORDER BY position",
-            &[&task(scope), &side(scope.side), &after.0],
-        )?;
-        while let Some(row) = rows.next()? {
-            each(Position(get(&row, 3)?), spans(&row)?, get(&row, 2)?);
+        let (mut after, most) = (after, stored(FRESH_AT_ONCE as u64));
+        loop {
+            let rows = self.0.rows(
+                "SELECT coalesce(first, last), last, ids, position FROM fresh_runs
+                 WHERE task = $1 AND side = $2 AND position > $3 ORDER BY position LIMIT $4",
+                &[&task(scope), &side(scope.side), &after.0, &most],
+            )?;
+            for row in &rows {
+                after = Position(get(row, 3)?);
+                each(after, spans(row)?, get(row, 2)?);
+            }
+            if rows.len() < FRESH_AT_ONCE {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     fn parts(
@@ -78,15 +84,18 @@ impl Runs for Tables<'_, '_> {
     ) -> Result<(), Failure> {
         let (task, side) = (task(scope), side(scope.side));
         if let Some(parts) = of {
-            for some in parts.chunks(PARTS_AT_ONCE.into()) {
+            for some in parts.chunks(SOME_AT_ONCE) {
                 let some: Vec<_> = some.iter().map(|number| part(*number)).collect();
                 self.each(SOME_PARTS, &[&task, &side, &some], each)?;
             }
             return Ok(());
         }
+        let coarse = self.parts_at_once(task, side)?;
         let mut low = 0;
         while low < PARTS {
-            let high = low + if low < 256 { PARTS_AT_ONCE } else { FINE_AT_ONCE };
+            let step = if low < 256 { coarse } else { coarse * FINE_OF_A_COARSE };
+            let end = if low < 256 { 256 } else { PARTS };
+            let high = end.min(low + step);
             self.each(PARTS_FROM, &[&task, &side, &part(low), &part(high)], each)?;
             low = high;
         }
@@ -182,6 +191,18 @@ impl Compacting for Tables<'_, '_> {
 }
 
 impl Tables<'_, '_> {
+    /// How many parts by the first byte have about [`AT_ONCE`] bytes.
+    fn parts_at_once(&mut self, task: i32, side: i16) -> Result<Part, Failure> {
+        let row = self.0.row(
+            "SELECT coalesce(sum(octet_length(ids)), 0)::bigint FROM parted_runs
+             WHERE task = $1 AND side = $2",
+            &[&task, &side],
+        )?;
+        let bytes = row.map_or(Ok(0), |row| get::<i64>(&row, 0))?;
+        let slices = from_stored(bytes) / (AT_ONCE as u64) + 1;
+        Ok(Part::try_from(256 / slices).unwrap_or_default().max(1))
+    }
+
     fn each(
         &mut self,
         sql: &'static str,
@@ -211,19 +232,21 @@ impl Tables<'_, '_> {
         spans: Spans,
         parts: &[(Part, Vec<u8>)],
     ) -> Result<(), Failure> {
-        self.0.execute(
-            "INSERT INTO parted_runs (task, side, position, first, last, part, ids)
-             SELECT $1, $2, $3, $4, $5, * FROM unnest($6::smallint[], $7::bytea[])",
-            &[
-                &task(scope),
-                &side(scope.side),
-                &at.0,
-                &spans.first,
-                &spans.last,
-                &parts.iter().map(|(number, _)| part(*number)).collect::<Vec<_>>(),
-                &parts.iter().map(|(_, run)| run.as_slice()).collect::<Vec<_>>(),
-            ],
-        )?;
+        for parts in in_slices(parts, |(_, run)| run.len()) {
+            self.0.execute(
+                "INSERT INTO parted_runs (task, side, position, first, last, part, ids)
+                 SELECT $1, $2, $3, $4, $5, * FROM unnest($6::smallint[], $7::bytea[])",
+                &[
+                    &task(scope),
+                    &side(scope.side),
+                    &at.0,
+                    &spans.first,
+                    &spans.last,
+                    &parts.iter().map(|(number, _)| part(*number)).collect::<Vec<_>>(),
+                    &parts.iter().map(|(_, run)| run.as_slice()).collect::<Vec<_>>(),
+                ],
+            )?;
+        }
         Ok(())
     }
 }

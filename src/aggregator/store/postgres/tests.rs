@@ -175,3 +175,12 @@ const EMPTY: &str = "
         sottovoce.parted_runs, sottovoce.parted, sottovoce.jobs, sottovoce.segments, sottovoce.batches,
         sottovoce.shards, sottovoce.collected, sottovoce.collections, sottovoce.helper_jobs
     RESTART IDENTITY";
+
+#[test]
+fn statements_are_cut_up_by_bytes_and_lose_nothing() {
+    let sizes = [AT_ONCE, 1, AT_ONCE - 1, 1, AT_ONCE * 3, 0, 7];
+    let slices: Vec<_> = in_slices(&sizes, |size| *size).collect();
+    assert_eq!(slices.concat(), sizes);
+    assert_eq!(slices.iter().map(|slice| slice.len()).collect::<Vec<_>>(), [1, 2, 1, 1, 2]);
+    assert_eq!(in_slices(&[] as &[usize], |size| *size).count(), 0);
+}

@@ -1,7 +1,7 @@
 //! Uploads of the leader, many in one transaction.
 
 use super::{
-    Failure, TaskRow, Tx, get, locks, ranges,
+    Failure, TaskRow, Tx, get, in_slices, locks, ranges,
     replay::{self, Tables},
     stored,
 };
@@ -219,15 +219,22 @@ pub(super) fn insert_pieces(
     Ok(())
 }
 
-/// Keys are given in the order of the rows, so a task's segments stay in the order given here.
+/// Adds segments, some at a time: what a connection has sent at once it keeps room for.
 fn insert_segments(
     tx: &mut Tx<'_>,
     now: Timestamp,
     segments: &[(i32, Packed)],
 ) -> Result<(), Failure> {
-    if segments.is_empty() {
-        return Ok(());
-    }
+    in_slices(segments, |(_, segment)| segment.body.len())
+        .try_for_each(|some| insert_some_segments(tx, now, some))
+}
+
+/// Keys are given in the order of the rows, so a task's segments stay in the order given here.
+fn insert_some_segments(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    segments: &[(i32, Packed)],
+) -> Result<(), Failure> {
     let column = |number: fn(&Packed) -> i64| {
         segments.iter().map(|(_, segment)| number(segment)).collect::<Vec<_>>()
     };

@@ -40,11 +40,13 @@ pub(in crate::aggregator::store) trait Compacting: Runs {
 
 /// Fresh runs from which on it is worth it. A backend looks for tasks with as many.
 pub(in crate::aggregator::store) const WORTH: usize = 64;
-/// IDs from which on fresh runs go into parts: 64 of them in a part, so 1 KiB. More would be read at
-/// once, in memory that the allocator keeps for each thread that ever compacted.
+/// IDs from which on fresh runs go into parts: 64 of them in a part, so 1 KiB.
 const PART_AT: usize = 1 << 14;
 /// Bytes of fresh runs from which on it is worth it too, however few they are: a look-up reads them all.
 pub(in crate::aggregator::store) const WORTH_BYTES: usize = PART_AT * ID;
+/// IDs from which on further runs wait for the next time: what is compacted is in memory, which the
+/// allocator keeps.
+const MOST: usize = 1 << 15;
 /// Runs from which on a part is crowded: about as many IDs, so that they become 64 runs of 4 KiB.
 pub(in crate::aggregator::store) const CROWDED: usize = 256;
 /// The same in bytes, since a large run has more.
@@ -58,6 +60,9 @@ pub(in crate::aggregator::store) fn compact<R: Compacting>(
     let (mut all, mut count, mut last) = (Vec::new(), 0, Position::default());
     let mut covered: Option<Spans> = None;
     runs.fresh(scope, Position::default(), &mut |position, spans, run| {
+        if all.len() / ID >= MOST {
+            return;
+        }
         count += 1;
         last = last.max(position);
         covered = Some(covered.map_or(spans, |covered| covered.and(spans)));

@@ -481,9 +481,10 @@ impl Datastore for SqliteStore {
     }
 }
 
-/// Page caches, in KiB: 10 MiB of a server that is to stay below 60 MB.
-const WRITER_CACHE: i64 = 8 << 10;
-const READER_CACHE: i64 = 2 << 10;
+/// Page caches, in KiB. What a larger one would hold is in the system's own cache, and one that fills up
+/// over a day is memory that grows.
+const WRITER_CACHE: i64 = 2 << 10;
+const READER_CACHE: i64 = 1 << 10;
 /// Free pages that are kept for use rather than given back: 16 MiB.
 const SPARE_PAGES: i64 = 4096;
 /// How long to wait for another process that writes.
