@@ -156,12 +156,15 @@ impl BatchTotal {
         };
         for shard in shards {
             merger.add(&shard.share)?;
-            count += shard.reports;
+            // A damaged database may say anything; it never makes few of many.
+            count = u64::saturating_add(count, shard.reports);
             checksum.merge(&Checksum::new(shard.checksum));
             let (first, last) = span.unwrap_or((shard.first, shard.last));
             span = Some((first.min(shard.first), last.max(shard.last)));
             match &mut bucket {
-                Some((key, _, reports)) if *key == shard.key => *reports += shard.reports,
+                Some((key, _, reports)) if *key == shard.key => {
+                    *reports = reports.saturating_add(shard.reports);
+                }
                 _ => counted(bucket.replace((shard.key, shard.first, shard.reports))),
             }
         }

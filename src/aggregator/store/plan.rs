@@ -85,8 +85,8 @@ impl Load {
     }
 
     fn add(&mut self, head: Head) {
-        self.reports += head.reports;
-        self.bytes += head.bytes;
+        self.reports = self.reports.saturating_add(head.reports);
+        self.bytes = self.bytes.saturating_add(head.bytes);
         self.heads.push(head);
     }
 

@@ -58,7 +58,7 @@ pub struct BatchSummary {
 impl BatchSummary {
     /// Counts in what another job added to the same batch.
     pub(super) fn add(&mut self, other: &Self) {
-        self.reports += other.reports;
+        self.reports = self.reports.saturating_add(other.reports);
         for (sum, byte) in self.checksum.iter_mut().zip(other.checksum) {
             *sum ^= byte;
         }
