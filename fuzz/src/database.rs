@@ -31,7 +31,7 @@ use sottovoce::{
 };
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, LazyLock},
     time::Duration,
 };
@@ -58,10 +58,24 @@ pub fn database(data: &[u8]) {
 static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = PathBuf::from("/dev/shm");
     let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    let folder = base.join(format!("sottovoce-fuzz-{}", std::process::id()));
+    sweep(&base);
+    let folder = base.join(format!("{FOLDER}{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder");
     folder
 });
+
+const FOLDER: &str = "sottovoce-fuzz-";
+
+/// Removes what processes have left behind that are no more: a fuzzer has no end at which it could.
+fn sweep(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(FOLDER));
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
 
 /// Databases in which everything has happened once.
 struct Templates {
@@ -249,7 +263,7 @@ fn collection(start: u64) -> CollectionJobReq {
 fn lead(store: &Arc<dyn Datastore>) {
     let leader = STAGE.leader(store);
     let task = &STAGE.leader_task;
-    let room = || Intake::new(&Limits::default()).room(1).expect("there is room");
+    let room = || Intake::new(&Limits::default()).room(None, 1).expect("there is room");
     for numbers in [&[0, 4, 1, 5, 2, 6][..], &[8, 12, 3, 7]] {
         let request = UploadRequest::from_bytes(&STAGE.upload(numbers)).expect("an upload");
         let _ = STAGE.runtime.block_on(leader.upload(task, request, room(), NOW));

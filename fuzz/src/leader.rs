@@ -94,7 +94,7 @@ impl Play {
     fn upload(&mut self, body: Vec<u8>) {
         let Ok(request) = UploadRequest::from_bytes(&body) else { return };
         let reports = request.reports.clone();
-        let room = self.intake.room(body.len()).expect("there is room");
+        let room = self.intake.room(None, body.len()).expect("there is room");
         let uploaded = self.leader.upload(&STAGE.leader_task, request, room, self.now());
         let Some(errors) = ours(STAGE.runtime.block_on(uploaded)) else { return };
         // One that is in the request twice is named once, and nothing says which of the two it was.

@@ -115,7 +115,7 @@ pub fn check_time(
         return Err(ReportError::ReportDropped);
     }
     let latest = clock::seconds(now).saturating_add(CLOCK_SKEW.as_secs());
-    if time > configuration.time_precision.time_at(latest) {
+    if time > task.window.time_at(latest) {
         return Err(ReportError::ReportTooEarly);
     }
     match configuration.task_interval {

@@ -167,8 +167,7 @@ impl Aggregators {
             inbox.counts.replayed += 1;
             return Err(ReportError::ReportReplayed);
         }
-        // As DAP counts: aggregators need not know on which day weeks begin.
-        if self.window.precision().start_of(time) > now + CLOCK_SKEW {
+        if time > self.window.time_at(now + CLOCK_SKEW) {
             return Err(ReportError::ReportTooEarly);
         }
         if now > self.window.start_of(Time(time.0.saturating_add(1))).saturating_add(self.grace) {

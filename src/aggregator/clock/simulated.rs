@@ -8,8 +8,9 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{
     cell::{Cell, RefCell},
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic,
     pin::pin,
+    sync::Once,
     time::Duration,
 };
 use tokio::{task::JoinHandle, time::Instant};
@@ -28,9 +29,22 @@ struct Simulation {
     panics: Vec<String>,
 }
 
+/// Notes all that panics on this thread, in whatever task.
+fn watch() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panicked| {
+            with(|simulation| simulation.panics.push(panicked.to_string()));
+            before(panicked);
+        }));
+    });
+}
+
 /// Begins a simulation on this thread, in a runtime whose time is paused, at a moment of the true time;
 /// `parties` have a clock each.
 pub(crate) fn begin(at: Timestamp, parties: usize, seed: u64) {
+    watch();
     let (began, ahead) = (Instant::now(), vec![0; parties]);
     let rng = StdRng::seed_from_u64(seed);
     let simulation = Simulation { began, at: at.0, ahead, rng, panics: Vec::new() };
@@ -64,7 +78,10 @@ pub(super) fn now() -> Option<Timestamp> {
 }
 
 fn with<T>(work: impl FnOnce(&mut Simulation) -> T) -> Option<T> {
-    SIMULATION.with_borrow_mut(|simulation| simulation.as_mut().map(work))
+    SIMULATION.with(|simulation| {
+        // Not while it is at work itself: it may be that which panics.
+        simulation.try_borrow_mut().ok().and_then(|mut simulation| simulation.as_mut().map(work))
+    })
 }
 
 /// The same future, done by a party: by its clock.
@@ -86,7 +103,7 @@ pub(in crate::aggregator) fn spawn<T: Send + 'static, W: FnOnce() -> T + Send + 
     let Some(pause) = with(|simulation| pause(&mut simulation.rng)) else { return Err(work) };
     let work = async move {
         tokio::time::sleep(pause).await;
-        watched(work)
+        work()
     };
     Ok(tokio::spawn(by(PARTY.get(), work)))
 }
@@ -97,15 +114,5 @@ fn pause(rng: &mut StdRng) -> Duration {
         0..16 => 0,
         16..31 => rng.random_range(1..8),
         _ => rng.random_range(8..1500),
-    })
-}
-
-/// Does work, and keeps what it says if it panics.
-fn watched<T>(work: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let said = payload.downcast_ref::<String>().cloned();
-        let said = said.or_else(|| payload.downcast_ref::<&str>().map(|said| (*said).to_owned()));
-        with(|simulation| simulation.panics.push(said.unwrap_or_default()));
-        resume_unwind(payload)
     })
 }

@@ -14,6 +14,7 @@ use crate::{
         ids::ReportId,
         upload::{Report, ReportError, UploadErrors, UploadRequest},
     },
+    transport::http::TransportError,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -21,8 +22,13 @@ use tokio::time::sleep;
 /// Between attempts.
 const PAUSE: Duration = Duration::from_secs(4);
 
-/// Sends reports of a task, at most `tries` times.
-pub(super) async fn upload(world: Arc<World>, task: usize, kinds: Vec<Kind>, tries: u32) {
+/// Sends reports of a task, at most `tries` times; and those that are taken once more, if `twice`.
+pub(super) async fn upload(
+    world: Arc<World>,
+    task: usize,
+    kinds: Vec<Kind>,
+    (tries, twice): (u32, bool),
+) {
     let keys = fetch(&world, task).await;
     let mut reports: Vec<(Kind, Report)> = Vec::new();
     for kind in kinds {
@@ -35,20 +41,18 @@ pub(super) async fn upload(world: Arc<World>, task: usize, kinds: Vec<Kind>, tri
         let mut tally = world.tally(task);
         match kind {
             Kind::Honest { window, number } => tally.sent(bin(window, number)),
-            _ => tally.hostile += 1,
+            Kind::Forged | Kind::SealedToNobody { at_helper: true } => tally.refused_by_helper += 1,
+            _ => {}
         }
     }
     let mut unheard = false;
+    let all = reports.clone();
     for _ in 0..tries {
-        let sent: Vec<Report> = reports.iter().map(|(_, report)| report.clone()).collect();
-        let request = UploadRequest { reports: sent }.to_bytes();
-        let endpoint = world.tasks[task].configuration.leader_aggregator_endpoint.clone();
-        let upload = Upload { endpoint, task: world.tasks[task].id, request };
-        match world.devices.perform(&upload, None).await {
+        match send(&world, task, &reports).await {
             Ok(errors) => {
                 reports = settle(&world, task, reports, &errors, unheard);
                 if reports.is_empty() {
-                    return;
+                    break;
                 }
             }
             Err(error) if error.is_retryable() => unheard = true,
@@ -56,6 +60,24 @@ pub(super) async fn upload(world: Arc<World>, task: usize, kinds: Vec<Kind>, tri
         }
         sleep(PAUSE).await;
     }
+    if twice && reports.is_empty() {
+        sleep(PAUSE).await;
+        if let Ok(errors) = send(&world, task, &all).await {
+            settle(&world, task, all, &errors, unheard);
+        }
+    }
+}
+
+async fn send(
+    world: &World,
+    task: usize,
+    reports: &[(Kind, Report)],
+) -> Result<UploadErrors, TransportError> {
+    let task = &world.tasks[task];
+    let reports = reports.iter().map(|(_, report)| report.clone()).collect();
+    let request = UploadRequest { reports }.to_bytes();
+    let endpoint = task.configuration.leader_aggregator_endpoint.clone();
+    world.devices.perform(&Upload { endpoint, task: task.id, request }, None).await
 }
 
 async fn fetch(world: &World, task: usize) -> Keys {

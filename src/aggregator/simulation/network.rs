@@ -109,6 +109,11 @@ impl Network {
         self.lock().faults.retain(|(.., until)| *until == u64::MAX);
     }
 
+    /// Ends all faults, those for good too.
+    pub(super) fn forgive(&self) {
+        self.lock().faults.clear();
+    }
+
     fn node(&self, url: &str) -> Option<Node> {
         let mut inner = self.lock();
         let Inner { nodes, rng, .. } = &mut *inner;

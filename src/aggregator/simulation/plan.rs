@@ -33,10 +33,12 @@ pub(super) struct Step {
 
 #[derive(Clone, Debug)]
 pub(super) enum What {
+    /// Sent until there is an answer, at most so many times; and once more after it, or not.
     Upload {
         task: usize,
         reports: Vec<Kind>,
         tries: u32,
+        twice: bool,
     },
     Ask {
         task: usize,
@@ -133,7 +135,7 @@ impl Plan {
             uploads(task, &mut rng, &mut steps);
         }
         for _ in 0..rng.random_range(0..4) {
-            steps.push(ask(&mut rng));
+            steps.push(ask(tasks, &mut rng));
         }
         for _ in 0..rng.random_range(0..9) {
             steps.push(fault(replicas, &mut rng));
@@ -185,10 +187,8 @@ fn uploads(task: usize, rng: &mut StdRng, steps: &mut Vec<Step>) {
             // Mostly in time, some late: then the batch may be collected.
             let late = if rng.random_ratio(1, 6) { 2 * WINDOW } else { 0 };
             let at = window * WINDOW + rng.random_range(0..WINDOW) + late;
-            steps.push(Step {
-                at,
-                what: What::Upload { task, reports, tries: rng.random_range(1..12) },
-            });
+            let (tries, twice) = (rng.random_range(1..12), rng.random_ratio(1, 5));
+            steps.push(Step { at, what: What::Upload { task, reports, tries, twice } });
         }
     }
 }
@@ -207,11 +207,12 @@ fn hostile(rng: &mut StdRng) -> Kind {
 }
 
 /// A collector that asks, at a good time or a bad one, for one window or several.
-fn ask(rng: &mut StdRng) -> Step {
+fn ask(tasks: usize, rng: &mut StdRng) -> Step {
+    let task = if tasks > 2 && rng.random_ratio(1, 3) { 2 } else { 0 };
     let first = rng.random_range(0..WINDOWS);
     let windows = rng.random_range(1..=WINDOWS - first);
     let at = (first + windows) * WINDOW + rng.random_range(0..60_000);
-    Step { at, what: What::Ask { task: 0, first, windows } }
+    Step { at, what: What::Ask { task, first, windows } }
 }
 
 fn fault(replicas: usize, rng: &mut StdRng) -> Step {

@@ -27,8 +27,8 @@ pub(super) struct Tally {
     asked: BTreeMap<u64, u64>,
     /// Results, by the place of the collection job.
     results: BTreeMap<String, Vec<u128>>,
-    /// Reports of the first window that should not count.
-    pub(super) hostile: u64,
+    /// Reports of the first window that the leader cannot tell from good ones.
+    pub(super) refused_by_helper: u64,
     pub(super) wrong: Vec<String>,
 }
 
@@ -38,9 +38,21 @@ impl Tally {
     }
 
     pub(super) fn told(&mut self, bin: usize, verdict: Verdict) {
-        let before = self.verdicts.insert(bin, verdict);
-        if matches!(before, Some(Verdict::Acknowledged(_))) {
-            self.wrong.push(format!("bin {bin} has two verdicts: {before:?}, {verdict:?}"));
+        let before = self.verdicts.get(&bin);
+        match (before, verdict) {
+            // What was acknowledged stays so, also when it comes again, and also too late.
+            (Some(Verdict::Acknowledged(_)), Verdict::Acknowledged(_))
+            | (
+                Some(Verdict::Acknowledged(_)),
+                Verdict::Refused { why: ReportError::BatchCollected, .. },
+            ) => {}
+            (Some(Verdict::Refused { .. }), Verdict::Refused { .. }) => {}
+            (Some(Verdict::Acknowledged(_) | Verdict::Refused { .. }), _) => {
+                self.wrong.push(format!("bin {bin} has two verdicts: {before:?}, {verdict:?}"));
+            }
+            _ => {
+                self.verdicts.insert(bin, verdict);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::{
     collector::{self, Answer},
     device,
     network::{Connection, Gone, Network},
-    plan::{CALM, Link, Plan, Server, WINDOWS, What},
+    plan::{CALM, Link, LinkFault, Plan, Server, WINDOWS, What},
     server::{Host, LEADERS},
     tally::Tally,
     task::{BEGIN, HELPERS, Keys, LEADER, LEAST, SimulatedTask},
@@ -20,6 +20,7 @@ use crate::{
 };
 use std::{
     ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -38,7 +39,7 @@ pub(super) struct World {
     leaders: Vec<Arc<Host>>,
     helpers: Vec<Arc<Host>>,
     tallies: Vec<Mutex<Tally>>,
-    asked: Mutex<Vec<Range<u64>>>,
+    asked: Mutex<Vec<(usize, Range<u64>)>>,
     numbers: Mutex<u64>,
     trace: Mutex<Vec<String>>,
     failures: Mutex<Vec<String>>,
@@ -58,13 +59,16 @@ pub(super) fn run(plan: &Plan) -> Outcome {
         .build()
         .unwrap();
     seeded::set(Some(plan.seed));
-    let (mut wrong, trace) = runtime.block_on(async {
-        simulated::begin(BEGIN, 1 + HELPERS.len(), plan.seed);
-        let world = World::new(plan);
-        world.clone().play(plan).await;
-        world.check();
-        (world.wrong(), world.trace.lock().unwrap().clone())
-    });
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            simulated::begin(BEGIN, 1 + HELPERS.len(), plan.seed);
+            let world = World::new(plan);
+            world.clone().play(plan).await;
+            world.check();
+            (world.wrong(), world.trace.lock().unwrap().clone())
+        })
+    }));
+    let (mut wrong, trace) = played.unwrap_or_default();
     drop(runtime);
     seeded::set(None);
     wrong.extend(simulated::end().into_iter().map(|said| format!("panicked: {said}")));
@@ -178,18 +182,21 @@ impl World {
         }
         sleep_until(CALM).await;
         self.calm(&mut under_way).await;
-        self.collect_all().await;
+        self.collect_all(0).await;
+        while collector::collect_next(&self, 1).await == Answer::Released {}
+        self.check_batches();
+        self.turn_good(plan).await;
     }
 
     fn take(self: &Arc<Self>, what: &What, under_way: &mut JoinSet<()>) {
         let world = Arc::clone(self);
         match what.clone() {
-            What::Upload { task, reports, tries } => {
-                under_way.spawn(device::upload(world, task, reports, tries));
+            What::Upload { task, reports, tries, twice } => {
+                under_way.spawn(device::upload(world, task, reports, (tries, twice)));
             }
             What::Ask { task, first, windows } => {
                 let windows = first..first + windows;
-                self.asked.lock().unwrap().push(windows.clone());
+                self.asked.lock().unwrap().push((task, windows.clone()));
                 under_way.spawn(async move {
                     collector::collect(&world, task, windows).await;
                 });
@@ -232,44 +239,67 @@ impl World {
         self.note("calm");
     }
 
-    /// Collects what is left of the tasks whose partners are good.
-    async fn collect_all(&self) {
+    /// Once the bad partner has become a good one, its task goes on too.
+    async fn turn_good(&self, plan: &Plan) {
+        let Some(fault) = plan.bad_partner else { return };
+        if (0..WINDOWS).any(|window| self.tally(2).is_collected(window)) {
+            return self.fail("a partner that gives no share has a result".to_owned());
+        }
+        self.network.forgive();
+        self.note("the bad partner is good");
+        // One that refuses may have had reports given up.
+        if fault != LinkFault::Refuses {
+            self.collect_all(2).await;
+        }
+    }
+
+    /// Collects what is left of a time-interval task.
+    async fn collect_all(&self, task: usize) {
         let until = simulated::elapsed() + PATIENCE;
-        while !self.is_aggregated() {
+        // With the first, all of the same partner.
+        let tasks: &[usize] = if task == 0 { &[0, 1] } else { &[2] };
+        while !self.are_aggregated(tasks) {
             if simulated::elapsed() > until {
                 return self.fail(format!("reports are not aggregated: {}", self.waiting()));
             }
             sleep(Duration::from_secs(2)).await;
         }
         self.note("all is aggregated");
-        self.ask_again(until).await;
+        self.ask_again(task, until).await;
         for window in 0..WINDOWS {
-            self.collect_window(window, until).await;
+            self.collect_window(task, window, until).await;
         }
-        while collector::collect_next(self, 1).await == Answer::Released {}
-        self.check_batches();
     }
 
     /// Of a leader-selected task, what is left of a window fills no batch. Each report that the helper refuses
     /// may have begun one more batch: while it was in flight, another seemed full.
     fn check_batches(&self) {
+        let tally = self.tally(1);
+        let mut left = 0;
         for window in 0..WINDOWS {
-            let tally = self.tally(1);
-            let left = tally.left(window);
-            let batches = if window == 0 { 1 + tally.hostile } else { 1 };
-            if left >= LEAST * batches {
+            let of_window = tally.left(window);
+            let batches = if window == 0 { 1 + tally.refused_by_helper } else { 1 };
+            if of_window >= LEAST * batches {
                 self.fail(format!(
-                    "{left} reports of window {window} are in no batch that is full"
+                    "{of_window} reports of window {window} are in no batch that is full"
                 ));
             }
+            left += of_window;
+        }
+        let batches = self.leaders[0].disk.batches(&self.tasks[1].id).unwrap();
+        let kept = batches.iter().map(|batch| batch.reports).sum::<u64>();
+        if kept < left {
+            self.fail(format!(
+                "{left} acknowledged reports wait for a batch, and {kept} are there"
+            ));
         }
     }
 
     /// Asks for all that was asked for before, until each question has an answer.
-    async fn ask_again(&self, until: u64) {
+    async fn ask_again(&self, task: usize, until: u64) {
         let asked = self.asked.lock().unwrap().clone();
-        for windows in asked {
-            while collector::collect(self, 0, windows.clone()).await == Answer::Nothing {
+        for (_, windows) in asked.into_iter().filter(|(of, _)| *of == task) {
+            while collector::collect(self, task, windows.clone()).await == Answer::Nothing {
                 if simulated::elapsed() > until {
                     return self.fail(format!("the question for {windows:?} has no answer"));
                 }
@@ -277,14 +307,14 @@ impl World {
         }
     }
 
-    async fn collect_window(&self, window: u64, until: u64) {
-        while !self.tally(0).is_collected(window) {
-            let left = self.tally(0).left(window);
-            match collector::collect(self, 0, window..window + 1).await {
-                Answer::Released | Answer::Refused(ProblemType::BatchOverlap) if left < LEAST => {
-                    return;
+    async fn collect_window(&self, task: usize, window: u64, until: u64) {
+        while !self.tally(task).is_collected(window) {
+            let left = self.tally(task).left(window);
+            match collector::collect(self, task, window..window + 1).await {
+                Answer::Released | Answer::Refused(_) if left < LEAST => return,
+                Answer::Refused(ProblemType::BatchOverlap) => {
+                    return self.fail(format!("window {window} has {left} reports and is closed"));
                 }
-                Answer::Refused(ProblemType::InvalidBatchSize) if left < LEAST => return,
                 _ if simulated::elapsed() > until => {
                     return self.fail(format!("window {window} has {left} reports and no result"));
                 }
@@ -305,8 +335,8 @@ impl World {
         }
     }
 
-    fn is_aggregated(&self) -> bool {
-        [0, 1].iter().all(|task| {
+    fn are_aggregated(&self, tasks: &[usize]) -> bool {
+        tasks.iter().all(|task| {
             let counts = self.leaders[0].disk.counts(&self.tasks[*task].id).unwrap();
             counts.waiting_reports == 0 && counts.in_flight_reports == 0
         })
