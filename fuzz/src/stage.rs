@@ -162,6 +162,7 @@ impl Stage {
         retention: Retention,
         aggregation: &Aggregation,
     ) -> Leader {
+        let _begins_tasks = self.runtime.enter();
         Leader::new(
             Arc::clone(store),
             self.keys.clone(),

@@ -100,8 +100,8 @@ const OPEN_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// Checks a report's time against the clock, the task's interval, and what we still remember: the
 /// IDs of reports older than `oldest` may be forgotten (§4.5.3.3).
 ///
-/// All of it as DAP counts: a week that begins on another day has a time of its own, see [`Calendar`], so that a report
-/// that is sent after its window is never ahead.
+/// A week that begins on another day than DAP's has a time of its own, see [`Calendar`]: it is ahead while the week
+/// has not begun by that.
 ///
 /// [`Calendar`]: crate::program::Calendar
 pub fn check_time(

@@ -71,7 +71,8 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// A leader over a database, which reaches the helper through `http`, until `stop`.
+    /// A leader over a database, which reaches the helper through `http`, until `stop`. Only in a Tokio
+    /// runtime, where it begins to wait for uploads.
     #[allow(clippy::too_many_arguments, reason = "each is a part of a leader, named by its type")]
     pub fn new(
         store: Arc<dyn Datastore>,
