@@ -198,7 +198,7 @@ impl IntoResponse for Failure {
                 }
                 retry_later(plain(
                     StatusCode::INTERNAL_SERVER_ERROR,
-                    "this server failed; nothing was accepted; try again later",
+                    "this server failed; send the same again later",
                 ))
             }
         }

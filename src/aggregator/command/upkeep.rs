@@ -39,8 +39,8 @@ pub(in crate::aggregator) async fn run<T: StoredTask>(
         let round = upkeep.clone();
         let more = match blocking::spawn(move || round.round::<T>(clock::now())).await {
             Ok(Round { more, failed }) => {
-                if let Some(error) = failed {
-                    tracing::warn!(%error, "a part of the server's upkeep is put off");
+                for (part, error) in failed {
+                    tracing::warn!(%part, %error, "a part of the server's upkeep is put off");
                 }
                 more
             }
@@ -77,15 +77,16 @@ enum UpkeepError {
 impl Upkeep {
     /// One round. What fails, of a damaged task or of the log for example, keeps no other part from being done.
     fn round<T: StoredTask>(&self, now: Timestamp) -> Round {
-        let mut failed = FirstError::default();
+        let mut failed = Failures::default();
         let (reports, needed_since) = self.look::<T>(now, &mut failed);
         let store = self.store.as_ref();
-        failed.note(self.keyring.turn(store, &self.keys, &self.hpke, now, needed_since));
-        failed.note(self.log.publish());
+        let turned = self.keyring.turn(store, &self.keys, &self.hpke, now, needed_since);
+        failed.note("HPKE keys", turned);
+        failed.note("the log", self.log.publish());
         let responses = Timestamp(now.0.saturating_sub(milliseconds(self.retention.responses)));
-        let forgotten = failed.note(store.forget(&Expiry { reports, responses }));
-        let compacted = failed.note(store.compact());
-        failed.note(store.give_back());
+        let forgotten = failed.note("forgetting", store.forget(&Expiry { reports, responses }));
+        let compacted = failed.note("compaction", store.compact());
+        failed.note("giving room back", store.give_back());
         let more = forgotten.is_some_and(|forgotten| forgotten.more) || compacted == Some(true);
         Round { more, failed: failed.0 }
     }
@@ -94,17 +95,20 @@ impl Upkeep {
     fn look<T: StoredTask>(
         &self,
         now: Timestamp,
-        failed: &mut FirstError,
+        failed: &mut Failures,
     ) -> (Vec<(TaskId, Time)>, Option<Timestamp>) {
         let tasks = Tasks::<T>::new(Arc::clone(&self.store), self.keys.clone());
         // While it is not known what waits, no key may be destroyed.
         let since_ever = Some(Timestamp(0));
         let (mut reports, mut needed_since) = (Vec::new(), None);
-        let Some(records) = failed.note(self.store.tasks()) else { return (reports, since_ever) };
+        let Some(records) = failed.note("tasks", self.store.tasks()) else {
+            return (reports, since_ever);
+        };
         for TaskRecord { id, .. } in records {
-            let oldest = failed.note(self.store.counts(&id)).map_or(since_ever, |c| c.oldest);
+            let oldest =
+                failed.note("counts", self.store.counts(&id)).map_or(since_ever, |c| c.oldest);
             needed_since = [needed_since, oldest].into_iter().flatten().min();
-            let Some(Some(task)) = failed.note(tasks.find(&id)) else { continue };
+            let Some(Some(task)) = failed.note("tasks", tasks.find(&id)) else { continue };
             self.metrics.watch(task.task());
             if !self.retention.reports.is_zero() {
                 reports.push((id, horizon(task.task(), now, self.retention.reports)));
@@ -118,17 +122,22 @@ impl Upkeep {
 struct Round {
     /// Whether there is more to do.
     more: bool,
-    /// The first part that failed.
-    failed: Option<UpkeepError>,
+    /// The parts that failed.
+    failed: Vec<(&'static str, UpkeepError)>,
 }
 
-/// The first error of several.
+/// The first error of each part: of very many damaged tasks, one is told of.
 #[derive(Default)]
-struct FirstError(Option<UpkeepError>);
+struct Failures(Vec<(&'static str, UpkeepError)>);
 
-impl FirstError {
-    fn note<V, E: Into<UpkeepError>>(&mut self, done: Result<V, E>) -> Option<V> {
-        done.map_err(|error| self.0.get_or_insert_with(|| error.into())).ok()
+impl Failures {
+    fn note<V, E: Into<UpkeepError>>(
+        &mut self,
+        part: &'static str,
+        done: Result<V, E>,
+    ) -> Option<V> {
+        let is_new = self.0.iter().all(|(failed, _)| *failed != part);
+        done.map_err(|error| is_new.then(|| self.0.push((part, error.into())))).ok()
     }
 }
 
@@ -168,7 +177,11 @@ mod tests {
             keys,
         };
         let round = upkeep.round::<LeaderTask>(Timestamp(2));
-        assert!(matches!(round.failed, Some(UpkeepError::Tasks(_))), "{:?}", round.failed);
+        assert!(
+            matches!(round.failed[..], [("tasks", UpkeepError::Tasks(_))]),
+            "{:?}",
+            round.failed
+        );
         assert!(round.more, "the runs of 100 uploads are compacted");
         assert!(!upkeep.store.compact().unwrap());
     }

@@ -33,10 +33,11 @@ use crate::{
         extension::UncheckedExtensions,
         ids::BatchId,
         problem::ProblemType,
-        time::{Time, TimePrecision},
+        time::Time,
         upload::{PlaintextInputShare, Report, ReportError},
         vdaf::verify::{LeaderBatch, OpenReport, Sums, VerifyError},
     },
+    program::Calendar,
     transport::{
         exchange::{Completed, IncompleteError, Patience, complete},
         http::TransportError,
@@ -385,7 +386,7 @@ fn finish(
         reports.iter().map(|report| buckets.number(report.report_metadata.time)).collect();
     let (verdicts, sums) = finish_parts(&task.task, parts, &answers, &numbers, buckets.buckets());
 
-    let first_early = first_too_early(task.task.configuration.time_precision, clock::now());
+    let first_early = first_too_early(task.task.window, clock::now());
     let waits = |error, time: Time| error == ReportError::ReportTooEarly && time >= first_early;
     let (mut early, mut refused) = (UploadBatch::new(job.task), HashMap::new());
     for ((report, verdict), number) in reports.iter().zip(&verdicts).zip(numbers) {
@@ -420,8 +421,8 @@ fn finish(
 /// The first time of which a helper may say that it is too early. A clock can be wrong for a while; a helper
 /// that says so of earlier reports refuses them, or it could keep them, and the collections that wait for
 /// them, for ever.
-fn first_too_early(precision: TimePrecision, now: Timestamp) -> Time {
-    precision.time_at(clock::seconds(now).saturating_sub(CLOCK_PUT_RIGHT.as_secs()))
+fn first_too_early(window: Calendar, now: Timestamp) -> Time {
+    window.time_at(clock::seconds(now).saturating_sub(CLOCK_PUT_RIGHT.as_secs()))
 }
 
 /// How far behind ours the helper's clock may be for a while.
@@ -508,6 +509,7 @@ fn finish_part(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{dap::time::TimePrecision, program::Weekday};
 
     #[test]
     fn the_wait_for_the_helper_ends_before_the_lease() {
@@ -519,9 +521,21 @@ mod tests {
 
     #[test]
     fn a_helper_may_find_reports_of_the_last_day_too_early_and_no_others() {
-        let hour = TimePrecision::from_seconds(3600).unwrap();
+        let hour = TimePrecision::from_seconds(3600).unwrap().into();
         let now = Timestamp(1000 * 3_600_000);
         assert_eq!(first_too_early(hour, now), Time(1000 - 24));
         assert_eq!(first_too_early(hour, Timestamp(0)), Time(0));
+    }
+
+    #[test]
+    fn a_report_of_a_week_may_be_too_early_until_a_day_after_the_week_by_its_own_days() {
+        let week = TimePrecision::from_seconds(604_800).unwrap();
+        let fridays = Calendar::weeks(week, Weekday::Friday).unwrap();
+        let ended = fridays.start_of(Time(3001));
+        for (seconds, first) in [(86_399, 3000), (86_400, 3001)] {
+            let now = Timestamp((ended + seconds) * 1000);
+            assert_eq!(first_too_early(fridays, now), Time(first), "{seconds}");
+            assert_eq!(first_too_early(week.into(), now), Time(3000));
+        }
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum CommitError {
     /// Too many uploads wait already.
     #[error("too many uploads are waiting to be stored")]
     Full,
-    /// The store failed: none of the upload is kept.
+    /// The store failed: of this piece nothing is kept, of those before it all is.
     #[error(transparent)]
     Store(#[from] Arc<StoreError>),
     /// The task is gone, as at the end of the process.
@@ -55,15 +55,26 @@ impl GroupCommit {
         Self { queue }
     }
 
-    /// Stores the reports of one upload, piece by piece; returns when all are durable. Its room is free
-    /// then, also if nobody waits for it any more. What was stored of an upload that fails halfway is known
-    /// when it comes again.
+    /// Stores the reports of one upload, piece by piece; returns when all are durable, or one piece
+    /// failed: with what was stored before it. That is known when the upload comes again. Its room is free
+    /// then, also if nobody waits for it any more.
     pub(super) async fn store(
         &self,
         pieces: Vec<UploadBatch>,
         room: Room,
-    ) -> Result<Vec<Acceptance>, CommitError> {
-        let (room, mut acceptances) = (Arc::new(room), Vec::new());
+    ) -> (Vec<Acceptance>, Result<(), CommitError>) {
+        let mut acceptances = Vec::new();
+        let stored = self.store_pieces(pieces, room, &mut acceptances).await;
+        (acceptances, stored)
+    }
+
+    async fn store_pieces(
+        &self,
+        pieces: Vec<UploadBatch>,
+        room: Room,
+        acceptances: &mut Vec<Acceptance>,
+    ) -> Result<(), CommitError> {
+        let room = Arc::new(room);
         for (number, batch) in pieces.into_iter().enumerate() {
             let (reply, stored) = oneshot::channel();
             let waiting = Waiting { batch, room: Arc::clone(&room), reply };
@@ -75,7 +86,7 @@ impl GroupCommit {
             }
             acceptances.extend(stored.await.map_err(|_| CommitError::Stopped)??);
         }
-        Ok(acceptances)
+        Ok(())
     }
 }
 

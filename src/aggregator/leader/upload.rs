@@ -48,8 +48,14 @@ pub(super) async fn upload(
         reports.iter().map(|report| report.report_metadata.report_id).collect();
     // Packed they are small; as they were read, they take several times their bytes.
     drop(reports);
-    let acceptances = leader.commits.store(pieces, room).await.map_err(failure)?;
-    leader.reports.notify_one();
+    let (acceptances, stored) = leader.commits.store(pieces, room).await;
+    // Also if a later piece failed: these are durable, and known when they come again.
+    let accepted = acceptances.iter().filter(|acceptance| acceptance.is_ok()).count();
+    if accepted > 0 {
+        leader.reports.notify_one();
+        leader.metrics.accepted(&task.id, accepted);
+    }
+    stored.map_err(failure)?;
 
     let mut acceptances = acceptances.into_iter();
     for verdict in verdicts.iter_mut().filter(|verdict| verdict.is_ok()) {
@@ -60,8 +66,6 @@ pub(super) async fn upload(
             None => return Err(Failure::fault("the store did not answer for every report")),
         };
     }
-    let accepted = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
-    leader.metrics.accepted(&task.id, accepted);
     let refused = verdicts.iter().filter_map(|verdict| verdict.err());
     leader.metrics.rejected(&task.id, Stage::Upload, refused);
     let failed = ids

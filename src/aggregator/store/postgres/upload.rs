@@ -189,7 +189,7 @@ pub(super) fn wait_again(
     insert_segments(tx, from, &rest)
 }
 
-/// Adds the pieces of a job that was cut up, all in one place.
+/// Adds the pieces of a job or segment that was cut up, all in one place, in the order given here.
 pub(super) fn insert_pieces(
     tx: &mut Tx<'_>,
     task: i32,
@@ -198,22 +198,16 @@ pub(super) fn insert_pieces(
     place: i64,
     cuts: i32,
 ) -> Result<(), Failure> {
-    for piece in pieces {
+    for some in in_slices(pieces, |piece| piece.body.len()) {
+        let Columns { reports, bytes, first, last, body } = Columns::of(some.iter());
         tx.execute(
             "INSERT INTO segments
-                 (task, arrived, reports, bytes, first, last, body, place, abandoned)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            &[
-                &task,
-                &stored(arrived.0),
-                &stored(piece.reports as u64),
-                &stored(piece.body.len() as u64),
-                &&time_key(piece.first)[..],
-                &&time_key(piece.last)[..],
-                &piece.body,
-                &place,
-                &cuts,
-            ],
+                 (task, arrived, place, abandoned, reports, bytes, first, last, body)
+             SELECT $1, $2, $3, $4, reports, bytes, first, last, body
+             FROM unnest($5::bigint[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bytea[])
+                  WITH ORDINALITY AS n (reports, bytes, first, last, body, number)
+             ORDER BY number",
+            &[&task, &stored(arrived.0), &place, &cuts, &reports, &bytes, &first, &last, &body],
         )?;
     }
     Ok(())
@@ -235,12 +229,8 @@ fn insert_some_segments(
     now: Timestamp,
     segments: &[(i32, Packed)],
 ) -> Result<(), Failure> {
-    let column = |number: fn(&Packed) -> i64| {
-        segments.iter().map(|(_, segment)| number(segment)).collect::<Vec<_>>()
-    };
-    let times = |time: fn(&Packed) -> Time| {
-        segments.iter().map(|(_, segment)| time_key(time(segment)).to_vec()).collect::<Vec<_>>()
-    };
+    let Columns { reports, bytes, first, last, body } =
+        Columns::of(segments.iter().map(|(_, segment)| segment));
     tx.execute(
         "INSERT INTO segments (task, arrived, reports, bytes, first, last, body)
          SELECT task, $1, reports, bytes, first, last, body
@@ -251,12 +241,36 @@ fn insert_some_segments(
         &[
             &stored(now.0),
             &segments.iter().map(|(task, _)| *task).collect::<Vec<_>>(),
-            &column(|segment| stored(segment.reports as u64)),
-            &column(|segment| stored(segment.body.len() as u64)),
-            &times(|segment| segment.first),
-            &times(|segment| segment.last),
-            &segments.iter().map(|(_, segment)| &*segment.body).collect::<Vec<_>>(),
+            &reports,
+            &bytes,
+            &first,
+            &last,
+            &body,
         ],
     )?;
     Ok(())
+}
+
+/// Segments, column by column, as one statement takes them.
+#[derive(Default)]
+struct Columns<'a> {
+    reports: Vec<i64>,
+    bytes: Vec<i64>,
+    first: Vec<Vec<u8>>,
+    last: Vec<Vec<u8>>,
+    body: Vec<&'a [u8]>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(segments: impl Iterator<Item = &'a Packed>) -> Self {
+        let mut columns = Self::default();
+        for segment in segments {
+            columns.reports.push(stored(segment.reports as u64));
+            columns.bytes.push(stored(segment.body.len() as u64));
+            columns.first.push(time_key(segment.first).to_vec());
+            columns.last.push(time_key(segment.last).to_vec());
+            columns.body.push(&segment.body);
+        }
+        columns
+    }
 }

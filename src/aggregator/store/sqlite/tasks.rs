@@ -28,7 +28,25 @@ pub(super) fn change_task(
         "UPDATE tasks SET target = ?4, public = ?5 WHERE id = ?1 AND target IS ?2 AND public = ?3",
         (from.id.as_bytes(), from.mode.stored(), &*from.public, to.mode.stored(), &*to.public),
     )?;
+    if changed == 1 && to.mode.is_of_one_time() {
+        find_times(tx, &to.id)?;
+    }
     Ok(changed == 1)
+}
+
+/// From when times could be mixed, open batches say none; from now on they are found by it. One whose
+/// reports are of one time is filled up with others of that.
+fn find_times(tx: &Transaction<'_>, task: &TaskId) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE batches SET time = (
+             SELECT CASE WHEN min(first) = max(last) THEN min(first) END FROM (
+                 SELECT first, last FROM shards WHERE task = batches.task AND bucket = batches.id
+                 UNION ALL
+                 SELECT first, last FROM jobs WHERE task = batches.task AND batch = batches.id))
+         WHERE state = 0 AND time IS NULL AND task = (SELECT key FROM tasks WHERE id = ?1)",
+        [task.as_bytes()],
+    )?;
+    Ok(())
 }
 
 pub(super) fn task(tx: &Transaction<'_>, id: &TaskId) -> Result<Option<TaskRecord>, StoreError> {

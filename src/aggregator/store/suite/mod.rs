@@ -42,6 +42,7 @@ macro_rules! conformance {
         tasks:
             a_changed_task_under_the_same_id_is_refused,
             a_task_is_changed_only_if_it_is_still_the_same,
+            a_batch_begun_before_batches_are_of_one_time_is_filled_up,
             a_changed_key_under_the_same_id_is_refused,
             tasks_and_keys_survive_a_restart_in_their_order,
             an_unknown_task_is_named;

@@ -34,6 +34,33 @@ pub(crate) fn a_task_is_changed_only_if_it_is_still_the_same(bench: &dyn Bench) 
     assert_eq!(store.task(&id), Ok(Some(first)));
 }
 
+/// A batch begun while times could be mixed, partly verified and partly on its way.
+pub(crate) fn a_batch_begun_before_batches_are_of_one_time_is_filled_up(bench: &dyn Bench) {
+    let store = bench.open();
+    let task = put(&*store, 1, BatchingMode::LeaderSelectedAnyTime { target: 8 });
+    upload_singly(&*store, task, &(0..7).map(|number| (number, 1)).collect::<Vec<_>>());
+    let jobs = lease(&*store, NOW);
+    let batch = jobs[0].batch.unwrap();
+    let key = || BucketKey::batch(&batch);
+    assert_eq!(jobs.iter().map(|job| job.batch).collect::<Vec<_>>(), [Some(batch); 2]);
+    commit(&*store, &jobs[0], key());
+    let before = store.task(&task).unwrap().unwrap();
+    let mode = BatchingMode::LeaderSelected { target: 8 };
+    assert_eq!(store.change_task(&before, &TaskRecord { mode, ..before.clone() }), Ok(true));
+    commit(&*store, &jobs[1], key());
+    assert_eq!(store.next_batch(&task), Ok(None), "7 of 8 are verified");
+    upload_singly(&*store, task, &[(8, 2), (9, 1)]);
+    let rest = lease(&*store, NOW);
+    let of_time = |time| {
+        let is_of = |job: &&LeasedJob| job.reports().all(|(of, _)| of == Time(time));
+        rest.iter().find(is_of).unwrap()
+    };
+    assert_ne!(of_time(2).batch, Some(batch));
+    assert_eq!(of_time(1).batch, Some(batch));
+    commit(&*store, of_time(1), key());
+    assert_eq!(store.next_batch(&task), Ok(Some(batch)));
+}
+
 pub(crate) fn a_changed_key_under_the_same_id_is_refused(bench: &dyn Bench) {
     let store = bench.open();
     let key = KeyRecord { id: 7, offered: NOW, public: vec![1].into(), sealed: vec![2].into() };

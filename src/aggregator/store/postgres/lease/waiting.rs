@@ -144,7 +144,8 @@ fn head(row: &Row) -> Result<Head, Failure> {
     })
 }
 
-/// Parts the oldest segment of several times of each task, if it is its turn.
+/// Parts the oldest segment of several times of each task, if it is its turn: of a few tasks, those whose
+/// have waited longest. The others follow at the next calls; whoever uploads does not wait for all.
 pub(super) fn part_by_time(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<(), Failure> {
     if tasks.is_empty() {
         return Ok(());
@@ -160,8 +161,9 @@ pub(super) fn part_by_time(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<(), Failure
          OR (SELECT count(*) FROM (
              SELECT 1 FROM segments
              WHERE task = n.task AND job IS NULL AND NOT stuck AND first = last
-             LIMIT $2) few) < $2",
-        &[&tasks, &PART_BELOW],
+             LIMIT $2) few) < $2
+         ORDER BY m.key LIMIT $3",
+        &[&tasks, &PART_BELOW, &PARTED_AT_ONCE],
     )?;
     for row in &mixed {
         let (task, key): (i32, i64) = (get(row, 0)?, get(row, 1)?);
@@ -175,3 +177,6 @@ pub(super) fn part_by_time(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<(), Failure
     }
     Ok(())
 }
+
+/// Tasks of which one call parts a segment, all in the transaction that leases.
+const PARTED_AT_ONCE: i64 = 8;
