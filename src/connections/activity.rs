@@ -34,6 +34,15 @@ struct State {
     next: u64,
 }
 
+/// Whose requests come over one connection at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shared {
+    /// Those of one client, or of one client after the other.
+    ByNobody,
+    /// Those of many clients: a proxy's streams.
+    ByMany,
+}
+
 /// An answer of which the client has yet to take something.
 #[derive(Debug)]
 struct Untaken {
@@ -97,11 +106,11 @@ impl Activity {
     }
 
     /// Returns when nothing has happened for so long, or an answer was not taken in time, or nothing of it
-    /// for so long.
-    pub(super) async fn idle(&self, long: Duration) {
+    /// for so long. What one of many clients does not take ends nobody else's requests.
+    pub(super) async fn idle(&self, long: Duration, shared: Shared) {
         loop {
             let since = self.idle_since().unwrap_or_else(Instant::now);
-            let untaken = self.untaken(long);
+            let untaken = self.untaken(long).filter(|_| shared == Shared::ByNobody);
             let over = untaken.map_or(since + long, |untaken| untaken.min(since + long));
             if over <= Instant::now() {
                 return;
@@ -157,9 +166,11 @@ pub(super) struct Answering {
 impl Answering {
     /// The client takes some of it.
     pub(super) fn note(&self) {
-        if let Some(answer) = self.activity.state().answers.get_mut(&self.number) {
-            answer.last = Instant::now();
-        }
+        self.activity.note(|state| {
+            if let Some(answer) = state.answers.get_mut(&self.number) {
+                answer.last = state.last;
+            }
+        });
     }
 }
 
@@ -245,7 +256,7 @@ mod tests {
         let (began, working) = (Instant::now(), activity.work());
         let idle = tokio::spawn({
             let activity = Arc::clone(&activity);
-            async move { activity.idle(LONG).await }
+            async move { activity.idle(LONG, Shared::ByNobody).await }
         });
         tokio::time::sleep(10 * LONG).await;
         assert!(!idle.is_finished() && activity.idle_since().is_none());
@@ -257,10 +268,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_is_taken_bit_by_bit_and_in_time_whatever_else_happens() {
         let activity = Arc::new(Activity::begin());
-        let ended = |each: Option<Duration>| {
+        let ended = |each: Option<Duration>, else_happens: bool| {
             let (activity, began) = (Arc::clone(&activity), Instant::now());
             async move {
-                let (_working, answer) = (activity.work(), activity.answer(3 * LONG));
+                let (working, answer) = (activity.work(), activity.answer(3 * LONG));
+                let _working = else_happens.then_some(working);
                 let taken = async {
                     loop {
                         tokio::time::sleep(each.unwrap_or(10 * LONG)).await;
@@ -268,13 +280,15 @@ mod tests {
                     }
                 };
                 tokio::select! {
-                    () = activity.idle(LONG) => began.elapsed(),
+                    () = activity.idle(LONG, Shared::ByNobody) => began.elapsed(),
                     () = taken => unreachable!("it never ends"),
                 }
             }
         };
-        assert_eq!(ended(None).await.as_secs(), 60);
-        assert_eq!(ended(Some(LONG / 4)).await.as_secs(), 180);
+        for else_happens in [true, false] {
+            assert_eq!(ended(None, else_happens).await.as_secs(), 60);
+            assert_eq!(ended(Some(LONG / 4), else_happens).await.as_secs(), 180);
+        }
         assert!(activity.state().answers.is_empty());
     }
 

@@ -14,7 +14,7 @@ pub mod credit;
 pub mod forwarded;
 pub mod places;
 
-use activity::Active;
+use activity::{Active, Shared};
 use address::Network;
 use axum::{Router, body::Body, extract::Request};
 use body::{Answered, Asked};
@@ -45,8 +45,8 @@ pub struct Bounds {
     /// How long a client may take for a handshake, and for a request's head.
     pub patience: Duration,
     /// How long a connection may be open without a request that is worked on, or an answer of which
-    /// something is taken; also of each answer by itself. It must be taken in twice that, and a second
-    /// for each 16 KiB.
+    /// something is taken; also of each answer by itself, unless a proxy's requests share the connection.
+    /// It must be taken in twice that, and a second for each 16 KiB.
     pub idle: Duration,
     /// Bytes that a connection keeps before anyone takes them, a request's whole head among them.
     pub read_ahead: usize,
@@ -177,6 +177,8 @@ impl Connection {
         let Self { place, bounds, watcher } = self;
         let activity = place.activity();
         let (asked, idle) = (Arc::clone(activity), bounds.idle);
+        let of_many = version == Version::Http2 && place.is_proxy();
+        let shared = if of_many { Shared::ByMany } else { Shared::ByNobody };
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
             let working = asked.work();
             let mut request = request.map(|body| Body::new(Asked::new(body, &asked)));
@@ -210,7 +212,7 @@ impl Connection {
         };
         tokio::select! {
             ended = conversation => ended.map_err(|error| Ended::Broken(error.to_string())),
-            () = activity.idle(idle) => Err(Ended::Idle),
+            () = activity.idle(idle, shared) => Err(Ended::Idle),
             () = activity.displaced() => Err(Ended::Displaced),
         }
     }

@@ -28,9 +28,10 @@ pub enum Refused {
 /// Places for connections.
 ///
 /// A client that has none gets one of the last eighth too. If a client's places are taken, or those of
-/// its network, one of its own connections gives way on which nothing happens. If all are, for a client
-/// that has none, a connection on which nothing happens gives way: of whoever has most, else of anybody;
-/// and if something happens on each, one that keeps us waiting for a request, of whoever has most.
+/// its network, one of these connections gives way on which nothing happens; and for a client that has none
+/// itself, else one that keeps us waiting for a request, of whoever has most in the network. If all are,
+/// for a client that has none, a connection on which nothing happens gives way: of whoever has most, else of
+/// anybody; and if something happens on each, one that keeps us waiting for a request, of whoever has most.
 #[derive(Debug)]
 pub struct Places {
     all: usize,
@@ -55,11 +56,19 @@ struct Seated {
     activity: Arc<Activity>,
 }
 
+impl Seated {
+    /// When anything last happened, if the client keeps us waiting: a proxy does not, nor do all behind it.
+    fn waiting_since(&self) -> Option<Instant> {
+        self.activity.waiting_since().filter(|_| !self.is_proxy)
+    }
+}
+
 /// A place, until it is dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
     number: u64,
+    is_proxy: bool,
     activity: Arc<Activity>,
 }
 
@@ -87,7 +96,9 @@ impl Places {
         };
         let mut is_place_free = false;
         while let Some(prefix) = full(&taken) {
-            is_place_free = taken.displace_of(&prefix);
+            // It has none: the network that is full is wider than it.
+            is_place_free =
+                taken.displace_of(&prefix) || (is_new && taken.displace_waiting_of(&prefix));
             is_place_free.then_some(()).ok_or(Refused::Client)?;
         }
         let kept = if is_new { 0 } else { self.for_newcomers };
@@ -103,13 +114,14 @@ impl Places {
     }
 
     fn enter(self: &Arc<Self>, taken: &mut Taken, seated: Seated) -> Place {
-        let (number, activity) = (taken.next, Arc::clone(&seated.activity));
+        let (number, is_proxy) = (taken.next, seated.is_proxy);
+        let activity = Arc::clone(&seated.activity);
         taken.next += 1;
         for prefix in &seated.client {
             taken.of.entry(*prefix).or_default().insert(number);
         }
         taken.connections.insert(number, seated);
-        Place { places: Arc::clone(self), number, activity }
+        Place { places: Arc::clone(self), number, is_proxy, activity }
     }
 }
 
@@ -133,14 +145,24 @@ impl Taken {
         idle.is_some_and(|(_, number)| self.end(number))
     }
 
-    /// The same of all connections.
+    /// Has one give way that keeps us waiting, of the client who has most in a network.
+    fn displace_waiting_of(&mut self, network: &Prefix) -> bool {
+        let waiting = self.of.get(network).into_iter().flatten().filter_map(|number| {
+            let seated = self.connections.get(number)?;
+            let has = self.count(seated.client.first()?);
+            Some((has, Reverse(seated.waiting_since()?), *number))
+        });
+        // Nobody has many: they are as good as whoever comes.
+        let first = waiting.max().filter(|(has, ..)| *has > 1);
+        first.is_some_and(|(.., number)| self.end(number))
+    }
+
+    /// Has the first of all connections give way.
     fn displace(&mut self) -> bool {
         let idle = self.first_to_go(|seated| seated.activity.idle_since());
         let number = idle.map(|(_, number)| number).or_else(|| {
-            let waiting =
-                |seated: &Seated| seated.activity.waiting_since().filter(|_| !seated.is_proxy);
             // Nobody has many: they are as good as whoever comes.
-            let (share, number) = self.first_to_go(waiting)?;
+            let (share, number) = self.first_to_go(Seated::waiting_since)?;
             (share > WIDEST).then_some(number)
         });
         number.is_some_and(|number| self.end(number))
@@ -181,6 +203,11 @@ impl Place {
     /// What happens on the connection.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.activity
+    }
+
+    /// Whether it is a proxy's, behind which are many clients.
+    pub fn is_proxy(&self) -> bool {
+        self.is_proxy
     }
 }
 
@@ -330,6 +357,29 @@ mod tests {
         assert_eq!(wide.len(), 16);
         assert_eq!(places.take(from("2001:db8:7:ffff::1")).err(), Some(Refused::Client));
         assert!(places.take(from("2001:db8:9::1")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn some_of_a_wide_network_that_keep_us_waiting_leave_places_for_the_rest_of_it() {
+        let places = places(64, 4);
+        let at_work = |n: u8| {
+            let place = places.take(from(&format!("2001:db8:7:{n:x}00::1"))).ok()?;
+            let working = place.activity().work();
+            Some((place, working))
+        };
+        let mut held: Vec<_> = (0..16).map_while(|n| at_work(n % 4)).collect();
+        assert_eq!(held.len(), 16);
+        // Who is worked for does not give way.
+        assert!(at_work(4).is_none());
+        let waiting: Vec<_> = held.iter().map(|(place, _)| place.activity().arrive()).collect();
+        assert!(at_work(0).is_none());
+        held.extend((4..100).map_while(at_work));
+        assert_eq!(held.len(), 16 + 12);
+        held[0].0.activity().displaced().await;
+        let taken = places.taken.lock().unwrap();
+        let left = |n: u8| taken.count(&prefixes(from(&format!("2001:db8:7:{n:x}00::1")))[0]);
+        assert!((0..16).all(|n| left(n) == 1) && waiting.len() == 16);
+        drop(taken);
     }
 
     #[tokio::test]

@@ -14,11 +14,13 @@ struct Server {
     _stop: oneshot::Sender<()>,
 }
 
+const PROXY: &str = "127.0.9.1";
+
 async fn server(version: Version, connections: usize, of_one_client: usize) -> Server {
     let bounds = Bounds {
         connections,
         of_one_client,
-        proxies: Vec::new(),
+        proxies: vec![PROXY.parse().unwrap()],
         patience: Duration::from_secs(20),
         idle: Duration::from_millis(500),
         read_ahead: 16 << 10,
@@ -136,27 +138,44 @@ fn frame(stream: u8, path: &str) -> Vec<u8> {
     [&[0, 0, length, 1, 5, 0, 0, 0, stream][..], &head].concat()
 }
 
-#[tokio::test]
-async fn an_answer_that_is_never_taken_is_ended_whatever_else_is_asked_for() {
-    let server = server(Version::Http2, 32, 8).await;
-    let (mut theirs, mut ours) = connect(&server, "127.0.0.1").await.into_split();
+/// How long a connection lives on which an answer is never taken, while others are asked for, 50 ms
+/// after each other.
+async fn lives(server: &Server, from: &str, others: usize) -> Duration {
+    let (mut theirs, mut ours) = connect(server, from).await.into_split();
     // A window of 0 for each stream.
     let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
     ours.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     ours.write_all(&[&settings[..], &frame(1, "/")].concat()).await.unwrap();
     let began = tokio::time::Instant::now();
     let others = tokio::spawn(async move {
-        for stream in (3..=255).step_by(2) {
+        for stream in (3..=255).step_by(2).take(others) {
             if ours.write_all(&frame(stream, "/empty")).await.is_err() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        // Open until the server ends it.
+        std::future::pending::<()>().await;
     });
     let mut some = [0; 4096];
     while let Ok(1..) = theirs.read(&mut some).await {}
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    others.await.unwrap();
+    others.abort();
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn an_answer_that_is_never_taken_is_ended_whatever_else_is_asked_for() {
+    let server = server(Version::Http2, 32, 8).await;
+    let lived = lives(&server, "127.0.0.1", 127).await;
+    assert!(lived < Duration::from_secs(4), "{lived:?}");
+    assert_eq!(*server.events.lock().unwrap(), [Event::Idle]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_never_taken_ends_nobody_elses_behind_a_proxy() {
+    let server = server(Version::Http2, 32, 8).await;
+    let lived = lives(&server, PROXY, 50).await;
+    assert!(lived > Duration::from_millis(50 * 50), "{lived:?}");
     assert_eq!(*server.events.lock().unwrap(), [Event::Idle]);
 }
 

@@ -141,7 +141,8 @@ async fn read_all(
     loop {
         let next = std::future::poll_fn(|cx| Pin::new(&mut chunks).poll_next(cx));
         let Ok(chunk) = timeout_at(pace.until, next).await else {
-            pace.keep(bytes.len(), pool)?;
+            let is_short = pool.is_short() || room.is_part_short();
+            pace.keep(bytes.len(), is_short)?;
             continue;
         };
         let Some(chunk) = chunk else { break };
@@ -159,8 +160,8 @@ async fn read_all(
     Ok(Taken { bytes, room: room.arrived() })
 }
 
-/// How fast a body comes. While room is short, one that holds much of it and hardly grows gives it up;
-/// a small one, as phones send, may take all the time that there is.
+/// How fast a body comes. While room is short, all of it or the part of its client or network, one that
+/// holds much and hardly grows gives it up; a small one, as phones send, may take all the time that there is.
 struct Pace {
     until: Instant,
     len: usize,
@@ -172,8 +173,8 @@ impl Pace {
     }
 
     /// At the end of a period, after which the body has `len` bytes.
-    fn keep(&mut self, len: usize, pool: &Pool) -> Result<(), Failure> {
-        if len > SMALL && len - self.len < LEAST && pool.is_short() {
+    fn keep(&mut self, len: usize, is_short: bool) -> Result<(), Failure> {
+        if len > SMALL && len - self.len < LEAST && is_short {
             return Err(Failure::TooSlow);
         }
         *self = Self { until: Instant::now() + PERIOD, len };
@@ -371,5 +372,31 @@ mod tests {
         assert_eq!(read(100 << 10).await, 10);
         assert_eq!(read(SMALL).await, 60);
         drop(others);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_bodies_that_stop_give_up_their_room_when_that_of_their_network_is_short() {
+        let intake = Intake { patience: Duration::from_secs(60), ..intake(1 << 10) };
+        let read = |address: &str, body| {
+            let asker = Asker(address.parse().unwrap());
+            let request = Request::builder().extension(asker).body(body).unwrap();
+            let (intake, began) = (intake.clone(), Instant::now());
+            async move { (intake.read(request, 1 << 20).await.is_ok(), began.elapsed().as_secs()) }
+        };
+        let stops = || Body::from_stream(Stops(250 << 10));
+        // Each has its own part, and together they have their network's.
+        let stopped = async {
+            let one = read("2001:db8:0:100::1", stops());
+            tokio::join!(one, read("2001:db8:0:200::1", stops()))
+        };
+        let (stopped, neighbour) = tokio::join!(stopped, async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(!intake.strangers.is_short());
+            let body = || Body::from(vec![0; 250 << 10]);
+            assert!(!read("2001:db8:0:300::1", body()).await.0);
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            read("2001:db8:0:300::1", body()).await
+        });
+        assert_eq!((stopped.0, stopped.1, neighbour.0), ((false, 10), (false, 10), true));
     }
 }

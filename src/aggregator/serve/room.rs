@@ -93,6 +93,11 @@ impl Room {
         Ok(())
     }
 
+    /// Whether less than half is left of what its client may have that keeps us waiting, or its network.
+    pub fn is_part_short(&self) -> bool {
+        self.part.as_ref().is_some_and(Part::is_short)
+    }
+
     /// The same room, whose client keeps nobody waiting any more.
     #[must_use]
     pub fn arrived(self) -> Self {
@@ -106,14 +111,17 @@ impl Parts {
         part.grow(kilobytes)?;
         Ok(part)
     }
+
+    fn most(&self, prefix: &Prefix) -> usize {
+        if prefix.clients() == 1 { self.one } else { self.many }
+    }
 }
 
 impl Part {
     fn grow(&mut self, kilobytes: usize) -> Result<(), Failure> {
         let mut held = self.of.held.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |prefix: &Prefix| {
-            let most = if prefix.clients() == 1 { self.of.one } else { self.of.many };
-            held.get(prefix).copied().unwrap_or_default() + kilobytes <= most
+            held.get(prefix).copied().unwrap_or_default() + kilobytes <= self.of.most(prefix)
         };
         if !self.client.iter().all(fits) {
             return Err(Failure::Busy);
@@ -123,6 +131,12 @@ impl Part {
         }
         self.kilobytes += kilobytes;
         Ok(())
+    }
+
+    fn is_short(&self) -> bool {
+        let held = self.of.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |prefix: &Prefix| held.get(prefix).copied().unwrap_or_default();
+        self.client.iter().any(|prefix| of(prefix) > self.of.most(prefix) / 2)
     }
 }
 
