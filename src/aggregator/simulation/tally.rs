@@ -40,18 +40,17 @@ impl Tally {
     pub(super) fn told(&mut self, bin: usize, verdict: Verdict) {
         let before = self.verdicts.get(&bin);
         match (before, verdict) {
-            // What was acknowledged stays so, also when it comes again, and also too late.
+            (None | Some(Verdict::Unknown), _) => {
+                self.verdicts.insert(bin, verdict);
+            }
+            // What comes again keeps its verdict, also if it then comes too late.
             (Some(Verdict::Acknowledged(_)), Verdict::Acknowledged(_))
             | (
-                Some(Verdict::Acknowledged(_)),
+                Some(Verdict::Acknowledged(_) | Verdict::Refused { .. }),
                 Verdict::Refused { why: ReportError::BatchCollected, .. },
             ) => {}
-            (Some(Verdict::Refused { .. }), Verdict::Refused { .. }) => {}
-            (Some(Verdict::Acknowledged(_) | Verdict::Refused { .. }), _) => {
+            (Some(before), _) => {
                 self.wrong.push(format!("bin {bin} has two verdicts: {before:?}, {verdict:?}"));
-            }
-            _ => {
-                self.verdicts.insert(bin, verdict);
             }
         }
     }
