@@ -103,5 +103,5 @@ const UPLOADS: i32 = 0x736f_7403;
 pub(super) const LOG: i32 = 0x736f_7405;
 /// Its second half is of a batch's ID and its task. Taken before locks of replays.
 const BATCH_TIME: i32 = 0x736f_7406;
-/// Its second half is a window's hash.
+/// Its second half is the task's key.
 pub(super) const REPLAYS: i32 = 0x736f_7404;

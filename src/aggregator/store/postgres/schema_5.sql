@@ -19,6 +19,7 @@ CREATE INDEX batches_open_by_time ON batches (task, time, key) WHERE state = 0;
 UPDATE batches b SET state = 1 FROM tasks t WHERE t.key = b.task AND b.state = 0
     AND (SELECT sum(reports) FROM shards WHERE task = b.task AND bucket = b.id) >= abs(t.target);
 CREATE INDEX batches_full ON batches (task, key) WHERE state = 1;
+DROP INDEX batches_not_closed;
 
 -- Waiting segments of one time, by age and by time, and those that have to be parted first. Where
 -- batches are of one time, windows take turns: one with few reports does not wait for many others.
