@@ -164,3 +164,37 @@ fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Group {
     }
     group
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregator::{
+            serve::room::Pool,
+            store::{BatchingMode, Blob, TaskRecord, faulty::FaultyStore, sqlite::SqliteStore},
+        },
+        dap::{
+            ids::{ReportId, TaskId},
+            time::Time,
+        },
+    };
+
+    #[tokio::test]
+    async fn what_was_stored_before_a_piece_that_failed_is_told() {
+        let store = Arc::new(FaultyStore::new(Arc::new(SqliteStore::in_memory().unwrap())));
+        let [public, sealed] = [b"public", b"sealed"].map(|bytes| Blob::from(&bytes[..]));
+        let (id, mode) = (TaskId::new([1; 32]), BatchingMode::TimeInterval);
+        store.put_task(&TaskRecord { id, mode, public, sealed }).unwrap();
+        let pieces = [1, 2, 3].map(|number| {
+            let mut piece = UploadBatch::new(id);
+            piece.push(ReportId::new([number; 16]), Time(1), b"report").unwrap();
+            piece
+        });
+        store.end_after(1);
+        let commits = GroupCommit::start(store);
+        let room = Pool::new(1000, 1000).take(None, 100).unwrap();
+        let (acceptances, stored) = commits.store(pieces.into(), room).await;
+        assert!(matches!(acceptances[..], [Ok(_)]), "{}", acceptances.len());
+        assert!(matches!(stored, Err(CommitError::Store(_))), "{stored:?}");
+    }
+}
