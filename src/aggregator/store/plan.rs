@@ -54,19 +54,25 @@ pub(super) fn plan(heads: Vec<Head>, now: Timestamp, policy: &LeasePolicy) -> Ve
     }
 }
 
-/// By turns the job with the most reports and the one that waits for longest: reports of very many
-/// times, of which anybody can make some, do not hold up a time that has many, nor the other way round.
+/// By turns the time with the most reports and the one that waits for longest: reports of very many times,
+/// of which anybody can make some, do not hold up a time that has many, nor the other way round. Jobs of one
+/// time stay in their order.
 fn by_turns(mut jobs: Vec<Load>) -> VecDeque<Vec<Head>> {
     jobs.sort_by_key(Load::oldest);
-    let mut largest: Vec<_> = (0..jobs.len()).collect();
-    largest.sort_by_key(|at| std::cmp::Reverse(jobs[*at].reports));
-    let turns = largest.into_iter().zip(0..jobs.len()).flat_map(|(large, old)| [large, old]);
-    turns
-        .collect::<Vec<_>>()
-        .into_iter()
-        .map(|at| std::mem::take(&mut jobs[at].heads))
-        .filter(|heads| !heads.is_empty())
-        .collect()
+    let oldest: Vec<_> = jobs.iter().map(Load::time).collect();
+    let mut times = BTreeMap::<Option<Time>, (u64, VecDeque<Load>)>::new();
+    for job in jobs {
+        let (reports, queue) = times.entry(job.time()).or_default();
+        *reports = reports.saturating_add(job.reports);
+        queue.push_back(job);
+    }
+    let mut largest: Vec<_> =
+        times.iter().map(|(time, (n, queue))| (*n, queue.len(), *time)).collect();
+    largest.sort_by_key(|(reports, ..)| std::cmp::Reverse(*reports));
+    let largest = largest.into_iter().flat_map(|(_, jobs, time)| std::iter::repeat_n(time, jobs));
+    let turns = largest.zip(oldest).flat_map(|(large, old)| [large, old]);
+    let next = |time| Some(times.get_mut(&time)?.1.pop_front()?.heads);
+    turns.filter_map(next).collect()
 }
 
 /// A job being put together.
@@ -97,6 +103,11 @@ impl Load {
 
     fn oldest(&self) -> i64 {
         self.heads.first().map_or(i64::MAX, |head| head.key)
+    }
+
+    /// What all of it is of, if it is of one time.
+    fn time(&self) -> Option<Time> {
+        self.heads.first().and_then(|head| head.apart)
     }
 
     fn is_apart(&self) -> bool {
@@ -132,9 +143,8 @@ mod tests {
         Head { key, reports, bytes: reports, arrived, cuts: 0, urgent: false, apart }
     }
 
-    #[test]
-    fn a_time_with_many_reports_and_the_oldest_take_turns() {
-        let policy = LeasePolicy {
+    fn policy() -> LeasePolicy {
+        LeasePolicy {
             lease_for: Duration::ZERO,
             max_reports: 100,
             max_bytes: 1 << 20,
@@ -142,12 +152,28 @@ mod tests {
             limit: 10,
             new_first: false,
             shares: Vec::new(),
-        };
+        }
+    }
+
+    fn keys(heads: &Vec<Head>) -> Vec<i64> {
+        heads.iter().map(|head| head.key).collect()
+    }
+
+    #[test]
+    fn jobs_of_one_time_leave_in_their_order_however_large_they_are() {
+        let heads = [10, 99, 500, 20].into_iter().zip(1..);
+        let heads = heads.map(|(reports, key)| head(key, reports, 7)).collect();
+        let planned = plan(heads, Timestamp(1), &policy());
+        let planned: Vec<_> = planned.iter().map(keys).collect();
+        assert_eq!(planned, [[1], [2], [3], [4]]);
+    }
+
+    #[test]
+    fn a_time_with_many_reports_and_the_oldest_take_turns() {
         let mut heads: Vec<_> =
             (1..1000_u32).map(|key| head(key.into(), 1, 10_000 + u64::from(key))).collect();
         heads.extend([head(1000, 60, 7), head(1001, 30, 7), head(1002, 50, 8)]);
-        let planned = plan(heads, Timestamp(1), &policy);
-        let keys = |heads: &Vec<Head>| heads.iter().map(|head| head.key).collect::<Vec<_>>();
+        let planned = plan(heads, Timestamp(1), &policy());
         let first: Vec<_> = planned.iter().take(4).map(keys).collect();
         assert_eq!(first, [vec![1000, 1001], vec![1], vec![1002], vec![2]]);
         let mut all: Vec<_> = planned.iter().flat_map(keys).collect();
