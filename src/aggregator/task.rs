@@ -24,14 +24,16 @@ use crate::{
         entry::FULL_WINDOWS,
     },
     privacy::noise::AggregatorNoise,
-    program::{Calendar, Weekday},
 };
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-pub use crate::log::claim::Claim;
+pub use crate::{
+    log::claim::Claim,
+    program::{Calendar, Weekday},
+};
 
 /// What both aggregators hold of a task.
 #[derive(Debug)]

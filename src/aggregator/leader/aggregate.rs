@@ -21,7 +21,7 @@ use crate::{
         store::{
             Again, JobId, LeaderCommit, LeaseToken, LeasedJob, StoreError, Timestamp, UploadBatch,
         },
-        task::{LeaderTask, Task},
+        task::{Calendar, LeaderTask, Task},
     },
     dap::{
         aggregate::{
@@ -37,7 +37,6 @@ use crate::{
         upload::{PlaintextInputShare, Report, ReportError},
         vdaf::verify::{LeaderBatch, OpenReport, Sums, VerifyError},
     },
-    program::Calendar,
     transport::{
         exchange::{Completed, IncompleteError, Patience, complete},
         http::TransportError,
@@ -509,7 +508,7 @@ fn finish_part(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dap::time::TimePrecision, program::Weekday};
+    use crate::{aggregator::task::Weekday, dap::time::TimePrecision};
 
     #[test]
     fn the_wait_for_the_helper_ends_before_the_lease() {
