@@ -5,7 +5,7 @@ use super::{
     task::{LEAST, bin, window_of},
 };
 use crate::dap::upload::ReportError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the device that sent a report knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(super) struct Tally {
     verdicts: BTreeMap<usize, Verdict>,
     /// When a window was first asked for.
     asked: BTreeMap<u64, u64>,
+    /// Windows that were collected with others when they had no reports.
+    empty: BTreeSet<u64>,
     /// Results, by the place of the collection job.
     results: BTreeMap<String, Vec<u128>>,
     /// Reports of the first window that the leader cannot tell from good ones.
@@ -63,7 +65,13 @@ impl Tally {
 
     /// Whether any result has the window.
     pub(super) fn is_collected(&self, window: u64) -> bool {
-        self.windows_of_results().any(|collected| collected == window)
+        self.empty.contains(&window)
+            || self.windows_of_results().any(|collected| collected == window)
+    }
+
+    /// Notes that a window is collected; what it has no result of came too late, if anything did.
+    pub(super) fn closed(&mut self, window: u64) {
+        self.empty.insert(window);
     }
 
     fn windows_of_results(&self) -> impl Iterator<Item = u64> {

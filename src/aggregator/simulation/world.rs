@@ -311,10 +311,10 @@ impl World {
         while !self.tally(task).is_collected(window) {
             let left = self.tally(task).left(window);
             match collector::collect(self, task, window..window + 1).await {
-                Answer::Released | Answer::Refused(_) if left < LEAST => return,
                 Answer::Refused(ProblemType::BatchOverlap) => {
-                    return self.fail(format!("window {window} has {left} reports and is closed"));
+                    return self.tally(task).closed(window);
                 }
+                Answer::Released | Answer::Refused(_) if left < LEAST => return,
                 _ if simulated::elapsed() > until => {
                     return self.fail(format!("window {window} has {left} reports and no result"));
                 }
