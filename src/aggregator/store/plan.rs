@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    fn keys(heads: &Vec<Head>) -> Vec<i64> {
+    fn keys(heads: &[Head]) -> Vec<i64> {
         heads.iter().map(|head| head.key).collect()
     }
 
@@ -164,7 +164,7 @@ mod tests {
         let heads = [10, 99, 500, 20].into_iter().zip(1..);
         let heads = heads.map(|(reports, key)| head(key, reports, 7)).collect();
         let planned = plan(heads, Timestamp(1), &policy());
-        let planned: Vec<_> = planned.iter().map(keys).collect();
+        let planned: Vec<_> = planned.iter().map(|heads| keys(heads)).collect();
         assert_eq!(planned, [[1], [2], [3], [4]]);
     }
 
@@ -174,9 +174,9 @@ mod tests {
             (1..1000_u32).map(|key| head(key.into(), 1, 10_000 + u64::from(key))).collect();
         heads.extend([head(1000, 60, 7), head(1001, 30, 7), head(1002, 50, 8)]);
         let planned = plan(heads, Timestamp(1), &policy());
-        let first: Vec<_> = planned.iter().take(4).map(keys).collect();
+        let first: Vec<_> = planned.iter().take(4).map(|heads| keys(heads)).collect();
         assert_eq!(first, [vec![1000, 1001], vec![1], vec![1002], vec![2]]);
-        let mut all: Vec<_> = planned.iter().flat_map(keys).collect();
+        let mut all: Vec<_> = planned.iter().flat_map(|heads| keys(heads)).collect();
         all.sort_unstable();
         assert_eq!(all, (1..=1002).collect::<Vec<_>>());
     }
