@@ -77,6 +77,13 @@ struct Parts {
     config: Config,
 }
 
+/// A role that has begun.
+struct Started {
+    router: Router,
+    work: Vec<JoinHandle<()>>,
+    keyring: Arc<Keyring>,
+}
+
 type Failed = Box<dyn std::error::Error>;
 
 impl Host {
@@ -130,7 +137,7 @@ impl Host {
             self.disk.end_leases()?;
         }
         let (gone, (never, stop)) = (Gone::default(), watch::channel(false));
-        let (router, work, keyring) = if self.party == LEADERS {
+        let Started { router, work, keyring } = if self.party == LEADERS {
             self.leader(&store, &gone, &stop)?
         } else {
             self.helper(&store, &stop)?
@@ -185,13 +192,12 @@ impl Host {
         Some(tokio::spawn(by(self.party, upkeep::run::<T>(upkeep, stop.clone()))))
     }
 
-    #[allow(clippy::type_complexity, reason = "named where it is used")]
     fn leader(
         &self,
         store: &Arc<FaultyStore>,
         gone: &Gone,
         stop: &watch::Receiver<bool>,
-    ) -> Result<(Router, Vec<JoinHandle<()>>, Arc<Keyring>), Failed> {
+    ) -> Result<Started, Failed> {
         let parts = self.parts::<LeaderTask>(store)?;
         let upkeep = self.upkeep::<LeaderTask>(&parts, stop);
         let wire = Connection {
@@ -215,15 +221,15 @@ impl Host {
         ));
         let router = leader::router(Arc::clone(&leader), edge);
         let work = tokio::spawn(leader::run(leader, aggregation, stop.clone()));
-        Ok((router, upkeep.into_iter().chain([work]).collect(), parts.keyring))
+        let work = upkeep.into_iter().chain([work]).collect();
+        Ok(Started { router, work, keyring: parts.keyring })
     }
 
-    #[allow(clippy::type_complexity, reason = "named where it is used")]
     fn helper(
         &self,
         store: &Arc<FaultyStore>,
         stop: &watch::Receiver<bool>,
-    ) -> Result<(Router, Vec<JoinHandle<()>>, Arc<Keyring>), Failed> {
+    ) -> Result<Started, Failed> {
         let parts = self.parts::<HelperTask>(store)?;
         let upkeep = self.upkeep::<HelperTask>(&parts, stop);
         let edge = Edge::new(&parts.config, &parts.metrics);
@@ -235,7 +241,8 @@ impl Host {
             parts.log,
             parts.config.retention,
         );
-        Ok((helper::router(Arc::new(helper), edge), upkeep.into_iter().collect(), parts.keyring))
+        let (router, work) = (helper::router(Arc::new(helper), edge), upkeep.into_iter().collect());
+        Ok(Started { router, work, keyring: parts.keyring })
     }
 
     /// Ends the process that is there, wherever it is in its work.

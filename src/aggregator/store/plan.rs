@@ -75,6 +75,32 @@ fn by_turns(mut jobs: Vec<Load>) -> VecDeque<Vec<Head>> {
     turns.filter_map(next).collect()
 }
 
+/// A pending collection, as far as segments are concerned: there are few of a task, and in here they are
+/// compared with each segment in less time than in the database.
+pub(super) struct Pending {
+    /// The first and the last key of its batch, the last exclusive; none for the next batch.
+    pub(super) range: Option<[Vec<u8>; 2]>,
+    /// Segments after this place arrived when it had been asked for.
+    pub(super) cut: i64,
+}
+
+impl Pending {
+    /// Whether a segment with reports from the first to the last time is urgent for these; `None` if it
+    /// arrived too late for one of them, and waits for its end.
+    pub(super) fn urge(all: &[Self], times: &[[u8; 8]; 2], place: i64) -> Option<bool> {
+        if all.iter().any(|one| one.asks_for(times) && one.cut < place) {
+            return None;
+        }
+        Some(all.iter().any(|one| one.range.is_none() || one.asks_for(times)))
+    }
+
+    /// Whether its batch may have reports of times from the first to the last.
+    fn asks_for(&self, [first, last]: &[[u8; 8]; 2]) -> bool {
+        let within = |[low, high]: &[Vec<u8>; 2]| low[..] <= last[..] && first[..] < high[..];
+        self.range.as_ref().is_some_and(within)
+    }
+}
+
 /// A job being put together.
 #[derive(Default)]
 struct Load {
@@ -157,6 +183,20 @@ mod tests {
 
     fn keys(heads: &[Head]) -> Vec<i64> {
         heads.iter().map(|head| head.key).collect()
+    }
+
+    #[test]
+    fn a_segment_is_urgent_for_a_collection_it_came_before_and_waits_for_one_it_came_after() {
+        let time = |time: u64| time.to_be_bytes();
+        let range = Some([time(5).to_vec(), time(8).to_vec()]);
+        let of_range = [Pending { range, cut: 10 }];
+        let urge = |first, last, place| Pending::urge(&of_range, &[time(first), time(last)], place);
+        assert_eq!([urge(5, 5, 10), urge(2, 5, 1), urge(7, 9, 10)], [Some(true); 3]);
+        assert_eq!([urge(5, 5, 11), urge(7, 9, 11)], [None; 2]);
+        assert_eq!([urge(8, 9, 11), urge(2, 4, 11), urge(8, 9, 1)], [Some(false); 3]);
+        let of_next = [Pending { range: None, cut: 10 }];
+        assert_eq!(Pending::urge(&of_next, &[time(1), time(1)], 11), Some(true));
+        assert_eq!(Pending::urge(&[], &[time(1), time(1)], 1), Some(false));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::aggregator::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, StoreError, Timestamp,
     bucket::time_key,
     job::{LONGEST_WAIT, Room, last_wait},
-    plan::{Head, MAX_HEADS, PART_BELOW, plan},
+    plan::{Head, MAX_HEADS, PART_BELOW, Pending, plan},
     segment,
 };
 use crate::dap::{
@@ -156,32 +156,13 @@ fn waiting_segments(tx: &Transaction<'_>, task: i64) -> Result<Vec<Head>, StoreE
     while let Some(row) = rows.next()? {
         let times: [[u8; 8]; 2] = [row.get(6)?, row.get(7)?];
         let place: i64 = row.get(8)?;
-        if pending.iter().any(|one| one.asks_for(&times) && one.cut < place) {
-            continue;
-        }
-        let urgent = pending.iter().any(|one| one.range.is_none() || one.asks_for(&times));
+        let Some(urgent) = Pending::urge(&pending, &times, place) else { continue };
         heads.push(Head { urgent, ..head(row)? });
         if heads.len() as u64 >= from_stored(MAX_HEADS) {
             break;
         }
     }
     Ok(heads)
-}
-
-/// A pending collection, as far as segments are concerned: there are few of a task, and in here they are
-/// compared with each segment in less time than in the database.
-struct Pending {
-    /// Its batch; none for the next one.
-    range: Option<[Vec<u8>; 2]>,
-    cut: i64,
-}
-
-impl Pending {
-    /// Whether its batch may have reports of times from the first to the last.
-    fn asks_for(&self, [first, last]: &[[u8; 8]; 2]) -> bool {
-        let within = |[low, high]: &[Vec<u8>; 2]| low[..] <= last[..] && first[..] < high[..];
-        self.range.as_ref().is_some_and(within)
-    }
 }
 
 fn pending(tx: &Transaction<'_>, task: i64) -> Result<Vec<Pending>, StoreError> {

@@ -3,7 +3,7 @@
 use super::super::{Failure, Tx, bytes, from_stored, get, time_from_stored, upload::insert_pieces};
 use crate::aggregator::store::{
     Segment, Timestamp,
-    plan::{Head, MAX_HEADS, PART_BELOW},
+    plan::{Head, MAX_HEADS, PART_BELOW, Pending},
     segment,
 };
 use postgres::Row;
@@ -34,10 +34,7 @@ pub(super) fn of_any_time(
             *seen = (seen.0 + 1, head.key);
             let (times, place) = ([bytes(row, 8)?, bytes(row, 9)?], get(row, 10)?);
             let pending = pending.get(&task).map_or(&[][..], Vec::as_slice);
-            if pending.iter().any(|one| one.asks_for(&times) && one.cut < place) {
-                continue;
-            }
-            let urgent = pending.iter().any(|one| one.range.is_none() || one.asks_for(&times));
+            let Some(urgent) = Pending::urge(pending, &times, place) else { continue };
             let one = Found { head: Head { urgent, ..head }, late: get(row, 7)? };
             found.entry(task).or_default().push(one);
         }
@@ -71,22 +68,6 @@ fn page(tx: &mut Tx<'_>, after: &BTreeMap<i32, i64>) -> Result<Vec<Row>, Failure
             &MAX_HEADS,
         ],
     )
-}
-
-/// A pending collection, as far as segments are concerned: there are few of a task, and in here they are
-/// compared with each segment in less time than in the database.
-struct Pending {
-    /// Its batch; none for the next one.
-    range: Option<[Vec<u8>; 2]>,
-    cut: i64,
-}
-
-impl Pending {
-    /// Whether its batch may have reports of times from the first to the last.
-    fn asks_for(&self, [first, last]: &[[u8; 8]; 2]) -> bool {
-        let within = |[low, high]: &[Vec<u8>; 2]| low[..] <= last[..] && first[..] < high[..];
-        self.range.as_ref().is_some_and(within)
-    }
 }
 
 fn pending(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<HashMap<i32, Vec<Pending>>, Failure> {
