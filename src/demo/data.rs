@@ -9,7 +9,7 @@ use anyhow::Context;
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde::Deserialize;
 
-const RATINGS: &str = include_str!("../../data/feedbackqa_ratings.csv");
+const VERDICTS: &str = include_str!("../../data/dices_safety.csv");
 const PREFERENCES: &str = include_str!("../../data/llmfao_preferences.csv");
 
 /// A metric and what each of its devices answers.
@@ -36,9 +36,9 @@ impl Asked {
 }
 
 #[derive(Clone, Deserialize)]
-struct Rating {
-    domain: String,
-    rating: String,
+struct Verdict {
+    turns: u32,
+    verdict: String,
 }
 
 #[derive(Clone, Deserialize)]
@@ -49,18 +49,18 @@ struct Preference {
 }
 
 /// The feedback of `devices` devices: the data sampled or repeated, in the same proportion and
-/// the same way each time. A device that rated an answer reports to both metrics on ratings.
+/// the same way each time. A device that judged a conversation reports to both metrics on safety.
 pub fn load(devices: Option<usize>) -> anyhow::Result<Vec<Asked>> {
-    let ratings: Vec<Rating> = parse(RATINGS)?;
+    let verdicts: Vec<Verdict> = parse(VERDICTS)?;
     let preferences: Vec<Preference> = parse(PREFERENCES)?;
-    let all = ratings.len() + preferences.len();
+    let all = verdicts.len() + preferences.len();
     let devices = devices.unwrap_or(all);
-    let rating_devices = devices * ratings.len() / all;
-    let ratings = resize(ratings, rating_devices);
-    let preferences = resize(preferences, devices - rating_devices);
+    let verdict_devices = devices * verdicts.len() / all;
+    let verdicts = resize(verdicts, verdict_devices);
+    let preferences = resize(preferences, devices - verdict_devices);
     Ok(vec![
-        Asked { name: "answer_quality", answers: ratings.iter().map(quality).collect() },
-        Asked { name: "answer_helpful", answers: ratings.iter().map(helpful).collect() },
+        Asked { name: "answer_safety", answers: verdicts.iter().map(safety).collect() },
+        Asked { name: "safe_by_turns", answers: verdicts.iter().map(by_turns).collect() },
         Asked { name: "better_model", answers: preferences.iter().map(better).collect() },
     ])
 }
@@ -76,16 +76,20 @@ fn resize<T: Clone>(mut rows: Vec<T>, len: usize) -> Vec<T> {
     rows.iter().cycle().take(len).cloned().collect()
 }
 
-fn quality(row: &Rating) -> Answer {
-    Answer::given(Given::Rating(row.rating.clone()))
+fn safety(row: &Verdict) -> Answer {
+    Answer::given(Given::Rating(row.verdict.clone()))
 }
 
-fn helpful(row: &Rating) -> Answer {
-    let thumb = match row.rating.as_str() {
-        "Excellent" | "Acceptable" => Thumb::Up,
-        _ => Thumb::Down,
+/// Whoever is unsure does not call it safe.
+fn by_turns(row: &Verdict) -> Answer {
+    let thumb = if row.verdict == "Safe" { Thumb::Up } else { Thumb::Down };
+    let turns = match row.turns {
+        1 => "1",
+        2 => "2",
+        3 => "3",
+        _ => "4 or more",
     };
-    Answer::given(Given::Thumbs(thumb)).with_segment("domain", &row.domain)
+    Answer::given(Given::Thumbs(thumb)).with_segment("turns", turns)
 }
 
 /// A judgement between two models of one group says nothing about the groups: *no answer*.
@@ -117,7 +121,7 @@ mod tests {
     #[test]
     fn all_judgements_are_there_and_any_number_of_devices_can_be_had() {
         let devices = |metrics: &[Asked]| metrics[0].answers.len() + metrics[2].answers.len();
-        assert_eq!(devices(&load(None).unwrap()), 9843 + 8931);
+        assert_eq!(devices(&load(None).unwrap()), 9840 + 8931);
         for count in [1000, 50_000] {
             assert_eq!(devices(&load(Some(count)).unwrap()), count);
         }
