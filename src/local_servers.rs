@@ -48,6 +48,20 @@ pub struct Usage {
     pub memory: u64,
 }
 
+/// What the environment of a server is to say to the C library's allocator, as the units of `deploy/` do,
+/// unless this process's own says something. Without, there is a heap for each thread, and a server
+/// that runs for long keeps more of what it freed.
+pub fn allocator() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ALLOCATOR.into_iter().filter(|(name, _)| std::env::var_os(name).is_none())
+}
+
+const ALLOCATOR: [(&str, &str); 4] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "32768"),
+    ("MALLOC_TRIM_THRESHOLD_", "65536"),
+    ("MALLOC_TOP_PAD_", "65536"),
+];
+
 /// Two ports that nobody listens on.
 pub fn free_ports() -> anyhow::Result<[u16; 2]> {
     let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
@@ -103,8 +117,7 @@ impl Server {
         let log = folder.join(format!("{role}.log"));
         let output = File::create(&log)?;
         let process = Command::new(std::env::current_exe()?)
-            // As the units of `deploy/` do, or the C library keeps a heap for each thread.
-            .env("MALLOC_ARENA_MAX", "2")
+            .envs(allocator())
             .args([role, "serve", "--config"])
             .arg(&config)
             .stdin(Stdio::null())
@@ -164,4 +177,23 @@ fn cpu(process: u32, fields: usize) -> Duration {
 
 fn read(process: u32, file: &str) -> String {
     std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_are_measured_have_the_allocator_of_those_that_are_deployed() {
+        let deployed = [
+            include_str!("../deploy/systemd/sottovoce-leader.service"),
+            include_str!("../deploy/systemd/sottovoce-helper.service"),
+            include_str!("../deploy/Containerfile"),
+        ];
+        for text in deployed {
+            let line = text.lines().find(|line| line.contains("MALLOC_")).unwrap();
+            let words: Vec<_> = line.split([' ', '=']).skip(1).collect();
+            assert_eq!(words, ALLOCATOR.map(|(name, value)| [name, value]).as_flattened());
+        }
+    }
 }

@@ -8,6 +8,7 @@ use sottovoce::{
         sealed::DatabaseKey,
     },
     command_line::write_secret,
+    local_servers::allocator,
 };
 use std::{
     fs::{self, File},
@@ -107,7 +108,7 @@ impl Servers {
             .create(true)
             .open(self.folder.join(format!("{}.log", ROLES[role])))?;
         let child = Command::new(std::env::current_exe()?)
-            .env("MALLOC_ARENA_MAX", "2")
+            .envs(allocator())
             .args([ROLES[role], "serve", "--config"])
             .arg(self.config(role))
             .stdin(Stdio::null())
