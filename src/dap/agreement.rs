@@ -117,3 +117,27 @@ impl Held {
 fn digest(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(draft: &str) -> Held {
+        Held {
+            draft: draft.into(),
+            software: "0.1.0".into(),
+            milliseconds: 0,
+            configuration: digest(b"configuration"),
+            collector: digest(b"collector"),
+            noise: "none".into(),
+        }
+    }
+
+    #[test]
+    fn a_party_of_another_draft_is_named() {
+        let (ours, theirs) = (held(VERSION), held("dap-20"));
+        let disagreement = Disagreement::Draft { theirs: "dap-20".into(), ours: VERSION.into() };
+        assert_eq!(ours.compare(&theirs), [disagreement]);
+        assert_eq!(ours.compare(&ours), []);
+    }
+}

@@ -155,7 +155,9 @@ mod tests {
         let upload = MediaType::UploadReq;
         assert_eq!(upload.check(&upload.to_string()), Ok(()));
         assert_eq!(upload.check("Application/PPM-DAP ; Message=\"upload-req\""), Ok(()));
-        assert_eq!(upload.check("application/ppm-dap;message=upload-req;version=18"), Ok(()));
+        let version = VERSION.strip_prefix("dap-").unwrap();
+        let versioned = format!("application/ppm-dap;message=upload-req;version={version}");
+        assert_eq!(upload.check(&versioned), Ok(()));
     }
 
     #[test]
@@ -221,9 +223,10 @@ mod tests {
         assert!(upload.check("application/ppm-dap").is_err());
         assert!(upload.check("application/ppm-dap;message=aggregate-share").is_err());
         assert!(upload.check("application/ppm-dap;message=upload-req;message=upload-req").is_err());
-        assert_eq!(
-            upload.check("application/ppm-dap;message=upload-req;version=09"),
-            Err(MediaTypeError::Version { found: "09".into() })
-        );
+        for found in ["09", "18", "20", "019", "dap-19", ""] {
+            let header = format!("application/ppm-dap;message=upload-req;version=\"{found}\"");
+            let refused = Err(MediaTypeError::Version { found: found.into() });
+            assert_eq!(upload.check(&header), refused);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The wire: draft-ietf-ppm-dap-18, for VDAFs of one round (draft-irtf-cfrg-vdaf-20).
+//! The wire: draft-ietf-ppm-dap-19, for VDAFs of one round (draft-irtf-cfrg-vdaf-20).
 //!
 //! Sections are cited as `§4.5.2` and mean that draft; its version appears nowhere else but in
 //! [`VERSION`], which every domain separation tag is built from.
@@ -33,4 +33,20 @@ pub mod upload;
 pub mod vdaf;
 
 /// The draft that these messages are of, as it stands in domain separation tags (§4.4.2).
-pub const VERSION: &str = "dap-18";
+pub const VERSION: &str = "dap-19";
+
+#[cfg(test)]
+mod tests {
+    use super::{collect::aggregate_share_info, ids::TaskId, role::Role, upload};
+
+    /// Written out, so that no tag changes unnoticed.
+    #[test]
+    fn domain_separation_tags_are_the_drafts() {
+        assert_eq!(upload::input_share_info(Role::Leader), b"dap-19 input share\x01\x02");
+        assert_eq!(upload::input_share_info(Role::Helper), b"dap-19 input share\x01\x03");
+        assert_eq!(aggregate_share_info(Role::Leader), b"dap-19 aggregate share\x02\x00");
+        assert_eq!(aggregate_share_info(Role::Helper), b"dap-19 aggregate share\x03\x00");
+        let context = upload::vdaf_context(&TaskId::new([7; 32]));
+        assert_eq!(context, [b"dap-19".as_slice(), &[7; 32]].concat());
+    }
+}
