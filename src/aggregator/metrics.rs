@@ -358,11 +358,10 @@ pub fn reason(error: ReportError) -> &'static str {
         ReportError::HpkeUnknownConfigId => "hpke_unknown_config_id",
         ReportError::HpkeDecryptError => "hpke_decrypt_error",
         ReportError::VdafVerifyError => "vdaf_verify_error",
-        ReportError::TaskExpired => "task_expired",
         ReportError::InvalidMessage => "invalid_message",
         ReportError::ReportTooEarly => "report_too_early",
-        ReportError::TaskNotStarted => "task_not_started",
-        ReportError::OutdatedConfig => "outdated_config",
+        ReportError::UnknownVerificationKeyId => "unknown_verification_key_id",
+        ReportError::UnsupportedExtension => "unsupported_extension",
     }
 }
 

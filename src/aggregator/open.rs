@@ -53,7 +53,7 @@ pub fn open_share(
     sealed: &HpkeCiphertext,
     aad: &mut Vec<u8>,
 ) -> Result<PlaintextInputShare, ReportError> {
-    let opener = keys.opener(sealed.config_id).ok_or(ReportError::HpkeDecryptError)?;
+    let opener = keys.opener(sealed.config_id).ok_or(ReportError::HpkeUnknownConfigId)?;
     let payload = sealed.payload.as_bytes();
     if !fits(&task.share_lengths, task.own_input_share, public_share, payload) {
         return Err(ReportError::InvalidMessage);
@@ -119,8 +119,9 @@ pub fn check_time(
         return Err(ReportError::ReportTooEarly);
     }
     match configuration.task_interval {
-        Some(interval) if time < interval.start() => Err(ReportError::TaskNotStarted),
-        Some(interval) if time >= interval.end() => Err(ReportError::TaskExpired),
+        Some(interval) if time < interval.start() || time >= interval.end() => {
+            Err(ReportError::ReportDropped)
+        }
         _ => Ok(()),
     }
 }

@@ -257,7 +257,7 @@ impl Reporter {
         Ok(Drawn { noisy, time: time.0, id, shares })
     }
 
-    /// Seals the same shares under the same ID to fresh keys, after the leader said `outdated_config` and
+    /// Seals the same shares under the same ID to fresh keys, after the leader said `hpke_unknown_config_id` and
     /// so could not read the first report (§4.4.2.2).
     pub fn reseal(
         &self,

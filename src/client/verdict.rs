@@ -33,13 +33,11 @@ pub(super) fn verdict(error: Option<ReportError>, sent: Sent) -> Verdict {
     match error {
         // Our IDs are random: the leader knows this one from an attempt whose answer was lost.
         None | Some(ReportError::ReportReplayed) => Verdict::Over(Fate::Delivered),
-        Some(ReportError::OutdatedConfig) if sent.can_be_resealed => Verdict::Reseal,
-        Some(ReportError::ReportTooEarly | ReportError::TaskNotStarted) => Verdict::Later,
+        Some(ReportError::HpkeUnknownConfigId) if sent.can_be_resealed => Verdict::Reseal,
+        Some(ReportError::ReportTooEarly) => Verdict::Later,
         // An earlier attempt may have been taken, when there was nothing to refuse yet.
         Some(_) if sent.in_doubt => Verdict::Over(Fate::Unknown),
-        Some(ReportError::BatchCollected | ReportError::TaskExpired) => {
-            Verdict::Over(Fate::Expired)
-        }
+        Some(ReportError::BatchCollected) => Verdict::Over(Fate::Expired),
         Some(_) => Verdict::Over(Fate::Refused),
     }
 }
@@ -52,7 +50,7 @@ mod tests {
     fn a_report_is_sealed_afresh_once_and_what_is_in_doubt_is_never_said_to_be_refused() {
         let sent = |in_doubt, can_be_resealed| Sent { in_doubt, can_be_resealed };
         for in_doubt in [false, true] {
-            let outdated = Some(ReportError::OutdatedConfig);
+            let outdated = Some(ReportError::HpkeUnknownConfigId);
             assert_eq!(verdict(outdated, sent(in_doubt, true)), Verdict::Reseal);
             let fate = if in_doubt { Fate::Unknown } else { Fate::Refused };
             assert_eq!(verdict(outdated, sent(in_doubt, false)), Verdict::Over(fate));
@@ -65,5 +63,16 @@ mod tests {
         let collected = Some(ReportError::BatchCollected);
         assert_eq!(verdict(collected, sent(false, true)), Verdict::Over(Fate::Expired));
         assert_eq!(verdict(collected, sent(true, true)), Verdict::Over(Fate::Unknown));
+    }
+
+    /// It was too old, outside the task's interval, or has an extension: sent later it would be no better.
+    #[test]
+    fn a_report_that_time_does_not_mend_is_refused_for_good() {
+        for error in [ReportError::ReportDropped, ReportError::UnsupportedExtension] {
+            let sent = Sent { in_doubt: false, can_be_resealed: true };
+            assert_eq!(verdict(Some(error), sent), Verdict::Over(Fate::Refused));
+            let in_doubt = Sent { in_doubt: true, ..sent };
+            assert_eq!(verdict(Some(error), in_doubt), Verdict::Over(Fate::Unknown));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     aggregate::*,
-    codec::{Decode, Encode, Opaque},
+    codec::{Decode, DecodeError, Encode, Opaque},
     collect::*,
     extension::{Extension, UncheckedExtensions},
     hpke::{HpkeCiphertext, HpkeConfig, HpkeConfigId, Suite},
@@ -107,6 +107,39 @@ fn messages_of_the_upload_interaction() {
     check(&HpkeConfigList::new(vec![config(1), config(2)]).unwrap(), End::Fields);
     assert!(HpkeConfigList::new(vec![config(1), config(1)]).is_err(), "an ID twice");
     assert!(HpkeConfigList::from_bytes(&[0, 0]).is_err(), "an empty list");
+}
+
+/// The code points of §4.1, one by one: another draft gives the same numbers to other errors.
+#[test]
+fn report_errors_have_the_drafts_numbers_and_there_are_no_others() {
+    use ReportError::*;
+    for (code, error) in [
+        (1, BatchCollected),
+        (2, ReportReplayed),
+        (3, ReportDropped),
+        (4, HpkeUnknownConfigId),
+        (5, HpkeDecryptError),
+        (6, VdafVerifyError),
+        (7, InvalidMessage),
+        (8, ReportTooEarly),
+        (9, UnknownVerificationKeyId),
+        (10, UnsupportedExtension),
+    ] {
+        assert_eq!(error.to_bytes(), [code]);
+        assert_eq!(ReportError::from_bytes(&[code]), Ok(error));
+    }
+    for code in (11..=255).chain([0]) {
+        let unknown = DecodeError::Unknown { field: "report error", value: code.into() };
+        assert_eq!(ReportError::from_bytes(&[code]), Err(unknown));
+    }
+}
+
+#[test]
+fn a_rejection_is_written_as_the_draft_says() {
+    let report_id = ReportId::new(std::array::from_fn(|i| u8::try_from(i).unwrap()));
+    let answer = VerifyAnswer::Reject(ReportError::InvalidMessage);
+    let expected = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 2, 7];
+    assert_eq!(VerifyResp { report_id, answer }.to_bytes(), expected);
 }
 
 #[test]

@@ -22,27 +22,25 @@ pub enum ReportError {
     HpkeUnknownConfigId = 4,
     HpkeDecryptError = 5,
     VdafVerifyError = 6,
-    TaskExpired = 7,
-    InvalidMessage = 8,
-    ReportTooEarly = 9,
-    TaskNotStarted = 10,
-    OutdatedConfig = 11,
+    InvalidMessage = 7,
+    ReportTooEarly = 8,
+    UnknownVerificationKeyId = 9,
+    UnsupportedExtension = 10,
 }
 
 impl ReportError {
     /// All of them, by code point from 1.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::BatchCollected,
         Self::ReportReplayed,
         Self::ReportDropped,
         Self::HpkeUnknownConfigId,
         Self::HpkeDecryptError,
         Self::VdafVerifyError,
-        Self::TaskExpired,
         Self::InvalidMessage,
         Self::ReportTooEarly,
-        Self::TaskNotStarted,
-        Self::OutdatedConfig,
+        Self::UnknownVerificationKeyId,
+        Self::UnsupportedExtension,
     ];
 }
 

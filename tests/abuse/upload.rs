@@ -113,7 +113,7 @@ const ATTACKS: &[Case] = &[
     ("a key that the leader never had", |stage| {
         let mut report = stage.report(stage.task(), stage.window());
         report.leader_encrypted_input_share.config_id.0 ^= 1;
-        assert_eq!(stage.world.upload(&[report]), [ReportError::OutdatedConfig]);
+        assert_eq!(stage.world.upload(&[report]), [ReportError::HpkeUnknownConfigId]);
     }),
     ("public extensions that nobody knows", |stage| {
         for types in [&[0][..], &[1], &[65535], &[3, 9, 700]] {
@@ -180,7 +180,7 @@ const ATTACKS: &[Case] = &[
         let mut report = stage.report(stage.task(), stage.window());
         report.leader_encrypted_input_share.config_id.0 ^= 1;
         let refused = stage.world.upload(&vec![report; 1000]);
-        assert_eq!(refused, [ReportError::OutdatedConfig; 1000]);
+        assert_eq!(refused, [ReportError::HpkeUnknownConfigId; 1000]);
     }),
     ("bad reports of every kind in one upload, in their order", |stage| {
         let task = stage.task();
@@ -196,7 +196,8 @@ const ATTACKS: &[Case] = &[
             errors.status.iter().map(|status| (status.id, status.error)).unzip();
         assert_eq!(ids, reports.map(|report| report.report_metadata.report_id));
         let early = ReportError::ReportTooEarly;
-        let expected = [early, ReportError::OutdatedConfig, ReportError::InvalidMessage, early];
+        let expected =
+            [early, ReportError::HpkeUnknownConfigId, ReportError::InvalidMessage, early];
         assert_eq!(errors, expected);
     }),
     ("an upload that breaks off", |stage| {
@@ -310,7 +311,7 @@ const PLOTS: &[Case] = &[
         let good = shares.seal(stage.task(), stage.world.keys());
         let mut bad = good.clone();
         bad.leader_encrypted_input_share.config_id.0 ^= 1;
-        assert_eq!(stage.world.upload(&[bad]), [ReportError::OutdatedConfig]);
+        assert_eq!(stage.world.upload(&[bad]), [ReportError::HpkeUnknownConfigId]);
         assert_eq!(stage.world.upload(&[good]), []);
         stage.world.wait_until_aggregated();
         stage.expect(window, &SMALL_BATCH);

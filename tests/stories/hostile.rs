@@ -210,7 +210,8 @@ fn reports_are_refused_one_by_one_with_their_reasons() {
     reports.insert(4, outdated);
     reports.push(extended(&[5]));
     let dropped = ReportError::ReportDropped;
-    let expected = [dropped, dropped, ReportError::OutdatedConfig, ReportError::InvalidMessage];
+    let expected =
+        [dropped, dropped, ReportError::HpkeUnknownConfigId, ReportError::InvalidMessage];
     assert_eq!(world.upload(&reports), expected);
     world.expect(&measurements);
 

@@ -223,7 +223,7 @@ fn a_new_hpke_key_takes_over_and_the_old_one_still_opens() {
     succeeds(&tell(&world.leader, &["hpke", "destroy", &id]));
     poll("the end of the old key", || {
         let refused = world.upload(&world.reports(&measurements[..1]));
-        (refused == [ReportError::OutdatedConfig]).then_some(())
+        (refused == [ReportError::HpkeUnknownConfigId]).then_some(())
     });
 }
 

@@ -88,7 +88,7 @@ impl Liar {
             }
             let mut errors = UploadErrors::default();
             if uploads.fetch_add(1, Ordering::SeqCst) == 0 {
-                let error = ReportError::OutdatedConfig;
+                let error = ReportError::HpkeUnknownConfigId;
                 let ids = reports(request).into_iter().map(|r| r.report_metadata.report_id);
                 errors.status.extend(ids.map(|id| ReportUploadStatus { id, error }));
             }

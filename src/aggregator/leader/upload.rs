@@ -85,13 +85,9 @@ fn check(
 ) -> Result<(), ReportError> {
     let metadata = &report.report_metadata;
     if keys.opener(report.leader_encrypted_input_share.config_id).is_none() {
-        return Err(ReportError::OutdatedConfig);
+        return Err(ReportError::HpkeUnknownConfigId);
     }
-    check_time(task, metadata.time, now, oldest).map_err(|error| match error {
-        // The draft's name for a time outside the task's interval at upload.
-        ReportError::TaskNotStarted | ReportError::TaskExpired => ReportError::ReportDropped,
-        other => other,
-    })?;
+    check_time(task, metadata.time, now, oldest)?;
     if metadata.time < oldest_window(task, now) {
         return Err(ReportError::ReportDropped);
     }

@@ -352,7 +352,7 @@ impl<S: Storage> Engine<S> {
             Arrived::Response(response) => Answer::of(exchange, response),
         };
         if matches!(&answer, Answer::Each(errors)
-            if errors.status.iter().any(|status| status.error == ReportError::OutdatedConfig))
+            if errors.status.iter().any(|status| status.error == ReportError::HpkeUnknownConfigId))
         {
             self.keys = Keys::default();
         }

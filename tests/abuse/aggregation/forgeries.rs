@@ -14,7 +14,7 @@ use sottovoce::dap::{
     ids::ReportId,
     time::Time,
     upload::ReportError::{
-        self, HpkeDecryptError, InvalidMessage, ReportTooEarly, TaskExpired, TaskNotStarted,
+        self, HpkeDecryptError, HpkeUnknownConfigId, InvalidMessage, ReportDropped, ReportTooEarly,
         VdafVerifyError,
     },
 };
@@ -40,7 +40,7 @@ pub(super) const FORGERIES: &[(&str, usize, ReportError, Forge)] = &[
         init.report_share.encrypted_input_share.enc = vec![5; 65_535].try_into().unwrap();
         init
     }),
-    ("the key is unknown", 0, HpkeDecryptError, |stage, task| {
+    ("the key is unknown", 0, HpkeUnknownConfigId, |stage, task| {
         let mut init = init(stage, task);
         init.report_share.encrypted_input_share.config_id.0 ^= 1;
         init
@@ -153,10 +153,10 @@ pub(super) const FORGERIES: &[(&str, usize, ReportError, Forge)] = &[
     ("the time is the last there is", 0, ReportTooEarly, |stage, task| {
         init_of(stage, task, &stage.shares(task, Time(u64::MAX)))
     }),
-    ("the time is before the task's", 1, TaskNotStarted, |stage, task| {
+    ("the time is before the task's", 1, ReportDropped, |stage, task| {
         init_of(stage, task, &stage.shares(task, Time(0)))
     }),
-    ("the time is after the task's", 1, TaskExpired, |stage, task| {
+    ("the time is after the task's", 1, ReportDropped, |stage, task| {
         init_of(stage, task, &stage.shares(task, Time(now().0 - 10)))
     }),
 ];

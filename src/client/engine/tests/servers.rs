@@ -148,7 +148,7 @@ impl Servers {
             let window = report.report_metadata.time.0;
             self.seen.push((task, report.clone()));
             let error = match self.taken.get(&id) {
-                _ if self.outdated && !self.lies => Some(ReportError::OutdatedConfig),
+                _ if self.outdated && !self.lies => Some(ReportError::HpkeUnknownConfigId),
                 Some((.., before)) => {
                     // Sealed afresh it is other bytes; of what everybody sees nothing may differ.
                     assert_eq!(
@@ -160,7 +160,7 @@ impl Servers {
                 }
                 None => {
                     self.taken.insert(id, (task, window, report));
-                    self.lies.then_some(ReportError::OutdatedConfig)
+                    self.lies.then_some(ReportError::HpkeUnknownConfigId)
                 }
             };
             errors.status.extend(error.map(|error| ReportUploadStatus { id, error }));
