@@ -76,7 +76,7 @@ impl Failure {
         Self::Refused(Box::new(ProblemDocument::new(kind, task, &detail.to_string())))
     }
 
-    /// The request needs extensions that nobody here knows.
+    /// The job needs extensions that nobody here knows.
     pub fn unsupported_extensions(task: &TaskId, types: Vec<u16>) -> Self {
         let detail = format!("extensions of the types {types:?} are not supported");
         let mut problem =

@@ -100,7 +100,7 @@ pub struct ProblemDocument {
     /// The task, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub taskid: Option<TaskId>,
-    /// Code points of extensions that are not supported (§4.4.2.2).
+    /// Code points of a job's extensions that are not supported: our own member; the draft has none.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "lenient")]
     pub unsupported_extensions: Option<Vec<u16>>,
 }

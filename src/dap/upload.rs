@@ -213,7 +213,8 @@ impl Decode for PlaintextInputShare {
 /// Checks the extensions of a report, public and private together (§4.5.3.4).
 ///
 /// No report extension is supported, so any at all is one too many; order and repetition need no
-/// look of their own, since every way of being wrong has the same answer.
+/// look of their own, since every way of being wrong has the same answer. At upload the leader tells
+/// an unknown extension from a malformed list (§4.4.2.2).
 pub fn check_extensions(
     public: &UncheckedExtensions,
     private: &UncheckedExtensions,

@@ -41,7 +41,6 @@ pub(super) async fn upload(
         .iter()
         .map(|report| check(&keys, task, report, now, leader.retention.reports))
         .collect();
-    refuse_unsupported(task, &reports, &verdicts)?;
 
     let pieces = pack(task, &reports, &mut verdicts);
     let ids: Vec<ReportId> =
@@ -91,10 +90,15 @@ fn check(
     if metadata.time < oldest_window(task, now) {
         return Err(ReportError::ReportDropped);
     }
-    if !is_as_long_as_must_be(task, report) || !metadata.public_extensions.is_empty() {
+    if !is_as_long_as_must_be(task, report) {
         return Err(ReportError::InvalidMessage);
     }
-    Ok(())
+    match metadata.public_extensions.check() {
+        Err(_) => Err(ReportError::InvalidMessage),
+        Ok([]) => Ok(()),
+        // None is known here.
+        Ok(_) => Err(ReportError::UnsupportedExtension),
+    }
 }
 
 /// Whether all parts of a report have lengths that the task's VDAF and HPKE make.
@@ -109,30 +113,6 @@ fn is_as_long_as_must_be(task: &Task, report: &Report) -> bool {
         && fits(lengths.helper_input_share, theirs)
         && encapsulates_for_us(ours)
         && encapsulates_for_some(theirs)
-}
-
-/// If no report of a request counts, and all for extensions nobody here knows, says which: the sender
-/// can do something about it. Beside any other report, each has a verdict of its own, so that the
-/// good ones count.
-fn refuse_unsupported(
-    task: &Task,
-    reports: &[Report],
-    verdicts: &[Result<(), ReportError>],
-) -> Result<(), Failure> {
-    let mut types = Vec::new();
-    for (report, verdict) in reports.iter().zip(verdicts) {
-        let extensions = &report.report_metadata.public_extensions;
-        if *verdict != Err(ReportError::InvalidMessage) || extensions.check().is_err() {
-            return Ok(());
-        }
-        if extensions.is_empty() {
-            return Ok(());
-        }
-        types.extend(extensions.iter().map(|extension| extension.extension_type));
-    }
-    types.sort_unstable();
-    types.dedup();
-    if types.is_empty() { Ok(()) } else { Err(Failure::unsupported_extensions(&task.id, types)) }
 }
 
 /// The reports that passed so far, as they are stored: in pieces, in their order.
