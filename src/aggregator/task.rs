@@ -35,6 +35,9 @@ pub use crate::{
     program::{Calendar, Weekday},
 };
 
+/// The ID of a task's verification key, of which there is one (§4.5.3.1).
+pub const VERIFICATION_KEY_ID: u8 = 0;
+
 /// What both aggregators hold of a task.
 #[derive(Debug)]
 pub struct Task {
@@ -248,7 +251,7 @@ impl Task {
         endpoint_of(role, &self.configuration)
     }
 
-    /// What the VDAF verifies with.
+    /// What the VDAF verifies with: the key that jobs name by [`VERIFICATION_KEY_ID`].
     pub fn verification(&self) -> Verification<'_> {
         Verification { key: &self.verify_key, context: &self.vdaf_context }
     }

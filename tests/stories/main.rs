@@ -39,6 +39,7 @@ mod tampered;
 mod tls;
 mod tools;
 mod traces;
+mod verification_key;
 mod weeks;
 mod windows;
 mod witness;

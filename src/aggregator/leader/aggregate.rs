@@ -21,7 +21,7 @@ use crate::{
         store::{
             Again, JobId, LeaderCommit, LeaseToken, LeasedJob, StoreError, Timestamp, UploadBatch,
         },
-        task::{Calendar, LeaderTask, Task},
+        task::{Calendar, LeaderTask, Task, VERIFICATION_KEY_ID},
     },
     dap::{
         aggregate::{
@@ -156,6 +156,8 @@ enum JobError {
     Answers { asked: usize, answered: usize },
     #[error("the helper's answer to report {0} is `finish`, which no VDAF of one round knows")]
     Finish(crate::dap::ids::ReportId),
+    #[error("the helper does not know our verification key {VERIFICATION_KEY_ID}")]
+    VerificationKey,
     #[error("aggregate shares cannot be added up: {0}")]
     Merge(#[from] crate::dap::vdaf::merge::MergeError),
     #[error(transparent)]
@@ -172,10 +174,12 @@ impl JobError {
     /// Whether the helper refuses the job for what is in it. Refusals of who we are, or of how much
     /// we ask for, are not of that kind, nor are troubles of its own.
     fn refusal(&self) -> Option<Refusal> {
-        let Self::Helper(IncompleteError::Transport(TransportError::Exchange { source, .. })) =
-            self
-        else {
-            return None;
+        let source = match self {
+            Self::Helper(IncompleteError::Transport(TransportError::Exchange {
+                source, ..
+            })) => source,
+            Self::VerificationKey => return Some(Refusal::Content),
+            _ => return None,
         };
         let (status, kind) = match source {
             ExchangeError::Problem { status, problem } => (*status, problem.kind()),
@@ -208,6 +212,11 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
             let asked = ask_helper(leader, &task, request).await;
             leader.heard(&place, &task.task.id, asked.as_ref().err());
             let Completed { value: response, location } = asked?;
+            if lacks_our_key(&response) {
+                // Or a helper that remembers requests would say so of the same one for ever.
+                delete_response(leader, &task, &place, location).await;
+                return Err(JobError::VerificationKey);
+            }
             leader.refusals.taken(&task.task.id);
             (Some(response), location)
         }
@@ -218,24 +227,41 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
         blocking::spawn(move || finish(&leader, &task, &job, &reports, parts, response)).await?
     };
     committed?;
-    if let Some(location) = location {
-        // The response has served; a helper that keeps it loses nothing but room.
-        let delete = Delete::new(&location);
-        let deleted = leader.http.perform(&delete, Some(&task.helper_token));
-        match timeout(DELETE_PATIENCE, deleted).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "the helper keeps the response of a finished job");
-            }
-            Err(_) => {
-                tracing::debug!("the helper does not say whether it has deleted a response");
-                place.failed(clock::instant());
-            }
-        }
-    }
+    // The response has served; a helper that keeps it loses nothing but room.
+    delete_response(leader, &task, &place, location).await;
     // Only now: whoever answers jobs but not this would else hold up ever more of us.
     drop(place);
     Ok(())
+}
+
+/// Whether the helper rejects all reports for the key that the job names: none was looked at, and each
+/// may be in a later job (§4.5.3.1).
+fn lacks_our_key(response: &AggregationJobResp) -> bool {
+    let unknown = VerifyAnswer::Reject(ReportError::UnknownVerificationKeyId);
+    let mut answers = response.verify_resps.iter().map(|resp| &resp.answer);
+    answers.next() == Some(&unknown) && answers.all(|answer| *answer == unknown)
+}
+
+/// Lets the helper forget a job's response (§4.5.5).
+async fn delete_response(
+    leader: &Leader,
+    task: &LeaderTask,
+    place: &Place,
+    location: Option<String>,
+) {
+    let Some(location) = location else { return };
+    let delete = Delete::new(&location);
+    let deleted = leader.http.perform(&delete, Some(&task.helper_token));
+    match timeout(DELETE_PATIENCE, deleted).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the helper keeps the response of a finished job");
+        }
+        Err(_) => {
+            tracing::debug!("the helper does not say whether it has deleted a response");
+            place.failed(clock::instant());
+        }
+    }
 }
 
 /// A job whose request is ready for the helper.
@@ -336,7 +362,7 @@ fn report_error(error: VerifyError) -> ReportError {
 fn encode_request(batch: Option<BatchId>, verify_inits: Vec<VerifyInit>) -> Vec<u8> {
     let extensions = batch.map(leader_selected_batch_id).into_iter().collect();
     AggregationJobInitReq {
-        verification_key_id: 0,
+        verification_key_id: VERIFICATION_KEY_ID,
         agg_param: Opaque::default(),
         extensions: UncheckedExtensions::new(extensions).expect("one extension of 32 bytes fits"),
         verify_inits,
@@ -508,7 +534,29 @@ fn finish_part(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{aggregator::task::Weekday, dap::time::TimePrecision};
+    use crate::{
+        aggregator::task::Weekday,
+        dap::{aggregate::VerifyResp, ids::ReportId, time::TimePrecision},
+    };
+
+    #[test]
+    fn a_helper_without_our_key_says_so_of_each_report_and_of_at_least_one() {
+        let response = |answers: &[VerifyAnswer]| {
+            let report_id = ReportId::new([1; 16]);
+            let answered = |answer: &VerifyAnswer| VerifyResp { report_id, answer: answer.clone() };
+            AggregationJobResp { verify_resps: answers.iter().map(answered).collect() }
+        };
+        let unknown = VerifyAnswer::Reject(ReportError::UnknownVerificationKeyId);
+        let replayed = VerifyAnswer::Reject(ReportError::ReportReplayed);
+        let finish = VerifyAnswer::Finish;
+        for others in [vec![], vec![replayed.clone()], vec![unknown.clone(), finish]] {
+            assert!(!lacks_our_key(&response(&others)), "{others:?}");
+        }
+        assert!(!lacks_our_key(&response(&[replayed, unknown.clone()])));
+        assert!(lacks_our_key(&response(std::slice::from_ref(&unknown))));
+        assert!(lacks_our_key(&response(&vec![unknown; 3])));
+        assert_eq!(JobError::VerificationKey.refusal(), Some(Refusal::Content));
+    }
 
     #[test]
     fn the_wait_for_the_helper_ends_before_the_lease() {
