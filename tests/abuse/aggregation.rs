@@ -29,7 +29,7 @@ use sottovoce::dap::{
     media_type::MediaType,
     task::{BatchMode, VdafConfig},
     time::{Interval, Time},
-    upload::ReportError::{BatchCollected, ReportReplayed},
+    upload::ReportError::{BatchCollected, ReportReplayed, UnknownVerificationKeyId},
 };
 
 #[test]
@@ -100,11 +100,23 @@ const ATTACKS: &[Case] = &[
         }
     }),
     ("a verification key that was not agreed on", |stage| {
+        let honest = || init(stage, stage.task());
+        let (_, _, _, forge) = FORGERIES[0];
         for verification_key_id in [1, 127, 255] {
-            let job = job(vec![init(stage, stage.task())]);
-            let job = AggregationJobInitReq { verification_key_id, ..job };
-            refused(&ask_job(stage.task(), &job).send(), "invalidMessage", stage.task());
+            for inits in [vec![], vec![honest()], vec![honest(), forge(stage, stage.task())]] {
+                let expected = vec![Some(UnknownVerificationKeyId); inits.len()];
+                let job = AggregationJobInitReq { verification_key_id, ..job(inits) };
+                assert_eq!(verdicts(ask_job(stage.task(), &job).send()), expected);
+            }
         }
+    }),
+    ("a job that is wrong as a whole, under a verification key that was not agreed on", |stage| {
+        let one = init(stage, stage.task());
+        let job = job(vec![one.clone(), one]);
+        let job = AggregationJobInitReq { verification_key_id: 1, ..job };
+        refused(&ask_job(stage.task(), &job).send(), "invalidMessage", stage.task());
+        let job = AggregationJobInitReq { verification_key_id: 1, ..extended(stage, &[8]) };
+        refused(&ask_job(stage.task(), &job).send(), "unsupportedExtension", stage.task());
     }),
     ("an aggregation parameter that Prio3 does not have", |stage| {
         for agg_param in [vec![0], vec![0; 4], vec![0xff; 100_000]] {

@@ -13,7 +13,7 @@ use sottovoce::dap::{
         AggregationJobContinueReq, AggregationJobInitReq, Checksum, VerifyInit,
         leader_selected_batch_id,
     },
-    codec::Encode,
+    codec::{Encode, Opaque, U32},
     collect::AggregateShareReq,
     extension::{Extension, UncheckedExtensions},
     ids::{BatchId, ReportId},
@@ -24,6 +24,7 @@ use sottovoce::dap::{
         UnsupportedExtension,
     },
     task::BatchMode,
+    upload::ReportError,
 };
 
 /// Reports of the world's window, ready for the helper.
@@ -88,7 +89,7 @@ fn a_job_is_over_after_one_step_and_gone_after_delete() {
     }
     // The answer is forgotten, the reports are not.
     let refused = peer::verdicts(peer::ask_job(task, &job).send());
-    assert_eq!(refused, [Some(sottovoce::dap::upload::ReportError::ReportReplayed); 5]);
+    assert_eq!(refused, [Some(ReportError::ReportReplayed); 5]);
     peer::ask_share(task, &peer::share_request(world.query(), &ids)).send().ok();
 }
 
@@ -103,16 +104,40 @@ fn a_job_is_refused_as_a_whole_for_what_is_wrong_with_the_whole() {
         answer.refused_as(kind);
         answer.problem()
     };
-    refused(AggregationJobInitReq { verification_key_id: 1, ..good.clone() }, InvalidMessage);
-    let agg_param = vec![0].try_into().unwrap();
+    let agg_param: Opaque<0, U32> = vec![0].try_into().unwrap();
     let with_parameter = AggregationJobInitReq { agg_param, ..good.clone() };
-    refused(with_parameter, InvalidAggregationParameter);
+    refused(with_parameter.clone(), InvalidAggregationParameter);
+    let without_key = AggregationJobInitReq { verification_key_id: 1, ..with_parameter };
+    refused(without_key, InvalidAggregationParameter);
     refused(peer::job(vec![inits[0].clone(), inits[1].clone(), inits[0].clone()]), InvalidMessage);
     let extended = |types| AggregationJobInitReq { extensions: extensions(types), ..good.clone() };
     let problem = refused(extended(&[1, 8]), UnsupportedExtension);
     assert_eq!(problem.unsupported_extensions, Some(vec![1, 8]));
     // Nothing of the above was committed.
     assert_eq!(peer::verdicts(peer::ask_job(task, &good).send()), [None; 2]);
+}
+
+#[test]
+fn a_job_under_an_unknown_verification_key_is_rejected_report_by_report_and_nothing_is_kept() {
+    let world = World::with_task(TaskSpec::default());
+    let task = world.task();
+    let (inits, ids) = inits(&world, 5, 46);
+    let good = peer::job(inits);
+    let unknown = Some(ReportError::UnknownVerificationKeyId);
+    for verification_key_id in [1, 2, 255] {
+        let job = AggregationJobInitReq { verification_key_id, ..good.clone() };
+        for _ in 0..2 {
+            let answer = peer::ask_job(task, &job).send();
+            let location = answer.location();
+            assert_eq!(peer::verdicts(answer), [unknown; 5]);
+            let get = Ask::get(&format!("{location}?step=0")).token(&task.leader_token);
+            get.send().refused_as(UnrecognizedAggregationJob);
+            Ask::delete(&location).token(&task.leader_token).send().ok();
+        }
+    }
+    // The same reports count under the key that is known, once.
+    assert_eq!(peer::verdicts(peer::ask_job(task, &good).send()), [None; 5]);
+    peer::ask_share(task, &peer::share_request(world.query(), &ids)).send().ok();
 }
 
 #[test]

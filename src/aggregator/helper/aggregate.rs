@@ -14,7 +14,7 @@ use crate::{
         open::{check_time, open_share},
         parallel,
         store::{BucketKey, HelperJob, HelperOutcome, Timestamp},
-        task::{HelperTask, Task, Windows},
+        task::{HelperTask, Task, VERIFICATION_KEY_ID, Windows},
     },
     dap::{
         aggregate::{
@@ -22,7 +22,7 @@ use crate::{
             read_batch_id,
         },
         codec::{Decode, Encode, Opaque},
-        ids::{AggregationJobId, ReportId, content_derived},
+        ids::{AggregationJobId, ReportId, TaskId, content_derived},
         problem::ProblemType,
         task::BatchMode,
         time::Time,
@@ -53,6 +53,9 @@ pub(super) fn create(
     let request =
         AggregationJobInitReq::from_bytes(body).map_err(|e| Failure::malformed(&id, &e))?;
     let placement = check(&task.task, &request)?;
+    if request.verification_key_id != VERIFICATION_KEY_ID {
+        return Ok((job, reject_for_key(helper, &id, &request)));
+    }
 
     let mut refused = HashMap::new();
     loop {
@@ -94,6 +97,14 @@ pub(super) fn create(
     }
 }
 
+/// Rejects all reports of a job under a verification key that the task does not have (§4.5.3.2). Nothing
+/// is kept, so they count in a later job under a key that is known, and the same job is judged anew.
+fn reject_for_key(helper: &Helper, task: &TaskId, request: &AggregationJobInitReq) -> Vec<u8> {
+    let rejected = vec![ReportError::UnknownVerificationKeyId; request.verify_inits.len()];
+    helper.metrics.rejected(task, Stage::Aggregation, rejected.iter().copied());
+    respond(request, rejected.into_iter().map(Err).collect())
+}
+
 /// The response of a job that was taken on before.
 pub(super) fn poll(
     helper: &Helper,
@@ -121,13 +132,10 @@ fn unknown_job(task: &Task, job: AggregationJobId) -> Failure {
     )
 }
 
-/// The conditions on the request as a whole (§4.5.3.2).
+/// The conditions on the request as a whole (§4.5.3.2), whatever its verification key.
 fn check(task: &Task, request: &AggregationJobInitReq) -> Result<Placement, Failure> {
     let refuse = |kind, detail: String| Failure::problem(kind, Some(&task.id), detail);
     let invalid = |detail: &str| refuse(ProblemType::InvalidMessage, detail.to_owned());
-    if request.verification_key_id != VERIFICATION_KEY_ID {
-        return Err(invalid("this task has one verification key, with the ID 0"));
-    }
     if !request.agg_param.as_bytes().is_empty() {
         return Err(refuse(
             ProblemType::InvalidAggregationParameter,
@@ -149,9 +157,6 @@ fn check(task: &Task, request: &AggregationJobInitReq) -> Result<Placement, Fail
         _ => Ok(placement),
     }
 }
-
-/// The one verification key that an aggregation job may name.
-const VERIFICATION_KEY_ID: u8 = 0;
 
 /// Reads the job's extensions: they must be those of the batch mode, and no others (§4.5.1, §5.2.2).
 fn placement(task: &Task, request: &AggregationJobInitReq) -> Result<Placement, Failure> {
