@@ -49,7 +49,7 @@ fn extensions<'a>(rest: &mut &'a [u8]) -> Option<Vec<(u64, &'a [u8])>> {
 
 fn task_configuration(mut rest: &[u8]) -> Option<()> {
     let rest = &mut rest;
-    let info = vector(rest, 1)?;
+    let _task_info = vector(rest, 1)?;
     url(rest)?;
     url(rest)?;
     let precision = number(rest, 8)?;
@@ -75,8 +75,7 @@ fn task_configuration(mut rest: &[u8]) -> Option<()> {
         [(1, data)] => is_interval(data).is_some(),
         _ => false,
     };
-    let valid = !info.is_empty()
-        && precision > 0
+    let valid = precision > 0
         && matches!(mode, 1 | 2)
         && mode_config.is_empty()
         && vdaf.len() == parameters

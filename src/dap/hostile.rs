@@ -211,6 +211,8 @@ fn task_configurations_of_every_vdaf() {
         }
     }
     check(&TaskConfiguration { task_interval: None, ..configuration() }, End::Fields);
+    check(&TaskConfiguration { task_info: opaque(0), ..configuration() }, End::Fields);
+    check(&TaskConfiguration { task_info: opaque(255), ..configuration() }, End::Fields);
 }
 
 /// The encoding of §4.2, byte by byte.
@@ -233,6 +235,8 @@ fn a_task_configuration_is_written_as_the_draft_says() {
     ]
     .concat();
     assert_eq!(configuration().to_bytes(), expected);
+    let nameless = TaskConfiguration { task_info: opaque(0), ..configuration() };
+    assert_eq!(nameless.to_bytes(), [&[0], &expected[4..]].concat());
 }
 
 #[test]

@@ -198,8 +198,8 @@ impl Decode for VdafConfig {
 /// `TaskConfiguration` (§4.2), with the one task extension that is defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskConfiguration {
-    /// Tells apart tasks that are otherwise the same.
-    pub task_info: Opaque<1, U8>,
+    /// Tells apart tasks that are otherwise the same; may be empty.
+    pub task_info: Opaque<0, U8>,
     /// Where the leader's resources are.
     pub leader_aggregator_endpoint: Url,
     /// Where the helper's resources are.

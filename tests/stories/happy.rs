@@ -2,11 +2,13 @@
 
 use super::{
     http::Ask,
-    task::{TaskSpec, VDAFS, sample, total},
+    server::poll,
+    task::{Task, TaskSpec, VDAFS, sample, total},
     world::{World, WorldOptions, seeded},
 };
 use sottovoce::dap::{
     collect::Query,
+    media_type::MediaType,
     task::{BatchMode, VdafConfig},
     vdaf::unshard::AggregateResult,
 };
@@ -101,4 +103,36 @@ fn windows_are_apart_and_an_interval_may_have_several_full_ones() {
     assert_eq!(collected.result, total(&vdaf, &expected));
     // The smallest interval with all reports, not the one that was asked for.
     assert_eq!((collected.interval.start(), collected.interval.duration()), (world.window, 3));
+}
+
+#[test]
+fn tasks_without_task_info_are_added_agreed_on_and_collected_each_by_its_id() {
+    let spec = TaskSpec { task_info: b"", ..TaskSpec::default() };
+    let world = World::with_task(spec.clone());
+    let same = &world.task().configuration;
+    let endpoints = [&same.leader_aggregator_endpoint, &same.helper_aggregator_endpoint];
+    let [leader, helper] = endpoints.map(sottovoce::dap::task::Url::as_str);
+    let added = Task::new(&spec, leader, helper);
+    assert_eq!(added.configuration, *same);
+    for (server, is_leader) in [(&world.leader, true), (&world.helper, false)] {
+        let file = server.config.with_extension("new.json");
+        std::fs::write(&file, added.file(is_leader)).unwrap();
+        let output = server.tell(&["tasks", "add", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    for server in [&world.leader, &world.helper] {
+        let output = server.tell(&["doctor"]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(said.matches("agrees on draft, clock").count(), 2, "{said}");
+    }
+    let nothing = Ask::post(&added.at_leader("reports"), MediaType::UploadReq, Vec::new());
+    poll("the task", || (nothing.clone().send().status != 404).then_some(()));
+    for (task, seed) in [(world.task(), 5), (&added, 6)] {
+        let measurements = sample(&spec.vdaf, 7, &mut seeded(seed));
+        let reports: Vec<_> = measurements.iter().map(|m| world.report_of(task, m)).collect();
+        assert_eq!(world.upload_to(task, &reports), []);
+        let collected = world.collect_of(task, world.query()).unwrap();
+        assert_eq!(collected.result, total(&spec.vdaf, &measurements));
+    }
 }

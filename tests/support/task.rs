@@ -20,6 +20,7 @@ pub(crate) struct TaskSpec {
     pub(crate) vdaf: VdafConfig,
     pub(crate) mode: BatchMode,
     pub(crate) min_batch_size: u64,
+    pub(crate) task_info: &'static [u8],
     pub(crate) task_interval: Option<Interval>,
     /// As the task file has it.
     pub(crate) noise: Option<serde_json::Value>,
@@ -35,6 +36,7 @@ impl TaskSpec {
             vdaf,
             mode,
             min_batch_size: 5,
+            task_info: b"a story",
             task_interval: None,
             noise: None,
             windows: None,
@@ -84,7 +86,7 @@ pub(crate) struct Task {
 impl Task {
     pub(crate) fn new(spec: &TaskSpec, leader: &str, helper: &str) -> Self {
         let configuration = TaskConfiguration {
-            task_info: b"a story".to_vec().try_into().unwrap(),
+            task_info: spec.task_info.to_vec().try_into().unwrap(),
             leader_aggregator_endpoint: Url::new(leader).unwrap(),
             helper_aggregator_endpoint: Url::new(helper).unwrap(),
             time_precision: TimePrecision::from_seconds(PRECISION).unwrap(),
