@@ -38,6 +38,46 @@ fn a_poll_of_an_aggregation_job_names_the_step() {
     assert_eq!(Poll::new(&create(), None).unwrap_err(), ExchangeError::Nowhere);
 }
 
+/// §3.2: the class of the status says that it worked, the body whether it is there yet.
+#[test]
+fn any_success_is_one_and_its_body_says_whether_the_resource_is_there() {
+    for status in [200, 201, 202, 203, 299] {
+        let ready = Response {
+            status,
+            content_type: Some(MediaType::AggregationJobResp.to_string()),
+            location: Some("/J".into()),
+            body: [[4; 16].as_slice(), &[2, 7]].concat(),
+            ..Response::default()
+        };
+        let created = create().read(ready).unwrap();
+        let Polled::Ready(response) = created.state else { panic!("{status}") };
+        assert_eq!(response.verify_resps.len(), 1);
+        assert_eq!(created.location.as_deref(), Some("https://helper.example/J"));
+    }
+    for status in [200, 201, 202, 204] {
+        let pending = Response { status, location: Some("/J".into()), ..Response::default() };
+        let created = create().read(pending).unwrap();
+        assert_eq!(created.state, Polled::Pending { retry_after: None }, "{status}");
+    }
+    for status in [100, 199, 300, 303] {
+        let other = Response { status, location: Some("/J".into()), ..Response::default() };
+        assert!(create().read(other).is_err(), "{status}");
+    }
+}
+
+#[test]
+fn polls_and_deletes_go_to_the_component_that_the_server_chose() {
+    for component in ["a:b", "~", "%2F", "=", ";v=1", &"x".repeat(200)] {
+        let location = Some(format!("/api/dap/tasks/T/{component}#x"));
+        let created = create().read(Response { location, ..success() }).unwrap();
+        let location = created.location.unwrap();
+        let there = format!("https://helper.example/api/dap/tasks/T/{component}");
+        let poll = Poll::new(&create(), Some(&location)).unwrap();
+        assert_eq!(poll.request().url, format!("{there}?step=0"));
+        assert_eq!(Delete::new(&location).request().url, there);
+    }
+}
+
 #[test]
 fn a_success_of_another_type_is_refused() {
     let html = Response { content_type: Some("text/html".into()), body: vec![b'<'], ..success() };
