@@ -13,9 +13,13 @@ use sottovoce::dap::{
         AggregationJobContinueReq, AggregationJobInitReq, Checksum, VerifyInit,
         leader_selected_batch_id,
     },
-    codec::{Encode, Opaque, U32},
-    collect::AggregateShareReq,
+    codec::{Decode, Encode, Opaque, U32},
+    collect::{
+        AggregateShare, AggregateShareReq, CollectionJobReq, aggregate_share_aad,
+        aggregate_share_info,
+    },
     extension::{Extension, UncheckedExtensions},
+    hpke::native::Opener,
     ids::{BatchId, ReportId},
     media_type::MediaType,
     problem::ProblemType::{
@@ -23,15 +27,27 @@ use sottovoce::dap::{
         InvalidBatchSize, InvalidMessage, StepMismatch, UnrecognizedAggregationJob,
         UnsupportedExtension,
     },
+    role::Role,
     task::BatchMode,
+    time::Time,
     upload::ReportError,
 };
 
 /// Reports of the world's window, ready for the helper.
 fn inits(world: &World, count: usize, seed: u64) -> (Vec<VerifyInit>, Vec<ReportId>) {
+    inits_of(world, world.window, count, seed)
+}
+
+/// The same of any window.
+fn inits_of(
+    world: &World,
+    window: Time,
+    count: usize,
+    seed: u64,
+) -> (Vec<VerifyInit>, Vec<ReportId>) {
     let task = world.task();
     let init = |measurement| {
-        let shares = Shares::new(task, &measurement, world.window);
+        let shares = Shares::new(task, &measurement, window);
         let report = shares.seal(task, world.keys());
         (peer::verify_init(task, &shares, &report), shares.metadata.report_id)
     };
@@ -194,4 +210,52 @@ fn a_share_is_given_out_once_and_found_again() {
     Ask::delete(&location).token(&task.leader_token).send().ok();
     assert_eq!(Ask::get(&location).token(&task.leader_token).send().status, 404);
     refused(good, BatchOverlap);
+}
+
+/// §5.1.2: the leader may select a part of what the collector asks for.
+#[test]
+fn a_selector_narrower_than_the_query_is_answered_once_and_the_rest_can_be_collected() {
+    let world = World::with_task(TaskSpec::default());
+    let task = world.task();
+    let (mut all, mut ids) = (Vec::new(), Vec::new());
+    for (number, seed) in (0..4).zip(60..) {
+        let (inits, of_window) = inits_of(&world, Time(world.window.0 + number), 5, seed);
+        all.extend(inits);
+        ids.extend(of_window);
+    }
+    assert_eq!(peer::verdicts(peer::ask_job(task, &peer::job(all)).send()), [None; 20]);
+
+    // Asked for are the windows from 0 to 3, selected 1 and 2.
+    let inner = &ids[5..15];
+    let selecting = |request: &AggregateShareReq, start, windows| {
+        let batch_selector =
+            peer::share_request(world.query_of(start, windows), inner).batch_selector;
+        AggregateShareReq { batch_selector, ..request.clone() }
+    };
+    let whole = peer::share_request(world.query_of(0, 4), inner);
+    let narrow = selecting(&whole, 1, 2);
+    let refused = |request: &AggregateShareReq, kind| {
+        peer::ask_share(task, request).send().refused_as(kind);
+    };
+    refused(&selecting(&whole, 1, 4), BatchInvalid);
+    refused(&whole, BatchMismatch);
+    refused(&selecting(&whole, 0, 2), BatchMismatch);
+
+    let first = peer::ask_share(task, &narrow).send().ok();
+    let sealed = AggregateShare::from_bytes(&first).unwrap().encrypted_aggregate_share;
+    let opener = Opener::new(&task.collector).unwrap();
+    let opens = |request: &CollectionJobReq| {
+        let aad = aggregate_share_aad(&task.id, &task.configuration, request);
+        opener.open(&sealed, &aggregate_share_info(Role::Helper), &aad).is_ok()
+    };
+    let other = peer::share_request(world.query_of(1, 2), inner);
+    assert!(opens(&narrow.collection_job_req), "sealed for what was asked for");
+    assert!(!opens(&other.collection_job_req), "not for what was selected");
+    assert_eq!(peer::ask_share(task, &narrow).send().ok(), first);
+
+    refused(&other, BatchOverlap);
+    refused(&selecting(&peer::share_request(world.query_of(0, 3), inner), 1, 2), BatchOverlap);
+    for (number, rest) in [(0, &ids[..5]), (3, &ids[15..])] {
+        peer::ask_share(task, &peer::share_request(world.query_of(number, 1), rest)).send().ok();
+    }
 }

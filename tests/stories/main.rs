@@ -23,6 +23,7 @@ mod helper;
 mod hostile;
 mod hostile_log;
 mod kills;
+mod locations;
 mod log;
 mod noise;
 mod once;
