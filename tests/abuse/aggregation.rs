@@ -351,7 +351,7 @@ const PLOTS: &[Case] = &[
     ("a job that breaks off", |stage| {
         let job = job(vec![init(stage, stage.task())]);
         let body = job.to_bytes();
-        let start = format!("POST /dap/v18/tasks/{}/aggregation_jobs", stage.task().id);
+        let start = format!("POST /dap/v19/tasks/{}/aggregation_jobs", stage.task().id);
         let headers = format!(
             "Authorization: Bearer {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n",
             stage.task().leader_token,

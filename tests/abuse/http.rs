@@ -84,10 +84,10 @@ const ATTACKS: &[Case] = &[
         let mut urls = vec![
             format!("{helper}/hpke_config"),
             format!("{helper}/tasks/{}/aggregation_jobs", task.id),
-            format!("{helper}/dap/v18"),
-            format!("{helper}/dap/v18/healthz"),
-            format!("{helper}/dap/v18/tasks/{}/reports", task.id),
-            format!("{helper}/dap/v18/tasks/{}/collection_jobs", task.id),
+            format!("{helper}/dap/v19"),
+            format!("{helper}/dap/v19/healthz"),
+            format!("{helper}/dap/v19/tasks/{}/reports", task.id),
+            format!("{helper}/dap/v19/tasks/{}/collection_jobs", task.id),
             format!("{leader}/tasks/{}/aggregation_jobs", task.id),
             format!("{leader}/tasks/{}/aggregate_shares", task.id),
         ];
@@ -129,8 +129,8 @@ const ATTACKS: &[Case] = &[
             (leader, "POST /tasks/%C3%28/collection_jobs".to_owned()),
             (leader, format!("GET /tasks/{id}/collection_jobs/%ff")),
             (leader, "GET /%ff".to_owned()),
-            (helper, "POST /dap/v18/tasks/%80/aggregation_jobs".to_owned()),
-            (helper, format!("DELETE /dap/v18/tasks/{id}/aggregate_shares/%ED%A0%80")),
+            (helper, "POST /dap/v19/tasks/%80/aggregation_jobs".to_owned()),
+            (helper, format!("DELETE /dap/v19/tasks/{id}/aggregate_shares/%ED%A0%80")),
         ] {
             untyped(&ask(port, &request(&start, "", b"")), 404);
         }

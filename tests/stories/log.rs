@@ -47,7 +47,7 @@ impl Log {
     }
 
     fn helper(world: &World) -> Self {
-        Self::of(&world.helper, "/dap/v18/")
+        Self::of(&world.helper, "/dap/v19/")
     }
 
     fn ask(&self, name: &str) -> Ask {

@@ -228,7 +228,7 @@ fn the_rule_can_be_switched_off_for_a_plain_task_and_the_log_says_so() {
         assert_eq!((collected.count, collected.interval.duration()), (6, 3));
         assert_eq!(collected.result, total(&HISTOGRAM, &windows.concat()));
     }
-    for (server, path) in [(&world.leader, "/"), (&world.helper, "/dap/v18/")] {
+    for (server, path) in [(&world.leader, "/"), (&world.helper, "/dap/v19/")] {
         let said: Vec<_> = Log::of(server, path)
             .entries()
             .into_iter()

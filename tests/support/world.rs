@@ -71,7 +71,7 @@ impl World {
         let leader_url = format!("http://127.0.0.1:{leader_port}/");
         let helper_seen_at = options.helper_seen_at.unwrap_or(helper_port);
         let scheme = if options.helper_https { "https" } else { "http" };
-        let helper_url = format!("{scheme}://127.0.0.1:{helper_seen_at}/dap/v18");
+        let helper_url = format!("{scheme}://127.0.0.1:{helper_seen_at}/dap/v19");
         if let Some(files) = options.files {
             files(folder.path());
         }
@@ -79,7 +79,7 @@ impl World {
             if options.tasks.is_empty() { vec![TaskSpec::default()] } else { options.tasks };
         let task = |spec: &TaskSpec| {
             let elsewhere =
-                spec.helper_port.map(|port| format!("{scheme}://127.0.0.1:{port}/dap/v18"));
+                spec.helper_port.map(|port| format!("{scheme}://127.0.0.1:{port}/dap/v19"));
             Task::new(spec, &leader_url, elsewhere.as_ref().unwrap_or(&helper_url))
         };
         let tasks: Vec<Task> = specs.iter().map(task).collect();
@@ -94,7 +94,7 @@ impl World {
         };
         let leader = Server::new(LEADER, leader_port, config("leader", leader_port, "/"));
         let mut helper =
-            Server::new(HELPER, helper_port, config("helper", helper_port, "/dap/v18/"));
+            Server::new(HELPER, helper_port, config("helper", helper_port, "/dap/v19/"));
         helper.scheme = scheme;
         helper.start();
         leader.start();
