@@ -18,7 +18,7 @@ use crate::{
         role::Role,
         task::Url,
     },
-    transport::http::{HttpClient, TransportError},
+    transport::{error::TransportError, http::HttpClient},
 };
 use anyhow::ensure;
 
