@@ -17,7 +17,7 @@ use crate::{
         noisy_counts::NoisyCounts,
         nonresponse::Correction,
         poisoning::{Dishonest, influence},
-        simplex::{self, Projected},
+        simplex::Projected,
     },
     program::{compile::CompiledTask, format_moment},
 };
@@ -143,7 +143,7 @@ pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFin
         correction,
         corrected: silence::of_what(metric),
         shift_by_one_percent_dishonest: shift(batch).ok(),
-        projected: simplex::project(&batch.counts),
+        projected: batch.counts.projected(),
     }
 }
 
