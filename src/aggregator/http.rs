@@ -6,7 +6,7 @@
 
 use super::{
     blocking, clock,
-    serve::{Client, logs::Seldom, room::Room},
+    serve::{Client, seldom::Seldom},
     store::{StoreError, Timestamp},
     tasks::TasksError,
 };
@@ -19,7 +19,7 @@ use crate::dap::{
     problem::{ProblemDocument, ProblemType},
 };
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     extract::{FromRequestParts, Path},
     http::{
         HeaderMap, HeaderValue, StatusCode,
@@ -292,27 +292,6 @@ pub fn message(media_type: MediaType, body: impl Into<Body>) -> Response {
     (StatusCode::OK, [(CONTENT_TYPE, media_type)], body.into()).into_response()
 }
 
-/// A message that may be long: its room is taken until it is read, however slow its reader is.
-pub fn long_message(media_type: MediaType, body: Vec<u8>, room: Room) -> Response {
-    message(media_type, held(body, room))
-}
-
-/// Bytes whose room is taken until the last of them is written.
-pub fn held(bytes: Vec<u8>, room: Room) -> Body {
-    Bytes::from_owner(Held { bytes, _room: room }).into()
-}
-
-struct Held {
-    bytes: Vec<u8>,
-    _room: Room,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 /// Something of ours, not the draft's.
 pub fn json(body: &impl serde::Serialize) -> Result<Response, Failure> {
     let body = serde_json::to_vec(body).map_err(Failure::fault)?;
@@ -356,19 +335,6 @@ mod tests {
     fn answered(failure: Failure) -> (u16, bool) {
         let response = failure.into_response();
         (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER))
-    }
-
-    #[tokio::test]
-    async fn an_answer_holds_its_room_until_the_last_of_it_is_written() {
-        let pool = crate::aggregator::serve::room::Pool::new(7 << 10, 1);
-        let room = pool.take(None, 7 << 10).unwrap();
-        let body = held(vec![1; 7 << 10], room);
-        let mut bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-        let last = bytes.split_off(bytes.len() - 1);
-        drop(bytes);
-        assert!(pool.take(None, 7 << 10).is_err());
-        drop(last);
-        assert!(pool.take(None, 7 << 10).is_ok());
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::{
         tree::Hash,
     },
     transport::{
-        http::{HttpClient, SetupError, TransportError},
+        error::TransportError,
+        http::{HttpClient, SetupError},
         retry::Backoff,
     },
 };

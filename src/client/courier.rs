@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     dap::exchange::{Request, Response},
-    transport::http::{HttpClient, SetupError, TransportError},
+    transport::{
+        error::TransportError,
+        http::{HttpClient, SetupError},
+    },
 };
 use std::{
     io,

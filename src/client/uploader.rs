@@ -20,10 +20,7 @@ use crate::{
         upload::ReportError,
     },
     program::{Program, log::LogPolicy},
-    transport::{
-        http::{HttpClient, TransportError},
-        retry::Backoff,
-    },
+    transport::{error::TransportError, http::HttpClient, retry::Backoff},
 };
 use std::{
     collections::{HashMap, HashSet},

@@ -12,8 +12,9 @@ use crate::{
     },
     log::entry::ShareDigest,
     transport::{
+        error::TransportError,
         exchange::{Completed, IncompleteError, Patience, complete, perform_patiently},
-        http::{HttpClient, TransportError},
+        http::HttpClient,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -9,7 +9,7 @@ use crate::{
         problem::{ProblemType, Text},
     },
     program::{Program, compile::CompiledTask},
-    transport::http::{HttpClient, TransportError},
+    transport::{error::TransportError, http::HttpClient},
 };
 use anyhow::ensure;
 use clap::Args;

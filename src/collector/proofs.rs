@@ -20,10 +20,7 @@ use crate::{
         proof::{MAX_PROOF, Proof, ProofError},
     },
     program::{Program, log::LogPolicy},
-    transport::{
-        http::{HttpClient, TransportError},
-        retry::Backoff,
-    },
+    transport::{error::TransportError, http::HttpClient, retry::Backoff},
 };
 use serde::Serialize;
 use std::{fmt, time::Duration};

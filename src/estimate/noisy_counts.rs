@@ -5,7 +5,7 @@ use super::{
     debias::Response,
     error::{EstimateError, at_least, within},
     number::{Real, whole},
-    simplex,
+    simplex::{self, Projected},
 };
 use crate::privacy::{
     guarantee::Mechanism,
@@ -203,6 +203,12 @@ impl NoisyCounts {
         } else {
             rates.into_iter().map(|rate| rate.clamp(0.0, 1.0)).collect()
         }
+    }
+
+    /// The distribution nearest to the rates, to draw it; nothing if signals are free, and so need
+    /// not add up to 1.
+    pub fn projected(&self) -> Option<Projected> {
+        self.channel.is_exclusive().then(|| simplex::project(&self.rates()))
     }
 
     /// Each bin's index, count and response.

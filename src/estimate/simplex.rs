@@ -4,7 +4,6 @@
 //! nearest distribution. That is post-processing: it costs no privacy, and it is biased, so no
 //! interval and no test uses it.
 
-use super::noisy_counts::NoisyCounts;
 use serde::Serialize;
 
 /// Rates after projection, labelled as such.
@@ -20,11 +19,9 @@ pub struct Projected {
 pub const LABEL: &str = "post-processed: moved to the nearest distribution; biased, for display \
                          only (intervals and tests use the unbiased rates)";
 
-/// The distribution nearest to the rates of a release, or nothing if its signals are free and so
-/// need not add up to 1.
-pub fn project(release: &NoisyCounts) -> Option<Projected> {
-    let exclusive = release.channel().is_exclusive();
-    exclusive.then(|| Projected { rates: nearest(&release.rates()), label: LABEL })
+/// The distribution nearest to some rates.
+pub fn project(rates: &[f64]) -> Projected {
+    Projected { rates: nearest(rates), label: LABEL }
 }
 
 /// The nearest point of the simplex in Euclidean distance: `(r_j + τ)₊` with τ such that they add

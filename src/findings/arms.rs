@@ -2,7 +2,7 @@
 
 use super::{
     ArmsFindings, Batch, ChangeFindings, MetricFindings, StrengthFindings,
-    batch::{figure, of_batch},
+    batch_findings::{figure, of_batch},
     counts::reports_of_one_device,
     measure::Measure,
 };

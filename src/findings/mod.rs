@@ -10,6 +10,7 @@
 
 mod arms;
 mod batch;
+mod batch_findings;
 pub mod counts;
 pub mod measure;
 pub mod saved;
@@ -17,7 +18,8 @@ mod segments;
 mod silence;
 mod words;
 
-pub use batch::{Batch, BatchFindings, NamedFigure};
+pub use batch::Batch;
+pub use batch_findings::{BatchFindings, NamedFigure};
 pub use segments::HeldOut;
 pub use words::reports;
 

@@ -69,7 +69,7 @@ fn explicit(metric: &Metric) -> Option<IsYes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::joint::Part;
+    use crate::program::metric::Part;
 
     fn joined(kind: MetricKind) -> Metric {
         let part = |metric: &str, kind| Part {

@@ -4,9 +4,8 @@
 //! while a program runs.
 
 use super::{
-    ProgramError,
-    file::{At, Source},
-    moment,
+    ProgramError, moment,
+    source::{At, Source},
 };
 use serde::Deserialize;
 

@@ -6,10 +6,11 @@
 
 use super::{
     Program, ProgramError,
-    file::{At, BudgetTable, Source},
+    file::BudgetTable,
     format_duration,
     metric::Metric,
     moment,
+    source::{At, Source},
 };
 use crate::privacy::{
     budget::{Budget, BudgetError, Limits},

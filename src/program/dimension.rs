@@ -2,8 +2,9 @@
 
 use super::{
     ProgramError,
-    file::{At, DimensionTable, Source, identifier},
+    file::{DimensionTable, identifier},
     label::labels,
+    source::{At, Source},
 };
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

@@ -6,18 +6,15 @@
 
 mod outcomes;
 
+pub use super::label::NO_ANSWER;
 use super::{
     answer::{Answer, Outcome},
     dimension::Dimension,
     metric::Metric,
 };
 use crate::privacy::randomizer::Bin;
-pub(super) use outcomes::NOTHING;
 use outcomes::{Outcomes, Said, position};
 use thiserror::Error;
-
-/// The label of bin 0.
-pub const NO_ANSWER: &str = "no answer";
 
 /// How a metric's answers become bins.
 #[derive(Clone, Debug, PartialEq)]

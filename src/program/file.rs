@@ -1,76 +1,14 @@
 //! The program file as it is written: every key known, every value with its place.
 
-use super::{ProgramError, asking::AskingTable, profile::ProfileTable, triage::RuleTable};
-use serde::{Deserialize, Deserializer};
-use std::{collections::BTreeMap, fmt::Display, ops::Range};
-use toml::Spanned;
-
-/// A value with its place in the file.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct At<T>(Spanned<T>);
-
-impl<T> At<T> {
-    pub(super) fn get_ref(&self) -> &T {
-        self.0.get_ref()
-    }
-
-    pub(super) fn span(&self) -> Range<usize> {
-        self.0.span()
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Spanned::deserialize(deserializer).map(Self)
-    }
-}
-
-/// The schema of the value.
-#[cfg(feature = "schema")]
-impl<T: schemars::JsonSchema> schemars::JsonSchema for At<T> {
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn schema_id() -> std::borrow::Cow<'static, str> {
-        T::schema_id()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        T::json_schema(generator)
-    }
-}
-
-/// A file's name and text, to say where something is.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) name: &'a str,
-    pub(super) text: &'a str,
-}
-
-impl Source<'_> {
-    /// An error about one value.
-    pub(super) fn error<T>(self, value: &At<T>, reason: impl Display) -> ProgramError {
-        self.at(value.span().start, reason)
-    }
-
-    /// An error about the whole.
-    pub(super) fn whole(self, reason: impl Display) -> ProgramError {
-        ProgramError { place: self.name.to_owned(), reason: reason.to_string() }
-    }
-
-    pub(super) fn at(self, byte: usize, reason: impl Display) -> ProgramError {
-        let before = self.text.get(..byte).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        let place = format!("{}:{line}:{column}", self.name);
-        ProgramError { place, reason: reason.to_string() }
-    }
-}
+use super::{
+    ProgramError,
+    asking::AskingTable,
+    profile::ProfileTable,
+    source::{At, Source},
+    triage::RuleTable,
+};
+use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// A program: everything one app asks its users.
 #[derive(Deserialize)]
@@ -242,7 +180,7 @@ pub(super) struct DimensionTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct MetricTable {
     /// What an answer is.
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = super::metric::KINDS)))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = KINDS)))]
     pub(super) kind: At<String>,
     /// What the user is asked, or what is observed; a joint can do without.
     pub(super) question: Option<At<String>>,
@@ -284,6 +222,23 @@ pub(super) struct MetricTable {
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["krr", "bits", null])))]
     pub(super) randomizer: Option<At<String>>,
 }
+
+/// What `kind` of a metric may say.
+pub(super) const KINDS: [&str; 10] = [
+    "thumbs",
+    "rating",
+    "ratings",
+    "preference",
+    "signals",
+    "count",
+    "score",
+    "triage",
+    "finding",
+    JOINT,
+];
+
+/// The kind that is made of others, and so is parsed after them.
+pub(super) const JOINT: &str = "joint";
 
 impl File {
     pub(super) fn parse(source: Source<'_>) -> Result<Self, ProgramError> {

@@ -6,38 +6,12 @@
 
 use super::{
     ProgramError,
-    file::{At, MetricTable, Source},
-    metric::{Metric, MetricKind},
+    file::MetricTable,
+    metric::{Metric, MetricKind, Part},
+    source::{At, Source},
 };
 
-/// One side of a joint: a metric of the same program, or one signal of a `signals` metric.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Part {
-    /// The metric's name.
-    pub metric: String,
-    /// The signal, of a metric of kind `signals`: observed, or not.
-    pub signal: Option<String>,
-    /// What that metric takes.
-    pub kind: MetricKind,
-    /// What it asks.
-    pub question: String,
-}
-
 impl Part {
-    /// As the program names it: `helpful`, `behaviour.copied`.
-    pub fn name(&self) -> String {
-        match &self.signal {
-            Some(signal) => format!("{}.{signal}", self.metric),
-            None => self.metric.clone(),
-        }
-    }
-
-    /// Whether it is observed rather than asked.
-    pub fn is_implicit(&self) -> bool {
-        use MetricKind::{Count, Score, Signals};
-        matches!(self.kind, Signals(_) | Count(_) | Score { .. })
-    }
-
     fn parse(
         source: Source<'_>,
         text: &At<String>,

@@ -9,8 +9,7 @@ mod twins;
 
 use super::{
     ProgramError,
-    encoding::{NO_ANSWER, NOTHING},
-    file::{At, Source},
+    source::{At, Source},
 };
 use crate::dap::printable::is_hidden;
 use forms::{JOINED, MARKS, REPLACED};
@@ -64,7 +63,11 @@ pub(super) fn without(
     Ok(())
 }
 
-/// What results call an answer that is none.
+/// The label of bin 0.
+pub const NO_ANSWER: &str = "no answer";
+/// The label of a side of a joint that nothing was said to.
+pub(super) const NOTHING: &str = "nothing";
+/// Labels of results' own, which a program may not give.
 const RESERVED: [&str; 2] = [NO_ANSWER, NOTHING];
 
 /// Characters that others stand for in a way, and that are told from those: they are kept.

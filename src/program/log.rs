@@ -5,7 +5,8 @@
 
 use super::{
     ProgramError,
-    file::{At, LogTable, Source},
+    file::LogTable,
+    source::{At, Source},
 };
 use crate::log::{
     checkpoint::{Trust, TrustError, count_witnesses},

@@ -8,8 +8,7 @@ use super::{
     Program, Weekday,
     dimension::{Dimension, Visibility},
     encoding::Encoding,
-    joint::Part,
-    metric::{Metric, MetricKind},
+    metric::{Metric, MetricKind, Part},
     score::ScoreSource,
     triage::Rule,
 };

@@ -15,7 +15,7 @@ pub mod dimension;
 pub mod encoding;
 pub mod explain;
 mod file;
-pub mod joint;
+mod joint;
 mod label;
 pub mod log;
 pub mod manifest;
@@ -27,11 +27,13 @@ pub mod randomizer;
 pub mod schema;
 pub mod score;
 pub mod settings;
+mod source;
 pub mod template;
 pub mod triage;
 
 pub use calendar::{Calendar, NoWeekday, NoWeeks, Weekday};
 pub use moment::{format_duration, format_moment, parse_duration, parse_moment};
+pub use source::ProgramError;
 
 use crate::{
     dap::{
@@ -49,20 +51,12 @@ use asking::AskingPolicy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use budget::DeviceBudget;
 use compile::CompiledTask;
-use file::{At, File, Source};
+use file::File;
 use log::LogPolicy;
 use metric::Metric;
 use profile::ProfilePolicy;
+use source::{At, Source};
 use std::path::Path;
-use thiserror::Error;
-
-/// A program that says something impossible, with the place where it says so.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{place}: {reason}")]
-pub struct ProgramError {
-    place: String,
-    reason: String,
-}
 
 /// A checked program.
 #[derive(Clone, Debug)]
@@ -164,10 +158,8 @@ impl Program {
     /// Reads a program from a file.
     pub fn read(path: &Path) -> Result<Self, ProgramError> {
         let place = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| ProgramError {
-            place: place.clone(),
-            reason: format!("cannot be read: {error}"),
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ProgramError::new(&place, format_args!("cannot be read: {error}")))?;
         Self::parse(&place, &text)
     }
 
@@ -182,7 +174,7 @@ impl Program {
             return Err(source.whole("asks nothing; add a table [metrics.NAME]"));
         }
         // Joints after what they are made of.
-        let is_joint = |table: &file::MetricTable| table.kind.get_ref() == metric::JOINT;
+        let is_joint = |table: &file::MetricTable| table.kind.get_ref() == file::JOINT;
         metrics.sort_by_key(|(name, table)| (is_joint(table), name.span().start));
         let mut parsed: Vec<Metric> = Vec::new();
         for (name, table) in &metrics {

@@ -3,9 +3,8 @@
 //! Like [`asking`](super::asking) it says nothing about a report and is no part of a task's ID.
 
 use super::{
-    ProgramError,
-    file::{At, Source},
-    moment,
+    ProgramError, moment,
+    source::{At, Source},
 };
 use serde::Deserialize;
 

@@ -2,7 +2,8 @@
 
 use super::{
     ProgramError,
-    file::{At, MetricTable, Source},
+    file::MetricTable,
+    source::{At, Source},
 };
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -81,7 +81,7 @@ impl Settings {
 impl Program {
     /// The same program with these numbers, checked as if its file had them.
     pub fn with_settings(&self, settings: &Settings) -> Result<Self, ProgramError> {
-        let refused = |reason: String| ProgramError { place: self.name.clone(), reason };
+        let refused = |reason: String| ProgramError::new(&self.name, reason);
         let window = settings.window;
         if settings.period == 0 || !settings.period.is_multiple_of(window.seconds()) {
             let reason = "the period must be a multiple of the window";

@@ -1,6 +1,6 @@
 //! Programs to begin with.
 
-use super::{ProgramError, ProgramKind, file::Source};
+use super::{ProgramError, ProgramKind, source::Source};
 
 /// A commented program that compiles as it stands. What has to be replaced before it is used is
 /// marked in it. A name that no program can have is refused.

@@ -7,7 +7,7 @@
 
 use super::{
     ProgramError,
-    file::{At, Source},
+    source::{At, Source},
 };
 use crate::dap::printable::is_hidden;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

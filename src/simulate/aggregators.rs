@@ -30,7 +30,7 @@ use crate::{
     },
     privacy::{noise::AggregatorNoise, rng::DeviceRng},
     program::{Calendar, Program},
-    simulate::{population::Counts, truth::Key},
+    simulate::{counts::Counts, truth::Key},
 };
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, HashSet};

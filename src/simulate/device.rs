@@ -8,9 +8,9 @@
 use super::{
     aggregators::Inbox,
     behaviour::{Honesty, Person, Purpose, Seen, Visit, Voice, generator},
-    population::{Results, World},
     scenario::Lie,
     truth::{Ballot, Key, said_to},
+    world::{Results, World},
 };
 use crate::{
     client::{

@@ -8,8 +8,9 @@ pub use accuracy::{Accuracy, least_held};
 use super::{
     Options,
     aggregators::Aggregators,
-    population::{Counts, Results},
+    counts::Counts,
     truth::{Tally, Truth},
+    world::Results,
 };
 use crate::{
     collector::release::Release,

@@ -10,7 +10,7 @@ mod file;
 pub use dishonest::{Dishonest, Lie};
 pub use example::example;
 
-use super::behaviour::usual;
+use super::answers::usual;
 use crate::program::{
     Program,
     compile::CompiledTask,

@@ -4,10 +4,7 @@
 //! other party answers, or does not. To end it earlier, drop the future; asking again later finds the
 //! same resource, since a request has the same bytes each time (§3.2).
 
-use super::{
-    http::{HttpClient, TransportError},
-    retry::Backoff,
-};
+use super::{error::TransportError, http::HttpClient, retry::Backoff};
 use crate::dap::{
     bearer_token::BearerToken,
     exchange::{Create, Created, Exchange, Poll, Polled, Resource},

@@ -1,8 +1,9 @@
 //! One request, one bounded response.
 
+use super::error::TransportError;
 use crate::dap::{
     bearer_token::BearerToken,
-    exchange::{Exchange, ExchangeError, Method, Request, Response},
+    exchange::{Exchange, Method, Request, Response},
 };
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -14,67 +15,6 @@ use std::{
 };
 use thiserror::Error;
 use zeroize::Zeroizing;
-
-/// An exchange that did not come to its end.
-#[derive(Debug, Error)]
-pub enum TransportError {
-    /// There was no response.
-    #[error("{url} did not answer: {reason}; is it running and reachable from here?")]
-    NoResponse {
-        /// Where the request went.
-        url: String,
-        /// What the network said.
-        reason: String,
-    },
-    /// The response is longer than any right one.
-    #[error("{url} answered with more than {limit} bytes")]
-    TooLong {
-        /// Where the request went.
-        url: String,
-        /// Bytes that the response may have.
-        limit: usize,
-    },
-    /// The exchange needs a token and there is none.
-    #[error("{url} needs a bearer token, and none is configured")]
-    NoToken {
-        /// Where the request would have gone.
-        url: String,
-    },
-    /// There was a response, and it is a refusal or nonsense.
-    #[error("{url}: {source}")]
-    Exchange {
-        /// Where the request went.
-        url: String,
-        /// What the response says.
-        source: ExchangeError,
-        /// How long the server wants to be left alone, if it says.
-        retry_after: Option<Duration>,
-    },
-}
-
-impl TransportError {
-    /// A response from `url` that leads nowhere.
-    pub(super) fn exchange(url: &str, source: ExchangeError) -> Self {
-        Self::Exchange { url: url.to_owned(), source, retry_after: None }
-    }
-
-    /// How long the server wants to be left alone, if it says.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Exchange { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// Whether the same request may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::NoResponse { .. } => true,
-            Self::Exchange { source, .. } => source.is_retryable(),
-            Self::TooLong { .. } | Self::NoToken { .. } => false,
-        }
-    }
-}
 
 /// An HTTP client that keeps its connections. Clones share them, and the identity.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! What stands for the network in a simulation.
 
-use super::http::TransportError;
+use super::error::TransportError;
 use crate::dap::{
     bearer_token::BearerToken,
     exchange::{Request, Response},

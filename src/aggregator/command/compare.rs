@@ -3,7 +3,7 @@
 use super::{
     doctor::{at, explain, peer},
     helper_client::helper_client,
-    lists::{ListArgs, bucket, name, wanted},
+    naming::{ListArgs, bucket, name, wanted},
     opened::Opened,
 };
 use crate::{

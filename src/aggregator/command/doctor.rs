@@ -1,6 +1,6 @@
 //! `doctor`: whether the other aggregator holds the same as we do, before any real report.
 
-use super::{ConfigArgs, helper_client::helper_client, lists::name, opened::Opened};
+use super::{ConfigArgs, helper_client::helper_client, naming::name, opened::Opened};
 use crate::{
     aggregator::{
         agreement::{Answer, Question},
@@ -18,7 +18,7 @@ use crate::{
         role::Role,
         task::Url,
     },
-    transport::http::{HttpClient, TransportError},
+    transport::{error::TransportError, http::HttpClient},
 };
 use anyhow::ensure;
 

@@ -1,6 +1,12 @@
 //! What is in the database, for people and (with `--json`) for machines.
 
-use super::{ConfigArgs, compare, hpke::moment, opened::Opened, repair};
+use super::{
+    ConfigArgs, compare,
+    hpke::moment,
+    naming::{ListArgs, bucket, hex, name, wanted},
+    opened::Opened,
+    repair,
+};
 use crate::{
     aggregator::{
         clock,
@@ -9,11 +15,10 @@ use crate::{
         task_file::FromFile,
     },
     command_line,
-    dap::{ids::BatchId, task::BatchMode, time::Time},
+    dap::task::BatchMode,
 };
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde::Serialize;
-use std::path::Path;
 
 /// What can be asked about batches.
 #[derive(Debug, Subcommand)]
@@ -43,29 +48,6 @@ pub enum ReportsCommand {
 pub enum CollectionsCommand {
     /// List collections, oldest first.
     List(ListArgs),
-}
-
-/// What to list.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// Only this task, by its ID or by its name in the program.
-    #[arg(long)]
-    task: Option<String>,
-    /// Print JSON for machines, one object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-impl ListArgs {
-    pub(super) fn config(&self) -> &Path {
-        &self.config.config
-    }
-
-    pub(super) fn json(&self) -> bool {
-        self.json
-    }
 }
 
 pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Result<()> {
@@ -110,35 +92,11 @@ where
     let tasks = opened.tasks.all()?;
     for task in wanted(args, tasks.iter().map(|task| task.task()))? {
         for row in about(&opened, task)? {
-            let text = if args.json { serde_json::to_string(&row)? } else { line(&row) };
+            let text = if args.json() { serde_json::to_string(&row)? } else { line(&row) };
             command_line::print(text)?;
         }
     }
     Ok(())
-}
-
-/// The tasks that are asked for.
-pub(super) fn wanted<'a>(
-    args: &ListArgs,
-    tasks: impl Iterator<Item = &'a Task>,
-) -> anyhow::Result<Vec<&'a Task>> {
-    wanted_by(args.task.as_deref(), tasks)
-}
-
-/// The tasks of an ID or name, or all.
-pub(super) fn wanted_by<'a>(
-    wanted: Option<&str>,
-    tasks: impl Iterator<Item = &'a Task>,
-) -> anyhow::Result<Vec<&'a Task>> {
-    let Some(wanted) = wanted else { return Ok(tasks.collect()) };
-    let is_wanted = |task: &&Task| *wanted == task.id.to_string() || *wanted == task.name;
-    let (found, others): (Vec<_>, Vec<_>) = tasks.partition(is_wanted);
-    if found.is_empty() {
-        let others: Vec<_> =
-            others.iter().map(|task| format!("{} ({})", task.id, name(task))).collect();
-        anyhow::bail!("there is no task {wanted:?}; there are: {}", others.join(", "));
-    }
-    Ok(found)
 }
 
 #[derive(Serialize)]
@@ -320,28 +278,6 @@ pub(super) fn collections<T: StoredTask + FromFile>(
             )
         },
     )
-}
-
-pub(super) fn name(task: &Task) -> String {
-    if task.name.is_empty() { "(unnamed)".to_owned() } else { task.name.clone() }
-}
-
-/// A bucket as people know it: the start of its window, or the batch's ID.
-pub(super) fn bucket(task: &Task, bytes: &[u8]) -> String {
-    if let Ok(time) = <[u8; 8]>::try_from(bytes) {
-        let start = task.window.start_of(Time(u64::from_be_bytes(time)));
-        return crate::program::format_moment(start);
-    }
-    <[u8; 32]>::try_from(bytes).map_or_else(|_| hex(bytes), |id| BatchId::new(id).to_string())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -3,7 +3,7 @@
 use super::{
     ConfigArgs,
     compare::Comparing,
-    lists::{bucket, name, wanted_by},
+    naming::{bucket, name, wanted_by},
     opened::Opened,
 };
 use crate::{

@@ -16,7 +16,8 @@ use crate::{
         witness::{Answer, AnswerError, MAX_ANSWER, Refusal, Request},
     },
     transport::{
-        http::{HttpClient, SetupError, TransportError},
+        error::TransportError,
+        http::{HttpClient, SetupError},
         retry::Backoff,
     },
 };

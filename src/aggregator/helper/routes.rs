@@ -6,10 +6,10 @@ use crate::{
         agreement, comparison,
         http::{
             Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
-            located, long_message, message, parse_id, parse_task_id,
+            located, message, parse_id, parse_task_id,
         },
         log,
-        serve::{Client, edge::Edge},
+        serve::{Client, edge::Edge, held::long_message},
         task::HelperTask,
     },
     dap::{

@@ -38,8 +38,8 @@ use crate::{
         vdaf::verify::{LeaderBatch, OpenReport, Sums, VerifyError},
     },
     transport::{
+        error::TransportError,
         exchange::{Completed, IncompleteError, Patience, complete},
-        http::TransportError,
         peers::{Place, origin},
         retry::Backoff,
     },

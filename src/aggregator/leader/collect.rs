@@ -37,8 +37,8 @@ use crate::{
     },
     log::entry::EntryTooLong,
     transport::{
+        error::TransportError,
         exchange::{IncompleteError, Patience, complete},
-        http::TransportError,
         peers::origin,
         retry::Backoff,
     },

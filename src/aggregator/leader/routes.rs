@@ -6,10 +6,10 @@ use crate::{
         agreement, clock, comparison,
         http::{
             Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
-            located, long_message, message, parse_id, parse_task_id, pending,
+            located, message, parse_id, parse_task_id, pending,
         },
         log,
-        serve::edge::Edge,
+        serve::{edge::Edge, held::long_message},
         task::LeaderTask,
     },
     dap::{

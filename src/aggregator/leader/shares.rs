@@ -5,8 +5,8 @@ use crate::{
     aggregator::{clock, store::Share, task::Task},
     dap::{exchange::ExchangeError, ids::TaskId},
     transport::{
+        error::TransportError,
         exchange::IncompleteError,
-        http::TransportError,
         peers::{Peers, Place, origin},
     },
 };

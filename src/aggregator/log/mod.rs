@@ -6,10 +6,13 @@
 //! share get out. [`routes`] serves the log to anybody, and [`export`] writes it as files.
 
 pub mod entries;
+mod error;
 pub mod export;
+mod folded;
 pub mod keys;
 mod publish;
 mod refusals;
 pub mod routes;
 
-pub use publish::{Covered, LogError, PublicLog};
+pub use error::LogError;
+pub use publish::{Covered, PublicLog};

@@ -4,7 +4,7 @@
 //! So what is refused again is folded into the entry that is there, and what goes beyond the bound into one
 //! entry that says so. Entries give no count of reports.
 
-use super::{LogError, PublicLog, entries};
+use super::{LogError, PublicLog, entries, folded::EACH};
 use crate::{
     aggregator::{
         clock,
@@ -14,71 +14,13 @@ use crate::{
     dap::{
         codec::Encode,
         collect::BatchSelector,
-        ids::TaskId,
         problem::{ProblemDocument, ProblemType},
     },
 };
 use sha2::{Digest, Sha256};
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
 
 /// Within so many seconds the same refusal is one entry.
 const PERIOD: u64 = 3600;
-/// Entries of one task's refusals in a period, before the one that stands for all further ones.
-const EACH: u32 = 16;
-
-/// How many refusals of each task were written in its current period. A memory of this process: each replica
-/// and each start has a bound of its own.
-#[derive(Debug, Default)]
-pub(super) struct Folded(Mutex<HashMap<TaskId, Period>>);
-
-#[derive(Debug, Default)]
-struct Period {
-    number: u64,
-    taken: u32,
-    /// Keys of entries that this process knows to be there: at most [`EACH`].
-    known: Vec<[u8; 32]>,
-}
-
-impl Folded {
-    /// Takes the next number of a task in a period, from zero; `None` if the entry is known to be there.
-    fn take(&self, task: TaskId, period: u64, key: &[u8; 32]) -> Option<u32> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = all.entry(task).or_default();
-        if current.number != period {
-            *current = Period { number: period, ..Period::default() };
-        }
-        if current.known.contains(key) {
-            return None;
-        }
-        let number = current.taken;
-        current.taken = number.saturating_add(1);
-        Some(number)
-    }
-
-    /// Gives a number back: nothing was written.
-    fn give_back(&self, task: &TaskId, period: u64) {
-        self.change(task, period, |current| current.taken = current.taken.saturating_sub(1));
-    }
-
-    /// An entry is there.
-    fn know(&self, task: &TaskId, period: u64, key: [u8; 32]) {
-        self.change(task, period, |current| {
-            if current.known.len() < EACH as usize && !current.known.contains(&key) {
-                current.known.push(key);
-            }
-        });
-    }
-
-    fn change(&self, task: &TaskId, period: u64, change: impl FnOnce(&mut Period)) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(current) = all.get_mut(task).filter(|current| current.number == period) {
-            change(current);
-        }
-    }
-}
 
 impl PublicLog {
     /// Says in the log that a batch was asked for and is not handed over, unless that is said already.
@@ -140,6 +82,7 @@ mod tests {
         },
         dap::{
             hpke::{HpkeConfigId, Suite, native},
+            ids::TaskId,
             role::Role,
             task::{BatchMode, TaskConfiguration, Url, VdafConfig},
             time::{Interval, Time, TimePrecision},

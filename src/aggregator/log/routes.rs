@@ -3,8 +3,8 @@
 use super::PublicLog;
 use crate::{
     aggregator::{
-        http::{Failure, InPath, held},
-        serve::{Asker, edge::Edge},
+        http::{Failure, InPath},
+        serve::{Asker, edge::Edge, held::held},
     },
     log::{entry::EntryKey, tiles::TileName},
 };

@@ -1,20 +1,26 @@
 //! Serving: listen, answer, stop in good order.
 //!
 //! [`edge`] is what stands around the roles' routes: [`throttle`] bounds what one client may ask for and
-//! [`intake`] what bodies take, of the [`room`] that there is. [`tls`] is HTTPS, with
-//! files whose [`renewal`] is noticed, [`signals`] tells when to stop, [`admin`] is the
-//! operator's own door, [`logs`] what is written down and [`traces`] what is told to OpenTelemetry.
+//! [`intake`] what bodies take, of the [`room`] that there is; [`held`] are answers that take some of it.
+//! [`tls`] is HTTPS, with files whose [`renewal`] is noticed, [`signals`] tells when to stop, [`admin`] is
+//! the operator's own door, [`logs`] what is written down, [`seldom`] if strangers cause it, and [`traces`]
+//! what is told to OpenTelemetry.
 
 pub mod admin;
+mod client;
 pub mod edge;
+pub mod held;
 pub mod intake;
 pub mod logs;
 pub mod renewal;
 pub mod room;
+pub mod seldom;
 pub mod signals;
 pub mod throttle;
 pub mod tls;
 pub mod traces;
+
+pub use client::{Asker, Client};
 
 use super::{config::limits::Limits, http::Failure, metrics::Metrics};
 use crate::connections::{self, Connection, Ended, Version};
@@ -51,20 +57,6 @@ pub enum ServeError {
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
 }
-
-/// Who is at the other end of a connection; an extension of each request.
-#[derive(Clone, Copy, Debug)]
-pub struct Client {
-    /// Its address.
-    pub address: IpAddr,
-    /// Whether it showed a certificate of the peer's authority.
-    pub certified: bool,
-}
-
-/// Whose request it is, as limits count it: behind proxies not whose connection. An extension of each
-/// request that anybody may make.
-#[derive(Clone, Copy, Debug)]
-pub struct Asker(pub IpAddr);
 
 /// Starts to listen.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -3,7 +3,7 @@
 //! Who a client is where proxies stand in front, [`forwarded`](crate::connections::forwarded) says; if a proxy does not
 //! say it, its own address is counted, and the operator is told.
 
-use super::{Asker, Client, logs::Seldom};
+use super::{Asker, Client, seldom::Seldom};
 use crate::{
     aggregator::{config::limits::Limits, http::Failure, metrics::Metrics},
     connections::{

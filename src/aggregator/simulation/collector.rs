@@ -18,8 +18,8 @@ use crate::{
         vdaf::{Vdaf, unshard::AggregateResult},
     },
     transport::{
+        error::TransportError,
         exchange::{Completed, IncompleteError, Patience, complete},
-        http::TransportError,
     },
 };
 use std::time::Duration;

@@ -14,7 +14,7 @@ use crate::{
         ids::ReportId,
         upload::{Report, ReportError, UploadErrors, UploadRequest},
     },
-    transport::http::TransportError,
+    transport::error::TransportError,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;

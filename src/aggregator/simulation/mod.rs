@@ -2,8 +2,8 @@
 //! collector, in one thread and in no time.
 //!
 //! A seed draws a [`plan`]: what is uploaded and asked for when, which requests get lost, doubled or stuck,
-//! when a disk fails and a process ends in the middle of its work, whose clock is wrong. [`world`] carries
-//! it out: the parts are those that serve in production, but for what [`crate::aggregator::clock`],
+//! when a disk fails and a process ends in the middle of its work, whose clock is wrong. [`run`](run::run) carries
+//! it out on a [`world`]: the parts are those that serve in production, but for what [`crate::aggregator::clock`],
 //! [`crate::aggregator::blocking`] and [`crate::transport::wire`] put in place of time, threads and sockets.
 //! Each honest report has a bin of its own in its task's histogram, so that results name all that was counted:
 //! [`tally`] says whether it may be. A seed that fails is made smaller and printed.
@@ -14,18 +14,19 @@ mod collector;
 mod device;
 mod network;
 mod plan;
+mod run;
 mod server;
 mod tally;
 mod task;
 mod world;
 
 use plan::Plan;
+use run::run;
 use std::{
     env,
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
-use world::run;
 
 /// Seeds that are tried each time.
 const SEEDS: u64 = 200;

@@ -1,8 +1,8 @@
 //! Whether one draw has to do with another: of two reports, or of two bits of a report.
 
 use super::{
+    fault::Fault,
     inputs::flip_probability,
-    judge::Fault,
     statistics::surprising,
     tally::{Event, Tally},
 };

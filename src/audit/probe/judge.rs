@@ -6,25 +6,18 @@
 
 use super::{
     dependence,
+    fault::Fault,
     inputs::{Input, flip_probability},
     rates::{shows_from, uneven},
+    share::Share,
     statistics::clopper_pearson,
-    tally::{Share, Tally},
+    tally::Tally,
 };
 use crate::privacy::{
     guarantee::Mechanism,
     shown::{at_least, at_most},
 };
 use serde::Serialize;
-
-/// What was found wrong.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Fault {
-    /// The rule's name.
-    pub rule: &'static str,
-    /// What was found, with its numbers.
-    pub message: String,
-}
 
 /// An interval for a probability.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

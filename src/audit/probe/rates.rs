@@ -2,10 +2,11 @@
 //! behind others that come too often.
 
 use super::{
+    fault::Fault,
     inputs::{Input, flip_probability},
-    judge::Fault,
+    share::Share,
     statistics::surprising,
-    tally::{Share, Tally},
+    tally::Tally,
 };
 use crate::privacy::guarantee::Mechanism;
 

@@ -1,6 +1,6 @@
 //! Whether something happened in each of many reports, a bit for each, and how often it happens twice.
 
-use super::tally::Share;
+use super::share::Share;
 
 /// Reports that are looked back on: 256 KiB.
 const MOST: usize = 1 << 21;

@@ -1,6 +1,6 @@
 //! Both logs by each other: each aggregator is half of every release, so each must have all of them.
 
-use super::{Known, LogFacts, TOLERANCE, ranges::Ranges, release::OpenRelease};
+use super::{Known, LogFacts, TOLERANCE, open_release::OpenRelease, ranges::Ranges};
 use crate::{
     audit::finding::{At, Findings, Severity},
     dap::role::Role,

@@ -7,6 +7,7 @@
 
 pub mod agreement;
 pub mod budget;
+pub mod open_release;
 pub mod ranges;
 pub mod release;
 pub mod task;
@@ -17,8 +18,8 @@ use crate::{
     log::entry::{Entry, Event, FULL_AND_OVER, FULL_WINDOWS, KeyChange, RELEASES_SETTING},
     program::{Program, compile::CompiledTask},
 };
+use open_release::OpenRelease;
 use ranges::Mark;
-use release::OpenRelease;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use task::TaskFacts;

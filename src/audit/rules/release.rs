@@ -2,6 +2,7 @@
 
 use super::{
     Judge, agreement,
+    open_release::OpenRelease,
     ranges::{Mark, Ranges},
 };
 use crate::{
@@ -9,21 +10,7 @@ use crate::{
     dap::{codec::Encode, collect::BatchSelector, role::Role, task::BatchMode, time::Interval},
     log::entry::{FULL_AND_OVER, FULL_WINDOWS, RELEASES_SETTING, Release, windows_setting},
 };
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-/// A release that the other log has to have too.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OpenRelease {
-    pub(in crate::audit) entry: u64,
-    pub(in crate::audit) time: u64,
-    pub(in crate::audit) task: crate::dap::ids::TaskId,
-    pub(in crate::audit) report_count: u64,
-    pub(in crate::audit) checksum: Mark,
-    /// In windows.
-    pub(in crate::audit) interval: (u64, u64),
-}
 
 impl Judge<'_> {
     pub(super) fn release(&mut self, at: At, time: u64, release: &Release) {

@@ -4,6 +4,7 @@
 //! the rules of [`super::rules`] judge what the entries say, and [`present`] tells people and machines.
 
 pub mod command;
+pub mod error;
 pub mod follow;
 pub mod present;
 mod sampled;
@@ -22,7 +23,8 @@ use crate::{
     log::checkpoint::{Opened, Trust},
     program::Program,
 };
-use follow::{Bounds, FollowError, follow};
+use error::FollowError;
+use follow::{Bounds, follow};
 use serde::Serialize;
 use state::{Beginning, State};
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 //! the tree is high. A log that claims entries that it does not have is found out by the last one, or by
 //! one that it could not guess.
 
-use super::follow::FollowError;
+use super::error::FollowError;
 use crate::{
     audit::source::{Reader, SourceError},
     log::{

@@ -28,8 +28,7 @@ use crate::{
         Program,
         answer::{Answer, Given},
         compile::CompiledTask,
-        joint::Part,
-        metric::MetricKind,
+        metric::{MetricKind, Part},
     },
 };
 

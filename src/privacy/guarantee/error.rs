@@ -1,13 +1,10 @@
 //! Guarantees that there are not, and what would have one.
 
-use super::{
-    super::{
-        composition::CompositionError,
-        randomizer::RandomizerError,
-        shown::at_most,
-        units::{Delta, Epsilon},
-    },
-    LARGEST_BATCH,
+use crate::privacy::{
+    composition::CompositionError,
+    randomizer::RandomizerError,
+    shown::at_most,
+    units::{Delta, Epsilon},
 };
 use thiserror::Error;
 
@@ -57,6 +54,8 @@ pub enum GuaranteeError {
 
 /// The smallest batch in which anything hides.
 pub const LEAST_REPORTS: u64 = 2;
+/// Larger batches are not looked for.
+pub const LARGEST_BATCH: u64 = 100_000_000;
 
 fn nearest_delta(delta: f64) -> f64 {
     if delta >= 1.0 { 0.01 } else { 1e-6 }

@@ -4,8 +4,8 @@
 //! budgets never hurting.
 
 use super::{
-    Accountant, GuaranteeError, LEAST_REPORTS, Mechanism, MechanismKind, error::check,
-    usable_epsilon,
+    Accountant, GuaranteeError, LARGEST_BATCH, LEAST_REPORTS, Mechanism, MechanismKind,
+    error::check, usable_epsilon,
 };
 use crate::privacy::{
     amplification::{
@@ -15,9 +15,6 @@ use crate::privacy::{
     randomizer::MAX_EPSILON,
     units::{Delta, Epsilon},
 };
-
-/// Larger batches are not looked for.
-pub const LARGEST_BATCH: u64 = 100_000_000;
 
 /// The smallest number of honest reports at which one report loses at most `target` at `delta`
 /// under OAMC; for bits, which a choice of two is one of, up to a thousandth more, since each bound

@@ -10,8 +10,8 @@
 mod error;
 mod inverse;
 
-pub use error::{GuaranteeError, LEAST_REPORTS, usable_delta, usable_epsilon};
-pub use inverse::{LARGEST_BATCH, largest_epsilon0, smallest_batch};
+pub use error::{GuaranteeError, LARGEST_BATCH, LEAST_REPORTS, usable_delta, usable_epsilon};
+pub use inverse::{largest_epsilon0, smallest_batch};
 
 use super::{
     amplification::{bits, blanket},

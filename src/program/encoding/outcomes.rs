@@ -3,8 +3,8 @@
 use super::{Compared, EncodingError};
 use crate::program::{
     answer::{Given, Outcome, Thumb},
-    joint::Part,
-    metric::MetricKind,
+    label::NOTHING,
+    metric::{MetricKind, Part},
 };
 
 /// The outcomes of a metric by itself.
@@ -79,9 +79,6 @@ impl Side {
         std::iter::once(NOTHING.to_owned()).chain(self.outcomes.labels()).collect()
     }
 }
-
-/// Nothing was said to one side of a joint.
-pub(in crate::program) const NOTHING: &str = "nothing";
 
 /// What was said, as outcomes by index.
 pub(super) enum Said {

@@ -2,8 +2,7 @@ use super::*;
 use crate::program::{
     answer::{Given, Thumb},
     dimension::Visibility,
-    joint::Part,
-    metric::MetricKind,
+    metric::{MetricKind, Part},
 };
 
 fn metric(kind: MetricKind, segments: &[(&str, &[&str])]) -> Metric {

@@ -12,7 +12,7 @@ use crate::{
         compile::CompiledTask,
         encoding::{Encoding, Meaning},
     },
-    simulate::behaviour::given,
+    simulate::answers::given,
 };
 use std::collections::BTreeMap;
 

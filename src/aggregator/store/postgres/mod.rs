@@ -42,9 +42,11 @@
 
 mod collections;
 mod commit;
+mod error;
 mod failure;
 mod lease;
 mod locks;
+mod migrations;
 mod pool;
 mod ranges;
 mod record;
@@ -59,7 +61,8 @@ mod upkeep;
 mod upload;
 mod url;
 
-pub use schema::{Migrated, OpenError};
+pub use error::OpenError;
+pub use schema::Migrated;
 #[cfg(unix)]
 pub use temporary::{TemporaryError, TemporaryPostgres};
 

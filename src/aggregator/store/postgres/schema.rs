@@ -4,114 +4,13 @@
 //! one replaces the other. All tables are in a schema named `sottovoce`, so that the database may
 //! be shared with other programs.
 
-use super::{failure::describe, locks, session, url::Target};
+use super::{
+    OpenError, locks,
+    migrations::{LATEST, MIGRATIONS},
+    session,
+    url::Target,
+};
 use postgres::{Client, GenericClient};
-use std::path::PathBuf;
-use thiserror::Error;
-
-/// Why a database cannot be used. Never says a password.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// Not a URL of a database.
-    #[error(
-        "the database's URL cannot be read (it is not shown, for it may hold a password); write \
-         postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=require, with special characters \
-         percent-encoded"
-    )]
-    Url,
-    /// The certificates to trust cannot be read.
-    #[error("{path} cannot be used as sslrootcert ({cause}); name a file of PEM certificates")]
-    Roots {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up ({cause}); this is a fault of the program")]
-    Tls {
-        /// What the library said.
-        cause: rustls::Error,
-    },
-    /// There are no tables yet.
-    #[error(
-        "the database {place} has no tables of sottovoce; make them once with `sottovoce-{party} \
-         database migrate --config FILE`"
-    )]
-    NotMigrated {
-        /// The database.
-        place: String,
-        /// Who asks.
-        party: String,
-    },
-    /// The database was made by an earlier program.
-    #[error("the database {place} has schema version {found}, and this program needs {ours}; back it up, then bring it up to date with `sottovoce-{party} database migrate --config FILE`", ours = LATEST)]
-    Older {
-        /// The database.
-        place: String,
-        /// The version found.
-        found: i32,
-        /// Who asks.
-        party: String,
-    },
-    /// The database was made by a later program.
-    #[error("the database {place} has schema version {found}, and this program knows up to {ours}; install the newer version again, or restore the backup made before it", ours = LATEST)]
-    Newer {
-        /// The database.
-        place: String,
-        /// The version found.
-        found: i32,
-    },
-    /// The database is another party's.
-    #[error(
-        "{place} is the database of the {found}, and this is the {ours}; check the configuration"
-    )]
-    Party {
-        /// The database.
-        place: String,
-        /// Whose it is.
-        found: String,
-        /// Who asks.
-        ours: String,
-    },
-    /// Something else has our name.
-    #[error(
-        "the database {place} has a schema named sottovoce that is not ours; name another database"
-    )]
-    Foreign {
-        /// The database.
-        place: String,
-    },
-    /// The database only pretends to keep locks.
-    #[error(
-        "the database {place} does not keep advisory locks, without which reports could be counted \
-         twice; use PostgreSQL itself, or an engine that keeps them"
-    )]
-    NoLocks {
-        /// The database.
-        place: String,
-    },
-    /// Sessions are mixed on the way.
-    #[error(
-        "a connection pooler before the database {place} mixes sessions, as PgBouncer does in its modes \
-         `transaction` and `statement`; settings and prepared statements want one of their own: set \
-         `pool_mode = session` for this database or this user, or name PostgreSQL itself"
-    )]
-    Pooler {
-        /// The database.
-        place: String,
-    },
-    /// The database did not do as it was told.
-    #[error(
-        "the database {place} cannot be used ({what}); check that it runs, and the user's password and rights"
-    )]
-    Failed {
-        /// The database.
-        place: String,
-        /// What it said.
-        what: String,
-    },
-}
 
 /// What a migration found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +24,7 @@ pub struct Migrated {
 /// Brings a database to the latest version; two that try at once do it one after the other.
 pub(super) fn migrate(target: &Target, party: &str) -> Result<Migrated, OpenError> {
     session::check(target)?;
-    let failed = |error| failed(target, &error);
+    let failed = |error| target.failed(&error);
     let mut client = target.connect().map_err(failed)?;
     let mut tx = client.transaction().map_err(failed)?;
     // Held until the commit. Looking comes after: whoever waited finds the other's work.
@@ -148,7 +47,7 @@ pub(super) fn migrate(target: &Target, party: &str) -> Result<Migrated, OpenErro
 /// Checks that a database is ours, of this version, and keeps its locks.
 pub(super) fn check(target: &Target, party: &str) -> Result<(), OpenError> {
     session::check(target)?;
-    let failed = |error| failed(target, &error);
+    let failed = |error| target.failed(&error);
     let mut client = target.connect().map_err(failed)?;
     let (place, party) = (target.to_string(), party.to_owned());
     match look(&mut client, target, &party)? {
@@ -168,7 +67,7 @@ fn look(
     target: &Target,
     party: &str,
 ) -> Result<Option<i32>, OpenError> {
-    let failed = |error| failed(target, &error);
+    let failed = |error| target.failed(&error);
     // Not by `pg_tables`, which leaves out what the user has no right to.
     let sql = "SELECT count(*), count(*) FILTER (WHERE relname = 'version')
                FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
@@ -210,21 +109,3 @@ fn keeps_locks(one: &mut Client, other: &mut Client) -> Result<bool, postgres::E
 fn newer(target: &Target, found: i32) -> OpenError {
     OpenError::Newer { place: target.to_string(), found }
 }
-
-pub(super) fn failed(target: &Target, error: &postgres::Error) -> OpenError {
-    OpenError::Failed { place: target.to_string(), what: describe(error) }
-}
-
-/// Number of migrations, and so the version that they lead to.
-#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful")]
-pub(super) const LATEST: i32 = MIGRATIONS.len() as i32;
-
-/// Each brings the database from the version that is its index to the next. Never changed once
-/// released: a changed table is a new migration.
-pub(super) const MIGRATIONS: &[&str] = &[
-    include_str!("schema_1.sql"),
-    include_str!("schema_2.sql"),
-    include_str!("schema_3.sql"),
-    include_str!("schema_4.sql"),
-    include_str!("schema_5.sql"),
-];

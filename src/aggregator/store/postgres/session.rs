@@ -5,10 +5,7 @@
 //! now and then, with words that do not say why. So it is found out at the start, by what a session
 //! must do and whatever the pooler is called: keep what was set in it, and show it to nobody else.
 
-use super::{
-    schema::{OpenError, failed},
-    url::Target,
-};
+use super::{OpenError, url::Target};
 use postgres::{Client, SimpleQueryMessage};
 use rand::{RngExt, rng};
 
@@ -17,7 +14,7 @@ pub(super) fn check(target: &Target) -> Result<(), OpenError> {
     match is_kept(target) {
         Ok(true) => Ok(()),
         Ok(false) => Err(OpenError::Pooler { place: target.to_string() }),
-        Err(error) => Err(failed(target, &error)),
+        Err(error) => Err(target.failed(&error)),
     }
 }
 

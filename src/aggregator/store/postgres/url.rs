@@ -5,7 +5,7 @@
 //! of the system), and `sslmode=verify-full` is understood: it is what our `require` does anyway,
 //! since rustls never speaks to a server that it cannot verify. The password stays in here.
 
-use super::schema::OpenError;
+use super::{OpenError, failure::describe};
 use postgres::{Client, NoTls, config::Host, config::SslMode, config::TargetSessionAttrs};
 use rustls::{
     ClientConfig, RootCertStore,
@@ -44,6 +44,11 @@ impl Target {
             Some(tls) => self.config.connect(tls.clone()),
             None => self.config.connect(NoTls),
         }
+    }
+
+    /// What it said when it did not do as it was told.
+    pub(super) fn failed(&self, error: &postgres::Error) -> OpenError {
+        OpenError::Failed { place: self.to_string(), what: describe(error) }
     }
 }
 

@@ -113,7 +113,7 @@ pub(super) fn counts(tx: &Transaction<'_>, task: &TaskId) -> Result<Counts, Stor
         )?,
         in_flight_reports: count("SELECT coalesce(sum(reports), 0) FROM jobs WHERE task = ?1")?,
         in_flight_jobs: count("SELECT count(*) FROM jobs WHERE task = ?1")?,
-        oldest: super::upkeep::oldest(tx, key)?,
+        oldest: oldest(tx, key)?,
         stuck_reports: count(
             "SELECT coalesce(sum(reports), 0) FROM segments WHERE task = ?1 AND stuck = 1",
         )?,
@@ -123,6 +123,13 @@ pub(super) fn counts(tx: &Transaction<'_>, task: &TaskId) -> Result<Counts, Stor
         collected_batches: count("SELECT count(*) FROM collected WHERE task = ?1")?,
         set_aside_batches: count("SELECT count(*) FROM batches WHERE task = ?1 AND state = 3")?,
     })
+}
+
+/// When the oldest report arrived that waits or is on its way.
+fn oldest(tx: &Transaction<'_>, task: i64) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT min(arrived) FROM segments WHERE task = ?1 AND stuck = 0";
+    let found = tx.prepare_cached(sql)?.query_row([task], |row| row.get::<_, Option<i64>>(0));
+    Ok(found.optional()?.flatten().map(|arrived| Timestamp(from_stored(arrived))))
 }
 
 fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {

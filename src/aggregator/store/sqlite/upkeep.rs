@@ -6,7 +6,7 @@ use crate::aggregator::store::{
     Stage, StoreError, Timestamp, span,
 };
 use crate::dap::{ids::TaskId, time::Time};
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::Transaction;
 
 pub(super) fn batches(
     tx: &Transaction<'_>,
@@ -171,12 +171,6 @@ fn forget_responses(tx: &Transaction<'_>, before: Timestamp) -> Result<u64, Stor
              LIMIT ?2)";
     let failed = tx.prepare_cached(failed)?.execute(limit)?;
     Ok((jobs + collections + failed) as u64)
-}
-
-pub(super) fn oldest(tx: &Transaction<'_>, task: i64) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT min(arrived) FROM segments WHERE task = ?1 AND stuck = 0";
-    let found = tx.prepare_cached(sql)?.query_row([task], |row| row.get::<_, Option<i64>>(0));
-    Ok(found.optional()?.flatten().map(|arrived| Timestamp(from_stored(arrived))))
 }
 
 /// Rows of one kind that one call forgets: a fraction of a second.

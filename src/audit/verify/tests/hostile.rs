@@ -16,7 +16,7 @@ use crate::{
         tiles::{Content, Place, TileName, WIDTH},
         tree::Hash,
     },
-    transport::http::TransportError,
+    transport::error::TransportError,
 };
 use std::{
     io::{BufRead, BufReader, Write},

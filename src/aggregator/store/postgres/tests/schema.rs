@@ -13,7 +13,7 @@ fn a_database_without_tables_is_refused_with_the_command_that_makes_them() {
     assert!(message.contains("`sottovoce-helper database migrate --config FILE`"), "{message}");
     assert!(message.contains(&format!("/{} has no tables", database.name)), "{message}");
     let migrated = PostgresStore::migrate(&database.url, "helper").unwrap();
-    assert_eq!(migrated, Migrated { from: 0, to: super::super::schema::LATEST });
+    assert_eq!(migrated, Migrated { from: 0, to: super::super::migrations::LATEST });
     drop(PostgresStore::open(&database.url, "helper", 1).unwrap());
     let again = PostgresStore::migrate(&database.url, "helper").unwrap();
     assert_eq!(again.from, again.to);
@@ -32,7 +32,7 @@ fn a_database_of_the_other_party_is_refused() {
 #[test]
 fn another_version_is_refused_with_both_numbers() {
     let Some(database) = Database::to_spoil() else { return };
-    let ours = super::super::schema::LATEST;
+    let ours = super::super::migrations::LATEST;
     database.tell("UPDATE sottovoce.version SET number = number + 1");
     let newer = format!("schema version {}, and this program knows up to {ours}", ours + 1);
     let migrated = PostgresStore::migrate(&database.url, "leader").unwrap_err().to_string();
@@ -106,7 +106,7 @@ fn a_password_is_never_shown() {
 #[test]
 fn a_database_of_version_2_loses_no_id_and_shuts_out_its_replicas() {
     let Some(database) = Database::empty() else { return };
-    let old = super::super::schema::MIGRATIONS[..2].join("; ");
+    let old = super::super::migrations::MIGRATIONS[..2].join("; ");
     database.tell(&format!("BEGIN; {old}; COMMIT"));
     let run = |bytes: &[u8]| -> String {
         bytes.iter().map(|byte| format!("{byte:02x}").repeat(16)).collect::<Vec<_>>().concat()
@@ -124,7 +124,7 @@ fn a_database_of_version_2_loses_no_id_and_shuts_out_its_replicas() {
         run(&[4]),
     ));
     let migrated = PostgresStore::migrate(&database.url, "leader").unwrap();
-    assert_eq!(migrated, Migrated { from: 2, to: super::super::schema::LATEST });
+    assert_eq!(migrated, Migrated { from: 2, to: super::super::migrations::LATEST });
     let store = database.store();
     let id = TaskId::new([1; 32]);
     let mut upload = UploadBatch::new(id);
