@@ -14,16 +14,14 @@
 use anyhow::Context;
 use clap::Parser;
 use rayon::prelude::*;
-use sottovoce::{
-    command_line,
-    privacy::{
-        composition::discrete_gaussian,
-        guarantee::{GuaranteeError, MechanismKind, largest_epsilon0, usable_delta},
-        noise::{AggregatorNoise, Thousandths},
-        units::{Delta, Epsilon},
-    },
-    program::randomizer::variance_per_report,
+use sottovoce::command_line;
+use sottovoce_privacy::{
+    composition::discrete_gaussian,
+    guarantee::{GuaranteeError, MechanismKind, largest_epsilon0, usable_delta},
+    noise::{AggregatorNoise, Thousandths},
+    units::{Delta, Epsilon},
 };
+use sottovoce_program::randomizer::variance_per_report;
 use std::{fmt::Write, fs, path::PathBuf, process::ExitCode};
 
 /// Plot the standard error of a bin against the central ε.

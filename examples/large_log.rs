@@ -11,20 +11,18 @@
 //! program should have passed since then. Everybody can have the keys, so the logs prove nothing.
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use sottovoce::{
-    dap::{
-        aggregate::Checksum,
-        collect::BatchSelector,
-        time::{Interval, Time},
-    },
-    log::{
-        checkpoint::{Checkpoint, Signer},
-        entry::{Claim, Entry, Event, Release, ShareDigest, TaskTaken},
-        note::{KeyKind, KeyName, VerifierKey},
-        tiles::{Edge, TileName},
-    },
-    program::{Program, compile::CompiledTask},
+use sottovoce_dap::{
+    aggregate::Checksum,
+    collect::BatchSelector,
+    time::{Interval, Time},
 };
+use sottovoce_log::{
+    checkpoint::{Checkpoint, Signer},
+    entry::{Claim, Entry, Event, Release, ShareDigest, TaskTaken},
+    note::{KeyKind, KeyName, VerifierKey},
+    tiles::{Edge, TileName},
+};
+use sottovoce_program::{Program, compile::CompiledTask};
 use std::{error::Error, fs, path::Path};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;

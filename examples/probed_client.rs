@@ -7,15 +7,15 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use rand::{RngExt, rng};
 use serde_json::{Value, json};
-use sottovoce::{
-    client::{
-        hpke_configs::{CachedConfig, HpkeConfigs},
-        report::{Drawn, Reporter},
-    },
-    dap::{codec::Decode, hpke::HpkeConfig, hpke_config_list::HpkeConfigList, role::Role},
-    privacy::rng::DeviceRng,
-    program::{Program, answer::Answer},
+use sottovoce_client::{
+    hpke_configs::{CachedConfig, HpkeConfigs},
+    report::{Drawn, Reporter},
 };
+use sottovoce_dap::{
+    codec::Decode, hpke::HpkeConfig, hpke_config_list::HpkeConfigList, role::Role,
+};
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{Program, answer::Answer};
 use std::{
     error::Error,
     io::{BufRead, Write, stdin, stdout},
@@ -81,7 +81,7 @@ fn config(role: Role, text: &str) -> Result<CachedConfig> {
 }
 
 fn draw(reporter: &Reporter, answer: &Answer, day: u64, rng: &mut DeviceRng) -> Result<Drawn> {
-    Ok(reporter.draw(answer, sottovoce::dap::time::Time(day), rng)?)
+    Ok(reporter.draw(answer, sottovoce_dap::time::Time(day), rng)?)
 }
 
 /// What most of five draws say, which is seldom a lie.

@@ -1,9 +1,7 @@
 //! What all binaries say alike when something goes wrong.
 
-use crate::{
-    dap::printable::lines,
-    whole_file::{self, Readers},
-};
+use sottovoce_dap::printable::lines;
+use sottovoce_whole_file::{self as whole_file, Readers};
 use std::{
     io::{ErrorKind, Write},
     path::Path,

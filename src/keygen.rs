@@ -9,16 +9,14 @@
 //!
 //! The aggregators' own HPKE keys are not among them: each server makes and keeps its own.
 
-use crate::{
-    aggregator::config::secrets::VerifyKeySeed,
-    command_line::write_secret,
-    dap::{
-        bearer_token::BearerToken,
-        codec::Encode,
-        hpke::{HpkeConfigId, HpkeKeypair, Suite, native},
-    },
-};
+use crate::command_line::write_secret;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sottovoce_aggregator::config::secrets::VerifyKeySeed;
+use sottovoce_dap::{
+    bearer_token::BearerToken,
+    codec::Encode,
+    hpke::{HpkeConfigId, HpkeKeypair, Suite, native},
+};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 

@@ -1,62 +1,54 @@
-//! sottovoce: hear the users of an LLM app without overhearing any of them.
+//! The binaries of sottovoce as a library: their commands, and what tries the whole out on one machine.
 //!
-//! Users give feedback; their devices randomize it and split it into secret shares; two
-//! aggregators that do not collude add the shares up over the IETF's Distributed Aggregation
-//! Protocol; a collector sees noisy totals with honest error bars, and nobody sees more.
+//! sottovoce hears the users of an LLM app without overhearing any of them. Users give feedback; their
+//! devices randomize it and split it into secret shares; two aggregators that do not collude add the
+//! shares up over the IETF's Distributed Aggregation Protocol; a collector sees noisy totals with honest
+//! error bars, and nobody sees more.
 //!
-//! A report's life, in reading order:
+//! What is done stands in crates of its own, in the order of a report's life:
 //!
-//! 1. [`program`]: what is asked, by one file that every party holds.
-//! 2. `client::report`: an answer is randomized ([`privacy`]), sharded and sealed ([`dap`]).
-//! 3. `aggregator::leader`: uploaded, stored, verified together with `aggregator::helper`.
-//! 4. Both say in public what they hand over: [`log`], which an `audit` verifies from outside.
-//! 5. `collector`: the batch is opened and turned into figures ([`estimate`]) and words
-//!    ([`findings`]).
+//! 1. `sottovoce-program`: what is asked, by one file that every party holds.
+//! 2. `sottovoce-client`: an answer is randomized (`sottovoce-privacy`), sharded and sealed
+//!    (`sottovoce-dap`); `sottovoce-courier` sends it.
+//! 3. `sottovoce-aggregator`: the leader takes it, stores it and verifies it together with the helper.
+//! 4. Both say in public what they hand over (`sottovoce-log`), which `sottovoce-audit` verifies from
+//!    outside.
+//! 5. `sottovoce-collector`: the batch is opened and turned into figures and words
+//!    (`sottovoce-estimate`, which also says before all of that what to expect).
 //!
-//! [`plan`] says before all of that what to expect.
+//! An app takes `sottovoce-client`, and nothing of what is here.
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `client` | the device: pure Rust, no I/O; builds for `wasm32-unknown-unknown` |
-//! | `uploader` | sends what the client seals |
-//! | `leader`, `helper` | the servers' roles |
-//! | `sqlite` | their embedded storage |
+//! | `leader`, `helper` | the servers, over SQLite |
+//! | `postgres`, `otel` | their other storage; their spans |
 //! | `collector` | collecting and presenting |
 //! | `auditor` | verifying logs, probing clients, witnessing |
-//! | `schema` | the JSON Schema of program files |
-//! | `full` (default) | all of it, the binaries and the demo |
+//! | `full` (default) | all of it, the demo, the load and the simulation |
+//!
+//! ```
+//! use sottovoce_program::{Program, ProgramKind, template::template};
+//!
+//! let text = template(ProgramKind::Feedback);
+//! # let _ = (text, Program::read(std::path::Path::new("program.toml")));
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
-#[cfg(feature = "aggregator")]
-pub mod aggregator;
 #[cfg(feature = "auditor")]
-pub mod audit;
-#[cfg(feature = "client")]
-pub mod client;
+pub mod auditor;
 #[cfg(feature = "collector")]
 pub mod collector;
-#[cfg(feature = "command-line")]
 pub mod command_line;
-#[cfg(any(feature = "aggregator", feature = "auditor"))]
-pub mod connections;
-pub mod dap;
 #[cfg(feature = "full")]
 pub mod demo;
-pub mod estimate;
-pub mod findings;
 #[cfg(feature = "full")]
 pub mod keygen;
 #[cfg(feature = "full")]
 pub mod load;
 #[cfg(feature = "full")]
 pub mod local_servers;
-pub mod log;
-pub mod plan;
-pub mod privacy;
-pub mod program;
+#[cfg(feature = "servers")]
+pub mod servers;
 #[cfg(feature = "full")]
 pub mod simulate;
-#[cfg(feature = "transport")]
-pub mod transport;
-pub mod whole_file;

@@ -157,7 +157,7 @@ fn in_compose(text: &str) -> Vec<Vec<String>> {
 
 /// The names under which `metrics.rs` registers its metrics, as Prometheus sees them.
 fn exported() -> BTreeSet<String> {
-    let source = read("src/aggregator/metrics.rs");
+    let source = read("crates/aggregator/src/metrics.rs");
     let fields = source.split("pub struct Metrics {").nth(1).unwrap();
     let listed = source.split("register! {\n").nth(1).unwrap().split("\n        }").next().unwrap();
     let mut names = BTreeSet::new();

@@ -2,17 +2,16 @@
 
 use super::LEVELS;
 use anyhow::{Context, bail, ensure};
-use sottovoce::{
-    client::{hpke_configs::HpkeConfigs, report::Reporter, uploader::Uploader},
-    dap::{time::Time, vdaf::shard::Measurement},
-    privacy::rng::DeviceRng,
-    program::{
-        Program,
-        answer::{Answer, Given},
-        compile::CompiledTask,
-    },
-    transport::http::HttpClient,
+use sottovoce_client::{hpke_configs::HpkeConfigs, report::Reporter};
+use sottovoce_courier::uploader::Uploader;
+use sottovoce_dap::{time::Time, vdaf::shard::Measurement};
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{
+    Program,
+    answer::{Answer, Given},
+    compile::CompiledTask,
 };
+use sottovoce_transport::http::HttpClient;
 use std::time::Duration;
 
 pub(super) struct Devices {

@@ -23,17 +23,17 @@ use growth::{Grown, Samples};
 use serde::Serialize;
 use servers::{Servers, Storage};
 use sottovoce::{
-    aggregator::command::{self, Command},
-    collector::command::{Collector, read_secrets},
+    collector::{Collector, read_secrets},
     command_line,
-    dap::{
-        collect::Query,
-        time::{Interval, Time},
-    },
     keygen::Secrets,
     local_servers::free_ports,
-    program::{Program, compile::CompiledTask},
+    servers::{self as command, Command},
 };
+use sottovoce_dap::{
+    collect::Query,
+    time::{Interval, Time},
+};
+use sottovoce_program::{Program, compile::CompiledTask};
 use std::{
     path::Path,
     process::ExitCode,

@@ -2,13 +2,10 @@
 
 use anyhow::{Context, bail, ensure};
 use postgres::{Client, NoTls};
-use sottovoce::{
-    aggregator::store::{
-        postgres::{PostgresStore, TemporaryPostgres},
-        sealed::DatabaseKey,
-    },
-    command_line::write_secret,
-    local_servers::allocator,
+use sottovoce::{command_line::write_secret, local_servers::allocator};
+use sottovoce_aggregator::store::{
+    postgres::{PostgresStore, TemporaryPostgres},
+    sealed::DatabaseKey,
 };
 use std::{
     fs::{self, File},

@@ -2,7 +2,7 @@
 
 use crate::stage::STAGE;
 use axum::Router;
-use sottovoce::aggregator::{
+use sottovoce_aggregator::{
     clock,
     config::Config,
     keyring::Keyring,

@@ -5,29 +5,27 @@ use crate::{
     stage::{FIRST, STAGE, WINDOW, WINDOWS},
 };
 use rusqlite::{Connection, types::Value};
-use sottovoce::{
-    aggregator::{
-        config::limits::{HpkeKeys, Limits},
-        keyring::Keyring,
-        log::PublicLog,
-        metrics::Metrics,
-        serve::intake::Intake,
-        store::{
-            BucketKey, Closing, Datastore, Expiry, KeyUse, LeasePolicy, Then, Timestamp,
-            sqlite::SqliteStore,
-        },
-        task::{HelperTask, LeaderTask},
-        tasks::Tasks,
+use sottovoce_aggregator::{
+    config::limits::{HpkeKeys, Limits},
+    keyring::Keyring,
+    log::PublicLog,
+    metrics::Metrics,
+    serve::intake::Intake,
+    store::{
+        BucketKey, Closing, Datastore, Expiry, KeyUse, LeasePolicy, Then, Timestamp,
+        sqlite::SqliteStore,
     },
-    dap::{
-        codec::{Decode, Encode, Opaque},
-        collect::{AggregateShareReq, BatchSelector, CollectionJobReq, Query},
-        extension::UncheckedExtensions,
-        ids::CollectionJobId,
-        role::Role,
-        time::{Interval, Time},
-        upload::UploadRequest,
-    },
+    task::{HelperTask, LeaderTask},
+    tasks::Tasks,
+};
+use sottovoce_dap::{
+    codec::{Decode, Encode, Opaque},
+    collect::{AggregateShareReq, BatchSelector, CollectionJobReq, Query},
+    extension::UncheckedExtensions,
+    ids::CollectionJobId,
+    role::Role,
+    time::{Interval, Time},
+    upload::UploadRequest,
 };
 use std::{
     fs,
@@ -237,7 +235,7 @@ fn help(store: &Arc<dyn Datastore>) {
 }
 
 fn share_request(start: u64, numbers: &[u8]) -> Vec<u8> {
-    let mut checksum = sottovoce::dap::aggregate::Checksum::new([0; 32]);
+    let mut checksum = sottovoce_dap::aggregate::Checksum::new([0; 32]);
     for number in numbers {
         checksum.add(&STAGE.reports[usize::from(*number)].report_metadata.report_id);
     }
@@ -304,9 +302,9 @@ fn jobs(store: &Arc<dyn Datastore>) {
     }
 }
 
-fn close(store: &Arc<dyn Datastore>, pending: &sottovoce::aggregator::store::PendingCollection) {
+fn close(store: &Arc<dyn Datastore>, pending: &sottovoce_aggregator::store::PendingCollection) {
     let interval = Interval::new(Time(FIRST), 1).expect("an interval");
-    let range = sottovoce::aggregator::store::BucketRange::interval(&interval);
+    let range = sottovoce_aggregator::store::BucketRange::interval(&interval);
     let closing = Closing {
         task: &pending.task,
         id: pending.id,
@@ -316,7 +314,7 @@ fn close(store: &Arc<dyn Datastore>, pending: &sottovoce::aggregator::store::Pen
     };
     let task = &STAGE.leader_task.task;
     let _ = store.close_batch(NOW, &closing, &mut |shards| {
-        let _ = sottovoce::aggregator::collection::full_batch(task, shards);
+        let _ = sottovoce_aggregator::collection::full_batch(task, shards);
         None
     });
 }

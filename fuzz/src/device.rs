@@ -2,15 +2,13 @@
 
 use crate::{choice, responses::response};
 use sha2::{Digest, Sha256};
-use sottovoce::{
-    client::{
-        engine::{Arrived, Engine, Options, Outgoing, Step},
-        event::Event,
-        storage::MemoryStorage,
-    },
-    dap::exchange::Response,
-    program::Program,
+use sottovoce_client::{
+    engine::{Arrived, Engine, Options, Outgoing, Step},
+    event::Event,
+    storage::MemoryStorage,
 };
+use sottovoce_dap::exchange::Response;
+use sottovoce_program::Program;
 use std::sync::{Arc, LazyLock};
 
 const DAY: u64 = 86_400;

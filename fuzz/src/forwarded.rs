@@ -1,7 +1,7 @@
 //! What proxies say of clients, and what clients say before them.
 
 use axum::http::{HeaderMap, HeaderValue};
-use sottovoce::connections::forwarded::{Proxies, Trust};
+use sottovoce_connections::forwarded::{Proxies, Trust};
 use std::net::IpAddr;
 
 /// Lines of a header that proxies write: nothing before what ours add changes what is read.

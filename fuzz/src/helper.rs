@@ -1,21 +1,19 @@
 //! A helper, and a leader that asks it for anything at any time.
 
 use crate::stage::{FIRST, LEAST, REPORTS, STAGE, WINDOW, WINDOWS, holds};
-use sottovoce::{
-    aggregator::{
-        helper::Helper,
-        http::Failure,
-        store::{Datastore, Timestamp, sqlite::SqliteStore},
-    },
-    dap::{
-        aggregate::{AggregationJobResp, Checksum, VerifyAnswer},
-        codec::{Decode, Encode, Opaque},
-        collect::{AggregateShareReq, BatchSelector, CollectionJobReq, Query},
-        extension::UncheckedExtensions,
-        ids::{AggregateShareId, AggregationJobId, ReportId},
-        role::Role,
-        time::{Interval, Time},
-    },
+use sottovoce_aggregator::{
+    helper::Helper,
+    http::Failure,
+    store::{Datastore, Timestamp, sqlite::SqliteStore},
+};
+use sottovoce_dap::{
+    aggregate::{AggregationJobResp, Checksum, VerifyAnswer},
+    codec::{Decode, Encode, Opaque},
+    collect::{AggregateShareReq, BatchSelector, CollectionJobReq, Query},
+    extension::UncheckedExtensions,
+    ids::{AggregateShareId, AggregationJobId, ReportId},
+    role::Role,
+    time::{Interval, Time},
 };
 use std::{collections::BTreeMap, sync::Arc};
 

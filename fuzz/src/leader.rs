@@ -4,23 +4,21 @@ use crate::{
     helper::{Input, ours},
     stage::{FIRST, REPORTS, STAGE, WINDOW, WINDOWS},
 };
-use sottovoce::{
-    aggregator::{
-        clock,
-        config::limits::Limits,
-        leader::{Leader, Progress},
-        serve::intake::Intake,
-        store::{Datastore, LeaderCommit, LeasePolicy, LeasedJob, Timestamp, sqlite::SqliteStore},
-    },
-    dap::{
-        codec::{Decode, Encode, Opaque},
-        collect::{CollectionJobReq, Query},
-        extension::UncheckedExtensions,
-        ids::{CollectionJobId, ReportId},
-        role::Role,
-        time::{Interval, Time},
-        upload::{Report, ReportError, UploadRequest},
-    },
+use sottovoce_aggregator::{
+    clock,
+    config::limits::Limits,
+    leader::{Leader, Progress},
+    serve::intake::Intake,
+    store::{Datastore, LeaderCommit, LeasePolicy, LeasedJob, Timestamp, sqlite::SqliteStore},
+};
+use sottovoce_dap::{
+    codec::{Decode, Encode, Opaque},
+    collect::{CollectionJobReq, Query},
+    extension::UncheckedExtensions,
+    ids::{CollectionJobId, ReportId},
+    role::Role,
+    time::{Interval, Time},
+    upload::{Report, ReportError, UploadRequest},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},

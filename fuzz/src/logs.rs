@@ -1,16 +1,14 @@
 //! What logs and witnesses send: entries, notes, checkpoints, proofs, requests, tiles.
 
 use crate::choice;
-use sottovoce::{
-    dap::codec::{Decode, Encode},
-    log::{
-        checkpoint::Checkpoint,
-        entry::Entry,
-        note::{Note, VerifierKey},
-        proof::Proof,
-        tiles::{TileName, entries, hashes, narrowed},
-        witness::Request,
-    },
+use sottovoce_dap::codec::{Decode, Encode};
+use sottovoce_log::{
+    checkpoint::Checkpoint,
+    entry::Entry,
+    note::{Note, VerifierKey},
+    proof::Proof,
+    tiles::{TileName, entries, hashes, narrowed},
+    witness::Request,
 };
 
 /// One piece of a log of the kind that the first byte names.

@@ -1,7 +1,7 @@
 //! Messages of DAP: refused, or written again as they were read.
 
 use crate::choice;
-use sottovoce::dap::{
+use sottovoce_dap::{
     aggregate::{
         AggregationJobContinueReq, AggregationJobInitReq, AggregationJobResp, ReportShare,
     },

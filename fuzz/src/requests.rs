@@ -6,16 +6,14 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri},
 };
-use sottovoce::{
-    aggregator::{
-        config::Config,
-        helper, leader,
-        metrics::Metrics,
-        serve::{self, Client, edge::Edge},
-        store::{Datastore, sqlite::SqliteStore},
-    },
-    dap::role::Role,
+use sottovoce_aggregator::{
+    config::Config,
+    helper, leader,
+    metrics::Metrics,
+    serve::{self, Client, edge::Edge},
+    store::{Datastore, sqlite::SqliteStore},
 };
+use sottovoce_dap::role::Role;
 use std::sync::Arc;
 use tower_service::Service;
 

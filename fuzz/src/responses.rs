@@ -1,6 +1,6 @@
 //! Responses of servers: any status, any headers, any body.
 
-use sottovoce::dap::{
+use sottovoce_dap::{
     aggregate::AggregationJobResp,
     collect::{AggregateShare, CollectionJobResp},
     exchange::{Create, Exchange, FetchHpkeConfigs, Polled, Resource, Response, Upload, resolve},

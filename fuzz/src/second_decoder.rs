@@ -2,7 +2,7 @@
 //! neither does.
 
 use crate::choice;
-use sottovoce::dap::{codec::Decode, task::TaskConfiguration, upload::UploadRequest};
+use sottovoce_dap::{codec::Decode, task::TaskConfiguration, upload::UploadRequest};
 
 /// A task configuration or an upload request.
 pub fn second_decoder(data: &[u8]) {

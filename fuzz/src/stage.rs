@@ -1,35 +1,33 @@
 //! A task, what both aggregators hold of it, and reports of it: the same for each input.
 
-use sottovoce::{
-    aggregator::{
-        config::limits::{Aggregation, Retention},
-        helper::Helper,
-        keyring::Keyring,
-        leader::Leader,
-        log::PublicLog,
-        metrics::Metrics,
-        store::{
-            Datastore, KeyRecord, KeyUse, TaskRecord, Timestamp, sealed::DatabaseKeys,
-            sqlite::SqliteStore,
-        },
-        task::{HelperTask, LeaderTask, StoredTask, Task},
+use sottovoce_aggregator::{
+    config::limits::{Aggregation, Retention},
+    helper::Helper,
+    keyring::Keyring,
+    leader::Leader,
+    log::PublicLog,
+    metrics::Metrics,
+    store::{
+        Datastore, KeyRecord, KeyUse, TaskRecord, Timestamp, sealed::DatabaseKeys,
+        sqlite::SqliteStore,
     },
-    dap::{
-        aggregate::{AggregationJobInitReq, ReportShare, VerifyInit},
-        bearer_token::BearerToken,
-        codec::{Decode, Encode, Opaque},
-        extension::UncheckedExtensions,
-        hpke::{HpkeConfig, native},
-        ids::ReportId,
-        role::Role,
-        task::{BatchMode, TaskConfiguration, Url, VdafConfig},
-        time::{Time, TimePrecision},
-        upload::{PlaintextInputShare, Report, ReportMetadata, UploadRequest, input_share_info},
-        vdaf::{VerifyKey, shard::Measurement, verify::OpenReport},
-    },
-    log::note::KeyName,
-    transport::http::HttpClient,
+    task::{HelperTask, LeaderTask, StoredTask, Task},
 };
+use sottovoce_dap::{
+    aggregate::{AggregationJobInitReq, ReportShare, VerifyInit},
+    bearer_token::BearerToken,
+    codec::{Decode, Encode, Opaque},
+    extension::UncheckedExtensions,
+    hpke::{HpkeConfig, native},
+    ids::ReportId,
+    role::Role,
+    task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+    time::{Time, TimePrecision},
+    upload::{PlaintextInputShare, Report, ReportMetadata, UploadRequest, input_share_info},
+    vdaf::{VerifyKey, shard::Measurement, verify::OpenReport},
+};
+use sottovoce_log::note::KeyName;
+use sottovoce_transport::http::HttpClient;
 use std::{
     sync::{Arc, LazyLock},
     time::Duration,

@@ -4,21 +4,19 @@ use crate::{
     choice,
     stage::{STAGE, token},
 };
-use sottovoce::{
-    aggregator::{
-        config::{
-            from_toml,
-            secrets::{HelperSecrets, LeaderSecrets},
-        },
-        store::sealed::{DatabaseKeys, Place},
-        task::{HelperTask, LeaderTask, StoredTask},
-        task_file::FromFile,
+use sottovoce_aggregator::{
+    config::{
+        from_toml,
+        secrets::{HelperSecrets, LeaderSecrets},
     },
-    connections::address::Network,
-    dap::bearer_token::BearerToken,
-    log::note::KeyName,
-    program::Program,
+    store::sealed::{DatabaseKeys, Place},
+    task::{HelperTask, LeaderTask, StoredTask},
+    task_file::FromFile,
 };
+use sottovoce_connections::address::Network;
+use sottovoce_dap::bearer_token::BearerToken;
+use sottovoce_log::note::KeyName;
+use sottovoce_program::Program;
 use std::{path::Path, sync::LazyLock};
 
 const PLACE: Place<'_> = Place { table: "task", row: &[7] };
@@ -96,6 +94,6 @@ fn names(text: &str) {
     if let Ok(network) = text.parse::<Network>() {
         let _ = (network.contains([192, 0, 2, 1].into()), format!("{network:?}"));
     }
-    let _ = sottovoce::program::parse_duration(text);
-    let _ = sottovoce::program::parse_moment(text);
+    let _ = sottovoce_program::parse_duration(text);
+    let _ = sottovoce_program::parse_moment(text);
 }

@@ -1,12 +1,10 @@
 //! What people and apps write: programs, events, saved releases, and what the wire has as text.
 
 use crate::choice;
-use sottovoce::{
-    client::event::Event,
-    dap::{ids::TaskId, media_type::MediaType, printable, problem::ProblemDocument},
-    findings::saved::Saved,
-    program::Program,
-};
+use sottovoce_client::event::Event;
+use sottovoce_dap::{ids::TaskId, media_type::MediaType, printable, problem::ProblemDocument};
+use sottovoce_estimate::findings::saved::Saved;
+use sottovoce_program::Program;
 
 /// One text of the kind that the first byte names.
 pub fn texts(data: &[u8]) {

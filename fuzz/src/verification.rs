@@ -5,7 +5,7 @@ use prio::{
     codec::{Encode, ParameterizedDecode},
     vdaf::{Aggregator, prio3::Prio3Histogram},
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     ids::ReportId,
     task::VdafConfig,
     vdaf::{

@@ -1,11 +1,17 @@
 //! The auditor's commands.
 
-use super::{
-    probe::command::{self as probe, ProbeArgs},
-    prove::{self, ProveArgs},
-    report::command::{self as report, ReportArgs},
-    verify::command::{self as verify, LogArgs, WatchArgs},
-    witness::command::{self as witness, WitnessArgs},
+pub mod probe;
+pub mod prove;
+pub mod report;
+pub mod verify;
+pub mod witness;
+
+use crate::auditor::{
+    probe::ProbeArgs,
+    prove::ProveArgs,
+    report::ReportArgs,
+    verify::{LogArgs, WatchArgs},
+    witness::WitnessArgs,
 };
 use crate::command_line;
 use clap::Subcommand;

@@ -1,19 +1,17 @@
 //! `probe`: what is asked, and what is told.
 
-use super::{
+use crate::command_line;
+use anyhow::{Context, bail};
+use clap::Args;
+use sottovoce_audit::probe::{
     Limits, Outcome, Verdict,
     client::{Client, Library},
     executable::Executable,
     probe,
     reader::TestAggregators,
 };
-use crate::{
-    command_line,
-    privacy::shown::{at_least, at_most},
-    program::{Program, compile::CompiledTask},
-};
-use anyhow::{Context, bail};
-use clap::Args;
+use sottovoce_privacy::shown::{at_least, at_most};
+use sottovoce_program::{Program, compile::CompiledTask};
 use std::{fmt::Write, path::PathBuf, time::Duration};
 
 /// What to probe.
@@ -145,7 +143,7 @@ fn words(outcome: &Outcome) -> String {
          {}, promised {:.5}\n  a bin by itself has shown, as likely as not, if it is off by {:.1} % or more",
         at_least(judgement.epsilon_at_least, 3),
         at_most(judgement.epsilon0, 3),
-        crate::privacy::units::TrustModel::Oc.in_words(),
+        sottovoce_privacy::units::TrustModel::Oc.in_words(),
         at_least(judgement.flips.low, 5),
         at_most(judgement.flips.high, 5),
         judgement.flips_promised,

@@ -1,14 +1,12 @@
 //! Gathers the proofs that both logs have a program's tasks, for devices that insist on them.
 
-use super::source::Reader;
-use crate::{
-    client::logged::{self, TaskProof, TaskProofs},
-    command_line,
-    log::{checkpoint::Trust, entry::EntryKey},
-    program::{Program, compile::CompiledTask},
-};
+use crate::command_line;
 use anyhow::Context;
 use clap::Args;
+use sottovoce_audit::source::Reader;
+use sottovoce_client::logged::{self, TaskProof, TaskProofs};
+use sottovoce_log::{checkpoint::Trust, entry::EntryKey};
+use sottovoce_program::{Program, compile::CompiledTask};
 use std::{path::PathBuf, time::Duration};
 
 /// What to prove.
@@ -28,7 +26,7 @@ pub struct ProveArgs {
 pub fn run(args: &ProveArgs) -> anyhow::Result<()> {
     let program = Program::read(&args.program)?;
     let policy = program.log().context(logged::NotLogged::NoLogs)?;
-    let at = |endpoint: &crate::dap::task::Url| {
+    let at = |endpoint: &sottovoce_dap::task::Url| {
         let place = format!("{}/log", endpoint.as_str().trim_end_matches('/'));
         let patience = Duration::from_secs(args.patience);
         Ok::<_, anyhow::Error>(Reader::new(place.parse()?)?.with_patience(patience))

@@ -1,9 +1,10 @@
 //! `report`: an audit, and the documents that come of it.
 
-use super::{document::document, registry, render};
-use crate::{audit::verify::command::LogArgs, command_line, program::explain::Explanation};
+use crate::{auditor::verify::LogArgs, command_line};
 use anyhow::Context;
 use clap::Args;
+use sottovoce_audit::report::{document::document, registry, render};
+use sottovoce_program::explain::Explanation;
 use std::{fs, path::PathBuf};
 
 /// What to report on.

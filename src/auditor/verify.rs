@@ -1,15 +1,15 @@
 //! `verify` and `watch`: the same audit, once or again and again.
 
-use super::{Audit, Audited, Outcome, follow::Bounds, present, state::State, verify};
-use crate::{
-    audit::source::{Reader, Source},
-    command_line,
-    dap::{role::Role, task::Url},
-    log::{checkpoint::Trust, note::VerifierKey},
-    program::Program,
-};
+use crate::command_line;
 use anyhow::{Context, bail};
 use clap::Args;
+use sottovoce_audit::source::{Reader, Source};
+use sottovoce_audit::verify::{
+    Audit, Audited, Outcome, follow::Bounds, present, state::State, verify,
+};
+use sottovoce_dap::{role::Role, task::Url};
+use sottovoce_log::{checkpoint::Trust, note::VerifierKey};
+use sottovoce_program::Program;
 use std::{
     path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -80,12 +80,12 @@ impl LogArgs {
         let leader = self.log(
             Role::Leader,
             (self.leader.as_deref(), first.leader()),
-            (&self.leader_key, policy.map(crate::program::log::LogPolicy::leader)),
+            (&self.leader_key, policy.map(sottovoce_program::log::LogPolicy::leader)),
         )?;
         let helper = self.log(
             Role::Helper,
             (self.helper.as_deref(), first.helper()),
-            (&self.helper_key, policy.map(crate::program::log::LogPolicy::helper)),
+            (&self.helper_key, policy.map(sottovoce_program::log::LogPolicy::helper)),
         )?;
         match (leader, helper) {
             (None, None) => bail!("no log is left to audit"),
@@ -227,16 +227,18 @@ impl WatchArgs {
     fn call(&self, body: &str) -> anyhow::Result<()> {
         let Some(url) = &self.webhook else { return Ok(()) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let http = crate::transport::http::HttpClient::new(Duration::from_secs(30))?;
-        let request = crate::dap::exchange::Request {
-            method: crate::dap::exchange::Method::Post,
+        let http = sottovoce_transport::http::HttpClient::new(Duration::from_secs(30))?;
+        let request = sottovoce_dap::exchange::Request {
+            method: sottovoce_dap::exchange::Method::Post,
             url: url.clone(),
             media_type: None,
             body: body.as_bytes().to_vec(),
             authorized: false,
         };
-        let mut backoff =
-            crate::transport::retry::Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
+        let mut backoff = sottovoce_transport::retry::Backoff::new(
+            Duration::from_secs(1),
+            Duration::from_secs(10),
+        );
         for last in [false, false, false, true] {
             match runtime.block_on(http.send(request.clone(), None, 64 * 1024)) {
                 Ok(response) if response.status < 300 => return Ok(()),
@@ -254,14 +256,12 @@ impl WatchArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        log::{
-            checkpoint::{Signer, tests::TestKey},
-            note::KeyKind,
-        },
-        program::{ProgramKind, template::template},
-    };
     use clap::Parser;
+    use sottovoce_log::{
+        checkpoint::{Signer, TestKey},
+        note::KeyKind,
+    };
+    use sottovoce_program::{ProgramKind, template::template};
 
     #[derive(Parser)]
     struct Line {

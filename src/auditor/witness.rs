@@ -1,18 +1,16 @@
 //! `sottovoce-auditor witness`: serve, or write what serving needs.
 
-use super::{
+use crate::command_line;
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+use sottovoce_audit::witness::{
     config::{self, Config},
     key::WitnessKey,
     records::Records,
     serve::{router, serve, stop_signal},
 };
-use crate::{
-    command_line,
-    log::{checkpoint::Signer, note::KeyName},
-    whole_file::Readers,
-};
-use anyhow::{Context, ensure};
-use clap::{Args, Subcommand};
+use sottovoce_log::{checkpoint::Signer, note::KeyName};
+use sottovoce_whole_file::Readers;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

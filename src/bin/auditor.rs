@@ -1,7 +1,7 @@
 //! `sottovoce-auditor`: holds aggregators to what they say.
 
 use clap::Parser;
-use sottovoce::audit::command::{self, Command};
+use sottovoce::auditor::{self, Command};
 use std::process::ExitCode;
 
 /// Check what aggregators and devices promise, trusting none of them.
@@ -13,5 +13,5 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    command::run(&Arguments::parse().command)
+    auditor::run(&Arguments::parse().command)
 }

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use sottovoce::collector::{
-    command::{self, CollectArgs},
+    self, CollectArgs,
     doctor::{self, DoctorArgs},
 };
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let Arguments { command, collect } = Arguments::parse();
     sottovoce::command_line::exit(match (command, collect) {
         (Some(Command::Doctor(args)), _) => doctor::run(&args),
-        (None, Some(args)) => command::run(&args),
+        (None, Some(args)) => collector::run(&args),
         (None, None) => {
             Err(anyhow::anyhow!("which program? `sottovoce-collector --help` says more"))
         }

@@ -1,7 +1,7 @@
 //! `sottovoce-helper`: the helper's server.
 
 use clap::Parser;
-use sottovoce::aggregator::command::{self, Command};
+use sottovoce::servers::{self, Command};
 use std::process::ExitCode;
 
 /// The DAP helper: verifies and aggregates its half of what the leader sends, and gives out each
@@ -14,5 +14,5 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    sottovoce::command_line::exit(command::helper(Arguments::parse().command))
+    sottovoce::command_line::exit(servers::helper(Arguments::parse().command))
 }

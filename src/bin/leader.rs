@@ -1,7 +1,7 @@
 //! `sottovoce-leader`: the leader's server.
 
 use clap::Parser;
-use sottovoce::aggregator::command::{self, Command};
+use sottovoce::servers::{self, Command};
 use std::process::ExitCode;
 
 /// The DAP leader: takes reports from devices, aggregates them with the helper, and hands batches to
@@ -14,5 +14,5 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    sottovoce::command_line::exit(command::leader(Arguments::parse().command))
+    sottovoce::command_line::exit(servers::leader(Arguments::parse().command))
 }

@@ -1,18 +1,17 @@
 //! `doctor`: whether the leader holds the same as the collector, before any real report.
 
-use super::{command::read_secrets, secrets::CollectorSecrets};
-use crate::{
-    command_line,
-    dap::{
-        agreement::Held,
-        exchange::{Exchange, ExchangeError, Method, Request, Response},
-        problem::{ProblemType, Text},
-    },
-    program::{Program, compile::CompiledTask},
-    transport::{error::TransportError, http::HttpClient},
-};
+use crate::collector::read_secrets;
+use crate::command_line;
 use anyhow::ensure;
 use clap::Args;
+use sottovoce_collector::secrets::CollectorSecrets;
+use sottovoce_dap::{
+    agreement::Held,
+    exchange::{Exchange, ExchangeError, Method, Request, Response},
+    problem::{ProblemType, Text},
+};
+use sottovoce_program::{Program, compile::CompiledTask};
+use sottovoce_transport::{error::TransportError, http::HttpClient};
 use std::{
     path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},

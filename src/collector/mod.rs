@@ -1,6 +1,11 @@
 //! The collector's command line.
 
-use super::{
+pub mod doctor;
+
+use crate::command_line;
+use anyhow::{Context, bail};
+use clap::Args;
+use sottovoce_collector::{
     collect::{Collected, Collection, collect, request},
     open::open,
     present::{self, Json},
@@ -9,15 +14,12 @@ use super::{
     secrets::CollectorSecrets,
     window,
 };
-use crate::{
-    command_line,
-    dap::{collect::Query, task::BatchMode, time::Interval, vdaf::unshard::AggregateResult},
-    findings::{self, Findings},
-    program::{Program, compile::CompiledTask, parse_moment},
-    transport::http::HttpClient,
+use sottovoce_dap::{
+    collect::Query, task::BatchMode, time::Interval, vdaf::unshard::AggregateResult,
 };
-use anyhow::{Context, bail};
-use clap::Args;
+use sottovoce_estimate::findings::{self, Findings};
+use sottovoce_program::{Program, compile::CompiledTask, parse_moment};
+use sottovoce_transport::http::HttpClient;
 use std::{path::PathBuf, time::Duration};
 
 /// What to collect, and as whom.

@@ -1,13 +1,13 @@
 //! The feedback: `data/` in the repository, with its sources and licences beside it.
 
-use crate::program::{
+use anyhow::Context;
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
+use serde::Deserialize;
+use sottovoce_program::{
     answer::{Answer, Given, Outcome, Thumb},
     compile::CompiledTask,
     encoding::Encoded,
 };
-use anyhow::Context;
-use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
-use serde::Deserialize;
 
 const VERDICTS: &str = include_str!("../../data/dices_safety.csv");
 const PREFERENCES: &str = include_str!("../../data/llmfao_preferences.csv");

@@ -1,18 +1,14 @@
 //! One device for each judgement, through the client library.
 
 use super::data::Asked;
-use crate::{
-    client::{
-        report::{Prepared, Reporter},
-        uploader::Uploader,
-    },
-    privacy::rng::DeviceRng,
-    program::Program,
-    transport::http::HttpClient,
-};
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
+use sottovoce_client::report::{Prepared, Reporter};
+use sottovoce_courier::uploader::Uploader;
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::Program;
+use sottovoce_transport::http::HttpClient;
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
@@ -83,7 +79,7 @@ pub(super) async fn send(
     Ok(sent)
 }
 
-type Uploads = JoinSet<anyhow::Result<crate::client::uploader::Uploaded>>;
+type Uploads = JoinSet<anyhow::Result<sottovoce_courier::uploader::Uploaded>>;
 
 async fn finish(
     uploads: &mut Uploads,

@@ -10,18 +10,16 @@ mod program;
 pub mod report;
 
 use crate::{
-    aggregator::serve::signals::stop_signal,
-    collector::{
-        command::{Collector, read_secrets},
-        window,
-    },
-    dap::collect::Query,
+    collector::{Collector, read_secrets},
     keygen::Secrets,
     local_servers::{Servers, Setup, free_ports},
-    program::Program,
 };
 use anyhow::Context;
 use report::{Metric, Outcome};
+use sottovoce_aggregator::serve::signals::stop_signal;
+use sottovoce_collector::window;
+use sottovoce_dap::collect::Query;
+use sottovoce_program::Program;
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},

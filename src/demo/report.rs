@@ -1,16 +1,14 @@
 //! The figures beside the truth.
 
 use super::devices::Sent;
-use crate::{
-    collector::{
-        present::{columns, period, privacy},
-        release::Release,
-    },
-    local_servers::Usage,
-    privacy::units::Guarantee,
-    program::budget::PeriodCost,
-};
+use crate::local_servers::Usage;
 use serde::Serialize;
+use sottovoce_collector::{
+    present::{columns, period, privacy},
+    release::Release,
+};
+use sottovoce_privacy::units::Guarantee;
+use sottovoce_program::budget::PeriodCost;
 use std::{fmt::Write, path::PathBuf, time::Duration};
 
 /// All that a demonstration says.

@@ -1,17 +1,15 @@
 //! Many devices at once: they randomize, seal and send, and remember only what they drew.
 
-use crate::{
-    client::{
-        hpke_configs::HpkeConfigs,
-        report::{Prepared, Reporter},
-        uploader::Uploader,
-    },
-    dap::{time::Time, vdaf::shard::Measurement},
-    privacy::rng::DeviceRng,
-    program::answer::{Answer, Given},
-};
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use sottovoce_client::{
+    hpke_configs::HpkeConfigs,
+    report::{Prepared, Reporter},
+};
+use sottovoce_courier::uploader::Uploader;
+use sottovoce_dap::{time::Time, vdaf::shard::Measurement};
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::answer::{Answer, Given};
 use std::{
     sync::{
         Arc,

@@ -3,26 +3,24 @@
 //! Two HPKE opens and one Prio3 verification on either side, of reports that devices would send,
 //! with nothing around: no HTTP, no codec of messages, no storage. On all cores, as in the servers.
 
-use crate::{
-    aggregator::task::Task,
-    dap::{
-        codec::{Decode, Encode},
-        extension::UncheckedExtensions,
-        hpke::{
-            HpkeCiphertext, HpkeConfigId, Suite,
-            native::{self, Opener},
-        },
-        ids::ReportId,
-        role::Role,
-        task::{BatchMode, TaskConfiguration, Url, VdafConfig},
-        time::{Time, TimePrecision},
-        upload::{PlaintextInputShare, ReportMetadata, input_share_info},
-        vdaf::{VerifyKey, shard::Measurement, verify::OpenReport},
-    },
-    local_servers::Usage,
-};
+use crate::local_servers::Usage;
 use anyhow::{Context, ensure};
 use rayon::prelude::*;
+use sottovoce_aggregator::task::Task;
+use sottovoce_dap::{
+    codec::{Decode, Encode},
+    extension::UncheckedExtensions,
+    hpke::{
+        HpkeCiphertext, HpkeConfigId, Suite,
+        native::{self, Opener},
+    },
+    ids::ReportId,
+    role::Role,
+    task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+    time::{Time, TimePrecision},
+    upload::{PlaintextInputShare, ReportMetadata, input_share_info},
+    vdaf::{VerifyKey, shard::Measurement, verify::OpenReport},
+};
 use std::time::{Duration, Instant};
 
 /// The CPU time that opening and verifying one report takes both aggregators together.
@@ -53,7 +51,7 @@ struct Pair {
     leader: Task,
     helper: Task,
     openers: [Opener; 2],
-    configs: [crate::dap::hpke::HpkeConfig; 2],
+    configs: [sottovoce_dap::hpke::HpkeConfig; 2],
 }
 
 struct Sealed {

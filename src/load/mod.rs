@@ -11,23 +11,22 @@ pub mod report;
 mod storage;
 
 use crate::{
-    client::{report::Reporter, uploader::Uploader},
-    collector::{
-        command::{Collector, read_secrets},
-        window,
-    },
-    dap::{
-        collect::Query,
-        time::{Interval, Time},
-    },
+    collector::{Collector, read_secrets},
     keygen::Secrets,
     local_servers::{Servers, Setup, free_ports},
-    program::{Program, compile::CompiledTask},
-    transport::http::HttpClient,
 };
 use anyhow::{Context, ensure};
 use devices::{Devices, Plan, Sent};
 use report::{Disk, Latency, Measured, Memory, Parties, milliseconds};
+use sottovoce_client::report::Reporter;
+use sottovoce_collector::window;
+use sottovoce_courier::uploader::Uploader;
+use sottovoce_dap::{
+    collect::Query,
+    time::{Interval, Time},
+};
+use sottovoce_program::{Program, compile::CompiledTask};
+use sottovoce_transport::http::HttpClient;
 use std::{
     path::Path,
     sync::Arc,

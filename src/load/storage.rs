@@ -1,15 +1,12 @@
 //! Where the servers of a load keep their memory, and how full it is.
 
-use crate::{
-    aggregator::store::{
-        postgres::{PostgresStore, TemporaryPostgres},
-        sealed::DatabaseKey,
-    },
-    command_line::write_secret,
-    local_servers::Usage,
-};
+use crate::{command_line::write_secret, local_servers::Usage};
 use anyhow::Context;
 use rusqlite::{Connection, OpenFlags};
+use sottovoce_aggregator::store::{
+    postgres::{PostgresStore, TemporaryPostgres},
+    sealed::DatabaseKey,
+};
 use std::{
     path::{Path, PathBuf},
     time::Duration,

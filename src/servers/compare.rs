@@ -6,27 +6,25 @@ use super::{
     naming::{ListArgs, bucket, name, wanted},
     opened::Opened,
 };
-use crate::{
-    aggregator::{
-        clock,
-        comparison::{self, Difference, Held, Question, Wanted, differences, held},
-        store::Datastore,
-        task::{StoredTask, Task},
-        task_file::FromFile,
-    },
-    command_line,
-    dap::{
-        exchange::{Exchange, ExchangeError, Method, Request, Response},
-        ids::ReportId,
-        problem::Text,
-        role::Role,
-        task::BatchMode,
-    },
-    transport::http::HttpClient,
-};
+use crate::command_line;
 use anyhow::{bail, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
+use sottovoce_aggregator::{
+    clock,
+    comparison::{self, Difference, Held, Question, Wanted, differences, held},
+    store::Datastore,
+    task::{StoredTask, Task},
+    task_file::FromFile,
+};
+use sottovoce_dap::{
+    exchange::{Exchange, ExchangeError, Method, Request, Response},
+    ids::ReportId,
+    problem::Text,
+    role::Role,
+    task::BatchMode,
+};
+use sottovoce_transport::http::HttpClient;
 use std::fmt::Write;
 use tokio::runtime::Runtime;
 

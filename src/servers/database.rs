@@ -1,23 +1,21 @@
 //! `database`: its schema, and the key that its secrets are sealed under.
 
 use super::{ConfigArgs, opened::Opened};
-use crate::{
-    aggregator::{
-        config::{Config, database::Database},
-        keyring, log,
-        store::{
-            KeyRecord, KeyUse, Secret,
-            sealed::{DatabaseKey, Place},
-            sqlite::{SqliteStore, backup::backup},
-        },
-        task::{self, StoredTask},
-        task_file::FromFile,
-    },
-    command_line,
-};
+use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
+use sottovoce_aggregator::{
+    config::{Config, database::Database},
+    keyring, log,
+    store::{
+        KeyRecord, KeyUse, Secret,
+        sealed::{DatabaseKey, Place},
+        sqlite::{SqliteStore, backup::backup},
+    },
+    task::{self, StoredTask},
+    task_file::FromFile,
+};
 use std::path::{Path, PathBuf};
 
 /// What can be done with the database.
@@ -61,7 +59,7 @@ fn migrate<T: StoredTask>(config: &Config) -> anyhow::Result<()> {
         }
         #[cfg(feature = "postgres")]
         Database::Postgres(url) => {
-            use crate::aggregator::store::postgres::PostgresStore;
+            use sottovoce_aggregator::store::postgres::PostgresStore;
             let done = PostgresStore::migrate(url, T::ROLE)?;
             command_line::print(format_args!(
                 "the schema was version {} and is version {}",

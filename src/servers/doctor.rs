@@ -1,26 +1,24 @@
 //! `doctor`: whether the other aggregator holds the same as we do, before any real report.
 
 use super::{ConfigArgs, helper_client::helper_client, naming::name, opened::Opened};
-use crate::{
-    aggregator::{
-        agreement::{Answer, Question},
-        clock,
-        task::{StoredTask, Task},
-        task_file::FromFile,
-    },
-    command_line,
-    dap::{
-        bearer_token::BearerToken,
-        exchange::{Exchange, ExchangeError, FetchHpkeConfigs, Method, Request, Response},
-        hpke::HpkeConfig,
-        ids::AggregationJobId,
-        problem::{ProblemType, Text},
-        role::Role,
-        task::Url,
-    },
-    transport::{error::TransportError, http::HttpClient},
-};
+use crate::command_line;
 use anyhow::ensure;
+use sottovoce_aggregator::{
+    agreement::{Answer, Question},
+    clock,
+    task::{StoredTask, Task},
+    task_file::FromFile,
+};
+use sottovoce_dap::{
+    bearer_token::BearerToken,
+    exchange::{Exchange, ExchangeError, FetchHpkeConfigs, Method, Request, Response},
+    hpke::HpkeConfig,
+    ids::AggregationJobId,
+    problem::{ProblemType, Text},
+    role::Role,
+    task::Url,
+};
+use sottovoce_transport::{error::TransportError, http::HttpClient};
 
 /// Asks the other aggregator about each task, and prints what was found.
 pub(super) fn run<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
@@ -105,7 +103,7 @@ async fn ask(
     task: &Task,
     role: Role,
     config: &HpkeConfig,
-) -> Result<(Answer, crate::aggregator::agreement::Word), String> {
+) -> Result<(Answer, sottovoce_aggregator::agreement::Word), String> {
     let (_, endpoint) = peer(task, role);
     let (question, word) = Question::new(task, role, config).map_err(|e| e.to_string())?;
     let ask = Ask { url: at(endpoint, &format!("tasks/{}/agreement", task.id)), question };

@@ -1,19 +1,16 @@
 //! How the leader reaches the helper: whom it trusts and what it shows, also when the files of that
 //! are renewed.
 
-#[cfg(feature = "leader")]
-use crate::aggregator::serve::renewal::LOOK_EVERY;
-use crate::{
-    aggregator::{
-        config::Peer,
-        serve::{
-            renewal::{Contents, Renewal},
-            traces,
-        },
-    },
-    transport::http::{HttpClient, Identity},
-};
 use anyhow::{Context, anyhow};
+use sottovoce_aggregator::serve::renewal::LOOK_EVERY;
+use sottovoce_aggregator::{
+    config::Peer,
+    serve::{
+        renewal::{Contents, Renewal},
+        traces,
+    },
+};
+use sottovoce_transport::http::{HttpClient, Identity};
 use std::time::Duration;
 
 /// Longer than a helper takes for the largest job, shorter than a lease.
@@ -37,14 +34,12 @@ fn read(peer: &Peer) -> anyhow::Result<(Renewal, HttpClient)> {
 }
 
 /// The client, and the files that it was made of: for a server, which runs while they are renewed.
-#[cfg(feature = "leader")]
 pub(super) struct HelperFiles {
     peer: Peer,
     renewal: Renewal,
     http: HttpClient,
 }
 
-#[cfg(feature = "leader")]
 impl HelperFiles {
     /// Reads the files.
     pub(super) fn read(peer: &Peer) -> anyhow::Result<Self> {
@@ -93,7 +88,7 @@ fn names(peer: &Peer) -> String {
     format!("[peer]: {}", names.collect::<Vec<_>>().join(", "))
 }
 
-#[cfg(all(test, feature = "leader"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::{

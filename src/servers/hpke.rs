@@ -1,18 +1,16 @@
 //! `hpke`: the keys that devices seal to.
 
 use super::{ConfigArgs, opened::Opened};
-use crate::{
-    aggregator::{
-        clock,
-        keyring::{self, KeyState, make, states},
-        store::{KeyUse, Timestamp},
-        task::StoredTask,
-        task_file::FromFile,
-    },
-    command_line,
-};
+use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
+use sottovoce_aggregator::{
+    clock,
+    keyring::{self, KeyState, make, states},
+    store::{KeyUse, Timestamp},
+    task::StoredTask,
+    task_file::FromFile,
+};
 
 /// What can be done with HPKE keys. A running server takes it over within seconds.
 #[derive(Debug, Subcommand)]
@@ -92,5 +90,5 @@ fn list<T>(opened: &Opened<T>) -> anyhow::Result<()> {
 }
 
 pub(super) fn moment(moment: Timestamp) -> String {
-    crate::program::format_moment(clock::seconds(moment))
+    sottovoce_program::format_moment(clock::seconds(moment))
 }

@@ -1,8 +1,10 @@
 //! `init`: a configuration to begin with.
 
-use crate::{aggregator::config::template, command_line, whole_file::Readers};
+use crate::command_line;
 use anyhow::ensure;
 use clap::Args;
+use sottovoce_aggregator::config::template;
+use sottovoce_whole_file::Readers;
 use std::path::PathBuf;
 
 /// Where to write it.

@@ -7,18 +7,16 @@ use super::{
     opened::Opened,
     repair,
 };
-use crate::{
-    aggregator::{
-        clock,
-        store::{BatchSummary, CollectionSummary, Stage},
-        task::{StoredTask, Task, Windows},
-        task_file::FromFile,
-    },
-    command_line,
-    dap::task::BatchMode,
-};
+use crate::command_line;
 use clap::Subcommand;
 use serde::Serialize;
+use sottovoce_aggregator::{
+    clock,
+    store::{BatchSummary, CollectionSummary, Stage},
+    task::{StoredTask, Task, Windows},
+    task_file::FromFile,
+};
+use sottovoce_dap::task::BatchMode;
 
 /// What can be asked about batches.
 #[derive(Debug, Subcommand)]

@@ -1,21 +1,19 @@
 //! `log`: what anybody may read of this aggregator, and the keys that sign it.
 
 use super::{ConfigArgs, opened::Opened};
-use crate::{
-    aggregator::{
-        clock,
-        log::{LogError, PublicLog, export::export, keys},
-        task::StoredTask,
-        task_file::FromFile,
-    },
-    command_line,
-    log::{
-        checkpoint::{Checkpoint, Signer, cosigners},
-        note::VerifierKey,
-    },
-};
+use crate::command_line;
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use sottovoce_aggregator::{
+    clock,
+    log::{LogError, PublicLog, export::export, keys},
+    task::StoredTask,
+    task_file::FromFile,
+};
+use sottovoce_log::{
+    checkpoint::{Checkpoint, Signer, cosigners},
+    note::VerifierKey,
+};
 use std::path::PathBuf;
 
 /// What can be done with the log. A running server takes it over with its next checkpoint.
@@ -113,7 +111,7 @@ fn cosigned(log: &PublicLog, witnesses: &[VerifierKey]) -> anyhow::Result<()> {
         let name = witness.name();
         command_line::print(match seen.iter().find(|(key, _)| *key == witness) {
             Some((_, time)) => {
-                let moment = crate::program::format_moment(*time);
+                let moment = sottovoce_program::format_moment(*time);
                 format!("{name} has cosigned {size} entries at {moment}")
             }
             None => format!("{name} has not cosigned {size} entries yet"),

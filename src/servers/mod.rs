@@ -16,19 +16,18 @@ mod naming;
 mod opened;
 mod repair;
 mod serving;
-pub(in crate::aggregator) mod upkeep;
 mod witnesses;
 
-use super::{
+use clap::{Args, Subcommand};
+use opened::Opened;
+use serving::Parts;
+use sottovoce_aggregator::{
     config::Config,
     serve::{edge::Edge, logs},
     store::Put,
     task::StoredTask,
     task_file::FromFile,
 };
-use clap::{Args, Subcommand};
-use opened::Opened;
-use serving::Parts;
 use std::{path::PathBuf, sync::Arc};
 
 /// What a server can be told to do.
@@ -95,13 +94,12 @@ pub struct ConfigArgs {
 }
 
 /// Runs the leader's command.
-#[cfg(feature = "leader")]
 pub fn leader(command: Command) -> anyhow::Result<()> {
-    use super::{
+    use helper_client::HelperFiles;
+    use sottovoce_aggregator::{
         leader::{self, Leader},
         task::LeaderTask,
     };
-    use helper_client::HelperFiles;
     let Some(opened) = other_than_serve::<LeaderTask>(command)? else { return Ok(()) };
     opened.serve(async |parts: Parts, stop| {
         let helper = HelperFiles::read(&parts.config.peer)?;
@@ -131,9 +129,8 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
 }
 
 /// Runs the helper's command.
-#[cfg(feature = "helper")]
 pub fn helper(command: Command) -> anyhow::Result<()> {
-    use super::{
+    use sottovoce_aggregator::{
         helper::{self, Helper},
         task::HelperTask,
     };
@@ -177,7 +174,7 @@ where
 fn check<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
     logs::check(&config.log)?;
-    config.tls.as_ref().map(super::serve::tls::Certificates::load).transpose()?;
+    config.tls.as_ref().map(sottovoce_aggregator::serve::tls::Certificates::load).transpose()?;
     if T::ROLE == "leader" {
         helper_client::helper_client(&config.peer)?;
     }
@@ -197,7 +194,7 @@ fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> 
 }
 
 /// Says whether a task is new.
-fn told(id: crate::dap::ids::TaskId, put: Put) {
+fn told(id: sottovoce_dap::ids::TaskId, put: Put) {
     match put {
         Put::Added => eprintln!("task {id} is added"),
         Put::AlreadyThere => eprintln!("task {id} is there already"),

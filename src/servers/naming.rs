@@ -1,11 +1,9 @@
 //! Which tasks an operator means, and what tasks and batches are called.
 
 use super::ConfigArgs;
-use crate::{
-    aggregator::task::Task,
-    dap::{ids::BatchId, time::Time},
-};
 use clap::Args;
+use sottovoce_aggregator::task::Task;
+use sottovoce_dap::{ids::BatchId, time::Time};
 use std::path::Path;
 
 /// What to list.
@@ -64,7 +62,7 @@ pub(super) fn name(task: &Task) -> String {
 pub(super) fn bucket(task: &Task, bytes: &[u8]) -> String {
     if let Ok(time) = <[u8; 8]>::try_from(bytes) {
         let start = task.window.start_of(Time(u64::from_be_bytes(time)));
-        return crate::program::format_moment(start);
+        return sottovoce_program::format_moment(start);
     }
     <[u8; 32]>::try_from(bytes).map_or_else(|_| hex(bytes), |id| BatchId::new(id).to_string())
 }

@@ -1,25 +1,23 @@
 //! A configuration with its database.
 
 use super::told;
-use crate::{
-    aggregator::{
-        clock,
-        config::{Config, database::Database, no_secrets, read},
-        log::{PublicLog, entries},
-        store::{
-            Datastore,
-            sealed::{DatabaseKey, DatabaseKeys},
-            sqlite::SqliteStore,
-        },
-        task::{StoredTask, Windows},
-        task_file::FromFile,
-        tasks::Tasks,
-    },
-    dap::task::Url,
-    log::note::KeyName,
-    program::Program,
-};
 use anyhow::Context;
+use sottovoce_aggregator::{
+    clock,
+    config::{Config, database::Database, no_secrets, read},
+    log::{PublicLog, entries},
+    store::{
+        Datastore,
+        sealed::{DatabaseKey, DatabaseKeys},
+        sqlite::SqliteStore,
+    },
+    task::{StoredTask, Windows},
+    task_file::FromFile,
+    tasks::Tasks,
+};
+use sottovoce_dap::task::Url;
+use sottovoce_log::note::KeyName;
+use sottovoce_program::Program;
 use std::{path::Path, sync::Arc};
 use zeroize::Zeroizing;
 
@@ -119,7 +117,7 @@ fn open_store(config: &Config, role: &str) -> anyhow::Result<Opening> {
         }
         #[cfg(feature = "postgres")]
         Database::Postgres(url) => {
-            use crate::aggregator::store::postgres::PostgresStore;
+            use sottovoce_aggregator::store::postgres::PostgresStore;
             let store = PostgresStore::open(url, role, config.database_connections)?;
             Ok((Arc::new(store), None))
         }

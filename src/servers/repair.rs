@@ -6,29 +6,27 @@ use super::{
     naming::{bucket, name, wanted_by},
     opened::Opened,
 };
-use crate::{
-    aggregator::{
-        clock,
-        comparison::{Wanted, bucket_key},
-        log::entries,
-        repair::{Plan, reports},
-        store::{Repair, Repaired},
-        task::{StoredTask, Task},
-        task_file::FromFile,
-    },
-    command_line,
-    dap::{
-        collect::BatchSelector,
-        ids::BatchId,
-        role::Role,
-        time::{Interval, Time},
-    },
-    log::entry,
-};
+use crate::command_line;
 use anyhow::{bail, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::Args;
 use serde::Serialize;
+use sottovoce_aggregator::{
+    clock,
+    comparison::{Wanted, bucket_key},
+    log::entries,
+    repair::{Plan, reports},
+    store::{Repair, Repaired},
+    task::{StoredTask, Task},
+    task_file::FromFile,
+};
+use sottovoce_dap::{
+    collect::BatchSelector,
+    ids::BatchId,
+    role::Role,
+    time::{Interval, Time},
+};
+use sottovoce_log::entry;
 use std::collections::BTreeSet;
 
 /// Which batch to repair.

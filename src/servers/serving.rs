@@ -1,7 +1,14 @@
 //! A server from start to end.
 
-use super::{opened::Opened, upkeep, witnesses};
-use crate::aggregator::{
+use super::{opened::Opened, witnesses};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+use sottovoce_aggregator::upkeep;
+use sottovoce_aggregator::{
     clock,
     config::Config,
     keyring::Keyring,
@@ -17,12 +24,6 @@ use crate::aggregator::{
     store::{Datastore, sealed::DatabaseKeys},
     task::StoredTask,
     task_file::FromFile,
-};
-use axum::{
-    Router,
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
-    response::Response,
 };
 use std::{
     future::Future,

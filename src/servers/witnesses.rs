@@ -3,23 +3,21 @@
 //! No release waits for a witness: who is away is asked again, ever less often, and a cosignature
 //! is added to its checkpoint as long as that is the newest.
 
-use crate::{
-    aggregator::{
-        config::Witness,
-        log::{LogError, PublicLog},
-        metrics::Metrics,
-    },
-    dap::exchange::{Method, Request as HttpRequest},
-    log::{
-        checkpoint::{Checkpoint, CheckpointError, cosigners},
-        note::{Note, NoteError, SignatureLine},
-        witness::{Answer, AnswerError, MAX_ANSWER, Refusal, Request},
-    },
-    transport::{
-        error::TransportError,
-        http::{HttpClient, SetupError},
-        retry::Backoff,
-    },
+use sottovoce_aggregator::{
+    config::Witness,
+    log::{LogError, PublicLog},
+    metrics::Metrics,
+};
+use sottovoce_dap::exchange::{Method, Request as HttpRequest};
+use sottovoce_log::{
+    checkpoint::{Checkpoint, CheckpointError, cosigners},
+    note::{Note, NoteError, SignatureLine},
+    witness::{Answer, AnswerError, MAX_ANSWER, Refusal, Request},
+};
+use sottovoce_transport::{
+    error::TransportError,
+    http::{HttpClient, SetupError},
+    retry::Backoff,
 };
 use std::{
     sync::Arc,

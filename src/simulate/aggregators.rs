@@ -4,35 +4,33 @@
 //! is over. Since one device after the other lives through all windows, report IDs are remembered
 //! as long as a device lives: nobody else sends the same.
 
-use crate::{
-    dap::{
-        codec::{Decode, Encode},
-        exchange::{Method, Request, Response},
-        extension::UncheckedExtensions,
-        hpke::{HpkeCiphertext, HpkeConfigId, HpkeError, HpkeKeypair, Suite, native},
-        hpke_config_list::HpkeConfigList,
-        ids::{ReportId, TaskId},
-        media_type::MediaType,
-        role::Role,
-        task::VdafConfig,
-        time::Time,
-        upload::{
-            AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportError, ReportMetadata,
-            ReportUploadStatus, UploadErrors, UploadRequest, input_share_info, vdaf_context,
-        },
-        vdaf::{
-            Vdaf, VerifyKey,
-            merge::Merger,
-            shard::Measurement,
-            unshard::AggregateResult,
-            verify::{OpenReport, Verification},
-        },
-    },
-    privacy::{noise::AggregatorNoise, rng::DeviceRng},
-    program::{Calendar, Program},
-    simulate::{counts::Counts, truth::Key},
-};
+use crate::simulate::{counts::Counts, truth::Key};
 use anyhow::{Context, ensure};
+use sottovoce_dap::{
+    codec::{Decode, Encode},
+    exchange::{Method, Request, Response},
+    extension::UncheckedExtensions,
+    hpke::{HpkeCiphertext, HpkeConfigId, HpkeError, HpkeKeypair, Suite, native},
+    hpke_config_list::HpkeConfigList,
+    ids::{ReportId, TaskId},
+    media_type::MediaType,
+    role::Role,
+    task::VdafConfig,
+    time::Time,
+    upload::{
+        AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportError, ReportMetadata,
+        ReportUploadStatus, UploadErrors, UploadRequest, input_share_info, vdaf_context,
+    },
+    vdaf::{
+        Vdaf, VerifyKey,
+        merge::Merger,
+        shard::Measurement,
+        unshard::AggregateResult,
+        verify::{OpenReport, Verification},
+    },
+};
+use sottovoce_privacy::{noise::AggregatorNoise, rng::DeviceRng};
+use sottovoce_program::{Calendar, Program};
 use std::collections::{BTreeMap, HashSet};
 
 /// Both aggregators: their keys and tasks.
@@ -101,7 +99,7 @@ impl Inbox {
 impl Aggregators {
     /// Fresh keys for a program's tasks.
     pub fn new(program: &Program) -> anyhow::Result<Self> {
-        let task = |task: &crate::program::compile::CompiledTask| {
+        let task = |task: &sottovoce_program::compile::CompiledTask| {
             Ok(Task {
                 id: task.task_id,
                 config: task.configuration.vdaf,

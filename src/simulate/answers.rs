@@ -1,6 +1,6 @@
 //! Answers to a metric by the outcomes that they are: how likely each is, and one that is it.
 
-use crate::program::{
+use sottovoce_program::{
     answer::{Given, Outcome, Thumb},
     compile::CompiledTask,
     metric::MetricKind,

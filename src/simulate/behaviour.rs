@@ -7,13 +7,13 @@ use super::{
     answers::given,
     scenario::{Asked, Lie, Scenario},
 };
-use crate::program::{
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
+use sottovoce_program::{
     answer::Given,
     compile::CompiledTask,
     dimension::{Dimension, Visibility},
     metric::MetricKind,
 };
-use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a generator is for.

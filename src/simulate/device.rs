@@ -12,21 +12,19 @@ use super::{
     truth::{Ballot, Key, said_to},
     world::{Results, World},
 };
-use crate::{
-    client::{
-        engine::{self, Arrived, Engine, Outgoing, Step},
-        event::Event,
-        storage::MemoryStorage,
-    },
-    dap::time::Time,
-    program::{
-        answer::{Answer, Given},
-        compile::CompiledTask,
-        metric::Metric,
-    },
-};
 use anyhow::Context;
 use rand::{RngExt, rngs::ChaCha8Rng};
+use sottovoce_client::{
+    engine::{self, Arrived, Engine, Outgoing, Step},
+    event::Event,
+    storage::MemoryStorage,
+};
+use sottovoce_dap::time::Time;
+use sottovoce_program::{
+    answer::{Answer, Given},
+    compile::CompiledTask,
+    metric::Metric,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Runs a device from its first window to the end of its last one's grace.

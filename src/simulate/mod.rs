@@ -27,10 +27,10 @@ mod world;
 
 pub use report::Outcome;
 
-use crate::program::{Program, format_moment};
 use aggregators::Aggregators;
 use anyhow::ensure;
 use scenario::Scenario;
+use sottovoce_program::{Program, format_moment};
 use std::sync::Arc;
 
 /// How much is simulated.

@@ -7,8 +7,8 @@ use super::{
     scenario::{Scenario, dimensions},
     world::{Results, World},
 };
-use crate::program::Program;
 use rayon::prelude::*;
+use sottovoce_program::Program;
 use std::sync::Arc;
 
 /// Devices that one worker runs before its sums are handed on.

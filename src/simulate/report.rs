@@ -12,15 +12,17 @@ use super::{
     truth::{Tally, Truth},
     world::Results,
 };
-use crate::{
-    collector::release::Release,
-    dap::time::{Interval, Time},
-    estimate::{confidence::Confidence, figure::ratio, interval::Scope},
-    findings::{Batch, Findings, measure::Measure},
-    plan,
-    program::{Program, compile::CompiledTask, format_moment},
-};
 use serde::Serialize;
+use sottovoce_collector::release::Release;
+use sottovoce_dap::time::{Interval, Time};
+use sottovoce_estimate::{
+    confidence::Confidence,
+    figure::ratio,
+    findings::{Batch, Findings, measure::Measure},
+    interval::Scope,
+    plan,
+};
+use sottovoce_program::{Program, compile::CompiledTask, format_moment};
 
 /// What came of a simulation.
 #[derive(Debug, Serialize)]
@@ -230,7 +232,7 @@ fn beside(
     let share = |shares: &Option<Vec<f64>>, index: usize| shares.as_ref()?.get(index).copied();
     #[expect(clippy::cast_precision_loss, reason = "devices are far fewer than 2^53")]
     let reports = release.reports as f64;
-    let figure = |(index, figure): (usize, &crate::collector::release::Figure)| {
+    let figure = |(index, figure): (usize, &sottovoce_collector::release::Figure)| {
         let estimate = &figure.estimate;
         let (low, high) = match scope {
             Scope::Cohort => (estimate.low / reports, estimate.high / reports),

@@ -11,13 +11,13 @@ pub use dishonest::{Dishonest, Lie};
 pub use example::example;
 
 use super::answers::usual;
-use crate::program::{
+use file::{At, File, SayingTable, SegmentTable, Source};
+use sottovoce_program::{
     Program,
     compile::CompiledTask,
     dimension::{Dimension, Visibility},
     metric::{Metric, MetricKind},
 };
-use file::{At, File, SayingTable, SegmentTable, Source};
 use std::collections::BTreeMap;
 use thiserror::Error;
 

@@ -1,5 +1,5 @@
 use super::{report::Figure, scenario::example, *};
-use crate::estimate::interval::Scope;
+use sottovoce_estimate::interval::Scope;
 use std::sync::LazyLock;
 
 /// 2027-01-04.
@@ -261,7 +261,7 @@ fn every_kind_of_metric_is_said_reported_and_known_even_what_devices_work_out() 
 
 #[test]
 fn reporters_of_a_red_team_find_what_the_scenario_says() {
-    let channel = include_str!("../program/template/red-team.toml");
+    let channel = include_str!("../../crates/program/src/template/red-team.toml");
     let channel = Program::parse("red-team.toml", channel).unwrap();
     let says = "[metrics.harm.satisfied]\nrate = 1.0\nsays = { \"jailbreak: grave\" = 1.0 }\n\
                 [metrics.harm.unsatisfied]\nrate = 1.0\nsays = { \"bias: mild\" = 1.0 }\n";

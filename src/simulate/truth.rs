@@ -4,7 +4,7 @@
 //! either of several answers counts in parts. They add up to the same in any order.
 
 use super::scenario::Asked;
-use crate::program::{
+use sottovoce_program::{
     answer::{Answer, Given},
     compile::CompiledTask,
     encoding::Encoded,

@@ -7,7 +7,7 @@ use super::{
     scenario::Scenario,
     truth::{Key, Truth},
 };
-use crate::program::{Program, dimension::Dimension};
+use sottovoce_program::{Program, dimension::Dimension};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// All that a device lives with.

@@ -14,17 +14,15 @@ use crate::support::{
     task::{HISTOGRAM, TaskSpec},
 };
 use serde_json::json;
-use sottovoce::{
-    collector::collect::request as collection,
-    dap::{
-        aggregate::Checksum,
-        codec::{Decode, Encode},
-        collect::{AggregateShareReq, BatchInterval, BatchSelector, CollectionJobReq, Query},
-        ids::{AggregateShareId, BatchId, ReportId},
-        media_type::MediaType,
-        task::BatchMode,
-        time::Time,
-    },
+use sottovoce_collector::collect::request as collection;
+use sottovoce_dap::{
+    aggregate::Checksum,
+    codec::{Decode, Encode},
+    collect::{AggregateShareReq, BatchInterval, BatchSelector, CollectionJobReq, Query},
+    ids::{AggregateShareId, BatchId, ReportId},
+    media_type::MediaType,
+    task::BatchMode,
+    time::Time,
 };
 
 #[test]

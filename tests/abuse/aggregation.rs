@@ -18,7 +18,7 @@ use crate::support::{
     task::{HISTOGRAM, Task, TaskSpec, now},
 };
 use serde_json::json;
-use sottovoce::dap::{
+use sottovoce_dap::{
     aggregate::{
         AggregationJobContinueReq, AggregationJobInitReq, VerifyContinue, VerifyInit,
         leader_selected_batch_id,

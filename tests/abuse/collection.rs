@@ -14,16 +14,14 @@ use crate::support::{
     task::{HISTOGRAM, Task, TaskSpec, now},
 };
 use serde_json::json;
-use sottovoce::{
-    collector::collect::request as collection,
-    dap::{
-        codec::Encode,
-        collect::{CollectionJobReq, Query},
-        ids::CollectionJobId,
-        media_type::MediaType,
-        task::BatchMode,
-        time::Time,
-    },
+use sottovoce_collector::collect::request as collection;
+use sottovoce_dap::{
+    codec::Encode,
+    collect::{CollectionJobReq, Query},
+    ids::CollectionJobId,
+    media_type::MediaType,
+    task::BatchMode,
+    time::Time,
 };
 
 #[test]

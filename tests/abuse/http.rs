@@ -10,7 +10,7 @@ use crate::support::{
     task::{Task, TaskSpec},
 };
 use reqwest::Method;
-use sottovoce::dap::media_type::MediaType;
+use sottovoce_dap::media_type::MediaType;
 use std::io::Write;
 
 #[test]

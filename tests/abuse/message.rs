@@ -1,6 +1,6 @@
 //! Messages as lists of fields, and every way to break one at a field.
 
-use sottovoce::dap::{
+use sottovoce_dap::{
     aggregate::{AggregationJobContinueReq, AggregationJobInitReq},
     codec::Encode,
     collect::{AggregateShareReq, CollectionJobReq},

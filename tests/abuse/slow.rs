@@ -11,7 +11,7 @@ use crate::support::{
     peer::{job, verify_init},
     task::TaskSpec,
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     codec::{Decode, Encode},
     ids::ReportId,
     media_type::MediaType,

@@ -7,7 +7,7 @@ use crate::support::{
     task::{Task, TaskSpec, sample, total},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     collect::Query,
     time::{Interval, Time},
     upload::Report,

@@ -11,7 +11,7 @@ use crate::support::{
     http::{Answer, Ask},
     task::{HISTOGRAM, Task, TaskSpec, now},
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     codec::Decode,
     extension::{Extension, UncheckedExtensions},
     ids::ReportId,

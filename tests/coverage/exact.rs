@@ -2,15 +2,13 @@
 //! interval holds the truth is a sum over counts.
 
 use crate::simulate::{Simulator, aggregators};
-use sottovoce::{
-    estimate::{
-        aggregator_noise::AggregatorNoise,
-        confidence::Confidence,
-        debias::Response,
-        interval::{CountNoise, Interval, Scope},
-    },
-    privacy::{randomizer::KaryRandomizer, units::Epsilon},
+use sottovoce_estimate::{
+    aggregator_noise::AggregatorNoise,
+    confidence::Confidence,
+    debias::Response,
+    interval::{CountNoise, Interval, Scope},
 };
+use sottovoce_privacy::{randomizer::KaryRandomizer, units::Epsilon};
 
 /// The smallest batch of each ε0 (PRIVACY.md §1).
 const SMALLEST: [(f64, f64); 4] = [(2.0, 300.0), (3.0, 1000.0), (4.0, 3000.0), (5.0, 10_000.0)];

@@ -1,18 +1,16 @@
 //! Figures made of several rates: ratings, thumbs among those who answered, preferences.
 
 use crate::{Share, rates::RELEASES, simulate::Simulator};
-use sottovoce::{
-    estimate::{
-        confidence::Confidence,
-        debias::Response,
-        figure::ratio,
-        interval::Scope,
-        noisy_counts::{Answers, Channel, NoisyCounts},
-        preference::{Ballot, Outcome, strengths},
-        rating::{Scale, rating},
-    },
-    privacy::{randomizer::KaryRandomizer, units::Epsilon},
+use sottovoce_estimate::{
+    confidence::Confidence,
+    debias::Response,
+    figure::ratio,
+    interval::Scope,
+    noisy_counts::{Answers, Channel, NoisyCounts},
+    preference::{Ballot, Outcome, strengths},
+    rating::{Scale, rating},
 };
+use sottovoce_privacy::{randomizer::KaryRandomizer, units::Epsilon};
 
 /// With a standard deviation of 14.1 counts in all.
 const SCALES: [f64; 2] = [0.0, 7.07];

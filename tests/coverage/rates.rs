@@ -4,21 +4,19 @@ use crate::{
     Share,
     simulate::{Simulator, aggregators},
 };
-use sottovoce::{
-    estimate::{
-        Estimate,
-        confidence::Confidence,
-        debias::Response,
-        estimates,
-        interval::{CountNoise, Scope},
-        noisy_counts::{Answers, Channel},
-        simultaneous_estimates,
-    },
-    privacy::{
-        randomizer::{Bin, KaryRandomizer},
-        rng::SimulationRng,
-        units::Epsilon,
-    },
+use sottovoce_estimate::{
+    Estimate,
+    confidence::Confidence,
+    debias::Response,
+    estimates,
+    interval::{CountNoise, Scope},
+    noisy_counts::{Answers, Channel},
+    simultaneous_estimates,
+};
+use sottovoce_privacy::{
+    randomizer::{Bin, KaryRandomizer},
+    rng::SimulationRng,
+    units::Epsilon,
 };
 
 pub const RELEASES: u32 = 10_000;
@@ -120,7 +118,7 @@ fn device_by_device_through_the_real_randomizer() {
                 counts[randomizer.simulate(Bin::new(bin), &mut rng).unwrap().index()] += 1;
             }
         }
-        let release = sottovoce::estimate::estimate(&randomizer, &counts, 0.95).unwrap();
+        let release = sottovoce_estimate::estimate(&randomizer, &counts, 0.95).unwrap();
         for ((inside, truth), figure) in inside.iter_mut().zip(truth).zip(release) {
             *inside += u32::from((figure.low..=figure.high).contains(&f64::from(truth)));
         }

@@ -2,7 +2,7 @@
 
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
-use sottovoce::estimate::{
+use sottovoce_estimate::{
     aggregator_noise::AggregatorNoise,
     noisy_counts::{Answers, Channel, NoisyCounts},
 };

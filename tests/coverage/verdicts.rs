@@ -1,21 +1,19 @@
 //! Verdicts: how often something is said that is not so, and whether corrections hold the truth.
 
 use crate::{Share, rates::RELEASES, simulate::Simulator};
-use sottovoce::{
-    estimate::{
-        change::{Cusum, WINDOWS_TO_FALSE_ALARM, Window, change_point, false_alarm_probability},
-        compare::{Arm, Question, Unit, Verdict, all_pairs, compare},
-        confidence::Confidence,
-        disparity::Segments,
-        figure::{Figure, ratio, weighted_sum},
-        interval::Scope,
-        noisy_counts::Channel,
-        nonresponse::{Cell, Correction, Joint},
-        normal::upper_quantile,
-        planning::{Test, VarianceLaw},
-    },
-    privacy::{randomizer::KaryRandomizer, units::Epsilon},
+use sottovoce_estimate::{
+    change::{Cusum, WINDOWS_TO_FALSE_ALARM, Window, change_point, false_alarm_probability},
+    compare::{Arm, Question, Unit, Verdict, all_pairs, compare},
+    confidence::Confidence,
+    disparity::Segments,
+    figure::{Figure, ratio, weighted_sum},
+    interval::Scope,
+    noisy_counts::Channel,
+    nonresponse::{Cell, Correction, Joint},
+    normal::upper_quantile,
+    planning::{Test, VarianceLaw},
 };
+use sottovoce_privacy::{randomizer::KaryRandomizer, units::Epsilon};
 
 /// Of each aggregator's discrete Laplace noise: a standard deviation of 14.1 counts in all.
 const SCALES: [f64; 2] = [0.0, 7.07];

@@ -1,17 +1,15 @@
 //! Batches, and series of batches, in which devices report several times.
 
 use crate::{Share, simulate::Simulator};
-use sottovoce::{
-    estimate::{
-        confidence::Confidence,
-        estimates,
-        figure::ratio,
-        interval::Scope,
-        noisy_counts::{Channel, NoisyCounts},
-        preference::{Ballot, Outcome, strengths},
-    },
-    privacy::{randomizer::KaryRandomizer, units::Epsilon},
+use sottovoce_estimate::{
+    confidence::Confidence,
+    estimates,
+    figure::ratio,
+    interval::Scope,
+    noisy_counts::{Channel, NoisyCounts},
+    preference::{Ballot, Outcome, strengths},
 };
+use sottovoce_privacy::{randomizer::KaryRandomizer, units::Epsilon};
 
 const RUNS: u32 = 2000;
 /// Windows of a batch, and devices that report in each.

@@ -13,11 +13,9 @@ use crate::{
 };
 use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
 use rusqlite::Connection;
-use sottovoce::aggregator::store::postgres::TemporaryPostgres;
-use sottovoce::{
-    collector::collect::request,
-    dap::{codec::Encode, media_type::MediaType, problem::ProblemType},
-};
+use sottovoce_aggregator::store::postgres::TemporaryPostgres;
+use sottovoce_collector::collect::request;
+use sottovoce_dap::{codec::Encode, media_type::MediaType, problem::ProblemType};
 use std::{
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},

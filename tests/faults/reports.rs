@@ -11,7 +11,7 @@ use crate::{
 };
 use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
 use rayon::prelude::*;
-use sottovoce::dap::{
+use sottovoce_dap::{
     codec::Decode,
     collect::Query,
     media_type::MediaType,

@@ -11,18 +11,16 @@ use crate::{
     },
 };
 use rusqlite::Connection;
-use sottovoce::{
-    aggregator::store::postgres::TemporaryPostgres,
-    collector::{collect::request, open::open},
-    dap::{
-        codec::{Decode, Encode},
-        collect::{CollectionJobResp, Query},
-        hpke::native::Opener,
-        media_type::MediaType,
-        problem::ProblemType,
-        task::{BatchMode, VdafConfig},
-        time::{Interval, Time},
-    },
+use sottovoce_aggregator::store::postgres::TemporaryPostgres;
+use sottovoce_collector::{collect::request, open::open};
+use sottovoce_dap::{
+    codec::{Decode, Encode},
+    collect::{CollectionJobResp, Query},
+    hpke::native::Opener,
+    media_type::MediaType,
+    problem::ProblemType,
+    task::{BatchMode, VdafConfig},
+    time::{Interval, Time},
 };
 use std::{
     fs,

@@ -2,7 +2,7 @@
 //! nobody.
 
 use super::{collector::Parties, server::poll};
-use sottovoce::log::note::VerifierKey;
+use sottovoce_log::note::VerifierKey;
 use std::{
     fs,
     io::{Read, Write},
@@ -95,13 +95,13 @@ fn devices_get_the_proofs_of_their_tasks_with_the_program() {
     let parties = Parties::asking(METRIC);
     name_logs(&parties, "required_by = [\"devices\"]");
     let text = fs::read_to_string(prove(&parties)).unwrap();
-    let read = sottovoce::program::Program::read(&parties.program).unwrap();
-    sottovoce::client::logged::verify(&read, &text).unwrap();
+    let read = sottovoce_program::Program::read(&parties.program).unwrap();
+    sottovoce_client::logged::verify(&read, &text).unwrap();
     // A program that asks something else is proved by nothing of this.
     let other =
         fs::read_to_string(&parties.program).unwrap().replace("Did this help?", "Did it help?");
-    let other = sottovoce::program::Program::parse("other.toml", &other).unwrap();
-    let error = sottovoce::client::logged::verify(&other, &text).unwrap_err();
+    let other = sottovoce_program::Program::parse("other.toml", &other).unwrap();
+    let error = sottovoce_client::logged::verify(&other, &text).unwrap_err();
     assert!(error.to_string().contains("no proofs"), "{error}");
 }
 

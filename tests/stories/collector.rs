@@ -1,15 +1,14 @@
 //! The collector's binary: what people see of a program's batches, and what it keeps when some fail.
 
 use super::server::{HELPER, LEADER, Server, free_port};
-use sottovoce::{
-    client::{report::Reporter, uploader::Uploader},
-    privacy::rng::DeviceRng,
-    program::{
-        Program,
-        answer::{Answer, Given, Thumb},
-    },
-    transport::http::HttpClient,
+use sottovoce_client::report::Reporter;
+use sottovoce_courier::uploader::Uploader;
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{
+    Program,
+    answer::{Answer, Given, Thumb},
 };
+use sottovoce_transport::http::HttpClient;
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -132,7 +131,7 @@ impl Parties {
     /// The start of the window of so many hours ago.
     fn window_of(&self, hours: u64) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - hours * 3600;
-        sottovoce::program::format_moment(now - now % 3600)
+        sottovoce_program::format_moment(now - now % 3600)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     task::{HISTOGRAM, TaskSpec, sample, total},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     collect::Query, ids::ReportId, problem::ProblemType, task::BatchMode, upload::Report,
 };
 use std::sync::{Arc, Mutex};

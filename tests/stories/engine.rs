@@ -4,17 +4,15 @@ use super::{
     collector::{Parties, json, text},
     server::poll,
 };
-use sottovoce::{
-    client::{
-        courier::{Courier, Rounds},
-        engine::{Engine, Found, Options, Recorded},
-        event::Event,
-        storage::FileStorage,
-    },
-    program::{
-        Program,
-        answer::{Given, Thumb},
-    },
+use sottovoce_client::{
+    engine::{Engine, Found, Options, Recorded},
+    event::Event,
+    storage::FileStorage,
+};
+use sottovoce_courier::{Courier, Rounds};
+use sottovoce_program::{
+    Program,
+    answer::{Given, Thumb},
 };
 use std::{
     path::Path,
@@ -75,7 +73,7 @@ fn visit(program: &Arc<Program>, folder: &Path, courier: &Courier) -> Vec<Rounds
 fn engines_deliver_each_window_once_through_restarts_and_outages() {
     // All in one window, the only one that the program asks in: when the servers have started.
     let window = (now() + 20) / 3;
-    let [starts, ends] = [3 * window, 3 * window + 3].map(sottovoce::program::format_moment);
+    let [starts, ends] = [3 * window, 3 * window + 3].map(sottovoce_program::format_moment);
     let parties = Parties::asking(&format!("starts = \"{starts}\"\nends = \"{ends}\"\n{QUICK}"));
     let program = Arc::new(Program::read(&parties.program).unwrap());
     let folder = parties.folder.path();
@@ -113,7 +111,7 @@ fn engines_deliver_each_window_once_through_restarts_and_outages() {
     });
 
     // Then the batch is over, and holds every device once.
-    let start = sottovoce::program::format_moment(3 * window);
+    let start = sottovoce_program::format_moment(3 * window);
     let collected = poll("the end of the grace", || {
         let output = parties.collect(&["--start", &start, "--json"]);
         output.status.success().then_some(output)

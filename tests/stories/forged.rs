@@ -5,7 +5,7 @@ use super::{
     task::{TaskSpec, sample, total},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::dap::{collect::Query, task::BatchMode};
+use sottovoce_dap::{collect::Query, task::BatchMode};
 
 #[test]
 fn a_report_with_two_faces_is_refused_alone_by_both_and_its_batch_is_collected() {

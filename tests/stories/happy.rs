@@ -6,7 +6,7 @@ use super::{
     task::{Task, TaskSpec, VDAFS, sample, total},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     collect::Query,
     media_type::MediaType,
     task::{BatchMode, VdafConfig},
@@ -89,7 +89,7 @@ fn windows_are_apart_and_an_interval_may_have_several_full_ones() {
         let reports: Vec<_> = measurements
             .iter()
             .map(|measurement| {
-                let time = sottovoce::dap::time::Time(world.window.0 + offset);
+                let time = sottovoce_dap::time::Time(world.window.0 + offset);
                 super::device::Shares::new(world.task(), measurement, time)
                     .seal(world.task(), world.keys())
             })
@@ -111,7 +111,7 @@ fn tasks_without_task_info_are_added_agreed_on_and_collected_each_by_its_id() {
     let world = World::with_task(spec.clone());
     let same = &world.task().configuration;
     let endpoints = [&same.leader_aggregator_endpoint, &same.helper_aggregator_endpoint];
-    let [leader, helper] = endpoints.map(sottovoce::dap::task::Url::as_str);
+    let [leader, helper] = endpoints.map(sottovoce_dap::task::Url::as_str);
     let added = Task::new(&spec, leader, helper);
     assert_eq!(added.configuration, *same);
     for (server, is_leader) in [(&world.leader, true), (&world.helper, false)] {

@@ -8,7 +8,7 @@ use super::{
     task::{HISTOGRAM, TaskSpec, sample},
     world::{World, seeded},
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     aggregate::{
         AggregationJobContinueReq, AggregationJobInitReq, Checksum, VerifyInit,
         leader_selected_batch_id,

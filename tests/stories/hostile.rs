@@ -8,21 +8,19 @@ use super::{
     world::{World, WorldOptions, seeded},
 };
 use rand::RngExt;
-use sottovoce::{
-    collector::collect::request as collection,
-    dap::{
-        codec::{Decode, Encode},
-        collect::{BatchInterval, CollectionJobReq, Query},
-        ids::{AggregationJobId, TaskId},
-        media_type::MediaType,
-        problem::ProblemType::{
-            BatchInvalid, InvalidAggregationParameter, InvalidExtension, InvalidMessage,
-            UnrecognizedTask, UnsupportedExtension,
-        },
-        time::{Interval, Time},
-        upload::ReportError::{self, HpkeUnknownConfigId, ReportDropped},
-        vdaf::shard::Measurement::Bin,
+use sottovoce_collector::collect::request as collection;
+use sottovoce_dap::{
+    codec::{Decode, Encode},
+    collect::{BatchInterval, CollectionJobReq, Query},
+    ids::{AggregationJobId, TaskId},
+    media_type::MediaType,
+    problem::ProblemType::{
+        BatchInvalid, InvalidAggregationParameter, InvalidExtension, InvalidMessage,
+        UnrecognizedTask, UnsupportedExtension,
     },
+    time::{Interval, Time},
+    upload::ReportError::{self, HpkeUnknownConfigId, ReportDropped},
+    vdaf::shard::Measurement::Bin,
 };
 use std::{
     io::{Read, Write},

@@ -1,16 +1,14 @@
 //! An auditor before a log that claims anything, and makes up each file as it is asked for.
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use sottovoce::{
-    log::{
-        checkpoint::{Checkpoint, Signer},
-        entry::{Entry, Event},
-        note::{KeyKind, KeyName, VerifierKey},
-        tiles::{Content, TileName},
-        tree::Hash,
-    },
-    program::{ProgramKind, template::template},
+use sottovoce_log::{
+    checkpoint::{Checkpoint, Signer},
+    entry::{Entry, Event},
+    note::{KeyKind, KeyName, VerifierKey},
+    tiles::{Content, TileName},
+    tree::Hash,
 };
+use sottovoce_program::{ProgramKind, template::template};
 use std::{
     fs,
     io::{BufRead, BufReader, Write},

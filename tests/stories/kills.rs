@@ -10,15 +10,13 @@ use super::{
 };
 use rand::{RngExt, rngs::StdRng};
 use reqwest::Method;
-use sottovoce::{
-    collector::collect::request as collection,
-    dap::{
-        codec::Decode,
-        collect::Query,
-        task::BatchMode,
-        upload::{Report, ReportError::ReportReplayed, UploadErrors},
-        vdaf::{shard::Measurement, unshard::AggregateResult},
-    },
+use sottovoce_collector::collect::request as collection;
+use sottovoce_dap::{
+    codec::Decode,
+    collect::Query,
+    task::BatchMode,
+    upload::{Report, ReportError::ReportReplayed, UploadErrors},
+    vdaf::{shard::Measurement, unshard::AggregateResult},
 };
 use std::{
     sync::{

@@ -8,20 +8,18 @@ use super::{
     world::{World, WorldOptions, seeded},
 };
 use reqwest::Method;
-use sottovoce::{
-    collector::{collect::request as collection, open::open},
-    dap::{
-        bearer_token::BearerToken,
-        codec::Encode,
-        collect::CollectionJobResp,
-        exchange::{Create, Delete},
-        hpke::native::Opener,
-        task::Url,
-    },
-    transport::{
-        exchange::{Patience, complete},
-        http::HttpClient,
-    },
+use sottovoce_collector::{collect::request as collection, open::open};
+use sottovoce_dap::{
+    bearer_token::BearerToken,
+    codec::Encode,
+    collect::CollectionJobResp,
+    exchange::{Create, Delete},
+    hpke::native::Opener,
+    task::Url,
+};
+use sottovoce_transport::{
+    exchange::{Patience, complete},
+    http::HttpClient,
 };
 use std::{
     sync::{

@@ -6,22 +6,20 @@ use super::{
     task::{Task, TaskSpec, sample, total},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::{
-    dap::{
-        codec::Decode,
-        collect::{BatchSelector, CollectionJobResp, Query},
-        hpke::HpkeCiphertext,
-        problem::ProblemType,
-        task::{BatchMode, VdafConfig},
-    },
-    log::{
-        checkpoint::{Opened, Trust},
-        entry::{Entry, EntryKey, Event, KeyChange, Release, ShareDigest},
-        note::VerifierKey,
-        proof::Proof,
-        tiles::{Content, Place, TileName, WIDTH, entries, hashes},
-        tree::{Frontier, Hash},
-    },
+use sottovoce_dap::{
+    codec::Decode,
+    collect::{BatchSelector, CollectionJobResp, Query},
+    hpke::HpkeCiphertext,
+    problem::ProblemType,
+    task::{BatchMode, VdafConfig},
+};
+use sottovoce_log::{
+    checkpoint::{Opened, Trust},
+    entry::{Entry, EntryKey, Event, KeyChange, Release, ShareDigest},
+    note::VerifierKey,
+    proof::Proof,
+    tiles::{Content, Place, TileName, WIDTH, entries, hashes},
+    tree::{Frontier, Hash},
 };
 use std::{fs, path::Path};
 
@@ -186,7 +184,7 @@ fn no_share_leaves_that_is_not_in_the_log_whoever_dies() {
     let world = World::with_task(TaskSpec::default());
     let task = world.task();
     upload(&world, task, 4);
-    let request = sottovoce::collector::collect::request(world.query());
+    let request = sottovoce_collector::collect::request(world.query());
     let location = world.ask_collection(&request).send().location();
     for victim in [&world.helper, &world.leader, &world.helper, &world.leader] {
         victim.kill();
@@ -227,7 +225,7 @@ fn a_log_that_is_damaged_lets_no_share_out() {
     let set = "UPDATE log_pages SET bytes = ?1 WHERE content = 0";
     database.execute(set, [&bad]).unwrap();
     world.helper.start();
-    let request = sottovoce::collector::collect::request(world.query());
+    let request = sottovoce_collector::collect::request(world.query());
     let location = world.ask_collection(&request).send().location();
     world.helper.wait_for_log("do not lead to the root of its checkpoint");
     let url = world.task().at_leader(&format!("collection_jobs/{}", last(&location)));

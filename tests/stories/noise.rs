@@ -9,7 +9,7 @@ use super::{
 };
 use reqwest::Method;
 use serde_json::json;
-use sottovoce::dap::{
+use sottovoce_dap::{
     task::{BatchMode, VdafConfig},
     vdaf::unshard::AggregateResult,
 };
@@ -52,7 +52,7 @@ fn every_vdaf_gets_noise_on_every_element_in_both_batch_modes() {
         assert_eq!(world.upload_to(task, &reports), []);
         let query = match task.configuration.batch_mode {
             BatchMode::TimeInterval => world.query(),
-            BatchMode::LeaderSelected => sottovoce::dap::collect::Query::LeaderSelected,
+            BatchMode::LeaderSelected => sottovoce_dap::collect::Query::LeaderSelected,
         };
         let collected = world.collect_of(task, query).unwrap_or_else(|a| panic!("{}", a.text()));
         all.extend(distances(task, &total(&vdaf, &measurements), &collected));
@@ -96,7 +96,7 @@ fn noise_is_drawn_once_however_often_the_batch_is_asked_for_and_whoever_dies() {
     real_port.store(world.helper.port, SeqCst);
     let measurements = sample(&HISTOGRAM, 30, &mut rng);
     world.upload_all(&world.reports(&measurements));
-    let request = sottovoce::collector::collect::request(world.query());
+    let request = sottovoce_collector::collect::request(world.query());
     world.ask_collection(&request).send().ok();
     for lost in 1..=2 {
         poll("a share that is lost", || (shares.lock().unwrap().len() >= lost).then_some(()));

@@ -6,7 +6,7 @@ use super::{
     task::{HISTOGRAM, TaskSpec, sample},
     world::{World, seeded},
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     problem::ProblemType,
     upload::ReportError::{BatchCollected, ReportReplayed},
 };
@@ -123,7 +123,7 @@ fn an_abandoned_collection_collects_nothing() {
     let world = World::with_task(TaskSpec::default());
     let measurements = sample(&HISTOGRAM, 6, &mut seeded(16));
     let reports = world.reports(&measurements);
-    let request = sottovoce::collector::collect::request(world.query());
+    let request = sottovoce_collector::collect::request(world.query());
     // The helper is away, so that the job cannot end.
     world.keys();
     world.helper.kill();

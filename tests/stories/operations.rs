@@ -9,7 +9,7 @@ use crate::{
 };
 use reqwest::Method;
 use serde_json::Value;
-use sottovoce::dap::{media_type::MediaType, problem::ProblemType, upload::ReportError};
+use sottovoce_dap::{media_type::MediaType, problem::ProblemType, upload::ReportError};
 use std::{fs, process::Output};
 
 fn succeeds(output: &Output) -> String {

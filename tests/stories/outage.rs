@@ -6,17 +6,15 @@ use super::{
     task::{Task, TaskSpec, sample, total},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::{
-    collector::collect::request as collection,
-    dap::{
-        aggregate::{AggregationJobResp, VerifyAnswer, VerifyResp},
-        codec::Encode,
-        ids::ReportId,
-        media_type::MediaType,
-        problem::{ProblemDocument, ProblemType},
-        task::{BatchMode, VdafConfig},
-        vdaf::shard::Measurement,
-    },
+use sottovoce_collector::collect::request as collection;
+use sottovoce_dap::{
+    aggregate::{AggregationJobResp, VerifyAnswer, VerifyResp},
+    codec::Encode,
+    ids::ReportId,
+    media_type::MediaType,
+    problem::{ProblemDocument, ProblemType},
+    task::{BatchMode, VdafConfig},
+    vdaf::shard::Measurement,
 };
 use std::{
     collections::HashMap,
@@ -197,7 +195,7 @@ fn lost_messages_are_sent_again_byte_for_byte_and_count_once() {
         assert_eq!(world.upload_to(task, &reports), []);
         let query = match task.configuration.batch_mode {
             BatchMode::TimeInterval => world.query(),
-            BatchMode::LeaderSelected => sottovoce::dap::collect::Query::LeaderSelected,
+            BatchMode::LeaderSelected => sottovoce_dap::collect::Query::LeaderSelected,
         };
         let collected = world.collect_of(task, query).unwrap();
         assert_eq!(collected.result, total(&super::task::HISTOGRAM, &measurements));

@@ -6,7 +6,8 @@ use super::{
     task::{HISTOGRAM, TaskSpec, sample, total},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::{collector::collect::request as collection, dap::vdaf::shard::Measurement};
+use sottovoce_collector::collect::request as collection;
+use sottovoce_dap::vdaf::shard::Measurement;
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},

@@ -6,7 +6,7 @@ use super::{
     world::{World, WorldOptions, seeded},
 };
 use serde_json::Value;
-use sottovoce::dap::{
+use sottovoce_dap::{
     collect::Query,
     problem::ProblemType::{BatchMismatch, InvalidBatchSize},
     task::BatchMode,

@@ -9,34 +9,31 @@ use super::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::Method;
 use ring::hkdf;
-use sottovoce::{
-    client::{
-        courier::Courier,
-        engine::{Engine, Options},
-        report::Reporter,
-        storage::MemoryStorage,
-        uploader::Uploader,
-    },
-    dap::{
-        aggregate::{ReportShare, VerifyInit},
-        codec::{Decode, Encode},
-        hpke::{HpkeConfigId, HpkeKeypair, Suite, native},
-        hpke_config_list::HpkeConfigList,
-        media_type::MediaType,
-        role::Role,
-        upload::{
-            InputShareAad, PlaintextInputShare, Report, ReportError, ReportUploadStatus,
-            UploadErrors, UploadRequest, input_share_info, vdaf_context,
-        },
-        vdaf::{
-            Vdaf, VerifyKey,
-            verify::{OpenReport, Verification},
-        },
-    },
-    privacy::rng::DeviceRng,
-    program::{Program, answer::Answer, compile::CompiledTask},
-    transport::http::HttpClient,
+use sottovoce_client::{
+    engine::{Engine, Options},
+    report::Reporter,
+    storage::MemoryStorage,
 };
+use sottovoce_courier::{Courier, uploader::Uploader};
+use sottovoce_dap::{
+    aggregate::{ReportShare, VerifyInit},
+    codec::{Decode, Encode},
+    hpke::{HpkeConfigId, HpkeKeypair, Suite, native},
+    hpke_config_list::HpkeConfigList,
+    media_type::MediaType,
+    role::Role,
+    upload::{
+        InputShareAad, PlaintextInputShare, Report, ReportError, ReportUploadStatus, UploadErrors,
+        UploadRequest, input_share_info, vdaf_context,
+    },
+    vdaf::{
+        Vdaf, VerifyKey,
+        verify::{OpenReport, Verification},
+    },
+};
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{Program, answer::Answer, compile::CompiledTask};
+use sottovoce_transport::http::HttpClient;
 use std::{
     fs,
     sync::{

@@ -7,7 +7,7 @@ use super::{
     task::{TaskSpec, VDAFS, sample},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::dap::{collect::Query, task::BatchMode};
+use sottovoce_dap::{collect::Query, task::BatchMode};
 use std::fs;
 
 /// Whatever servers do that might tempt them to log.

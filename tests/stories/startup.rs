@@ -7,7 +7,7 @@ use super::{
     world::{World, seeded},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sottovoce::dap::{
+use sottovoce_dap::{
     media_type::MediaType, problem::ProblemType::UnrecognizedTask, task::BatchMode,
 };
 use std::{

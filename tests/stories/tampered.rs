@@ -5,7 +5,7 @@ use super::{
     task::{HISTOGRAM, Task, TaskSpec, VDAFS, sample, total},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     ids::ReportId,
     problem::ProblemType::InvalidBatchSize,
     task::BatchMode,

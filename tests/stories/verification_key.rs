@@ -7,7 +7,7 @@ use super::{
     world::{World, WorldOptions, seeded},
 };
 use reqwest::Method;
-use sottovoce::dap::{
+use sottovoce_dap::{
     aggregate::{AggregationJobInitReq, AggregationJobResp, VerifyAnswer, VerifyResp},
     codec::{Decode, Encode},
     media_type::MediaType,

@@ -6,7 +6,7 @@ use super::{
     collector::{Parties, json, text},
     server::poll,
 };
-use sottovoce::program::{
+use sottovoce_program::{
     Program, Weekday,
     answer::{Answer, Given, Thumb},
     format_moment,

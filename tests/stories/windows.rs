@@ -8,21 +8,19 @@ use super::{
     task::{HISTOGRAM, Task, TaskSpec, now, sample, total},
     world::{World, WorldOptions, seeded},
 };
-use sottovoce::{
-    dap::{
-        aggregate::{AggregationJobInitReq, VerifyInit, leader_selected_batch_id},
-        collect::Query,
-        extension::UncheckedExtensions,
-        ids::{BatchId, ReportId},
-        problem::ProblemType::{BatchInvalid, InvalidBatchSize, InvalidMessage},
-        task::{BatchMode, VdafConfig},
-        time::{Interval, Time},
-        upload::Report,
-        vdaf::{shard::Measurement, unshard::AggregateResult},
-    },
-    log::entry::{Event, windows_setting},
-    program::format_moment,
+use sottovoce_dap::{
+    aggregate::{AggregationJobInitReq, VerifyInit, leader_selected_batch_id},
+    collect::Query,
+    extension::UncheckedExtensions,
+    ids::{BatchId, ReportId},
+    problem::ProblemType::{BatchInvalid, InvalidBatchSize, InvalidMessage},
+    task::{BatchMode, VdafConfig},
+    time::{Interval, Time},
+    upload::Report,
+    vdaf::{shard::Measurement, unshard::AggregateResult},
 };
+use sottovoce_log::entry::{Event, windows_setting};
+use sottovoce_program::format_moment;
 
 /// Reports of a window, counted from the world's.
 fn reports_at(

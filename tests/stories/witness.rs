@@ -6,7 +6,7 @@ use super::{
 };
 use reqwest::Method;
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use sottovoce::log::{
+use sottovoce_log::{
     checkpoint::{Checkpoint, Signer, Trust},
     note::{KeyKind, KeyName, Note, VerifierKey},
     tree::{Frontier, Hash, Nodes, TreeError, consistency_proof},

@@ -1,7 +1,7 @@
 //! A foreign client: makes reports out of the draft's parts, good ones and others.
 
 use super::{http::Ask, task::Task};
-use sottovoce::dap::{
+use sottovoce_dap::{
     codec::{Decode, Encode},
     extension::{Extension, UncheckedExtensions},
     hpke::{HpkeCiphertext, HpkeConfig, portable},

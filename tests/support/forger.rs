@@ -18,9 +18,7 @@ use prio::{
     vdaf::xof::{IntoFieldVec, Xof, XofTurboShake128},
 };
 use rand::RngExt;
-use sottovoce::dap::{
-    task::VdafConfig, time::Time, upload::vdaf_context, vdaf::shard::Measurement,
-};
+use sottovoce_dap::{task::VdafConfig, time::Time, upload::vdaf_context, vdaf::shard::Measurement};
 use std::{any::Any, cell::RefCell, rc::Rc};
 
 /// A task of each VDAF with joint randomness, of which a report can be forged like that: one whose

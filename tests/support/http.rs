@@ -1,7 +1,7 @@
 //! Raw HTTP, for requests that no well-behaved client would make.
 
 use reqwest::{Method, header};
-use sottovoce::dap::{
+use sottovoce_dap::{
     exchange::resolve,
     media_type::MediaType,
     problem::{ProblemDocument, ProblemType},

@@ -5,7 +5,7 @@ use super::{
     http::{Answer, Ask},
     task::Task,
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     aggregate::{
         AggregationJobInitReq, AggregationJobResp, Checksum, ReportShare, VerifyAnswer, VerifyInit,
     },
@@ -55,7 +55,7 @@ pub(crate) fn ask_job(task: &Task, job: &AggregationJobInitReq) -> Ask {
 }
 
 /// What the helper says of each report; `None` if it goes on.
-pub(crate) fn verdicts(answer: Answer) -> Vec<Option<sottovoce::dap::upload::ReportError>> {
+pub(crate) fn verdicts(answer: Answer) -> Vec<Option<sottovoce_dap::upload::ReportError>> {
     let response = AggregationJobResp::from_bytes(&answer.ok()).unwrap();
     let verdict = |answer| match answer {
         VerifyAnswer::Continue(_) => None,
@@ -73,7 +73,7 @@ pub(crate) fn share_request(query: Query, reports: &[ReportId]) -> AggregateShar
         checksum.add(report);
     }
     AggregateShareReq {
-        collection_job_req: sottovoce::collector::collect::request(query),
+        collection_job_req: sottovoce_collector::collect::request(query),
         batch_selector: BatchSelector::TimeInterval(interval),
         report_count: reports.len() as u64,
         checksum,

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{RngExt, rngs::StdRng};
 use serde_json::json;
-use sottovoce::dap::{
+use sottovoce_dap::{
     bearer_token::BearerToken,
     codec::Encode,
     hpke::{HpkeConfigId, HpkeKeypair, Suite, native},

@@ -7,18 +7,16 @@ use super::{
     task::{Task, TaskSpec, now},
 };
 use rand::{SeedableRng, rngs::StdRng};
-use sottovoce::{
-    collector::{collect::request as collection_request, open::open},
-    dap::{
-        codec::{Decode, Encode},
-        collect::{CollectionJobReq, CollectionJobResp, Query},
-        hpke::native::Opener,
-        media_type::MediaType,
-        problem::ProblemType,
-        time::{Interval, Time},
-        upload::{Report, ReportError, UploadErrors},
-        vdaf::{shard::Measurement, unshard::AggregateResult},
-    },
+use sottovoce_collector::{collect::request as collection_request, open::open};
+use sottovoce_dap::{
+    codec::{Decode, Encode},
+    collect::{CollectionJobReq, CollectionJobResp, Query},
+    hpke::native::Opener,
+    media_type::MediaType,
+    problem::ProblemType,
+    time::{Interval, Time},
+    upload::{Report, ReportError, UploadErrors},
+    vdaf::{shard::Measurement, unshard::AggregateResult},
 };
 use std::{fs, path::Path, sync::OnceLock};
 use tempfile::TempDir;

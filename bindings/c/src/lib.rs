@@ -17,17 +17,15 @@
 mod status;
 mod text;
 
-use sottovoce::{
-    client::{
-        StateKey,
-        engine::{Arrived, Engine, Found, Holds, Options, Outgoing, Recorded, Step, Withdrawn},
-        event::Event,
-        personal::asking::{Candidate, Decision},
-        storage::{MemoryStorage, Storage},
-    },
-    dap::exchange::{Method, Response},
-    program::Program,
+use sottovoce_client::{
+    StateKey,
+    engine::{Arrived, Engine, Found, Holds, Options, Outgoing, Recorded, Step, Withdrawn},
+    event::Event,
+    personal::asking::{Candidate, Decision},
+    storage::{MemoryStorage, Storage},
 };
+use sottovoce_dap::exchange::{Method, Response};
+use sottovoce_program::Program;
 use status::{Failure, guarded};
 pub use status::{SvStatus, sv_last_error};
 use std::{
@@ -478,7 +476,7 @@ pub unsafe extern "C" fn sv_deliver(
     unsafe {
         with(engine, |engine| {
             let timeout = std::time::Duration::from_millis(timeout_ms);
-            let courier = sottovoce::client::courier::Courier::new(timeout)?;
+            let courier = sottovoce_courier::Courier::new(timeout)?;
             let rounds = courier.deliver(engine)?;
             write(again, rounds.again.unwrap_or(0));
             write(unanswered, u32::try_from(rounds.unanswered.len()).unwrap_or(u32::MAX));
@@ -517,7 +515,7 @@ impl SvResponse {
 
 #[cfg(not(target_family = "wasm"))]
 fn open_file(path: &str) -> Result<Box<dyn Storage + Send>, Failure> {
-    Ok(Box::new(sottovoce::client::storage::FileStorage::open(path)?))
+    Ok(Box::new(sottovoce_client::storage::FileStorage::open(path)?))
 }
 
 #[cfg(target_family = "wasm")]

@@ -1,9 +1,7 @@
 //! Statuses, the last error in words, and the wall that panics stop at.
 
-use sottovoce::{
-    client::{engine::EngineError, storage::StorageError},
-    program::ProgramError,
-};
+use sottovoce_client::{engine::EngineError, storage::StorageError};
+use sottovoce_program::ProgramError;
 use std::{
     cell::RefCell,
     ffi::{CString, c_char},
@@ -105,10 +103,10 @@ impl From<StorageError> for Failure {
 }
 
 #[cfg(feature = "courier")]
-impl From<sottovoce::client::courier::CourierError> for Failure {
-    fn from(error: sottovoce::client::courier::CourierError) -> Self {
+impl From<sottovoce_courier::CourierError> for Failure {
+    fn from(error: sottovoce_courier::CourierError) -> Self {
         match error {
-            sottovoce::client::courier::CourierError::Engine(error) => error.into(),
+            sottovoce_courier::CourierError::Engine(error) => error.into(),
             other => Self { status: SvStatus::Network, words: other.to_string() },
         }
     }

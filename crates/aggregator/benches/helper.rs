@@ -6,31 +6,29 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
-use sottovoce::{
-    aggregator::{
-        clock,
-        config::limits::Retention,
-        helper::Helper,
-        keyring::Keyring,
-        log::PublicLog,
-        metrics::Metrics,
-        store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
-        task::{HelperTask, LeaderTask, StoredTask, Task},
-        tasks::Tasks,
-    },
-    dap::{
-        aggregate::{AggregationJobInitReq, ReportShare, VerifyInit},
-        bearer_token::BearerToken,
-        codec::{Decode, Encode, Opaque},
-        extension::UncheckedExtensions,
-        hpke::{HpkeConfigId, Suite, native},
-        ids::ReportId,
-        role::Role,
-        task::{BatchMode, TaskConfiguration, Url, VdafConfig},
-        time::{Time, TimePrecision},
-        upload::{PlaintextInputShare, ReportMetadata, input_share_info},
-        vdaf::{VerifyKey, shard::Measurement, verify::OpenReport},
-    },
+use sottovoce_aggregator::{
+    clock,
+    config::limits::Retention,
+    helper::Helper,
+    keyring::Keyring,
+    log::PublicLog,
+    metrics::Metrics,
+    store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
+    task::{HelperTask, LeaderTask, StoredTask, Task},
+    tasks::Tasks,
+};
+use sottovoce_dap::{
+    aggregate::{AggregationJobInitReq, ReportShare, VerifyInit},
+    bearer_token::BearerToken,
+    codec::{Decode, Encode, Opaque},
+    extension::UncheckedExtensions,
+    hpke::{HpkeConfigId, Suite, native},
+    ids::ReportId,
+    role::Role,
+    task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+    time::{Time, TimePrecision},
+    upload::{PlaintextInputShare, ReportMetadata, input_share_info},
+    vdaf::{VerifyKey, shard::Measurement, verify::OpenReport},
 };
 use std::sync::Arc;
 

@@ -6,17 +6,17 @@
 //! beyond that is digests of what the parties agreed on, and the time.
 
 use super::{http::Failure, keyring::Keys, store::Timestamp, task::Task};
-use crate::dap::{
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rand::{TryRng, rngs::SysRng};
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use sottovoce_dap::{
     agreement::{Disagreement, Held},
     codec::{Decode, Encode},
     hpke::{HpkeCiphertext, HpkeConfig, HpkeError, native},
     problem::ProblemType,
     role::Role,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rand::{TryRng, rngs::SysRng};
-use ring::hmac;
-use serde::{Deserialize, Serialize};
 
 /// A question to the other aggregator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -172,16 +172,14 @@ fn message(purpose: &str, parts: &[impl AsRef<[u8]>]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::{
-        aggregator::{
-            keyring::Keyring,
-            store::{sealed::DatabaseKeys, sqlite::SqliteStore},
-        },
-        dap::{
-            hpke::{HpkeConfigId, Suite},
-            task::{BatchMode, TaskConfiguration, Url, VdafConfig},
-            time::TimePrecision,
-            vdaf::VerifyKey,
-        },
+        keyring::Keyring,
+        store::{sealed::DatabaseKeys, sqlite::SqliteStore},
+    };
+    use sottovoce_dap::{
+        hpke::{HpkeConfigId, Suite},
+        task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+        time::TimePrecision,
+        vdaf::VerifyKey,
     };
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -203,8 +201,8 @@ mod tests {
         Task::new(role, id, configuration, collector, None, VerifyKey::new([key; 32])).unwrap()
     }
 
-    fn task_id() -> crate::dap::ids::TaskId {
-        crate::dap::ids::TaskId::new([3; 32])
+    fn task_id() -> sottovoce_dap::ids::TaskId {
+        sottovoce_dap::ids::TaskId::new([3; 32])
     }
 
     fn keyring() -> Keyring {

@@ -1,7 +1,7 @@
 //! Batch buckets (§4.5.4.3): which one a report goes to, and what adds up in it.
 
 use super::store::{BucketKey, BucketShard};
-use crate::dap::{
+use sottovoce_dap::{
     aggregate::Checksum,
     ids::{BatchId, ReportId},
     time::{Interval, Time},

@@ -10,19 +10,17 @@ use super::{
     store::{BucketShard, Timestamp},
     task::{Task, Windows},
 };
-use crate::{
-    dap::{
-        collect::{CollectionJobReq, Query, aggregate_share_aad, aggregate_share_info},
-        hpke::{HpkeCiphertext, HpkeError, native},
-        problem::{ProblemDocument, ProblemType},
-        role::Role,
-        task::BatchMode,
-        time::{Interval, Time},
-        vdaf::merge::MergeError,
-    },
-    privacy::rng::{DeviceRng, NoRandomness},
-    program::format_moment,
+use sottovoce_dap::{
+    collect::{CollectionJobReq, Query, aggregate_share_aad, aggregate_share_info},
+    hpke::{HpkeCiphertext, HpkeError, native},
+    problem::{ProblemDocument, ProblemType},
+    role::Role,
+    task::BatchMode,
+    time::{Interval, Time},
+    vdaf::merge::MergeError,
 };
+use sottovoce_privacy::rng::{DeviceRng, NoRandomness};
+use sottovoce_program::format_moment;
 use thiserror::Error;
 
 /// Checks a collector's request by itself, in the order of §4.6.1: batch mode, aggregation
@@ -175,18 +173,16 @@ pub fn seal_aggregate_share(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        aggregator::{store::BucketKey, task::Terms},
-        dap::{
-            hpke::{HpkeConfigId, Suite},
-            ids::{BatchId, TaskId},
-            task::{TaskConfiguration, Url, VdafConfig},
-            time::TimePrecision,
-            vdaf::VerifyKey,
-        },
-        program::Weekday,
-    };
+    use crate::{store::BucketKey, task::Terms};
     use proptest::prelude::*;
+    use sottovoce_dap::{
+        hpke::{HpkeConfigId, Suite},
+        ids::{BatchId, TaskId},
+        task::{TaskConfiguration, Url, VdafConfig},
+        time::TimePrecision,
+        vdaf::VerifyKey,
+    };
+    use sottovoce_program::Weekday;
 
     const LEAST: u64 = 10;
 

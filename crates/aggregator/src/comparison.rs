@@ -11,15 +11,15 @@ use super::{
     store::{BatchSummary, BucketKey, Datastore, ShardName, StoreError, Timestamp},
     task::Task,
 };
-use crate::dap::{
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sottovoce_dap::{
     ids::{BatchId, ReportId},
     problem::ProblemType,
     role::Role,
     time::Time,
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 
 /// A question to the other aggregator.

@@ -10,14 +10,6 @@ use super::{
     store::{StoreError, Timestamp},
     tasks::TasksError,
 };
-use crate::dap::{
-    bearer_token::TokenHash,
-    codec::DecodeError,
-    hpke_config_list::HpkeConfigList,
-    ids::TaskId,
-    media_type::MediaType,
-    problem::{ProblemDocument, ProblemType},
-};
 use axum::{
     body::Body,
     extract::{FromRequestParts, Path},
@@ -31,6 +23,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
+use sottovoce_dap::{
+    bearer_token::TokenHash,
+    codec::DecodeError,
+    hpke_config_list::HpkeConfigList,
+    ids::TaskId,
+    media_type::MediaType,
+    problem::{ProblemDocument, ProblemType},
+};
 use std::{
     fmt,
     time::{Duration, Instant},
@@ -280,7 +280,7 @@ pub fn parse_id<T: std::str::FromStr>(text: &str) -> Result<T, Failure> {
 
 /// Reads a task's ID from a URL.
 pub fn parse_task_id(text: &str) -> Result<TaskId, Failure> {
-    text.parse().map_err(|error: crate::dap::ids::ParseIdError| {
+    text.parse().map_err(|error: sottovoce_dap::ids::ParseIdError| {
         Failure::problem(ProblemType::UnrecognizedTask, None, error)
     })
 }
@@ -313,7 +313,7 @@ pub fn located(mut response: Response, location: &str) -> Result<Response, Failu
 /// The HPKE configurations, to be kept for `lifetime` (§4.4.1).
 pub fn hpke_config_list(list: &HpkeConfigList, lifetime: Duration) -> Response {
     let mut response =
-        message(MediaType::HpkeConfigList, crate::dap::codec::Encode::to_bytes(list));
+        message(MediaType::HpkeConfigList, sottovoce_dap::codec::Encode::to_bytes(list));
     let value = format!("max-age={}", lifetime.as_secs());
     if let Ok(value) = HeaderValue::try_from(value) {
         response.headers_mut().insert(CACHE_CONTROL, value);

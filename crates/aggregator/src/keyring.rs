@@ -14,7 +14,7 @@ use super::{
         sealed::{DatabaseKeys, Place, SealedError},
     },
 };
-use crate::dap::{
+use sottovoce_dap::{
     codec::{Decode, DecodeError, Encode},
     hpke::{
         HpkeConfig, HpkeConfigId, HpkeError, HpkeKeypair, Suite,
@@ -22,7 +22,7 @@ use crate::dap::{
     },
     hpke_config_list::HpkeConfigList,
 };
-use crate::log::entry::{EntryTooLong, KeyChange};
+use sottovoce_log::entry::{EntryTooLong, KeyChange};
 use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
 
@@ -246,7 +246,7 @@ fn open(stored: &KeyRecord, database_keys: &DatabaseKeys) -> Result<HpkeKeypair,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregator::store::sqlite::SqliteStore;
+    use crate::store::sqlite::SqliteStore;
     use std::time::Duration;
 
     const HOUR: u64 = 3_600_000;

@@ -7,21 +7,28 @@
 //! [`serve`] and [`command`] make a program of it.
 //!
 //! [`leader`] and [`helper`] know all of this and never each other.
+//!
+//! The configuration that a server begins with:
+//!
+//! ```
+//! use sottovoce_aggregator::config::template;
+//!
+//! let text = template::text("leader");
+//! assert!(text.contains("listen = "));
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 pub mod agreement;
 pub mod batch;
 pub mod blocking;
 pub mod clock;
 pub mod collection;
-#[cfg(feature = "sqlite")]
-pub mod command;
 pub mod comparison;
 pub mod config;
-#[cfg(feature = "helper")]
 pub mod helper;
 pub mod http;
 pub mod keyring;
-#[cfg(feature = "leader")]
 pub mod leader;
 pub mod log;
 pub mod metrics;
@@ -29,9 +36,10 @@ pub mod open;
 pub mod parallel;
 pub mod repair;
 pub mod serve;
-#[cfg(all(test, feature = "full"))]
+#[cfg(all(test, feature = "sqlite"))]
 mod simulation;
 pub mod store;
 pub mod task;
 pub mod task_file;
 pub mod tasks;
+pub mod upkeep;

@@ -7,10 +7,6 @@ use super::{
     store::{Datastore, StoreError, Timestamp},
     task::Task,
 };
-use crate::{
-    connections::{Event, places::Refused},
-    dap::{ids::TaskId, upload::ReportError},
-};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -21,6 +17,8 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use sottovoce_connections::{Event, places::Refused};
+use sottovoce_dap::{ids::TaskId, upload::ReportError};
 use std::{
     sync::{Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,

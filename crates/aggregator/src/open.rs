@@ -1,7 +1,7 @@
 //! Opening and checking one report share (§4.5.3.3, §4.5.3.4): the same at both aggregators.
 
 use super::{clock, keyring::Keys, store::Timestamp, task::Task};
-use crate::dap::{
+use sottovoce_dap::{
     codec::Decode,
     hpke::HpkeCiphertext,
     time::{Time, TimePrecision},
@@ -103,7 +103,7 @@ const OPEN_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// A week that begins on another day than DAP's has a time of its own, see [`Calendar`]: it is ahead while the week
 /// has not begun by that.
 ///
-/// [`Calendar`]: crate::program::Calendar
+/// [`Calendar`]: sottovoce_program::Calendar
 pub fn check_time(
     task: &Task,
     time: Time,
@@ -129,7 +129,7 @@ pub fn check_time(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dap::{
+    use sottovoce_dap::{
         codec::Encode,
         extension::UncheckedExtensions,
         hpke::{HpkeConfigId, Suite, native},

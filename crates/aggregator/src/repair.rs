@@ -6,9 +6,9 @@
 //! dropped the rest: so its digest is what is agreed on.
 
 use super::{comparison::Held, store::ShardName};
-use crate::dap::{codec::Encode, ids::TaskId, role::Role};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::{codec::Encode, ids::TaskId, role::Role};
 use std::{collections::BTreeMap, fmt};
 use thiserror::Error;
 
@@ -141,7 +141,7 @@ impl fmt::Debug for PlanDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregator::comparison::Sum;
+    use crate::comparison::Sum;
     use proptest::prelude::*;
 
     const TASK: TaskId = TaskId::new([1; 32]);

@@ -5,35 +5,31 @@ use super::store::{
     BatchingMode, TaskRecord,
     sealed::{DatabaseKeys, Place, SealedError},
 };
-use crate::{
-    dap::{
-        bearer_token::{BearerToken, TokenHash},
-        codec::{Decode, DecodeError, Encode, Reader, U16, encode_vector},
-        hpke::HpkeConfig,
-        ids::TaskId,
-        role::Role,
-        task::{BatchMode, TaskConfiguration, Url},
-        upload::{AadPrefix, InputShareAad, input_share_info, vdaf_context},
-        vdaf::{
-            UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, lengths::ShareLengths,
-            verify::Verification,
-        },
-    },
-    log::{
-        claim::{decode_claims, decode_noise, encode_claims, encode_noise},
-        entry::FULL_WINDOWS,
-    },
-    privacy::noise::AggregatorNoise,
-};
 use serde::Deserialize;
+use sottovoce_dap::{
+    bearer_token::{BearerToken, TokenHash},
+    codec::{Decode, DecodeError, Encode, Reader, U16, encode_vector},
+    hpke::HpkeConfig,
+    ids::TaskId,
+    role::Role,
+    task::{BatchMode, TaskConfiguration, Url},
+    upload::{AadPrefix, InputShareAad, input_share_info, vdaf_context},
+    vdaf::{
+        UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey, lengths::ShareLengths,
+        verify::Verification,
+    },
+};
+use sottovoce_log::{
+    claim::{decode_claims, decode_noise, encode_claims, encode_noise},
+    entry::FULL_WINDOWS,
+};
+use sottovoce_privacy::noise::AggregatorNoise;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-pub use crate::{
-    log::claim::Claim,
-    program::{Calendar, Weekday},
-};
+pub use sottovoce_log::claim::Claim;
+pub use sottovoce_program::{Calendar, Weekday};
 
 /// The ID of a task's verification key, of which there is one (§4.5.3.1).
 pub const VERIFICATION_KEY_ID: u8 = 0;
@@ -145,7 +141,7 @@ pub enum TaskError {
         /// The task.
         task: TaskId,
         /// What is wrong with the key.
-        source: crate::dap::hpke::HpkeError,
+        source: sottovoce_dap::hpke::HpkeError,
     },
     /// A batch of this size hides nobody.
     #[error("task {task} has a minimum batch size of {size}; a batch must hold at least {least}")]

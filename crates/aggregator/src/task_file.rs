@@ -10,22 +10,20 @@ use super::{
     },
     task::{Claim, HelperTask, LeaderTask, Task, TaskError, Terms, Windows},
 };
-use crate::{
-    dap::{
-        bearer_token::BearerToken,
-        codec::Decode,
-        hpke::HpkeConfig,
-        ids::TaskId,
-        role::Role,
-        task::TaskConfiguration,
-        vdaf::{VERIFY_KEY_SIZE, VerifyKey},
-    },
-    privacy::noise::AggregatorNoise,
-    program::{Program, Weekday},
-};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hkdf;
 use serde::Deserialize;
+use sottovoce_dap::{
+    bearer_token::BearerToken,
+    codec::Decode,
+    hpke::HpkeConfig,
+    ids::TaskId,
+    role::Role,
+    task::TaskConfiguration,
+    vdaf::{VERIFY_KEY_SIZE, VerifyKey},
+};
+use sottovoce_privacy::noise::AggregatorNoise;
+use sottovoce_program::{Program, Weekday};
 use std::path::Path;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -38,7 +36,7 @@ pub enum TaskFileError {
     File(#[from] ConfigError),
     /// The program contradicts itself.
     #[error(transparent)]
-    Program(#[from] crate::program::ProgramError),
+    Program(#[from] sottovoce_program::ProgramError),
     /// The task is one that this aggregator refuses.
     #[error(transparent)]
     Task(#[from] TaskError),

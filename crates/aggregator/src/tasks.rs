@@ -10,7 +10,7 @@ use super::{
     store::{Datastore, Put, StoreError, sealed::DatabaseKeys},
     task::{StoredTask, TaskError, differ_in_terms},
 };
-use crate::dap::ids::TaskId;
+use sottovoce_dap::ids::TaskId;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -120,21 +120,19 @@ impl<T: StoredTask> Tasks<T> {
 mod tests {
     use super::*;
     use crate::{
-        aggregator::{
-            store::sqlite::SqliteStore,
-            task::{Claim, HelperTask, Task, Terms, Windows},
-        },
-        dap::{
-            bearer_token::BearerToken,
-            hpke::{HpkeConfig, HpkeConfigId, Suite, native},
-            role::Role,
-            task::{BatchMode, TaskConfiguration, Url, VdafConfig},
-            time::TimePrecision,
-            vdaf::VerifyKey,
-        },
-        privacy::units::{Delta, Epsilon, TrustModel},
-        program::Weekday,
+        store::sqlite::SqliteStore,
+        task::{Claim, HelperTask, Task, Terms, Windows},
     };
+    use sottovoce_dap::{
+        bearer_token::BearerToken,
+        hpke::{HpkeConfig, HpkeConfigId, Suite, native},
+        role::Role,
+        task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+        time::TimePrecision,
+        vdaf::VerifyKey,
+    };
+    use sottovoce_privacy::units::{Delta, Epsilon, TrustModel};
+    use sottovoce_program::Weekday;
 
     /// A task of a helper under these terms, its minimum as given.
     fn task(collector: &HpkeConfig, key: u8, least: u64, terms: Terms) -> HelperTask {

@@ -1,40 +1,42 @@
 //! What a server does now and then: turns its keys, forgets what is over, gives room back.
 
 use crate::{
-    aggregator::{
-        blocking, clock,
-        config::limits::{HpkeKeys, Retention},
-        keyring::{Keyring, KeyringError},
-        log::{LogError, PublicLog},
-        metrics::Metrics,
-        open::horizon,
-        store::{Datastore, Expiry, StoreError, TaskRecord, Timestamp, sealed::DatabaseKeys},
-        task::StoredTask,
-        tasks::{Tasks, TasksError},
-    },
-    dap::{ids::TaskId, time::Time},
+    blocking, clock,
+    config::limits::{HpkeKeys, Retention},
+    keyring::{Keyring, KeyringError},
+    log::{LogError, PublicLog},
+    metrics::Metrics,
+    open::horizon,
+    store::{Datastore, Expiry, StoreError, TaskRecord, Timestamp, sealed::DatabaseKeys},
+    task::StoredTask,
+    tasks::{Tasks, TasksError},
 };
+use sottovoce_dap::{ids::TaskId, time::Time};
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{sync::watch, time::sleep};
 
 /// What is kept up.
 #[derive(Clone)]
-pub(in crate::aggregator) struct Upkeep {
-    pub(in crate::aggregator) store: Arc<dyn Datastore>,
-    pub(in crate::aggregator) keys: DatabaseKeys,
-    pub(in crate::aggregator) keyring: Arc<Keyring>,
-    pub(in crate::aggregator) metrics: Arc<Metrics>,
-    pub(in crate::aggregator) log: Arc<PublicLog>,
-    pub(in crate::aggregator) hpke: HpkeKeys,
-    pub(in crate::aggregator) retention: Retention,
+pub struct Upkeep {
+    /// Where everything is.
+    pub store: Arc<dyn Datastore>,
+    /// What secrets are sealed under.
+    pub keys: DatabaseKeys,
+    /// The keys that devices seal to.
+    pub keyring: Arc<Keyring>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is said in public.
+    pub log: Arc<PublicLog>,
+    /// When keys turn.
+    pub hpke: HpkeKeys,
+    /// For how long what is over is kept.
+    pub retention: Retention,
 }
 
 /// Keeps up until `stop`, beginning at once.
-pub(in crate::aggregator) async fn run<T: StoredTask>(
-    upkeep: Upkeep,
-    mut stop: watch::Receiver<bool>,
-) {
+pub async fn run<T: StoredTask>(upkeep: Upkeep, mut stop: watch::Receiver<bool>) {
     loop {
         let round = upkeep.clone();
         let more = match blocking::spawn(move || round.round::<T>(clock::now())).await {
@@ -148,11 +150,11 @@ fn milliseconds(duration: Duration) -> u64 {
 #[cfg(all(test, feature = "sqlite"))]
 mod tests {
     use super::*;
-    use crate::aggregator::{
+    use crate::{
         store::{BatchingMode, Blob, UploadBatch, sqlite::SqliteStore},
         task::LeaderTask,
     };
-    use crate::dap::ids::ReportId;
+    use sottovoce_dap::ids::ReportId;
 
     #[test]
     fn a_damaged_task_keeps_nothing_else_from_being_kept_up() {

@@ -1,10 +1,10 @@
 //! What an audit finds.
 
-use crate::dap::{
+use serde::Serialize;
+use sottovoce_dap::{
     printable::{is_hidden, one_line},
     role::Role,
 };
-use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
 /// How bad it is.

@@ -1,19 +1,17 @@
 //! Where a log is read from: a server, or a folder.
 
-use crate::{
-    dap::exchange::is_retryable,
-    log::{
-        entry::EntryKey,
-        note::MAX_NOTE,
-        proof::MAX_PROOF,
-        tiles::{Content, MAX_BUNDLE, Place, TileName, WIDTH, narrowed},
-        tree::Hash,
-    },
-    transport::{
-        error::TransportError,
-        http::{HttpClient, SetupError},
-        retry::Backoff,
-    },
+use sottovoce_dap::exchange::is_retryable;
+use sottovoce_log::{
+    entry::EntryKey,
+    note::MAX_NOTE,
+    proof::MAX_PROOF,
+    tiles::{Content, MAX_BUNDLE, Place, TileName, WIDTH, narrowed},
+    tree::Hash,
+};
+use sottovoce_transport::{
+    error::TransportError,
+    http::{HttpClient, SetupError},
+    retry::Backoff,
 };
 use std::{
     fmt, fs,
@@ -262,7 +260,7 @@ mod tests {
         });
         let reader = Reader::new(source).unwrap().with_patience(Duration::from_secs(patience));
         let started = Instant::now();
-        let proof = reader.proof(&EntryKey::task(&crate::dap::ids::TaskId::new([1; 32])));
+        let proof = reader.proof(&EntryKey::task(&sottovoce_dap::ids::TaskId::new([1; 32])));
         (proof, started.elapsed())
     }
 

@@ -3,26 +3,22 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sottovoce::{
-    client::{
-        engine::{Engine, Options},
-        event::Event,
-        hpke_configs::{CachedConfig, HpkeConfigs},
-        report::Reporter,
-        storage::{FileStorage, MemoryStorage, Storage},
-    },
-    dap::{
-        hpke::{
-            self, HpkeCiphertext, HpkeConfig, HpkeConfigId, HpkeError, Suite, native, portable,
-        },
-        hpke_config_list::HpkeConfigList,
-        role::Role,
-    },
-    privacy::rng::DeviceRng,
-    program::{
-        Program,
-        answer::{Answer, Given},
-    },
+use sottovoce_client::{
+    engine::{Engine, Options},
+    event::Event,
+    hpke_configs::{CachedConfig, HpkeConfigs},
+    report::Reporter,
+    storage::{FileStorage, MemoryStorage, Storage},
+};
+use sottovoce_dap::{
+    hpke::{self, HpkeCiphertext, HpkeConfig, HpkeConfigId, HpkeError, Suite, native, portable},
+    hpke_config_list::HpkeConfigList,
+    role::Role,
+};
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{
+    Program,
+    answer::{Answer, Given},
 };
 use std::{fs::File, hint::black_box, io::Write, sync::Arc};
 
@@ -38,7 +34,7 @@ fn configs() -> HpkeConfigs {
 }
 
 fn report(criterion: &mut Criterion) {
-    let text = include_str!("../examples/support-assistant.toml");
+    let text = include_str!("../../../examples/support-assistant.toml");
     let program = Program::parse("support-assistant.toml", text).unwrap();
     // Prio3Histogram(5): four levels and no answer.
     let reporter = Reporter::new(program.task("quality").unwrap()).unwrap();
@@ -68,7 +64,7 @@ fn report(criterion: &mut Criterion) {
 
 /// What an app waits for when a user presses a thumb.
 fn record(criterion: &mut Criterion) {
-    let text = include_str!("../examples/support-assistant.toml");
+    let text = include_str!("../../../examples/support-assistant.toml");
     let program = Arc::new(Program::parse("support-assistant.toml", text).unwrap());
     let mut group = criterion.benchmark_group("client/record");
     let mut bench = |name: &str, storage: Box<dyn Storage + Send>| {

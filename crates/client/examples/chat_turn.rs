@@ -6,17 +6,15 @@
 //! cargo run --example chat_turn -- program.toml device.state
 //! ```
 
-use sottovoce::{
-    client::{
-        engine::{Engine, Found, Options},
-        event::Event,
-        personal::asking::{Candidate, Decision},
-        storage::FileStorage,
-    },
-    program::{
-        Program,
-        answer::{Given, Thumb},
-    },
+use sottovoce_client::{
+    engine::{Engine, Found, Options},
+    event::Event,
+    personal::asking::{Candidate, Decision},
+    storage::FileStorage,
+};
+use sottovoce_program::{
+    Program,
+    answer::{Given, Thumb},
 };
 use std::{
     error::Error,

@@ -5,18 +5,16 @@
 //! cargo run --example session
 //! ```
 
-use sottovoce::{
-    client::{
-        engine::{Engine, Options},
-        event::Event,
-        personal::asking::{Candidate, Decision, Moment},
-        storage::MemoryStorage,
-    },
-    program::{
-        Program,
-        answer::{Given, Outcome},
-        template::template,
-    },
+use sottovoce_client::{
+    engine::{Engine, Options},
+    event::Event,
+    personal::asking::{Candidate, Decision, Moment},
+    storage::MemoryStorage,
+};
+use sottovoce_program::{
+    Program,
+    answer::{Given, Outcome},
+    template::template,
 };
 use std::{collections::BTreeMap, error::Error, sync::Arc};
 
@@ -46,7 +44,7 @@ rules = [
 "#;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let text = template(sottovoce::program::ProgramKind::Feedback, "session")? + MORE;
+    let text = template(sottovoce_program::ProgramKind::Feedback, "session")? + MORE;
     let program = Arc::new(Program::parse("program.toml", &text)?);
     // A Monday morning. Every call says what time it is.
     let start = 1_799_020_800;

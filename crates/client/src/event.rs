@@ -1,7 +1,7 @@
 //! What an app tells the engine.
 
-use crate::program::answer::Given;
 use serde::{Deserialize, Serialize};
+use sottovoce_program::answer::Given;
 use std::collections::BTreeMap;
 
 /// Something that a user said or did.
@@ -116,7 +116,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::answer::Thumb;
+    use sottovoce_program::answer::Thumb;
 
     #[test]
     fn an_event_in_json_is_the_event() {

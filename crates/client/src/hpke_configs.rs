@@ -1,6 +1,6 @@
 //! The aggregators' HPKE configurations, kept as long as they allow (§4.4.1).
 
-use crate::dap::{hpke::HpkeConfig, hpke_config_list::HpkeConfigList, role::Role};
+use sottovoce_dap::{hpke::HpkeConfig, hpke_config_list::HpkeConfigList, role::Role};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -74,7 +74,7 @@ impl HpkeConfigs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dap::hpke::{HpkeConfigId, Suite};
+    use sottovoce_dap::hpke::{HpkeConfigId, Suite};
 
     fn config(id: u8, kem: u16) -> HpkeConfig {
         HpkeConfig {

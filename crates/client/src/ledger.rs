@@ -4,8 +4,10 @@
 //! together, so that a year of daily reports is a line, and it never forgets that a window was
 //! charged: not even if the clock is set forth by decades and back.
 
-use crate::{dap::time::Time, privacy::guarantee::Release, program::Calendar};
 use serde::{Deserialize, Serialize};
+use sottovoce_dap::time::Time;
+use sottovoce_privacy::guarantee::Release;
+use sottovoce_program::Calendar;
 use std::ops::RangeInclusive;
 use thiserror::Error;
 
@@ -333,11 +335,11 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::privacy::{
+    use proptest::prelude::*;
+    use sottovoce_privacy::{
         guarantee::{Mechanism, MechanismKind},
         units::Epsilon,
     };
-    use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     fn release(epsilon0: f64) -> Release {
@@ -431,7 +433,7 @@ mod tests {
             }
             let old = ledger.clone();
             let calendar = |seconds| {
-                Calendar::from(crate::dap::time::TimePrecision::from_seconds(seconds).unwrap())
+                Calendar::from(sottovoce_dap::time::TimePrecision::from_seconds(seconds).unwrap())
             };
             ledger.count_anew(calendar(before), calendar(now));
             for moment in 30 * before..90 * before {
@@ -448,8 +450,9 @@ mod tests {
 
     #[test]
     fn weeks_that_begin_on_another_day_are_charged_where_any_of_the_old_ones_was() {
-        let week = crate::dap::time::TimePrecision::from_seconds(7 * 86_400).unwrap();
-        let days = || crate::program::Weekday::ALL.map(|day| Calendar::weeks(week, day).unwrap());
+        let week = sottovoce_dap::time::TimePrecision::from_seconds(7 * 86_400).unwrap();
+        let days =
+            || sottovoce_program::Weekday::ALL.map(|day| Calendar::weeks(week, day).unwrap());
         for (before, now) in days().into_iter().flat_map(|before| days().map(|now| (before, now))) {
             let mut ledger = Ledger::default();
             for window in [2960, 2961, 2965] {

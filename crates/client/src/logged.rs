@@ -5,17 +5,15 @@
 //! to it alone; and seals to no key of theirs that is not in the log for all to see. Such a key comes when
 //! reports are sealed, and so does its proof.
 
-pub use crate::log::proof::MAX_PROOF;
-use crate::{
-    dap::{hpke::HpkeConfig, ids::TaskId, role::Role, task::Url},
-    log::{
-        checkpoint::{CheckpointError, Trust},
-        entry::{EntryKey, Event, KeyChange, TaskTaken},
-        proof::{Proof, ProofError},
-    },
-    program::{Program, compile::CompiledTask, log::LogPolicy},
-};
 use serde::{Deserialize, Serialize};
+use sottovoce_dap::{hpke::HpkeConfig, ids::TaskId, role::Role, task::Url};
+pub use sottovoce_log::proof::MAX_PROOF;
+use sottovoce_log::{
+    checkpoint::{CheckpointError, Trust},
+    entry::{EntryKey, Event, KeyChange, TaskTaken},
+    proof::{Proof, ProofError},
+};
+use sottovoce_program::{Program, compile::CompiledTask, log::LogPolicy};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -212,4 +210,4 @@ fn difference(program: &Program, task: &CompiledTask, taken: &TaskTaken) -> Opti
 }
 
 #[cfg(test)]
-pub(in crate::client) mod tests;
+pub(crate) mod tests;

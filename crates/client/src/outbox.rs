@@ -1,11 +1,9 @@
 //! Reports on their way: drawn, sealed, and sent until the leader has answered.
 
 use super::report::{Drawn, SealedReport};
-use crate::{
-    dap::ids::{ReportId, TaskId},
-    privacy::rng::DeviceRng,
-};
 use serde::{Deserialize, Serialize};
+use sottovoce_dap::ids::{ReportId, TaskId};
+use sottovoce_privacy::rng::DeviceRng;
 use std::time::Duration;
 
 /// All reports that were drawn and have no fate yet.

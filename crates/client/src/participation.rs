@@ -9,7 +9,7 @@
 //! therefore adds windows or takes some away, and moves none.
 
 use super::state::DeviceSecret;
-use crate::program::Program;
+use sottovoce_program::Program;
 use std::collections::HashMap;
 
 /// How many windows a period has, and in how many of them a device takes part.

@@ -5,8 +5,8 @@
 //! the order of events, and one that changed answers, withdrawn answers and a bounded memory leave
 //! uniform.
 
-use crate::program::answer::Given;
 use serde::{Deserialize, Serialize};
+use sottovoce_program::answer::Given;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Said;
@@ -141,8 +141,8 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::answer::Thumb;
     use proptest::prelude::*;
+    use sottovoce_program::answer::Thumb;
 
     fn item(rank: u64, given: Given) -> Item {
         Item {

@@ -1,35 +1,33 @@
 //! From an answer to a sealed report (§4.4.2.1).
 
 use super::hpke_configs::HpkeConfigs;
-use crate::{
-    dap::{
-        codec::{Encode, LengthError},
-        extension::UncheckedExtensions,
-        hpke::{self, HpkeCiphertext, HpkeConfig, HpkeError},
-        ids::{NoRandomness, ReportId, TaskId},
-        role::Role,
-        time::Time,
-        upload::{
-            AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportMetadata,
-            input_share_info, vdaf_context,
-        },
-        vdaf::{
-            UnsupportedVdaf, Vdaf,
-            shard::{Measurement, ShardError, Sharded},
-        },
+use serde::{Deserialize, Serialize};
+use sottovoce_dap::{
+    codec::{Encode, LengthError},
+    extension::UncheckedExtensions,
+    hpke::{self, HpkeCiphertext, HpkeConfig, HpkeError},
+    ids::{NoRandomness, ReportId, TaskId},
+    role::Role,
+    time::Time,
+    upload::{
+        AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportMetadata, input_share_info,
+        vdaf_context,
     },
-    privacy::{
-        guarantee::Mechanism,
-        randomizer::{Bin, Randomized, RandomizedBits, RandomizerError},
-        rng::DeviceRng,
-    },
-    program::{
-        answer::Answer,
-        compile::CompiledTask,
-        encoding::{Encoded, Encoding, EncodingError},
+    vdaf::{
+        UnsupportedVdaf, Vdaf,
+        shard::{Measurement, ShardError, Sharded},
     },
 };
-use serde::{Deserialize, Serialize};
+use sottovoce_privacy::{
+    guarantee::Mechanism,
+    randomizer::{Bin, Randomized, RandomizedBits, RandomizerError},
+    rng::DeviceRng,
+};
+use sottovoce_program::{
+    answer::Answer,
+    compile::CompiledTask,
+    encoding::{Encoded, Encoding, EncodingError},
+};
 use std::fmt;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -45,7 +43,7 @@ pub struct Reporter {
     vdaf: Vdaf,
     vdaf_context: Vec<u8>,
     aad: AadPrefix,
-    window: crate::program::Calendar,
+    window: sottovoce_program::Calendar,
     encoding: Encoding,
     mechanism: Mechanism,
 }

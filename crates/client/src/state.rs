@@ -21,7 +21,6 @@ use super::{
     personal::Personal,
     storage::MOST_BYTES,
 };
-use crate::program::Program;
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
@@ -29,6 +28,7 @@ use chacha20poly1305::{
 use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sottovoce_program::Program;
 use std::{collections::BTreeMap, fmt};
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -324,7 +324,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn state() -> State {
-        let text = include_str!("../../examples/support-assistant.toml");
+        let text = include_str!("../../../examples/support-assistant.toml");
         let program = Program::parse("support-assistant.toml", text).unwrap();
         let mut state = State::new(&program, DeviceSecret::new([7; 32]));
         state.remember_drawn("helpful", ResponseMark(9));

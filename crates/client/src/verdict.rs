@@ -6,20 +6,20 @@
 //! could not read it.
 
 use super::ledger::Fate;
-use crate::dap::upload::ReportError;
+use sottovoce_dap::upload::ReportError;
 
 /// What is known of a report that was sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
+pub struct Sent {
     /// An earlier attempt had no answer: the leader may have it.
-    pub(super) in_doubt: bool,
+    pub in_doubt: bool,
     /// Its shares are at hand, and were not sealed afresh yet.
-    pub(super) can_be_resealed: bool,
+    pub can_be_resealed: bool,
 }
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// Nothing more.
     Over(Fate),
     /// The same bytes are sent again.
@@ -29,7 +29,7 @@ pub(super) enum Verdict {
 }
 
 /// What to do about a report that the leader has answered for.
-pub(super) fn verdict(error: Option<ReportError>, sent: Sent) -> Verdict {
+pub fn verdict(error: Option<ReportError>, sent: Sent) -> Verdict {
     match error {
         // Our IDs are random: the leader knows this one from an attempt whose answer was lost.
         None | Some(ReportError::ReportReplayed) => Verdict::Over(Fate::Delivered),

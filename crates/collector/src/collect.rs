@@ -1,23 +1,21 @@
 //! A collection job from request to response (§4.6.1).
 
-use crate::{
-    dap::{
-        bearer_token::BearerToken,
-        codec::{Encode, Opaque},
-        collect::{CollectionJobReq, CollectionJobResp, Query},
-        exchange::{Create, Delete},
-        extension::UncheckedExtensions,
-        ids::TaskId,
-        task::Url,
-    },
-    log::entry::ShareDigest,
-    transport::{
-        error::TransportError,
-        exchange::{Completed, IncompleteError, Patience, complete, perform_patiently},
-        http::HttpClient,
-    },
-};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sottovoce_dap::{
+    bearer_token::BearerToken,
+    codec::{Encode, Opaque},
+    collect::{CollectionJobReq, CollectionJobResp, Query},
+    exchange::{Create, Delete},
+    extension::UncheckedExtensions,
+    ids::TaskId,
+    task::Url,
+};
+use sottovoce_log::entry::ShareDigest;
+use sottovoce_transport::{
+    error::TransportError,
+    exchange::{Completed, IncompleteError, Patience, complete, perform_patiently},
+    http::HttpClient,
+};
 use std::time::Duration;
 use thiserror::Error;
 

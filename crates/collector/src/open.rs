@@ -1,6 +1,6 @@
 //! Opening a collected batch (§4.6.6, §4.6.7).
 
-use crate::dap::{
+use sottovoce_dap::{
     collect::{CollectionJobReq, CollectionJobResp, aggregate_share_aad, aggregate_share_info},
     hpke::{HpkeCiphertext, HpkeError, native::Opener},
     ids::TaskId,

@@ -1,17 +1,15 @@
 //! Releases for people and for machines.
 
 use super::release::Release;
-use crate::{
-    dap::ids::TaskId,
-    estimate::{
-        compare::Counted,
-        shown::{number, percent},
-    },
-    findings,
-    privacy::units::Guarantee,
-    program::{budget::PeriodCost, format_moment},
-};
 use serde::Serialize;
+use sottovoce_dap::ids::TaskId;
+use sottovoce_estimate::{
+    compare::Counted,
+    findings,
+    shown::{number, percent},
+};
+use sottovoce_privacy::units::Guarantee;
+use sottovoce_program::{budget::PeriodCost, format_moment};
 use std::fmt::{self, Write};
 
 /// A release as JSON has it.

@@ -4,25 +4,23 @@
 //! A log names a release by the share that was handed over, so that the proof is of exactly what
 //! was opened here.
 
-use crate::{
-    dap::{
-        collect::{BatchSelector, CollectionJobResp, Query},
-        exchange,
-        hpke::HpkeCiphertext,
-        ids::TaskId,
-        role::Role,
-        task::Url,
-        time::Interval,
-    },
-    log::{
-        checkpoint::{CheckpointError, Trust},
-        entry::{EntryKey, Event, Release, ShareDigest},
-        proof::{MAX_PROOF, Proof, ProofError},
-    },
-    program::{Program, log::LogPolicy},
-    transport::{error::TransportError, http::HttpClient, retry::Backoff},
-};
 use serde::Serialize;
+use sottovoce_dap::{
+    collect::{BatchSelector, CollectionJobResp, Query},
+    exchange,
+    hpke::HpkeCiphertext,
+    ids::TaskId,
+    role::Role,
+    task::Url,
+    time::Interval,
+};
+use sottovoce_log::{
+    checkpoint::{CheckpointError, Trust},
+    entry::{EntryKey, Event, Release, ShareDigest},
+    proof::{MAX_PROOF, Proof, ProofError},
+};
+use sottovoce_program::{Program, log::LogPolicy};
+use sottovoce_transport::{error::TransportError, http::HttpClient, retry::Backoff};
 use std::{fmt, time::Duration};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};

@@ -1,16 +1,14 @@
 //! A release: what a collected batch says, with its uncertainty and its price in privacy.
 
 use super::proofs::{Proofs, Unproved};
-use crate::{
-    dap::{ids::TaskId, time::Interval, vdaf::unshard::AggregateResult},
-    estimate::{
-        Estimate, EstimateError, confidence::Confidence, estimates, noisy_counts::NoisyCounts,
-    },
-    findings::counts::noisy_counts,
-    privacy::units::Guarantee,
-    program::{Program, compile::CompiledTask},
-};
 use serde::Serialize;
+use sottovoce_dap::{ids::TaskId, time::Interval, vdaf::unshard::AggregateResult};
+use sottovoce_estimate::{
+    Estimate, EstimateError, confidence::Confidence, estimates, findings::counts::noisy_counts,
+    noisy_counts::NoisyCounts,
+};
+use sottovoce_privacy::units::Guarantee;
+use sottovoce_program::{Program, compile::CompiledTask};
 use thiserror::Error;
 
 /// The figures of one task and one batch.

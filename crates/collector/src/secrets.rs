@@ -1,12 +1,12 @@
 //! The collector's secrets, as `sottovoce keygen` makes them.
 
-use crate::dap::{
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use sottovoce_dap::{
     bearer_token::BearerToken,
     codec::Decode,
     hpke::{HpkeConfig, HpkeError, HpkeKeypair, native::Opener},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Deserializer, de::Error as _};
 use zeroize::Zeroizing;
 
 /// What only the collector has.

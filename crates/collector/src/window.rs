@@ -1,8 +1,8 @@
 //! Which batch to ask for, and when: a batch can be collected only once, so not before its
 //! reports have had time to arrive.
 
-use crate::dap::time::{Interval, IntervalError, Time};
-use crate::program::{Calendar, format_moment};
+use sottovoce_dap::time::{Interval, IntervalError, Time};
+use sottovoce_program::{Calendar, format_moment};
 use thiserror::Error;
 
 /// A window that should not be collected now.
@@ -77,10 +77,8 @@ fn aligned(window: Calendar, start: u64) -> Result<Time, WindowError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        dap::time::TimePrecision,
-        program::{Weekday, parse_moment},
-    };
+    use sottovoce_dap::time::TimePrecision;
+    use sottovoce_program::{Weekday, parse_moment};
 
     fn hour() -> Calendar {
         TimePrecision::from_seconds(3600).unwrap().into()

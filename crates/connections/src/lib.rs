@@ -6,6 +6,17 @@
 //! else needs it; then whoever has many and keeps us waiting for the rest of a request. How often a client
 //! may ask, on however many connections, is its [`credit`]; who a client is where proxies stand in front,
 //! [`forwarded`] says.
+//!
+//! ```
+//! use sottovoce_connections::address::counted;
+//!
+//! // A client of IPv6 has a whole network, and is counted by it.
+//! assert_eq!(counted("2001:db8::7".parse()?), counted("2001:db8::8".parse()?));
+//! assert_ne!(counted("192.0.2.7".parse()?), counted("192.0.2.8".parse()?));
+//! # Ok::<_, std::net::AddrParseError>(())
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 pub mod activity;
 pub mod address;

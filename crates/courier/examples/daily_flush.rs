@@ -4,14 +4,12 @@
 //! cargo run --example daily_flush -- program.toml device.state
 //! ```
 
-use sottovoce::{
-    client::{
-        courier::Courier,
-        engine::{Engine, Options},
-        storage::FileStorage,
-    },
-    program::{Program, format_moment},
+use sottovoce_client::{
+    engine::{Engine, Options},
+    storage::FileStorage,
 };
+use sottovoce_courier::Courier;
+use sottovoce_program::{Program, format_moment};
 use std::{
     error::Error,
     path::Path,

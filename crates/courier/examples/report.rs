@@ -4,15 +4,14 @@
 //! cargo run --example report -- program.toml helpful/arm=control up segment=new
 //! ```
 
-use sottovoce::{
-    client::{report::Reporter, uploader::Uploader},
-    privacy::rng::DeviceRng,
-    program::{
-        Program,
-        answer::{Answer, Given, Thumb},
-    },
-    transport::http::HttpClient,
+use sottovoce_client::report::Reporter;
+use sottovoce_courier::uploader::Uploader;
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{
+    Program,
+    answer::{Answer, Given, Thumb},
 };
+use sottovoce_transport::http::HttpClient;
 use std::{
     error::Error,
     path::Path,

@@ -1,16 +1,32 @@
 //! Carries an engine's requests over HTTP and waits for the answers: for apps without a network
 //! stack of their own choice. It blocks; call it from a thread that may.
+//!
+//! ```no_run
+//! use sottovoce_client::{engine::Engine, storage::FileStorage};
+//! use sottovoce_courier::Courier;
+//! use std::time::Duration;
+//!
+//! fn deliver(engine: &mut Engine<FileStorage>) -> Result<(), Box<dyn std::error::Error>> {
+//!     let rounds = Courier::new(Duration::from_secs(30))?.deliver(engine)?;
+//!     println!("come again at {:?}", rounds.again);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`uploader`] is the level below: it sends reports that were made without an engine.
 
-use super::{
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
+
+pub mod uploader;
+
+use sottovoce_client::{
     engine::{Arrived, Engine, EngineError, Outgoing, Step},
     storage::Storage,
 };
-use crate::{
-    dap::exchange::{Request, Response},
-    transport::{
-        error::TransportError,
-        http::{HttpClient, SetupError},
-    },
+use sottovoce_dap::exchange::{Request, Response};
+use sottovoce_transport::{
+    error::TransportError,
+    http::{HttpClient, SetupError},
 };
 use std::{
     io,

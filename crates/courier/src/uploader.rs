@@ -4,24 +4,22 @@
 //! draft's own: a report that the leader cannot read because its key is outdated is sealed once
 //! more to the new key: the same shares, under the same ID.
 
-use super::{
+use sottovoce_client::{
+    Fate,
     hpke_configs::{CachedConfig, HpkeConfigs, NoUsableConfig},
-    ledger::Fate,
     logged::{self, KeyNotLogged, KeyProof, MAX_PROOF, NotLogged},
     report::{Prepared, ReportError as MakeReportError, Reporter},
     verdict::{Sent, Verdict, verdict},
 };
-use crate::{
-    dap::{
-        exchange::{FetchHpkeConfigs, Upload},
-        ids::{ReportId, TaskId},
-        role::Role,
-        task::Url,
-        upload::ReportError,
-    },
-    program::{Program, log::LogPolicy},
-    transport::{error::TransportError, http::HttpClient, retry::Backoff},
+use sottovoce_dap::{
+    exchange::{FetchHpkeConfigs, Upload},
+    ids::{ReportId, TaskId},
+    role::Role,
+    task::Url,
+    upload::ReportError,
 };
+use sottovoce_program::{Program, log::LogPolicy};
+use sottovoce_transport::{error::TransportError, http::HttpClient, retry::Backoff};
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -216,7 +214,7 @@ impl Uploader {
     }
 
     /// Asks until there is an answer; says whether an earlier attempt had none, and may have been heard.
-    async fn persist<E: crate::dap::exchange::Exchange>(
+    async fn persist<E: sottovoce_dap::exchange::Exchange>(
         &self,
         exchange: &E,
     ) -> Result<(E::Output, bool), TransportError> {
@@ -235,8 +233,21 @@ impl Uploader {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::logged::tests::table, *};
-    use crate::program::{ProgramKind, template::template};
+    use super::*;
+    use sottovoce_log::{
+        checkpoint::{Signer, TestKey},
+        note::KeyKind,
+    };
+    use sottovoce_program::{ProgramKind, template::template};
+
+    /// The table of a program that names two logs.
+    fn table(more: &str) -> String {
+        let [leader, helper] = ["leader", "helper"].map(|role| {
+            let key = TestKey::new(&format!("{role}.example/log"), KeyKind::Log, 1);
+            key.verifier_key().to_string()
+        });
+        format!("[log]\nleader = [\"{leader}\"]\nhelper = [\"{helper}\"]\n{more}\n")
+    }
 
     #[test]
     fn nothing_is_sent_to_a_program_that_insists_on_proofs_without_them() {

@@ -6,7 +6,6 @@
 
 #[cfg(feature = "native-hpke")]
 pub mod native;
-#[cfg(feature = "client")]
 pub mod portable;
 
 use super::codec::{Decode, DecodeError, Encode, Opaque, Reader, U16, U32};
@@ -194,7 +193,6 @@ impl Suite {
 
 /// Seals to the holder of `config` (`SealBase` of RFC 9180 §6.1), by the faster of the
 /// implementations that this build has.
-#[cfg(any(feature = "client", feature = "native-hpke"))]
 pub fn seal(
     config: &HpkeConfig,
     info: &[u8],
@@ -207,7 +205,6 @@ pub fn seal(
     portable::seal(config, info, aad, plaintext)
 }
 
-#[cfg(any(feature = "client", feature = "native-hpke"))]
 fn ciphertext(
     config_id: HpkeConfigId,
     enc: Vec<u8>,

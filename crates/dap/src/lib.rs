@@ -10,6 +10,23 @@
 //! wants, without a socket.
 //!
 //! Nothing here does input or output, reads a clock or knows who we are.
+//!
+//! Messages are read strictly, and written as they were read:
+//!
+//! ```
+//! use sottovoce_dap::{
+//!     codec::{Decode, Encode},
+//!     upload::ReportError,
+//! };
+//!
+//! let error = ReportError::from_bytes(&[2])?;
+//! assert_eq!(error, ReportError::ReportReplayed);
+//! assert_eq!(error.to_bytes(), [2]);
+//! assert!(ReportError::from_bytes(&[2, 0]).is_err(), "a byte too many");
+//! # Ok::<_, sottovoce_dap::codec::DecodeError>(())
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 pub mod aggregate;
 pub mod agreement;

@@ -4,8 +4,8 @@ use super::{
     error::{EstimateError, within},
     number::Real,
 };
-use crate::privacy::noise;
 use serde::Serialize;
+use sottovoce_privacy::noise;
 
 /// Noise of mean 0 that leader and helper add to each count, each by itself and alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

@@ -346,7 +346,7 @@ impl fmt::Display for Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::figure::Method;
+    use crate::figure::Method;
     use proptest::prelude::*;
 
     const QUESTION: Question = Question { test: Test::USUAL, worth: 0.02, unit: Unit::Rate };

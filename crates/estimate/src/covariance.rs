@@ -92,7 +92,7 @@ fn together(channel: &Channel, rates: &[f64], [i, j]: [usize; 2], batch: Batch) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::debias::Response;
+    use crate::debias::Response;
 
     fn kary(variance: f64) -> NoisyCounts {
         let channel = Channel::kary(3, 0.05).unwrap();

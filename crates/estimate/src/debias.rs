@@ -1,7 +1,7 @@
 //! Undoing the randomizer on average.
 
 use super::error::{EstimateError, within};
-use crate::privacy::randomizer::KaryRandomizer;
+use sottovoce_privacy::randomizer::KaryRandomizer;
 
 /// How likely a device reports a bin, with and without that answer.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -183,7 +183,7 @@ impl fmt::Display for Disparity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::{
+    use crate::{
         aggregator_noise::AggregatorNoise,
         figure::{Figure, Method},
         noisy_counts::Channel,

@@ -246,7 +246,7 @@ fn too_few(release: &NoisyCounts, share: f64, deviation: f64, z: f64) -> Estimat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::{aggregator_noise::AggregatorNoise, noisy_counts::Channel};
+    use crate::{aggregator_noise::AggregatorNoise, noisy_counts::Channel};
 
     /// Up, down and no answer.
     fn thumbs(up: i64, down: i64, noise: AggregatorNoise) -> NoisyCounts {

@@ -18,6 +18,22 @@
 //! Intervals hold their truth 94 to 96 % of the time where they say 95, and more often where counts are
 //! so small that whole numbers leave no choice, or where devices report several times:
 //! `tests/coverage` simulates releases and counts.
+//!
+//! [`findings`] says what a release means in words, and [`plan`] what to expect of a program before
+//! anyone is asked:
+//!
+//! ```
+//! use sottovoce_estimate::plan::Plan;
+//! use sottovoce_program::{Program, ProgramKind, template::template};
+//!
+//! let text = template(ProgramKind::Feedback, "my-app")?;
+//! let program = Program::parse("program.toml", &text)?;
+//! let plan = Plan::new(&program, Some(100_000))?;
+//! assert!(plan.all_batches > 0.9, "its batches fill");
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 pub mod aggregator_noise;
 pub mod change;
@@ -28,11 +44,13 @@ pub mod debias;
 pub mod disparity;
 pub mod error;
 pub mod figure;
+pub mod findings;
 pub mod interval;
 pub mod noisy_counts;
 pub mod nonresponse;
 pub mod normal;
 mod number;
+pub mod plan;
 pub mod planning;
 pub mod poisoning;
 pub mod preference;
@@ -43,13 +61,13 @@ pub mod symmetric;
 
 pub use error::EstimateError;
 
-use crate::privacy::randomizer::KaryRandomizer;
 use aggregator_noise::AggregatorNoise;
 use confidence::Confidence;
 use interval::{CountNoise, Interval, Scope};
 use noisy_counts::{Channel, NoisyCounts};
 use number::Real;
 use serde::Serialize;
+use sottovoce_privacy::randomizer::KaryRandomizer;
 
 /// One bin's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

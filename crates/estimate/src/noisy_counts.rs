@@ -7,7 +7,7 @@ use super::{
     number::{Real, whole},
     simplex::{self, Projected},
 };
-use crate::privacy::{
+use sottovoce_privacy::{
     guarantee::Mechanism,
     randomizer::{BitRandomizer, KaryRandomizer},
 };

@@ -338,9 +338,7 @@ impl fmt::Display for Correction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::{
-        aggregator_noise::AggregatorNoise, noisy_counts::Channel, number::whole,
-    };
+    use crate::{aggregator_noise::AggregatorNoise, noisy_counts::Channel, number::whole};
 
     /// Expected counts of a joint with yes, no and silent in each stratum.
     fn joint(shares: &[[f64; 3]], reports: f64, lie: f64) -> Joint {

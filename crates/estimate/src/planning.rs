@@ -182,8 +182,8 @@ fn positive(parameter: &'static str, value: f64) -> Result<f64, EstimateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::privacy::{randomizer::KaryRandomizer, units::Epsilon};
     use proptest::prelude::*;
+    use sottovoce_privacy::{randomizer::KaryRandomizer, units::Epsilon};
 
     fn law(bins: u32, epsilon: f64, rate: f64) -> VarianceLaw {
         let randomizer = KaryRandomizer::new(bins, Epsilon::new(epsilon).unwrap()).unwrap();

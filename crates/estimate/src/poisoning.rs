@@ -177,9 +177,7 @@ fn furthest(from: f64, direction: f64, is_possible: impl Fn(f64) -> bool) -> f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::{
-        aggregator_noise::AggregatorNoise, debias::Response, noisy_counts::Answers,
-    };
+    use crate::{aggregator_noise::AggregatorNoise, debias::Response, noisy_counts::Answers};
     use proptest::prelude::*;
 
     const NONE: AggregatorNoise = AggregatorNoise::None;

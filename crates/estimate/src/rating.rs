@@ -100,7 +100,7 @@ fn indicator(condition: bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::{aggregator_noise::AggregatorNoise, noisy_counts::Channel};
+    use crate::{aggregator_noise::AggregatorNoise, noisy_counts::Channel};
 
     #[test]
     fn what_is_no_scale_is_refused() {

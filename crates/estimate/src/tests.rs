@@ -1,5 +1,5 @@
 use super::*;
-use crate::privacy::{randomizer::Bin, rng::SimulationRng, units::Epsilon};
+use sottovoce_privacy::{randomizer::Bin, rng::SimulationRng, units::Epsilon};
 
 fn randomizer(bins: u32, epsilon: f64) -> KaryRandomizer {
     KaryRandomizer::new(bins, Epsilon::new(epsilon).unwrap()).unwrap()

@@ -1,6 +1,12 @@
 //! Checkpoints (C2SP tlog-checkpoint): what a log promises to be, signed by it and cosigned by
 //! witnesses (C2SP tlog-cosignature); and whom to believe.
 
+#[cfg(any(test, feature = "test-util"))]
+mod test_key;
+
+#[cfg(any(test, feature = "test-util"))]
+pub use test_key::TestKey;
+
 use super::{
     note::{KeyKind, Note, NoteError, SignatureLine, VerifierKey},
     tree::{Frontier, Hash},
@@ -298,34 +304,8 @@ impl Opened {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::{super::note::KeyName, *};
-    use ring::signature::{Ed25519KeyPair, KeyPair};
-
-    /// A key from a seed, for tests.
-    pub(crate) struct TestKey {
-        pair: Ed25519KeyPair,
-        key: VerifierKey,
-    }
-
-    impl TestKey {
-        pub(crate) fn new(name: &str, kind: KeyKind, seed: u8) -> Self {
-            let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
-            let public = pair.public_key().as_ref().try_into().unwrap();
-            let key = VerifierKey::new(KeyName::new(name).unwrap(), kind, public).unwrap();
-            Self { pair, key }
-        }
-    }
-
-    impl Signer for TestKey {
-        fn verifier_key(&self) -> &VerifierKey {
-            &self.key
-        }
-
-        fn sign(&self, message: &[u8]) -> [u8; 64] {
-            self.pair.sign(message).as_ref().try_into().unwrap()
-        }
-    }
+mod tests {
+    use super::*;
 
     const ORIGIN: &str = "leader.example/log";
 

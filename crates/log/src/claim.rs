@@ -1,14 +1,12 @@
 //! What a task claims, in bytes: the privacy loss under each trust model, and the noise of an
 //! aggregator.
 
-use crate::{
-    dap::codec::{DecodeError, Encode, Reader, U16, encode_vector},
-    privacy::{
-        noise::{AggregatorNoise, Thousandths},
-        units::{Delta, Epsilon, Guarantee, TrustModel},
-    },
-};
 use serde::Deserialize;
+use sottovoce_dap::codec::{DecodeError, Encode, Reader, U16, encode_vector};
+use sottovoce_privacy::{
+    noise::{AggregatorNoise, Thousandths},
+    units::{Delta, Epsilon, Guarantee, TrustModel},
+};
 
 /// What a program claims that a report in one batch costs its device.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]

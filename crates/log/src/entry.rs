@@ -37,19 +37,17 @@ use super::{
     note::VerifierKey,
     tiles::MAX_ENTRY,
 };
-use crate::{
-    dap::{
-        aggregate::Checksum,
-        codec::{Decode, DecodeError, Encode, Reader, U8, U16, encode_vector},
-        collect::BatchSelector,
-        hpke::{HpkeCiphertext, HpkeConfig},
-        ids::TaskId,
-        task::TaskConfiguration,
-        time::Interval,
-    },
-    privacy::noise::AggregatorNoise,
-};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::{
+    aggregate::Checksum,
+    codec::{Decode, DecodeError, Encode, Reader, U8, U16, encode_vector},
+    collect::BatchSelector,
+    hpke::{HpkeCiphertext, HpkeConfig},
+    ids::TaskId,
+    task::TaskConfiguration,
+    time::Interval,
+};
+use sottovoce_privacy::noise::AggregatorNoise;
 use std::fmt;
 use thiserror::Error;
 

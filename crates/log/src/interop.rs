@@ -1,11 +1,12 @@
 //! Our logs as an implementation that others wrote reads them, and theirs as we do.
 
 use super::{
-    checkpoint::{Checkpoint, Signer, Trust, cosign, cosigners, tests::TestKey},
+    checkpoint::{Checkpoint, Signer, Trust, cosign, cosigners},
     note::{KeyKind, Note},
     tiles::{Content, Edge, Files, Place, TileError, TileName, TileNodes, narrowed},
     tree::{self, Hash, TreeError},
 };
+use crate::checkpoint::TestKey;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 use ring::signature::{ED25519, UnparsedPublicKey};

@@ -9,6 +9,21 @@
 //!
 //! The formats are those of C2SP (tlog-tiles, tlog-checkpoint, tlog-cosignature, tlog-proof,
 //! signed-note), so that other logs' tools read ours. Nothing here reads or sends: parties do.
+//!
+//! A log's root, from its entries:
+//!
+//! ```
+//! use sottovoce_log::tree::{Frontier, Hash};
+//!
+//! let mut tree = Frontier::new();
+//! for entry in [b"one".as_slice(), b"two"] {
+//!     tree.push(Hash::leaf(entry), |_, _, _| {});
+//! }
+//! assert_eq!(tree.size(), 2);
+//! assert_eq!(tree.root(), Hash::node(&Hash::leaf(b"one"), &Hash::leaf(b"two")));
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 pub mod checkpoint;
 pub mod claim;

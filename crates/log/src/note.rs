@@ -4,9 +4,9 @@
 //! skipped, a wrong one of a known key spoils the note, and one right one is the least.
 
 use super::ed25519;
-use crate::dap::printable::is_hidden;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::printable::is_hidden;
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 

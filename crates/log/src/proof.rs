@@ -8,8 +8,8 @@ use super::{
     note::{MAX_NOTE, Note, NoteError},
     tree::{Hash, TreeError, verify_inclusion},
 };
-use crate::dap::codec::{Decode, DecodeError};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use sottovoce_dap::codec::{Decode, DecodeError};
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 

@@ -5,7 +5,7 @@
 //! beginning of the full one that it becomes, so whoever keeps the longest has all of them.
 
 use super::tree::{Frontier, Hash, Nodes, TreeError};
-use crate::dap::codec::{DecodeError, Reader, U16, encode_vector};
+use sottovoce_dap::codec::{DecodeError, Reader, U16, encode_vector};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,

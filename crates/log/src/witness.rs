@@ -12,8 +12,8 @@ use super::{
     note::{MAX_NOTE, MAX_SIGNATURES, Note, NoteError, SignatureLine, VerifierKey},
     tree::{Hash, TreeError, verify_consistency},
 };
-use crate::dap::printable::is_hidden;
 use sha2::{Digest, Sha256};
+use sottovoce_dap::printable::is_hidden;
 use std::fmt;
 use thiserror::Error;
 

@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sottovoce::privacy::{
+use sottovoce_privacy::{
     amplification::{bits, blanket, clones, epsilon_upper},
     randomizer::{BitRandomizer, Changed, KaryRandomizer},
     units::{Delta, Epsilon},

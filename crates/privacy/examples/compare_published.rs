@@ -5,7 +5,7 @@
 //! Both publications spend ε0 on each bit. ENPA's figures are for one bit that changes; when one
 //! choice replaces another two do, which costs more and stands in the last column.
 
-use sottovoce::privacy::{
+use sottovoce_privacy::{
     amplification::bits,
     randomizer::{BitRandomizer, Changed},
     units::{Delta, Epsilon, OutOfRange},

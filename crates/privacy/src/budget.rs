@@ -170,7 +170,7 @@ fn exceeded(trust: TrustModel, [limit, spent, asked]: [f64; 3]) -> BudgetError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::privacy::guarantee::{Mechanism, MechanismKind};
+    use crate::guarantee::{Mechanism, MechanismKind};
 
     fn release(epsilon0: f64) -> Release {
         let epsilon0 = Epsilon::new(epsilon0).unwrap();

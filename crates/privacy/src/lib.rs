@@ -8,6 +8,24 @@
 //!
 //! The neighbouring relation is the same everywhere ([`guarantee::NEIGHBOURS`]): two batches that
 //! differ in the answer of one device, whose report is in both (replacement).
+//!
+//! What one report of 10,000 guarantees, if it is one of six choices, randomized with ε₀ = 4:
+//!
+//! ```
+//! use sottovoce_privacy::{
+//!     guarantee::{Mechanism, MechanismKind, Release},
+//!     units::{Delta, Epsilon},
+//! };
+//!
+//! let mechanism = Mechanism::new(MechanismKind::Krr, 6, Epsilon::new(4.0)?)?;
+//! let release = Release { mechanism, noise: None, honest: 10_000 };
+//! for guarantee in release.guarantees(Delta::new(1e-6)?)? {
+//!     println!("{guarantee:?}");
+//! }
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 pub mod amplification;
 pub mod budget;

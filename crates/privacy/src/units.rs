@@ -20,7 +20,7 @@ pub struct Epsilon(f64);
 
 impl Epsilon {
     /// What bounds nothing.
-    pub(in crate::privacy) const MOST: Self = Self(f64::MAX);
+    pub(crate) const MOST: Self = Self(f64::MAX);
 
     /// From a number.
     pub fn new(value: f64) -> Result<Self, OutOfRange> {

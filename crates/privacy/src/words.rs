@@ -105,7 +105,7 @@ fn if_any(delta: Delta, words: impl FnOnce(Delta) -> String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::privacy::units::TrustModel;
+    use crate::units::TrustModel;
 
     fn guarantee(delta: f64) -> Guarantee {
         Guarantee {

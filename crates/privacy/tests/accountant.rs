@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss)]
 
 use proptest::prelude::*;
-use sottovoce::privacy::{
+use sottovoce_privacy::{
     amplification::{bits, blanket, clones},
     composition::discrete_gaussian,
     guarantee::{Mechanism, MechanismKind, Release},

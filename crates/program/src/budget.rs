@@ -12,13 +12,13 @@ use super::{
     moment,
     source::{At, Source},
 };
-use crate::privacy::{
+use serde::Serialize;
+use sottovoce_privacy::{
     budget::{Budget, BudgetError, Limits},
     guarantee::{GuaranteeError, LEAST_REPORTS, Release, composed},
     shown::at_most,
     units::{Delta, Epsilon, Guarantee, TrustModel},
 };
-use serde::Serialize;
 
 /// What one device may spend.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,8 +1,8 @@
 //! How long windows are, and where they begin: weeks may begin on the day that the program says.
 
 use super::moment::{WEEK, format_duration, format_moment};
-use crate::dap::time::{Time, TimePrecision};
 use serde::{Deserialize, Serialize};
+use sottovoce_dap::time::{Time, TimePrecision};
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 

@@ -8,19 +8,17 @@ use super::{
     metric::Metric,
     randomizer::{self, Chosen},
 };
-use crate::{
-    dap::{
-        ids::TaskId,
-        task::{TaskConfiguration, VdafConfig},
-    },
-    privacy::{
-        self,
-        guarantee::{GuaranteeError, Mechanism, MechanismKind},
-        noise::AggregatorNoise,
-        randomizer::RandomizerError,
-        shown::at_most,
-        units::{Epsilon, Guarantee, TrustModel},
-    },
+use sottovoce_dap::{
+    ids::TaskId,
+    task::{TaskConfiguration, VdafConfig},
+};
+use sottovoce_privacy::{
+    self as privacy,
+    guarantee::{GuaranteeError, Mechanism, MechanismKind},
+    noise::AggregatorNoise,
+    randomizer::RandomizerError,
+    shown::at_most,
+    units::{Epsilon, Guarantee, TrustModel},
 };
 use thiserror::Error;
 

@@ -12,8 +12,8 @@ use super::{
     dimension::Dimension,
     metric::Metric,
 };
-use crate::privacy::randomizer::Bin;
 use outcomes::{Outcomes, Said, position};
+use sottovoce_privacy::randomizer::Bin;
 use thiserror::Error;
 
 /// How a metric's answers become bins.

@@ -12,14 +12,12 @@ use super::{
     Program, ProgramKind, Weekday, budget::PeriodCost, compile::CompiledTask, dimension::Dimension,
     format_duration, format_moment, metric::MetricKind,
 };
-use crate::{
-    dap::task::BatchMode,
-    privacy::{
-        guarantee::GuaranteeError,
-        units::{Delta, Epsilon, Guarantee},
-    },
-};
 use serde::Serialize;
+use sottovoce_dap::task::BatchMode;
+use sottovoce_privacy::{
+    guarantee::GuaranteeError,
+    units::{Delta, Epsilon, Guarantee},
+};
 
 /// A program in words.
 #[derive(Clone, Debug, Serialize)]

@@ -11,8 +11,8 @@ use super::{
     ProgramError,
     source::{At, Source},
 };
-use crate::dap::printable::is_hidden;
 use forms::{JOINED, MARKS, REPLACED};
+use sottovoce_dap::printable::is_hidden;
 use std::ops::RangeInclusive;
 use twins::TWINS;
 
@@ -183,7 +183,7 @@ fn twin(c: char) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use crate::program::tests::asking;
+    use crate::tests::asking;
 
     /// What is said of categories, at the place of which.
     fn refused(categories: &[&str]) -> Option<String> {

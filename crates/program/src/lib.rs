@@ -5,6 +5,20 @@
 //! [`dimension`]s; an [`answer`] is encoded as the index of a bin ([`encoding`]). [`compile`] turns
 //! each metric into DAP tasks, and [`manifest`] writes down what a task promises, so that its hash
 //! is bound into every report. [`asking`] and [`profile`] are what the device keeps to by itself.
+//!
+//! ```
+//! use sottovoce_program::{Program, ProgramKind, template::template};
+//!
+//! let text = template(ProgramKind::Feedback, "my-app")?;
+//! let program = Program::parse("program.toml", &text)?;
+//! program.certify_budget()?;
+//! for task in program.tasks() {
+//!     println!("{}: {}", task.name, task.task_id);
+//! }
+//! # Ok::<_, sottovoce_program::ProgramError>(())
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 pub mod answer;
 pub mod asking;
@@ -35,18 +49,6 @@ pub use calendar::{Calendar, NoWeekday, NoWeeks, Weekday};
 pub use moment::{format_duration, format_moment, parse_duration, parse_moment};
 pub use source::ProgramError;
 
-use crate::{
-    dap::{
-        codec::Decode,
-        hpke::HpkeConfig,
-        task::{BatchMode, Url},
-        time::{Interval, TimePrecision},
-    },
-    privacy::{
-        noise::{AggregatorNoise, Thousandths},
-        units::{Delta, Epsilon, Share},
-    },
-};
 use asking::AskingPolicy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use budget::DeviceBudget;
@@ -55,6 +57,16 @@ use file::File;
 use log::LogPolicy;
 use metric::Metric;
 use profile::ProfilePolicy;
+use sottovoce_dap::{
+    codec::Decode,
+    hpke::HpkeConfig,
+    task::{BatchMode, Url},
+    time::{Interval, TimePrecision},
+};
+use sottovoce_privacy::{
+    noise::{AggregatorNoise, Thousandths},
+    units::{Delta, Epsilon, Share},
+};
 use source::{At, Source};
 use std::path::Path;
 
@@ -465,4 +477,4 @@ fn noise(
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

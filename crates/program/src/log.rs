@@ -8,7 +8,7 @@ use super::{
     file::LogTable,
     source::{At, Source},
 };
-use crate::log::{
+use sottovoce_log::{
     checkpoint::{Trust, TrustError, count_witnesses},
     note::VerifierKey,
 };
@@ -89,10 +89,10 @@ fn keys(source: Source<'_>, texts: &[At<String>]) -> Result<Vec<VerifierKey>, Pr
 
 #[cfg(test)]
 pub(super) mod tests {
-    use crate::program::{Program, ProgramKind, template::template};
+    use crate::{Program, ProgramKind, template::template};
 
     fn key(name: &str, kind: u8) -> String {
-        use crate::log::note::{KeyKind, KeyName, VerifierKey};
+        use sottovoce_log::note::{KeyKind, KeyName, VerifierKey};
         let kind = if kind == 1 { KeyKind::Log } else { KeyKind::Witness };
         // The key of signed-note's own example.
         let example: VerifierKey =
@@ -104,7 +104,7 @@ pub(super) mod tests {
             .to_string()
     }
 
-    fn parse(table: &str) -> Result<Program, crate::program::ProgramError> {
+    fn parse(table: &str) -> Result<Program, crate::ProgramError> {
         let text = template(ProgramKind::Feedback, "support").unwrap();
         Program::parse("program.toml", &format!("{text}\n[log]\n{table}\n"))
     }
@@ -118,7 +118,7 @@ pub(super) mod tests {
     }
 
     /// A table with both logs and a witness.
-    pub(in crate::program) fn logs(more: &str) -> String {
+    pub(crate) fn logs(more: &str) -> String {
         let witness = key("witness.example", 4);
         format!("[log]\n{}witnesses = [\"{witness}\"]\n{more}\n", both())
     }

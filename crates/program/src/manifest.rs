@@ -12,17 +12,15 @@ use super::{
     score::ScoreSource,
     triage::Rule,
 };
-use crate::{
-    dap::codec::Encode,
-    privacy::{
-        guarantee::Mechanism,
-        noise::AggregatorNoise,
-        units::{Guarantee, TrustModel},
-    },
-};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::codec::Encode;
+use sottovoce_privacy::{
+    guarantee::Mechanism,
+    noise::AggregatorNoise,
+    units::{Guarantee, TrustModel},
+};
 
 /// The canonical manifest of one task.
 #[derive(Clone, Debug, Serialize)]
@@ -241,10 +239,10 @@ pub fn week_begins_in(manifest: &[u8]) -> Option<Weekday> {
 }
 
 /// What a manifest claims, read from its canonical bytes; none if they are not those of a manifest.
-pub fn claims_in(manifest: &[u8]) -> Option<Vec<crate::log::claim::Claim>> {
+pub fn claims_in(manifest: &[u8]) -> Option<Vec<sottovoce_log::claim::Claim>> {
     #[derive(Deserialize)]
     struct Stated {
-        guarantees: Vec<crate::log::claim::Claim>,
+        guarantees: Vec<sottovoce_log::claim::Claim>,
     }
     serde_json::from_slice::<Stated>(manifest).ok().map(|stated| stated.guarantees)
 }

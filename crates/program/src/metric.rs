@@ -3,7 +3,7 @@
 mod parse;
 
 use super::{dimension::Dimension, score::ScoreSource, triage::Rule};
-use crate::privacy::{guarantee::MechanismKind, units::Epsilon};
+use sottovoce_privacy::{guarantee::MechanismKind, units::Epsilon};
 
 /// A metric with the dimensions it is broken down by.
 #[derive(Clone, Debug, PartialEq)]

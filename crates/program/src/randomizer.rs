@@ -5,8 +5,8 @@
 //! the variance that one report adds to a bin's unbiased count, averaged over the bins, which for
 //! k-ary response is `[t(1-t) + (k-1)a(1-a)]/(k s²)` and for bits `q(1-q)/(1-2q)²`.
 
-use crate::dap::task::VdafConfig;
-use crate::privacy::{
+use sottovoce_dap::task::VdafConfig;
+use sottovoce_privacy::{
     amplification::MOST_REPORTS,
     guarantee::{Mechanism, MechanismKind},
     randomizer::{Changed, RandomizerError},
@@ -133,7 +133,7 @@ fn chunk_length(bins: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::privacy::guarantee::LARGEST_BATCH;
+    use sottovoce_privacy::guarantee::LARGEST_BATCH;
 
     fn chosen(bins: u32, epsilon0: f64, wanted: Option<MechanismKind>) -> Chosen {
         choose(bins, Epsilon::new(epsilon0).unwrap(), wanted).unwrap()

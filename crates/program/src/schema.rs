@@ -11,7 +11,7 @@ pub fn json_schema() -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::{ProgramKind, template::template};
+    use crate::{ProgramKind, template::template};
     use serde_json::{Value, json};
 
     /// As much of JSON Schema as ours uses.
@@ -69,7 +69,7 @@ mod tests {
     }
 
     fn examples() -> Vec<String> {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let programs = files.filter(|path| path.extension().is_some_and(|e| e == "toml"));
         programs.map(|path| std::fs::read_to_string(path).unwrap()).collect()

@@ -3,12 +3,10 @@
 use super::{
     Calendar, Program, ProgramError, budget::DeviceBudget, compile, format_duration, format_moment,
 };
-use crate::{
-    dap::time::{Interval, TimePrecision},
-    privacy::{
-        budget::Limits,
-        units::{Delta, Epsilon},
-    },
+use sottovoce_dap::time::{Interval, TimePrecision};
+use sottovoce_privacy::{
+    budget::Limits,
+    units::{Delta, Epsilon},
 };
 use std::{collections::BTreeMap, fmt::Write};
 

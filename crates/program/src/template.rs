@@ -17,10 +17,19 @@ pub fn template(kind: ProgramKind, name: &str) -> Result<String, ProgramError> {
     Ok(text.replacen("name = \"my-app\"", &format!("name = \"{name}\""), 1))
 }
 
+/// A program's text without its table `[budget]`, for tests.
+#[cfg(any(test, feature = "test-util"))]
+#[allow(clippy::unwrap_used, reason = "tests only")]
+pub fn without_budget(text: &str) -> String {
+    let (before, rest) = text.split_once("[budget]\n").unwrap();
+    let (_, after) = rest.split_once("\n[").unwrap();
+    format!("{before}[{after}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::Program;
+    use crate::Program;
 
     #[test]
     fn templates_compile_keep_their_budget_and_say_what_to_replace() {

@@ -1,7 +1,8 @@
 use super::*;
+use crate::template::without_budget;
 
 fn program(change: impl Fn(String) -> String) -> Result<Program, ProgramError> {
-    let text = without_budget(include_str!("../../examples/support-assistant.toml"));
+    let text = without_budget(include_str!("../../../examples/support-assistant.toml"));
     Program::parse("program.toml", &change(text))
 }
 
@@ -11,13 +12,6 @@ fn error(from: &str, to: &str) -> String {
         text.replacen(from, to, 1)
     });
     changed.err().unwrap_or_else(|| panic!("{to:?} was accepted")).to_string()
-}
-
-/// A program's text without its table of that name.
-pub(crate) fn without_budget(text: &str) -> String {
-    let (before, rest) = text.split_once("[budget]\n").unwrap();
-    let (_, after) = rest.split_once("\n[").unwrap();
-    format!("{before}[{after}")
 }
 
 #[test]
@@ -31,7 +25,7 @@ fn the_example_is_a_program() {
 
 #[test]
 fn the_example_keeps_its_promise_for_a_period() {
-    let text = include_str!("../../examples/support-assistant.toml");
+    let text = include_str!("../../../examples/support-assistant.toml");
     let program = Program::parse("program.toml", text).unwrap();
     program.certify_budget().unwrap();
     assert!(program.budget().unwrap().limits().central.is_some());

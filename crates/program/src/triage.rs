@@ -9,10 +9,10 @@ use super::{
     ProgramError,
     source::{At, Source},
 };
-use crate::dap::printable::is_hidden;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::printable::is_hidden;
 
 /// What makes a comment belong to a category.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -126,7 +126,6 @@ fn parse_pattern(source: Source<'_>, pattern: &At<String>) -> Result<String, Pro
         let reason = format!("has {found} bytes; {LONGEST_PATTERN} are the most: use more rules");
         return Err(source.error(pattern, reason));
     }
-    #[cfg(feature = "client")]
     if compile(text).map_err(|error| source.error(pattern, error))?.is_match("") {
         return Err(source.error(pattern, "matches the empty text, and so every comment"));
     }
@@ -134,8 +133,7 @@ fn parse_pattern(source: Source<'_>, pattern: &At<String>) -> Result<String, Pro
 }
 
 /// A pattern, ready to use: bounded, since searching takes the time of its size times the text's.
-#[cfg(feature = "client")]
-pub(crate) fn compile(pattern: &str) -> Result<regex_lite::Regex, regex_lite::Error> {
+pub fn compile(pattern: &str) -> Result<regex_lite::Regex, regex_lite::Error> {
     const MOST_MEMORY: usize = 16 * 1024;
     const DEEPEST: u32 = 32;
     regex_lite::RegexBuilder::new(pattern).size_limit(MOST_MEMORY).nest_limit(DEEPEST).build()
@@ -197,7 +195,6 @@ mod tests {
         assert!(elsewhere.contains("only a metric of kind triage has `rules`"), "{elsewhere}");
     }
 
-    #[cfg(feature = "client")]
     #[test]
     fn patterns_that_cannot_be_read_or_match_everything_are_refused() {
         let nested = format!("{}a{}", "(".repeat(40), ")".repeat(40));

@@ -1,6 +1,6 @@
 //! Why an exchange did not come to its end, and whether the same request may succeed later.
 
-use crate::dap::exchange::ExchangeError;
+use sottovoce_dap::exchange::ExchangeError;
 use std::time::Duration;
 use thiserror::Error;
 

@@ -5,7 +5,7 @@
 //! same resource, since a request has the same bytes each time (§3.2).
 
 use super::{error::TransportError, http::HttpClient, retry::Backoff};
-use crate::dap::{
+use sottovoce_dap::{
     bearer_token::BearerToken,
     exchange::{Create, Created, Exchange, Poll, Polled, Resource},
 };
@@ -188,7 +188,7 @@ impl<T: Resource> Asked<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dap::{collect::AggregateShare, ids::TaskId, task::Url};
+    use sottovoce_dap::{collect::AggregateShare, ids::TaskId, task::Url};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::{TcpListener, TcpStream},

@@ -1,13 +1,13 @@
 //! One request, one bounded response.
 
 use super::error::TransportError;
-use crate::dap::{
-    bearer_token::BearerToken,
-    exchange::{Exchange, Method, Request, Response},
-};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     LOCATION, RETRY_AFTER,
+};
+use sottovoce_dap::{
+    bearer_token::BearerToken,
+    exchange::{Exchange, Method, Request, Response},
 };
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -28,7 +28,7 @@ pub struct HttpClient {
 #[derive(Clone, Debug)]
 enum Way {
     Network(Arc<RwLock<reqwest::Client>>),
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-util"))]
     Wire(Arc<dyn super::wire::Wire>),
 }
 
@@ -59,8 +59,8 @@ impl HttpClient {
     }
 
     /// A client for which something else stands for the network.
-    #[cfg(test)]
-    pub(crate) fn over(wire: Arc<dyn super::wire::Wire>, timeout: Duration) -> Self {
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn over(wire: Arc<dyn super::wire::Wire>, timeout: Duration) -> Self {
         Self { way: Way::Wire(wire), timeout, headers: |_| () }
     }
 
@@ -71,7 +71,7 @@ impl HttpClient {
             Way::Network(client) => {
                 *client.write().unwrap_or_else(PoisonError::into_inner) = renewed;
             }
-            #[cfg(test)]
+            #[cfg(any(test, feature = "test-util"))]
             Way::Wire(_) => {}
         }
         Ok(())
@@ -117,7 +117,7 @@ impl HttpClient {
     ) -> Result<Response, TransportError> {
         let client = match &self.way {
             Way::Network(client) => client.read().unwrap_or_else(PoisonError::into_inner).clone(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "test-util"))]
             Way::Wire(wire) => {
                 return super::wire::send(wire.as_ref(), request, token, self.timeout).await;
             }

@@ -34,7 +34,7 @@ impl Backoff {
 
 /// Where between half and all of a bound a wait is.
 fn jitter() -> f64 {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "test-util"))]
     if let Some(drawn) = seeded::draw() {
         return drawn;
     }
@@ -42,8 +42,8 @@ fn jitter() -> f64 {
 }
 
 /// Waits of a simulation: drawn from a seed, on the thread where it runs.
-#[cfg(test)]
-pub(crate) mod seeded {
+#[cfg(any(test, feature = "test-util"))]
+pub mod seeded {
     use rand::{RngExt, SeedableRng, rngs::StdRng};
     use std::cell::RefCell;
 
@@ -52,7 +52,7 @@ pub(crate) mod seeded {
     }
 
     /// Draws all later waits of this thread from `seed`, or none any more.
-    pub(crate) fn set(seed: Option<u64>) {
+    pub fn set(seed: Option<u64>) {
         RNG.set(seed.map(StdRng::seed_from_u64));
     }
 

@@ -1,7 +1,7 @@
 //! What stands for the network in a simulation.
 
 use super::error::TransportError;
-use crate::dap::{
+use sottovoce_dap::{
     bearer_token::BearerToken,
     exchange::{Request, Response},
 };
@@ -9,13 +9,13 @@ use std::{fmt::Debug, pin::Pin, time::Duration};
 use tokio::time::timeout;
 
 /// Takes a request to whom it is for, or loses it.
-pub(crate) trait Wire: Debug + Send + Sync {
+pub trait Wire: Debug + Send + Sync {
     /// What comes back, if anything does: else for what reason nothing does.
     fn carry(&self, request: Request, token: Option<&BearerToken>) -> Carried;
 }
 
 /// An answer that is on its way.
-pub(crate) type Carried = Pin<Box<dyn Future<Output = Result<Response, String>> + Send>>;
+pub type Carried = Pin<Box<dyn Future<Output = Result<Response, String>> + Send>>;
 
 /// Sends one request, and waits for the answer no longer than a client would.
 pub(super) async fn send(

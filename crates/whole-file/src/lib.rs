@@ -4,6 +4,20 @@
 //! or a link that is there already under its name is never opened. It is on the disk before it gets
 //! the name that it is read by, and the folder after that. Killed in between, what is read is the
 //! old file, or none.
+//!
+//! ```
+//! use sottovoce_whole_file::{Readers, create, replace};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("settings.toml");
+//! create(&path, b"old", Readers::All)?;
+//! assert!(create(&path, b"new", Readers::All).is_err(), "it is there already");
+//! replace(&path, b"new", Readers::All)?;
+//! assert_eq!(std::fs::read(&path)?, b"new");
+//! # Ok::<_, std::io::Error>(())
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 use rand::{RngExt, rng};
 use std::{

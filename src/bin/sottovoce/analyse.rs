@@ -1,11 +1,9 @@
 //! `sottovoce analyse`: what releases say together.
 
 use anyhow::Context;
-use sottovoce::{
-    command_line,
-    findings::{Findings, saved::Saved},
-    program::Program,
-};
+use sottovoce::command_line;
+use sottovoce_estimate::findings::{Findings, saved::Saved};
+use sottovoce_program::Program;
 use std::path::PathBuf;
 
 /// Say what releases show: differences between arms, changes over windows, strengths of candidates,

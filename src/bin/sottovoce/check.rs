@@ -1,10 +1,9 @@
 //! `sottovoce check`: is the program right, and what will it do?
 
 use anyhow::Context;
-use sottovoce::{
-    command_line, plan,
-    program::{Program, explain::Explanation},
-};
+use sottovoce::command_line;
+use sottovoce_estimate::plan;
+use sottovoce_program::{Program, explain::Explanation};
 use std::path::PathBuf;
 
 /// Check a program, and explain in plain words what it will do.

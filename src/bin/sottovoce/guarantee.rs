@@ -1,7 +1,7 @@
 //! `sottovoce guarantee`: how private a report is, per trust model.
 
 use anyhow::bail;
-use sottovoce::privacy::{
+use sottovoce_privacy::{
     guarantee::{
         Mechanism, MechanismKind, NEIGHBOURS, Release, largest_epsilon0, smallest_batch,
         usable_delta, usable_epsilon,

@@ -1,7 +1,7 @@
 //! `sottovoce init`: a program to begin with.
 
 use anyhow::{Context, anyhow};
-use sottovoce::program::{ProgramKind, template};
+use sottovoce_program::{ProgramKind, template};
 use std::{
     fs::OpenOptions,
     io::{ErrorKind, Write},

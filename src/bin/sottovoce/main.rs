@@ -41,10 +41,10 @@ enum Command {
     Schema(schema::Arguments),
     /// Be the demo's leader.
     #[command(hide = true, subcommand)]
-    Leader(sottovoce::aggregator::command::Command),
+    Leader(sottovoce::servers::Command),
     /// Be the demo's helper.
     #[command(hide = true, subcommand)]
-    Helper(sottovoce::aggregator::command::Command),
+    Helper(sottovoce::servers::Command),
 }
 
 fn main() -> ExitCode {
@@ -60,8 +60,8 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
-        Command::Leader(command) => sottovoce::aggregator::command::leader(command),
-        Command::Helper(command) => sottovoce::aggregator::command::helper(command),
+        Command::Leader(command) => sottovoce::servers::leader(command),
+        Command::Helper(command) => sottovoce::servers::helper(command),
     };
     sottovoce::command_line::exit(result)
 }

@@ -1,14 +1,12 @@
 //! `sottovoce plan`: what a device risks over a period, what a program will say for it, and how surely.
 
-use sottovoce::{
-    collector::present,
-    command_line,
-    plan::{
-        MetricPlan, Plan,
-        proposal::{Alternative, Proposal, Wanted},
-    },
-    program::{Program, format_duration, parse_duration},
+use sottovoce::command_line;
+use sottovoce_collector::present;
+use sottovoce_estimate::plan::{
+    MetricPlan, Plan,
+    proposal::{Alternative, Proposal, Wanted},
 };
+use sottovoce_program::{Program, format_duration, parse_duration};
 use std::{fmt::Write, path::PathBuf};
 
 /// Show what a device risks over a period, what a program will say for it, and how surely.

@@ -1,6 +1,7 @@
 //! `sottovoce schema`: the JSON Schema of program files.
 
-use sottovoce::{command_line, program::schema};
+use sottovoce::command_line;
+use sottovoce_program::schema;
 
 /// Print the JSON Schema of program files, for editors.
 ///

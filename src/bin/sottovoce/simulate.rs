@@ -4,9 +4,12 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use sottovoce::{
     command_line,
-    program::{Program, parse_moment},
-    simulate::{self, Options, scenario, scenario::Scenario},
+    simulate::{
+        self, Options,
+        scenario::{self, Scenario},
+    },
 };
+use sottovoce_program::{Program, parse_moment};
 use std::{fs, io::Write, path::PathBuf, sync::Arc};
 
 /// Run many device engines with invented users, and show how close the figures come to the truth.

@@ -1,12 +1,10 @@
 //! `sottovoce tasks`: the DAP tasks of a program.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sottovoce::{
-    collector::present,
-    command_line,
-    dap::codec::Encode,
-    program::{Program, budget::PeriodCost, compile::CompiledTask, format_duration},
-};
+use sottovoce::command_line;
+use sottovoce_collector::present;
+use sottovoce_dap::codec::Encode;
+use sottovoce_program::{Program, budget::PeriodCost, compile::CompiledTask, format_duration};
 use std::path::PathBuf;
 
 /// Show the DAP tasks that a program compiles to, and what one device risks over a period with all of

@@ -1,12 +1,10 @@
 //! A simulation's outcome for people.
 
 use super::{Accuracy, Figure, MeasureBesideTruth, Outcome, ReleaseBesideTruth, TooSmall};
-use crate::{
-    collector::present::columns,
-    estimate::{
-        interval::{Interval, Scope},
-        shown::number,
-    },
+use sottovoce_collector::present::columns;
+use sottovoce_estimate::{
+    interval::{Interval, Scope},
+    shown::number,
 };
 use std::fmt;
 

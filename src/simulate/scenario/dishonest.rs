@@ -5,14 +5,12 @@ use super::{
     file::{At, DishonestTable, Source},
     is_derived,
 };
-use crate::{
-    program::{
-        Program,
-        answer::Given,
-        compile::CompiledTask,
-        encoding::{Encoding, Meaning},
-    },
-    simulate::answers::given,
+use crate::simulate::answers::given;
+use sottovoce_program::{
+    Program,
+    answer::Given,
+    compile::CompiledTask,
+    encoding::{Encoding, Meaning},
 };
 use std::collections::BTreeMap;
 

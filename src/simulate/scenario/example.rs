@@ -1,7 +1,7 @@
 //! A scenario for a program to begin with: commented, with every metric's outcomes.
 
 use super::{Asked, MetricKind, Scenario, dimensions, is_derived};
-use crate::program::{
+use sottovoce_program::{
     Program,
     compile::CompiledTask,
     dimension::{Dimension, Visibility},

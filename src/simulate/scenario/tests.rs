@@ -86,14 +86,14 @@ fn a_lie_is_the_answer_that_is_encoded_as_its_bin() {
             let text = format!("[dishonest]\nanswer = 0.1\nmetric = \"{name}\"\nbin = \"{label}\"");
             let lie = parse(&text).unwrap().dishonest.lie.unwrap();
             let (given, segments) = lie.answer.unwrap();
-            let answer = crate::program::answer::Answer { given: Some(given), segments };
+            let answer = sottovoce_program::answer::Answer { given: Some(given), segments };
             let encoded = task.encoding().encode(&answer).unwrap();
             let is_it = match encoded {
-                crate::program::encoding::Encoded::One(found) => found.index() == bin,
-                crate::program::encoding::Encoded::OneOf(found) => {
+                sottovoce_program::encoding::Encoded::One(found) => found.index() == bin,
+                sottovoce_program::encoding::Encoded::OneOf(found) => {
                     found.iter().any(|found| found.index() == bin)
                 }
-                crate::program::encoding::Encoded::Bits(bits) => bits[bin],
+                sottovoce_program::encoding::Encoded::Bits(bits) => bits[bin],
             };
             assert!(is_it && lie.bin == bin, "{name}: {label}");
         }

@@ -9,7 +9,7 @@ use crate::{
         task::{Task, now},
     },
 };
-use sottovoce::dap::{
+use sottovoce_dap::{
     aggregate::VerifyInit,
     ids::ReportId,
     time::Time,

@@ -97,7 +97,7 @@ pub(crate) async fn by<F: Future>(party: usize, future: F) -> F::Output {
 }
 
 /// The same work in a simulation, by the party that asks for it; back if this is none.
-pub(in crate::aggregator) fn spawn<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
+pub(crate) fn spawn<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
     work: W,
 ) -> Result<JoinHandle<T>, W> {
     let Some(pause) = with(|simulation| pause(&mut simulation.rng)) else { return Err(work) };

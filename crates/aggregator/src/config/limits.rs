@@ -1,13 +1,13 @@
 //! Bounds on what a server takes from others, and on what it does at once.
 
 use super::{milliseconds, seconds};
-use crate::connections::{
+use axum::http::HeaderName;
+use serde::{Deserialize, Deserializer};
+use sottovoce_connections::{
     Bounds,
     address::Network,
     forwarded::{Proxies, Trust},
 };
-use axum::http::HeaderName;
-use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 
 /// Bounds on what a server takes from others.
@@ -213,7 +213,7 @@ fn minutes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connections::places::Places;
+    use sottovoce_connections::places::Places;
     use std::sync::Arc;
 
     #[tokio::test]

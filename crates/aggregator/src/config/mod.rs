@@ -10,10 +10,10 @@ pub mod limits;
 pub mod secrets;
 pub mod template;
 
-use crate::log::note::{KeyKind, KeyName, VerifierKey};
 use database::Database;
 use limits::{Aggregation, HpkeKeys, Limits, Retention};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use sottovoce_log::note::{KeyKind, KeyName, VerifierKey};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},

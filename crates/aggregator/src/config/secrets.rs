@@ -1,8 +1,8 @@
 //! Secrets that the parties share, as files that `sottovoce keygen` writes.
 
-use crate::dap::{bearer_token::BearerToken, ids::NoRandomness};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer};
+use sottovoce_dap::{bearer_token::BearerToken, ids::NoRandomness};
 use zeroize::Zeroizing;
 
 /// What `sottovoce keygen` makes for the leader.

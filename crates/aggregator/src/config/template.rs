@@ -104,7 +104,7 @@ const LEADER: &str = r#"
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregator::config::Config;
+    use crate::config::Config;
 
     /// What is commented out must be right too: it is what people uncomment.
     #[test]

@@ -6,31 +6,29 @@
 
 use super::Helper;
 use crate::{
-    aggregator::{
-        batch::{Buckets, Placement},
-        http::Failure,
-        keyring::Keys,
-        metrics::Stage,
-        open::{check_time, open_share},
-        parallel,
-        store::{BucketKey, HelperJob, HelperOutcome, Timestamp},
-        task::{HelperTask, Task, VERIFICATION_KEY_ID, Windows},
-    },
-    dap::{
-        aggregate::{
-            AggregationJobInitReq, AggregationJobResp, VerifyAnswer, VerifyInit, VerifyResp,
-            read_batch_id,
-        },
-        codec::{Decode, Encode, Opaque},
-        ids::{AggregationJobId, ReportId, TaskId, content_derived},
-        problem::ProblemType,
-        task::BatchMode,
-        time::Time,
-        upload::{PlaintextInputShare, ReportError},
-        vdaf::verify::{OpenReport, Sums, VerifyError},
-    },
+    batch::{Buckets, Placement},
+    http::Failure,
+    keyring::Keys,
+    metrics::Stage,
+    open::{check_time, open_share},
+    parallel,
+    store::{BucketKey, HelperJob, HelperOutcome, Timestamp},
+    task::{HelperTask, Task, VERIFICATION_KEY_ID, Windows},
 };
 use sha2::{Digest, Sha256};
+use sottovoce_dap::{
+    aggregate::{
+        AggregationJobInitReq, AggregationJobResp, VerifyAnswer, VerifyInit, VerifyResp,
+        read_batch_id,
+    },
+    codec::{Decode, Encode, Opaque},
+    ids::{AggregationJobId, ReportId, TaskId, content_derived},
+    problem::ProblemType,
+    task::BatchMode,
+    time::Time,
+    upload::{PlaintextInputShare, ReportError},
+    vdaf::verify::{OpenReport, Sums, VerifyError},
+};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,

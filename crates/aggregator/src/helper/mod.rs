@@ -17,7 +17,7 @@ use super::{
     task::HelperTask,
     tasks::Tasks,
 };
-use crate::dap::ids::{AggregateShareId, AggregationJobId};
+use sottovoce_dap::ids::{AggregateShareId, AggregationJobId};
 use std::sync::Arc;
 
 pub use routes::router;

@@ -2,24 +2,14 @@
 
 use super::Helper;
 use crate::{
-    aggregator::{
-        agreement, comparison,
-        http::{
-            Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
-            located, message, parse_id, parse_task_id,
-        },
-        log,
-        serve::{Client, edge::Edge, held::long_message},
-        task::HelperTask,
+    agreement, comparison,
+    http::{
+        Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
+        located, message, parse_id, parse_task_id,
     },
-    dap::{
-        aggregate::AggregationJobContinueReq,
-        codec::Decode,
-        ids::{AggregateShareId, AggregationJobId, TaskId},
-        media_type::MediaType,
-        problem::ProblemType,
-        role::Role,
-    },
+    log,
+    serve::{Client, edge::Edge, held::long_message},
+    task::HelperTask,
 };
 use axum::{
     Extension, Router,
@@ -27,6 +17,14 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
     routing::{get, post},
+};
+use sottovoce_dap::{
+    aggregate::AggregationJobContinueReq,
+    codec::Decode,
+    ids::{AggregateShareId, AggregationJobId, TaskId},
+    media_type::MediaType,
+    problem::ProblemType,
+    role::Role,
 };
 use std::sync::Arc;
 

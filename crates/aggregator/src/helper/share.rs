@@ -5,26 +5,22 @@
 
 use super::Helper;
 use crate::{
-    aggregator::{
-        collection::{
-            FullBatch, NotReleased, check_request, full_batch, noisy_share, not_over,
-            seal_aggregate_share, until_over,
-        },
-        http::Failure,
-        log::{Covered, entries},
-        open::CLOCK_SKEW,
-        store::{
-            BucketRange, BucketShard, Closed, Closing, CollectionState, Kept, Then, Timestamp,
-        },
-        task::{HelperTask, Task},
+    collection::{
+        FullBatch, NotReleased, check_request, full_batch, noisy_share, not_over,
+        seal_aggregate_share, until_over,
     },
-    dap::{
-        codec::{Decode, Encode},
-        collect::{AggregateShare, AggregateShareReq, BatchSelector, Query},
-        ids::{AggregateShareId, content_derived},
-        problem::ProblemType,
-        role::Role,
-    },
+    http::Failure,
+    log::{Covered, entries},
+    open::CLOCK_SKEW,
+    store::{BucketRange, BucketShard, Closed, Closing, CollectionState, Kept, Then, Timestamp},
+    task::{HelperTask, Task},
+};
+use sottovoce_dap::{
+    codec::{Decode, Encode},
+    collect::{AggregateShare, AggregateShareReq, BatchSelector, Query},
+    ids::{AggregateShareId, content_derived},
+    problem::ProblemType,
+    role::Role,
 };
 use std::time::Duration;
 

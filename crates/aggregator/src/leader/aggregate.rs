@@ -11,38 +11,36 @@ use super::{
     refusals::{Next, Refusal, Size},
 };
 use crate::{
-    aggregator::{
-        batch::{Buckets, Placement},
-        blocking, clock,
-        keyring::Keys,
-        metrics::{JobOutcome, Stage},
-        open::open_share,
-        parallel,
-        store::{
-            Again, JobId, LeaderCommit, LeaseToken, LeasedJob, StoreError, Timestamp, UploadBatch,
-        },
-        task::{Calendar, LeaderTask, Task, VERIFICATION_KEY_ID},
+    batch::{Buckets, Placement},
+    blocking, clock,
+    keyring::Keys,
+    metrics::{JobOutcome, Stage},
+    open::open_share,
+    parallel,
+    store::{
+        Again, JobId, LeaderCommit, LeaseToken, LeasedJob, StoreError, Timestamp, UploadBatch,
     },
-    dap::{
-        aggregate::{
-            AggregationJobInitReq, AggregationJobResp, ReportShare, VerifyAnswer, VerifyInit,
-            leader_selected_batch_id,
-        },
-        codec::{Decode, Encode, Opaque},
-        exchange::{Create, Delete, ExchangeError},
-        extension::UncheckedExtensions,
-        ids::BatchId,
-        problem::ProblemType,
-        time::Time,
-        upload::{PlaintextInputShare, Report, ReportError},
-        vdaf::verify::{LeaderBatch, OpenReport, Sums, VerifyError},
+    task::{Calendar, LeaderTask, Task, VERIFICATION_KEY_ID},
+};
+use sottovoce_dap::{
+    aggregate::{
+        AggregationJobInitReq, AggregationJobResp, ReportShare, VerifyAnswer, VerifyInit,
+        leader_selected_batch_id,
     },
-    transport::{
-        error::TransportError,
-        exchange::{Completed, IncompleteError, Patience, complete},
-        peers::{Place, origin},
-        retry::Backoff,
-    },
+    codec::{Decode, Encode, Opaque},
+    exchange::{Create, Delete, ExchangeError},
+    extension::UncheckedExtensions,
+    ids::BatchId,
+    problem::ProblemType,
+    time::Time,
+    upload::{PlaintextInputShare, Report, ReportError},
+    vdaf::verify::{LeaderBatch, OpenReport, Sums, VerifyError},
+};
+use sottovoce_transport::{
+    error::TransportError,
+    exchange::{Completed, IncompleteError, Patience, complete},
+    peers::{Place, origin},
+    retry::Backoff,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use thiserror::Error;
@@ -143,9 +141,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 #[derive(Debug, Error)]
 enum JobError {
     #[error("the database names task {0}, but does not have it")]
-    NoTask(crate::dap::ids::TaskId),
+    NoTask(sottovoce_dap::ids::TaskId),
     #[error(transparent)]
-    Tasks(#[from] crate::aggregator::tasks::TasksError),
+    Tasks(#[from] crate::tasks::TasksError),
     #[error(transparent)]
     Helper(#[from] IncompleteError),
     #[error("the helper is left alone for now, or busy with other jobs of ours")]
@@ -155,15 +153,15 @@ enum JobError {
     )]
     Answers { asked: usize, answered: usize },
     #[error("the helper's answer to report {0} is `finish`, which no VDAF of one round knows")]
-    Finish(crate::dap::ids::ReportId),
+    Finish(sottovoce_dap::ids::ReportId),
     #[error("the helper does not know our verification key {VERIFICATION_KEY_ID}")]
     VerificationKey,
     #[error("aggregate shares cannot be added up: {0}")]
-    Merge(#[from] crate::dap::vdaf::merge::MergeError),
+    Merge(#[from] sottovoce_dap::vdaf::merge::MergeError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    TooLong(#[from] crate::dap::codec::LengthError),
+    TooLong(#[from] sottovoce_dap::codec::LengthError),
     #[error("the server stops before the helper has answered")]
     ServerStops,
     #[error("work on the job stopped: {0}")]
@@ -534,10 +532,8 @@ fn finish_part(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        aggregator::task::Weekday,
-        dap::{aggregate::VerifyResp, ids::ReportId, time::TimePrecision},
-    };
+    use crate::task::Weekday;
+    use sottovoce_dap::{aggregate::VerifyResp, ids::ReportId, time::TimePrecision};
 
     #[test]
     fn a_helper_without_our_key_says_so_of_each_report_and_of_at_least_one() {

@@ -8,40 +8,37 @@
 
 use super::{Leader, waits::Reason};
 use crate::{
-    aggregator::{
-        blocking, clock,
-        collection::{
-            FullBatch, NotReleased, ShareError, check_request, full_batch, noisy_share, not_over,
-            seal_aggregate_share, until_over,
-        },
-        http::Failure,
-        log::{Covered, LogError, entries},
-        store::{
-            Blob, BucketRange, BucketShard, Closed, Closing, CollectionId, CollectionState,
-            NewCollection, Outcome, PendingCollection, Started, StoreError, Then, Timestamp,
-            Wanted,
-        },
-        task::{LeaderTask, Task},
+    blocking, clock,
+    collection::{
+        FullBatch, NotReleased, ShareError, check_request, full_batch, noisy_share, not_over,
+        seal_aggregate_share, until_over,
     },
-    dap::{
-        codec::{Decode, DecodeError, Encode, Opaque, Reader, U32},
-        collect::{
-            AggregateShare, AggregateShareReq, BatchSelector, CollectionJobReq, CollectionJobResp,
-            Query,
-        },
-        exchange::{Create, ExchangeError},
-        ids::{CollectionJobId, TaskId, content_derived},
-        problem::{ProblemDocument, ProblemType},
-        role::Role,
-        time::Interval,
+    http::Failure,
+    log::{Covered, LogError, entries},
+    store::{
+        Blob, BucketRange, BucketShard, Closed, Closing, CollectionId, CollectionState,
+        NewCollection, Outcome, PendingCollection, Started, StoreError, Then, Timestamp, Wanted,
     },
-    log::entry::EntryTooLong,
-    transport::{
-        error::TransportError,
-        exchange::{IncompleteError, Patience, complete},
-        peers::origin,
-        retry::Backoff,
+    task::{LeaderTask, Task},
+};
+use sottovoce_dap::{
+    codec::{Decode, DecodeError, Encode, Opaque, Reader, U32},
+    collect::{
+        AggregateShare, AggregateShareReq, BatchSelector, CollectionJobReq, CollectionJobResp,
+        Query,
     },
+    exchange::{Create, ExchangeError},
+    ids::{CollectionJobId, TaskId, content_derived},
+    problem::{ProblemDocument, ProblemType},
+    role::Role,
+    time::Interval,
+};
+use sottovoce_log::entry::EntryTooLong;
+use sottovoce_transport::{
+    error::TransportError,
+    exchange::{IncompleteError, Patience, complete},
+    peers::origin,
+    retry::Backoff,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -274,9 +271,9 @@ const AT_ONCE: usize = 64;
 #[derive(Debug, thiserror::Error)]
 enum CollectError {
     #[error("the database names task {0}, but does not have it")]
-    NoTask(crate::dap::ids::TaskId),
+    NoTask(sottovoce_dap::ids::TaskId),
     #[error(transparent)]
-    Tasks(#[from] crate::aggregator::tasks::TasksError),
+    Tasks(#[from] crate::tasks::TasksError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -284,7 +281,7 @@ enum CollectError {
     #[error("the stored collection job does not decode: {0}")]
     Stored(#[from] DecodeError),
     #[error("our aggregate share cannot be sealed: {0}")]
-    Seal(#[from] crate::dap::hpke::HpkeError),
+    Seal(#[from] sottovoce_dap::hpke::HpkeError),
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]
@@ -445,7 +442,7 @@ impl Encode for Frozen {
         self.report_count.encode(out);
         self.interval.encode(out);
         for bytes in [&self.share, &self.request] {
-            crate::dap::codec::encode_vector(out, U32, |out| out.extend_from_slice(bytes));
+            sottovoce_dap::codec::encode_vector(out, U32, |out| out.extend_from_slice(bytes));
         }
     }
 }
@@ -627,7 +624,7 @@ async fn ask_helper(
     leader: &Leader,
     task: &LeaderTask,
     frozen: &Frozen,
-) -> Result<crate::dap::hpke::HpkeCiphertext, IncompleteError> {
+) -> Result<sottovoce_dap::hpke::HpkeCiphertext, IncompleteError> {
     let endpoint = &task.task.configuration.helper_aggregator_endpoint;
     let create = Create::<AggregateShare>::new(endpoint, &task.task.id, frozen.request.clone());
     let token = Some(&task.helper_token);
@@ -646,8 +643,8 @@ const PATIENCE: Patience = Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dap::time::Time;
     use proptest::prelude::*;
+    use sottovoce_dap::time::Time;
 
     #[test]
     fn a_batch_that_was_closed_before_windows_were_looked_at_is_told_from_others() {

@@ -4,7 +4,7 @@
 //! them all. An upload is acknowledged only with the store's proof that it is durable. One of very many
 //! reports comes in pieces, between which others have their turn: nobody waits for all of a stranger's.
 
-use crate::aggregator::{
+use crate::{
     blocking, clock,
     serve::room::Room,
     store::{Acceptance, Datastore, StoreError, UploadBatch},
@@ -169,14 +169,12 @@ fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Group {
 mod tests {
     use super::*;
     use crate::{
-        aggregator::{
-            serve::room::Pool,
-            store::{BatchingMode, Blob, TaskRecord, faulty::FaultyStore, sqlite::SqliteStore},
-        },
-        dap::{
-            ids::{ReportId, TaskId},
-            time::Time,
-        },
+        serve::room::Pool,
+        store::{BatchingMode, Blob, TaskRecord, faulty::FaultyStore, sqlite::SqliteStore},
+    };
+    use sottovoce_dap::{
+        ids::{ReportId, TaskId},
+        time::Time,
     };
 
     #[tokio::test]

@@ -25,16 +25,14 @@ use super::{
     task::LeaderTask,
     tasks::Tasks,
 };
-use crate::{
-    dap::{
-        ids::CollectionJobId,
-        upload::{UploadErrors, UploadRequest},
-    },
-    transport::http::HttpClient,
-};
 use group_commit::GroupCommit;
 use refusals::Refusals;
 use shares::Shares;
+use sottovoce_dap::{
+    ids::CollectionJobId,
+    upload::{UploadErrors, UploadRequest},
+};
+use sottovoce_transport::http::HttpClient;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore, watch};
 use waits::Waits;

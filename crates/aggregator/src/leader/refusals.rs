@@ -6,13 +6,11 @@
 //! of its own, and its reports wait until that is over. Where there are no others to tell by, patience
 //! decides.
 
-use crate::{
-    aggregator::{clock, store::LeasedJob},
-    dap::{
-        codec::Decode,
-        ids::{ReportId, TaskId},
-        upload::Report,
-    },
+use crate::{clock, store::LeasedJob};
+use sottovoce_dap::{
+    codec::Decode,
+    ids::{ReportId, TaskId},
+    upload::Report,
 };
 use std::{
     collections::HashMap,
@@ -52,7 +50,7 @@ pub(super) struct Size {
 
 impl Size {
     pub(super) fn of(job: &LeasedJob) -> Self {
-        let reports = job.segments.iter().map(crate::aggregator::store::Segment::len).sum();
+        let reports = job.segments.iter().map(crate::store::Segment::len).sum();
         let only = if reports == 1 { job.reports().next() } else { None };
         let one = only.and_then(|(_, report)| Report::from_bytes(report).ok());
         let one = one.map(|report| report.report_metadata.report_id);

@@ -2,23 +2,14 @@
 
 use super::{Leader, Progress};
 use crate::{
-    aggregator::{
-        agreement, clock, comparison,
-        http::{
-            Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
-            located, message, parse_id, parse_task_id, pending,
-        },
-        log,
-        serve::{edge::Edge, held::long_message},
-        task::LeaderTask,
+    agreement, clock, comparison,
+    http::{
+        Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
+        located, message, parse_id, parse_task_id, pending,
     },
-    dap::{
-        codec::{Decode, Encode},
-        ids::CollectionJobId,
-        media_type::MediaType,
-        role::Role,
-        upload::{ReportUploadStatus, UploadRequest},
-    },
+    log,
+    serve::{edge::Edge, held::long_message},
+    task::LeaderTask,
 };
 use axum::{
     Router,
@@ -26,6 +17,13 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
     routing::{get, post},
+};
+use sottovoce_dap::{
+    codec::{Decode, Encode},
+    ids::CollectionJobId,
+    media_type::MediaType,
+    role::Role,
+    upload::{ReportUploadStatus, UploadRequest},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};

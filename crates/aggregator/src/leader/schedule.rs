@@ -4,7 +4,7 @@
 //! what a killed one left; a wake-up that gets lost costs a moment, never a report.
 
 use super::{Leader, aggregate, collect};
-use crate::aggregator::{
+use crate::{
     blocking, clock,
     config::limits::Aggregation,
     store::{LeasePolicy, LeasedJob},

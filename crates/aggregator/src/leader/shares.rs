@@ -1,14 +1,12 @@
 //! Which helper has how much of us: fair shares of jobs and collections for each.
 
 use super::Leader;
-use crate::{
-    aggregator::{clock, store::Share, task::Task},
-    dap::{exchange::ExchangeError, ids::TaskId},
-    transport::{
-        error::TransportError,
-        exchange::IncompleteError,
-        peers::{Peers, Place, origin},
-    },
+use crate::{clock, store::Share, task::Task};
+use sottovoce_dap::{exchange::ExchangeError, ids::TaskId};
+use sottovoce_transport::{
+    error::TransportError,
+    exchange::IncompleteError,
+    peers::{Peers, Place, origin},
 };
 use std::{
     collections::{BTreeMap, HashMap},

@@ -6,21 +6,19 @@ use super::{
     group_commit::{CommitError, PIECE},
 };
 use crate::{
-    aggregator::{
-        http::Failure,
-        keyring::Keys,
-        metrics::Stage,
-        open::{check_time, encapsulates_for_some, encapsulates_for_us, fits, oldest_window},
-        serve::room::Room,
-        store::{Refusal, Timestamp, UploadBatch},
-        task::{LeaderTask, Task},
-    },
-    dap::{
-        codec::Encode,
-        hpke::HpkeCiphertext,
-        ids::ReportId,
-        upload::{Report, ReportError, ReportUploadStatus, UploadErrors, UploadRequest},
-    },
+    http::Failure,
+    keyring::Keys,
+    metrics::Stage,
+    open::{check_time, encapsulates_for_some, encapsulates_for_us, fits, oldest_window},
+    serve::room::Room,
+    store::{Refusal, Timestamp, UploadBatch},
+    task::{LeaderTask, Task},
+};
+use sottovoce_dap::{
+    codec::Encode,
+    hpke::HpkeCiphertext,
+    ids::ReportId,
+    upload::{Report, ReportError, ReportUploadStatus, UploadErrors, UploadRequest},
 };
 use std::time::Duration;
 

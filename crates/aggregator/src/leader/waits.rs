@@ -1,9 +1,7 @@
 //! What open collections wait for: counted, and said when it takes long.
 
-use crate::{
-    aggregator::{clock, metrics::Metrics, store::CollectionId},
-    dap::ids::TaskId,
-};
+use crate::{clock, metrics::Metrics, store::CollectionId};
+use sottovoce_dap::ids::TaskId;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -115,7 +113,7 @@ impl Waits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dap::ids::CollectionJobId;
+    use sottovoce_dap::ids::CollectionJobId;
 
     #[test]
     fn waits_are_counted_by_their_reason_until_they_are_over() {

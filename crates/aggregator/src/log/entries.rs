@@ -1,23 +1,21 @@
 //! What this aggregator writes in its log, made from what it holds.
 
 use crate::{
-    aggregator::{
-        clock,
-        config::Config,
-        store::{LogEntry, Timestamp},
-        task::Task,
-    },
-    dap::{
-        aggregate::Checksum,
-        collect::BatchSelector,
-        hpke::{HpkeCiphertext, HpkeConfig},
-        problem::{ProblemDocument, ProblemType},
-        time::Interval,
-    },
-    log::entry::{
-        Entry, EntryTooLong, Event, FULL_AND_OVER, KeyChange, RELEASES_SETTING, Refused, Release,
-        Repaired, ShareDigest, TaskTaken, windows_setting,
-    },
+    clock,
+    config::Config,
+    store::{LogEntry, Timestamp},
+    task::Task,
+};
+use sottovoce_dap::{
+    aggregate::Checksum,
+    collect::BatchSelector,
+    hpke::{HpkeCiphertext, HpkeConfig},
+    problem::{ProblemDocument, ProblemType},
+    time::Interval,
+};
+use sottovoce_log::entry::{
+    Entry, EntryTooLong, Event, FULL_AND_OVER, KeyChange, RELEASES_SETTING, Refused, Release,
+    Repaired, ShareDigest, TaskTaken, windows_setting,
 };
 
 /// For the database.

@@ -1,17 +1,15 @@
 //! Why this aggregator's log cannot be written, signed or read.
 
 use crate::{
-    aggregator::{
-        http::Failure,
-        store::{StoreError, sealed::SealedError},
-    },
-    log::{
-        checkpoint::CheckpointError,
-        entry::EntryTooLong,
-        note::NoteError,
-        tiles::{TileError, TooLong},
-        tree::TreeError,
-    },
+    http::Failure,
+    store::{StoreError, sealed::SealedError},
+};
+use sottovoce_log::{
+    checkpoint::CheckpointError,
+    entry::EntryTooLong,
+    note::NoteError,
+    tiles::{TileError, TooLong},
+    tree::TreeError,
 };
 use thiserror::Error;
 

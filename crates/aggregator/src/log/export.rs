@@ -4,13 +4,11 @@
 //! lacks nothing that its checkpoint promises.
 
 use super::{LogError, PublicLog};
-use crate::{
-    log::{
-        checkpoint::Checkpoint,
-        tiles::{Content, Edge, Place, TileName},
-    },
-    whole_file::{self, Readers},
+use sottovoce_log::{
+    checkpoint::Checkpoint,
+    tiles::{Content, Edge, Place, TileName},
 };
+use sottovoce_whole_file::{self as whole_file, Readers};
 use std::{
     fs, io,
     path::{Path, PathBuf},

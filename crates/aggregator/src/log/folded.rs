@@ -1,6 +1,6 @@
 //! How many refusals of each task are in the log, so that there are few.
 
-use crate::dap::ids::TaskId;
+use sottovoce_dap::ids::TaskId;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},

@@ -2,21 +2,19 @@
 
 use super::LogError;
 use crate::{
-    aggregator::{
-        clock,
-        store::{
-            Datastore, KeyRecord, KeyUse, LogEntry, Put, StoreError, Timestamp,
-            sealed::{DatabaseKeys, Place},
-        },
-    },
-    log::{
-        checkpoint::Signer,
-        entry::{Entry, Event, KeyChange},
-        note::{KeyKind, KeyName, VerifierKey},
+    clock,
+    store::{
+        Datastore, KeyRecord, KeyUse, LogEntry, Put, StoreError, Timestamp,
+        sealed::{DatabaseKeys, Place},
     },
 };
 use rand::{TryRng, rngs::SysRng};
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use sottovoce_log::{
+    checkpoint::Signer,
+    entry::{Entry, Event, KeyChange},
+    note::{KeyKind, KeyName, VerifierKey},
+};
 use std::fmt;
 use zeroize::Zeroizing;
 

@@ -9,21 +9,19 @@ use super::{
     keys::{self, LogKey},
 };
 use crate::{
-    aggregator::{
-        clock,
-        store::{
-            Blob, Datastore, Edition, LogEntry, LogHead, LogPage, LogState, Published, StoreError,
-            sealed::DatabaseKeys,
-        },
+    clock,
+    store::{
+        Blob, Datastore, Edition, LogEntry, LogHead, LogPage, LogState, Published, StoreError,
+        sealed::DatabaseKeys,
     },
-    log::{
-        checkpoint::{Checkpoint, Signer},
-        entry::EntryKey,
-        note::{KeyName, Note},
-        proof::Proof,
-        tiles::{Content, Edge, Files, Place, TileName, TileNodes, WIDTH, entries, narrowed},
-        tree::{Hash, consistency_proof, inclusion_proof},
-    },
+};
+use sottovoce_log::{
+    checkpoint::{Checkpoint, Signer},
+    entry::EntryKey,
+    note::{KeyName, Note},
+    proof::Proof,
+    tiles::{Content, Edge, Files, Place, TileName, TileNodes, WIDTH, entries, narrowed},
+    tree::{Hash, consistency_proof, inclusion_proof},
 };
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -6,18 +6,16 @@
 
 use super::{LogError, PublicLog, entries, folded::EACH};
 use crate::{
-    aggregator::{
-        clock,
-        store::{LogEntry, Timestamp},
-        task::Task,
-    },
-    dap::{
-        codec::Encode,
-        collect::BatchSelector,
-        problem::{ProblemDocument, ProblemType},
-    },
+    clock,
+    store::{LogEntry, Timestamp},
+    task::Task,
 };
 use sha2::{Digest, Sha256};
+use sottovoce_dap::{
+    codec::Encode,
+    collect::BatchSelector,
+    problem::{ProblemDocument, ProblemType},
+};
 
 /// Within so many seconds the same refusal is one entry.
 const PERIOD: u64 = 3600;
@@ -76,20 +74,18 @@ fn key(task: &Task, period: u64, kind: &str, batch: Option<&BatchSelector>) -> [
 mod tests {
     use super::*;
     use crate::{
-        aggregator::{
-            log::keys,
-            store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
-        },
-        dap::{
-            hpke::{HpkeConfigId, Suite, native},
-            ids::TaskId,
-            role::Role,
-            task::{BatchMode, TaskConfiguration, Url, VdafConfig},
-            time::{Interval, Time, TimePrecision},
-            vdaf::VerifyKey,
-        },
-        log::note::KeyName,
+        log::keys,
+        store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
     };
+    use sottovoce_dap::{
+        hpke::{HpkeConfigId, Suite, native},
+        ids::TaskId,
+        role::Role,
+        task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+        time::{Interval, Time, TimePrecision},
+        vdaf::VerifyKey,
+    };
+    use sottovoce_log::note::KeyName;
     use std::sync::Arc;
 
     fn task(byte: u8) -> Task {

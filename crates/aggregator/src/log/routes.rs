@@ -2,11 +2,8 @@
 
 use super::PublicLog;
 use crate::{
-    aggregator::{
-        http::{Failure, InPath},
-        serve::{Asker, edge::Edge, held::held},
-    },
-    log::{entry::EntryKey, tiles::TileName},
+    http::{Failure, InPath},
+    serve::{Asker, edge::Edge, held::held},
 };
 use axum::{
     Extension, Router,
@@ -18,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use sottovoce_log::{entry::EntryKey, tiles::TileName};
 use std::sync::Arc;
 
 /// The routes under an aggregator's own path.

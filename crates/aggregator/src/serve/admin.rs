@@ -1,7 +1,7 @@
 //! The operator's own door, on an address of its own: health, readiness, metrics, log level.
 
 use super::logs::LogLevel;
-use crate::aggregator::{
+use crate::{
     http::{Failure, blocking},
     metrics::Metrics,
     store::Datastore,

@@ -5,7 +5,7 @@ use super::{
     intake::Intake,
     throttle::{Throttle, throttle},
 };
-use crate::aggregator::{
+use crate::{
     config::{Config, limits::Limits},
     http::{Failure, certified},
     metrics::Metrics,

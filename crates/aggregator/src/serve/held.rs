@@ -1,11 +1,12 @@
 //! Answers that hold their room until they are written.
 
 use super::room::Room;
-use crate::{aggregator::http::message, dap::media_type::MediaType};
+use crate::http::message;
 use axum::{
     body::{Body, Bytes},
     response::Response,
 };
+use sottovoce_dap::media_type::MediaType;
 
 /// A message that may be long: its room is taken until it is read, however slow its reader is.
 pub fn long_message(media_type: MediaType, body: Vec<u8>, room: Room) -> Response {

@@ -2,16 +2,14 @@
 
 use super::room::{Pool, Room};
 use crate::{
-    aggregator::{
-        config::limits::Limits,
-        http::{Failure, blocking},
-        serve::Asker,
-        store::Timestamp,
-    },
-    dap::problem::ProblemType,
+    config::limits::Limits,
+    http::{Failure, blocking},
+    serve::Asker,
+    store::Timestamp,
 };
 use axum::{body::Body, extract::Request};
 use futures_core::Stream;
+use sottovoce_dap::problem::ProblemType;
 use std::{net::IpAddr, num::NonZero, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},

@@ -1,7 +1,7 @@
 //! Logs, whose level can be changed while the server runs.
 
 use super::traces::{self, Exporter, TracesError};
-use crate::aggregator::config::LogFormat;
+use crate::config::LogFormat;
 use std::io::IsTerminal;
 use thiserror::Error;
 use tracing_subscriber::{

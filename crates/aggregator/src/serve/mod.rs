@@ -23,8 +23,8 @@ pub mod traces;
 pub use client::{Asker, Client};
 
 use super::{config::limits::Limits, http::Failure, metrics::Metrics};
-use crate::connections::{self, Connection, Ended, Version};
 use axum::{Router, extract::Request, http::StatusCode, routing::get};
+use sottovoce_connections::{self as connections, Connection, Ended, Version};
 use std::{
     io,
     net::{IpAddr, SocketAddr},

@@ -1,10 +1,8 @@
 //! Room in memory for what others have us hold: bounded for all together and, while a client keeps us
 //! waiting, for each.
 
-use crate::{
-    aggregator::http::Failure,
-    connections::address::{Prefix, prefixes},
-};
+use crate::http::Failure;
+use sottovoce_connections::address::{Prefix, prefixes};
 use std::{
     collections::HashMap,
     net::IpAddr,

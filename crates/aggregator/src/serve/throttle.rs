@@ -1,20 +1,18 @@
 //! What one client may ask for: who a client is, and the [`Credit`] that it has.
 //!
-//! Who a client is where proxies stand in front, [`forwarded`](crate::connections::forwarded) says; if a proxy does not
+//! Who a client is where proxies stand in front, [`forwarded`](sottovoce_connections::forwarded) says; if a proxy does not
 //! say it, its own address is counted, and the operator is told.
 
 use super::{Asker, Client, seldom::Seldom};
-use crate::{
-    aggregator::{config::limits::Limits, http::Failure, metrics::Metrics},
-    connections::{
-        credit::Credit,
-        forwarded::{Proxies, Unreadable},
-    },
-};
+use crate::{config::limits::Limits, http::Failure, metrics::Metrics};
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::Response,
+};
+use sottovoce_connections::{
+    credit::Credit,
+    forwarded::{Proxies, Unreadable},
 };
 use std::{
     net::IpAddr,

@@ -1,7 +1,7 @@
 //! HTTPS by rustls, with certificates that are read again when they are renewed.
 
 use super::renewal::{Contents, LOOK_EVERY, Renewal};
-use crate::aggregator::config::Tls;
+use crate::config::Tls;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::aws_lc_rs::default_provider,

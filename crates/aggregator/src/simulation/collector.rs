@@ -1,26 +1,24 @@
 //! The collector: asks for batches, at good times and bad ones, and opens what it gets.
 
 use super::{task::window_start, world::World};
-use crate::{
-    aggregator::clock::simulated::elapsed,
-    dap::{
-        codec::{Encode, Opaque},
-        collect::{
-            BatchInterval, CollectionJobReq, CollectionJobResp, Query, aggregate_share_aad,
-            aggregate_share_info,
-        },
-        exchange::{Create, Delete, ExchangeError},
-        extension::UncheckedExtensions,
-        hpke::{HpkeCiphertext, native::Opener},
-        problem::ProblemType,
-        role::Role,
-        time::Interval,
-        vdaf::{Vdaf, unshard::AggregateResult},
+use crate::clock::simulated::elapsed;
+use sottovoce_dap::{
+    codec::{Encode, Opaque},
+    collect::{
+        BatchInterval, CollectionJobReq, CollectionJobResp, Query, aggregate_share_aad,
+        aggregate_share_info,
     },
-    transport::{
-        error::TransportError,
-        exchange::{Completed, IncompleteError, Patience, complete},
-    },
+    exchange::{Create, Delete, ExchangeError},
+    extension::UncheckedExtensions,
+    hpke::{HpkeCiphertext, native::Opener},
+    problem::ProblemType,
+    role::Role,
+    time::Interval,
+    vdaf::{Vdaf, unshard::AggregateResult},
+};
+use sottovoce_transport::{
+    error::TransportError,
+    exchange::{Completed, IncompleteError, Patience, complete},
 };
 use std::time::Duration;
 

@@ -6,16 +6,14 @@ use super::{
     task::{Keys, bin},
     world::World,
 };
-use crate::{
-    aggregator::clock::simulated::elapsed,
-    dap::{
-        codec::Encode,
-        exchange::Upload,
-        ids::ReportId,
-        upload::{Report, ReportError, UploadErrors, UploadRequest},
-    },
-    transport::error::TransportError,
+use crate::clock::simulated::elapsed;
+use sottovoce_dap::{
+    codec::Encode,
+    exchange::Upload,
+    ids::ReportId,
+    upload::{Report, ReportError, UploadErrors, UploadRequest},
 };
+use sottovoce_transport::error::TransportError;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 

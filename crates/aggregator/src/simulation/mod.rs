@@ -3,8 +3,8 @@
 //!
 //! A seed draws a [`plan`]: what is uploaded and asked for when, which requests get lost, doubled or stuck,
 //! when a disk fails and a process ends in the middle of its work, whose clock is wrong. [`run`](run::run) carries
-//! it out on a [`world`]: the parts are those that serve in production, but for what [`crate::aggregator::clock`],
-//! [`crate::aggregator::blocking`] and [`crate::transport::wire`] put in place of time, threads and sockets.
+//! it out on a [`world`]: the parts are those that serve in production, but for what [`crate::clock`],
+//! [`crate::blocking`] and [`sottovoce_transport::wire`] put in place of time, threads and sockets.
 //! Each honest report has a bin of its own in its task's histogram, so that results name all that was counted:
 //! [`tally`] says whether it may be. A seed that fails is made smaller and printed.
 //!

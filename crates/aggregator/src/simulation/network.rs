@@ -1,14 +1,7 @@
 //! The network between the parties: requests reach the routes of whoever is up, unless they get lost.
 
 use super::plan::{Link, LinkFault};
-use crate::{
-    aggregator::clock::simulated::{by, elapsed},
-    dap::{
-        bearer_token::BearerToken,
-        exchange::{Method, Request, Response},
-    },
-    transport::wire::{Carried, Wire},
-};
+use crate::clock::simulated::{by, elapsed};
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -18,6 +11,11 @@ use axum::{
     },
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use sottovoce_dap::{
+    bearer_token::BearerToken,
+    exchange::{Method, Request, Response},
+};
+use sottovoce_transport::wire::{Carried, Wire};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,

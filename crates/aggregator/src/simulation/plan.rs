@@ -1,6 +1,6 @@
 //! What happens in a simulation, all of it drawn from a seed; and how a plan that fails is made smaller.
 
-use crate::aggregator::store::faulty::{Verb, When};
+use crate::store::faulty::{Verb, When};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 /// Windows that devices report of, of [`WINDOW`] milliseconds each.

@@ -8,11 +8,9 @@ use super::{
     task::{BEGIN, HELPERS, LEAST},
     world::World,
 };
-use crate::{
-    aggregator::{clock::simulated, store::Datastore},
-    dap::problem::ProblemType,
-    transport::retry::seeded,
-};
+use crate::{clock::simulated, store::Datastore};
+use sottovoce_dap::problem::ProblemType;
+use sottovoce_transport::retry::seeded;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,

@@ -6,29 +6,25 @@ use super::{
     task::SimulatedTask,
 };
 use crate::{
-    aggregator::{
-        clock::{self, simulated::by},
-        command::upkeep::{self, Upkeep},
-        config::{
-            Config,
-            limits::{Aggregation, HpkeKeys, Retention},
-        },
-        helper::{self, Helper},
-        keyring::Keyring,
-        leader::{self, Leader},
-        log::{PublicLog, entries},
-        metrics::Metrics,
-        serve::edge::Edge,
-        store::{
-            Datastore, LogEntry, faulty::FaultyStore, sealed::DatabaseKeys, sqlite::SqliteStore,
-        },
-        task::{HelperTask, LeaderTask, StoredTask},
-        tasks::Tasks,
+    clock::{self, simulated::by},
+    config::{
+        Config,
+        limits::{Aggregation, HpkeKeys, Retention},
     },
-    log::note::KeyName,
-    transport::http::HttpClient,
+    helper::{self, Helper},
+    keyring::Keyring,
+    leader::{self, Leader},
+    log::{PublicLog, entries},
+    metrics::Metrics,
+    serve::edge::Edge,
+    store::{Datastore, LogEntry, faulty::FaultyStore, sealed::DatabaseKeys, sqlite::SqliteStore},
+    task::{HelperTask, LeaderTask, StoredTask},
+    tasks::Tasks,
+    upkeep::{self, Upkeep},
 };
 use axum::Router;
+use sottovoce_log::note::KeyName;
+use sottovoce_transport::http::HttpClient;
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -154,7 +150,7 @@ impl Host {
         Ok(())
     }
 
-    /// What is made at each start, as [`crate::aggregator::command`] does.
+    /// What is made at each start, as [`sottovoce::servers`] does.
     fn parts<T: StoredTask>(&self, store: &Arc<FaultyStore>) -> Result<Parts, Failed> {
         let config = config(self.rotates);
         let keyring = Arc::new(Keyring::load(store.as_ref(), &self.keys, clock::now())?);

@@ -4,7 +4,7 @@ use super::{
     plan::{EACH, WINDOWS},
     task::{LEAST, bin, window_of},
 };
-use crate::dap::upload::ReportError;
+use sottovoce_dap::upload::ReportError;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the device that sent a report knows of it.

@@ -2,23 +2,21 @@
 
 use super::plan::{EACH, Kind, WINDOW, WINDOWS};
 use crate::{
-    aggregator::{
-        clock::seconds,
-        store::Timestamp,
-        task::{HelperTask, LeaderTask, Task, Terms},
-    },
-    dap::{
-        bearer_token::BearerToken,
-        codec::Encode,
-        extension::{Extension, UncheckedExtensions},
-        hpke::{HpkeCiphertext, HpkeConfig, HpkeConfigId, HpkeKeypair, Suite, native},
-        ids::{ReportId, TaskId},
-        role::Role,
-        task::{BatchMode, TaskConfiguration, Url, VdafConfig},
-        time::{Time, TimePrecision},
-        upload::{PlaintextInputShare, Report, ReportMetadata, input_share_info, vdaf_context},
-        vdaf::{VerifyKey, shard::Measurement},
-    },
+    clock::seconds,
+    store::Timestamp,
+    task::{HelperTask, LeaderTask, Task, Terms},
+};
+use sottovoce_dap::{
+    bearer_token::BearerToken,
+    codec::Encode,
+    extension::{Extension, UncheckedExtensions},
+    hpke::{HpkeCiphertext, HpkeConfig, HpkeConfigId, HpkeKeypair, Suite, native},
+    ids::{ReportId, TaskId},
+    role::Role,
+    task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+    time::{Time, TimePrecision},
+    upload::{PlaintextInputShare, Report, ReportMetadata, input_share_info, vdaf_context},
+    vdaf::{VerifyKey, shard::Measurement},
 };
 
 pub(super) const LEADER: &str = "https://leader.example/";

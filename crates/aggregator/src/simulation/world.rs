@@ -8,14 +8,12 @@ use super::{
     task::{HELPERS, Keys, LEADER, SimulatedTask},
 };
 use crate::{
-    aggregator::{
-        clock::simulated,
-        store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
-    },
-    dap::{collect::CollectionJobResp, task::BatchMode},
-    log::entry::{EntryKey, ShareDigest},
-    transport::http::HttpClient,
+    clock::simulated,
+    store::{Datastore, sealed::DatabaseKeys, sqlite::SqliteStore},
 };
+use sottovoce_dap::{collect::CollectionJobResp, task::BatchMode};
+use sottovoce_log::entry::{EntryKey, ShareDigest};
+use sottovoce_transport::http::HttpClient;
 use std::{
     ops::Range,
     sync::{Arc, Mutex, MutexGuard},

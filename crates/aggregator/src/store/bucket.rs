@@ -3,7 +3,7 @@
 //! do. An interval with empty buckets is closed as a whole and nothing ever lists buckets.
 
 use super::Blob;
-use crate::dap::{
+use sottovoce_dap::{
     ids::BatchId,
     time::{Interval, Time},
 };

@@ -10,7 +10,7 @@
 //! ```
 
 use super::{Blob, BucketRange, BucketShard, Kept, LogEntry};
-use crate::dap::ids::{AggregateShareId, CollectionJobId, TaskId};
+use sottovoce_dap::ids::{AggregateShareId, CollectionJobId, TaskId};
 
 /// Names a collection within its task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

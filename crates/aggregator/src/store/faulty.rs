@@ -11,7 +11,7 @@ use super::{
     LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Repair,
     Repaired, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
-use crate::dap::{
+use sottovoce_dap::{
     ids::{AggregationJobId, BatchId, TaskId},
     time::Time,
 };
@@ -376,12 +376,12 @@ impl Datastore for FaultyStore {
 #[cfg(all(test, feature = "sqlite"))]
 mod tests {
     use super::*;
-    use crate::aggregator::store::{
+    use crate::store::{
         BatchingMode, Refusal,
         sqlite::{SqliteStore, tests::bench},
         suite::Bench,
     };
-    use crate::dap::{ids::ReportId, time::Time};
+    use sottovoce_dap::{ids::ReportId, time::Time};
 
     /// The suite's database behind a wrapper that is told nothing.
     struct Wrapped<B>(B);
@@ -398,7 +398,7 @@ mod tests {
 
     mod without_faults {
         use super::super::super::suite;
-        suite::conformance!(crate::aggregator::store::faulty::tests::wrapped);
+        suite::conformance!(crate::store::faulty::tests::wrapped);
     }
 
     fn store() -> (FaultyStore, TaskId) {

@@ -2,11 +2,11 @@
 //! replays.
 
 use super::{Blob, BucketKey, BucketShard, Durable, Segment, Timestamp, UploadBatch};
-use crate::dap::{
+use rand::{TryRng, rngs::SysRng};
+use sottovoce_dap::{
     ids::{AggregationJobId, BatchId, NoRandomness, ReportId, TaskId},
     time::Time,
 };
-use rand::{TryRng, rngs::SysRng};
 use std::{collections::HashMap, time::Duration};
 
 /// How jobs are made and for how long they are lent.

@@ -59,7 +59,7 @@ pub use task::{BatchingMode, Counts, KeyRecord, KeyUse, Put, TaskRecord, Timesta
 use upkeep::span;
 pub use upkeep::{BatchSummary, CollectionSummary, Expiry, Forgotten, Secret, Stage};
 
-use crate::dap::{
+use sottovoce_dap::{
     ids::{AggregationJobId, BatchId, NoRandomness, TaskId},
     time::Time,
 };

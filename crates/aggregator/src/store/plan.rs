@@ -4,7 +4,7 @@ use super::{
     LeasePolicy, Timestamp,
     job::{LONGEST_WAIT, last_wait},
 };
-use crate::dap::time::Time;
+use sottovoce_dap::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 
 /// A waiting segment without its reports.

@@ -5,7 +5,7 @@
 //! drop those. The IDs of the reports in them stay: what is dropped is never counted again.
 
 use super::{BucketKey, LogEntry};
-use crate::dap::ids::TaskId;
+use sottovoce_dap::ids::TaskId;
 use std::collections::BTreeMap;
 
 /// Names a shard within its bucket, alike at both aggregators.
@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn what_stays_stays_as_often_as_it_was_agreed_on() {
-        let entry = LogEntry { key: [0; 32], bytes: crate::aggregator::store::Blob::default() };
-        let (task, bucket) = (TaskId::new([1; 32]), BucketKey::time(crate::dap::time::Time(1)));
+        let entry = LogEntry { key: [0; 32], bytes: crate::store::Blob::default() };
+        let (task, bucket) = (TaskId::new([1; 32]), BucketKey::time(sottovoce_dap::time::Time(1)));
         let judge = |shards: &[u8], found: &[u8], keep: &[u8]| {
             let shards: Vec<_> = shards.iter().zip(10..).map(|(n, key)| (key, name(*n))).collect();
             let [found, keep] = [found, keep].map(|names| sorted(names.iter().map(|n| name(*n))));

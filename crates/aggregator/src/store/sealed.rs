@@ -5,11 +5,11 @@
 //! wrong key from damage, and lets several keys live side by side while one replaces another:
 //! [`DatabaseKeys`] seals under the first and opens under any.
 
-use crate::dap::ids::NoRandomness;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRng, rngs::SysRng};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::ids::NoRandomness;
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 use zeroize::Zeroizing;

@@ -5,7 +5,7 @@
 //! as slices of the whole, so no step costs an allocation or a row per report.
 
 use super::{BatchingMode, StoreError};
-use crate::dap::{
+use sottovoce_dap::{
     codec::{DecodeError, LengthError, Reader, U32},
     ids::{ReportId, TaskId},
     time::Time,

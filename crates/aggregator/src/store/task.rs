@@ -1,7 +1,7 @@
 //! Tasks, HPKE keys and figures: what changes rarely.
 
 use super::Blob;
-use crate::dap::ids::TaskId;
+use sottovoce_dap::ids::TaskId;
 use std::time::Duration;
 
 /// A moment, in milliseconds since the Epoch. The caller's clock: the store has none.

@@ -1,7 +1,7 @@
 //! What operators see and what is forgotten in time.
 
 use super::{BucketKey, CollectionId, KeyUse, Timestamp};
-use crate::dap::{ids::TaskId, time::Time};
+use sottovoce_dap::{ids::TaskId, time::Time};
 use std::fmt;
 
 /// The span of times that a time is in. Report IDs are forgotten by spans: a run of them once all of

@@ -30,14 +30,12 @@
 //! It may read up to 32 lines ahead, and has half a minute for each answer.
 
 use super::reader::TestAggregators;
-use crate::{
-    client::{
-        hpke_configs::HpkeConfigs,
-        report::{ReportError, Reporter},
-    },
-    privacy::rng::{DeviceRng, NoRandomness},
-    program::{answer::Answer, compile::CompiledTask},
+use sottovoce_client::{
+    hpke_configs::HpkeConfigs,
+    report::{ReportError, Reporter},
 };
+use sottovoce_privacy::rng::{DeviceRng, NoRandomness};
+use sottovoce_program::{answer::Answer, compile::CompiledTask};
 use std::{
     io, thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},

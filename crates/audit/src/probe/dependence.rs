@@ -6,7 +6,7 @@ use super::{
     statistics::surprising,
     tally::{Event, Tally},
 };
-use crate::privacy::guarantee::Mechanism;
+use sottovoce_privacy::guarantee::Mechanism;
 
 /// Reports that are followed are looked for at each distance up to this one, and then at each power of two:
 /// those at which a program was started again ([`super::probe`]).

@@ -9,14 +9,12 @@ use super::{
     client::{Client, ClientError, Retried, now},
     reader::TestAggregators,
 };
-use crate::{
-    client::report::Reporter,
-    dap::{codec::Encode, hpke::HpkeConfig},
-    privacy::rng::DeviceRng,
-    program::{answer::Answer, compile::CompiledTask},
-};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use sottovoce_client::report::Reporter;
+use sottovoce_dap::{codec::Encode, hpke::HpkeConfig};
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{answer::Answer, compile::CompiledTask};
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     mem,

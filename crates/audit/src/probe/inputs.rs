@@ -1,14 +1,12 @@
 //! What the client under test is asked to report: answers whose randomized reports can be told apart.
 
-use crate::{
-    privacy::guarantee::Mechanism,
-    program::{
-        answer::{Answer, Given, Outcome, Thumb},
-        compile::CompiledTask,
-        dimension::Visibility,
-        encoding::Encoded,
-        metric::MetricKind,
-    },
+use sottovoce_privacy::guarantee::Mechanism;
+use sottovoce_program::{
+    answer::{Answer, Given, Outcome, Thumb},
+    compile::CompiledTask,
+    dimension::Visibility,
+    encoding::Encoded,
+    metric::MetricKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

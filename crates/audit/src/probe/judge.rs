@@ -13,11 +13,11 @@ use super::{
     statistics::clopper_pearson,
     tally::Tally,
 };
-use crate::privacy::{
+use serde::Serialize;
+use sottovoce_privacy::{
     guarantee::Mechanism,
     shown::{at_least, at_most},
 };
-use serde::Serialize;
 
 /// An interval for a probability.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

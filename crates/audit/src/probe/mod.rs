@@ -9,7 +9,6 @@
 //! which the flips are compared.
 
 pub mod client;
-pub mod command;
 mod dependence;
 pub mod executable;
 pub mod fault;
@@ -24,12 +23,13 @@ pub mod statistics;
 pub mod stream;
 pub mod tally;
 
-use crate::{privacy::guarantee::Mechanism, program::compile::CompiledTask};
 use client::{Client, ClientError};
 use inputs::Input;
 use judge::{Judgement, judge};
 use reader::{ReadError, TestAggregators};
 use serde::Serialize;
+use sottovoce_privacy::guarantee::Mechanism;
+use sottovoce_program::compile::CompiledTask;
 use std::{
     thread,
     time::{Duration, Instant},

@@ -8,7 +8,7 @@ use super::{
     statistics::surprising,
     tally::Tally,
 };
-use crate::privacy::guarantee::Mechanism;
+use sottovoce_privacy::guarantee::Mechanism;
 
 /// How probable it is that a bin's bit is on in a report, by whether it is in the input.
 fn on_probability(mechanism: &Mechanism, truth: bool) -> f64 {

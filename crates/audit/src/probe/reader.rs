@@ -1,29 +1,27 @@
 //! Opens a report as both aggregators together could, with keys that were made for the probe: the
 //! randomized answer, and whatever must never come twice.
 
-use crate::{
-    client::hpke_configs::{CachedConfig, HpkeConfigs},
-    dap::{
-        codec::{Decode, DecodeError},
-        hpke::{
-            HpkeCiphertext, HpkeConfigId, HpkeError, Suite,
-            native::{Opener, generate},
-        },
-        hpke_config_list::HpkeConfigList,
-        role::Role,
-        task::TaskConfiguration,
-        upload::{
-            AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportMetadata,
-            check_extensions, input_share_info, vdaf_context,
-        },
-        vdaf::{
-            UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey,
-            unshard::{AggregateResult, UnshardError},
-            verify::{OpenReport, Sums, Verification, VerifyError},
-        },
+use sottovoce_client::hpke_configs::{CachedConfig, HpkeConfigs};
+use sottovoce_dap::{
+    codec::{Decode, DecodeError},
+    hpke::{
+        HpkeCiphertext, HpkeConfigId, HpkeError, Suite,
+        native::{Opener, generate},
     },
-    program::compile::CompiledTask,
+    hpke_config_list::HpkeConfigList,
+    role::Role,
+    task::TaskConfiguration,
+    upload::{
+        AadPrefix, InputShareAad, PlaintextInputShare, Report, ReportMetadata, check_extensions,
+        input_share_info, vdaf_context,
+    },
+    vdaf::{
+        UnsupportedVdaf, VERIFY_KEY_SIZE, Vdaf, VerifyKey,
+        unshard::{AggregateResult, UnshardError},
+        verify::{OpenReport, Sums, Verification, VerifyError},
+    },
 };
+use sottovoce_program::compile::CompiledTask;
 use thiserror::Error;
 
 /// A report that cannot be read.
@@ -131,7 +129,7 @@ impl TestAggregators {
         let keypairs = [1, 2].map(|id| generate(HpkeConfigId(id), Suite::DEFAULT));
         let [leader, helper] = keypairs;
         let (leader, helper) = (leader?, helper?);
-        let cached = |role, config: &crate::dap::hpke::HpkeConfig| {
+        let cached = |role, config: &sottovoce_dap::hpke::HpkeConfig| {
             let list = HpkeConfigList::new(vec![config.clone()])
                 .map_err(|error| SetupError::Keys(error.to_string()))?;
             CachedConfig::choose(role, &list, None, u64::MAX / 2)

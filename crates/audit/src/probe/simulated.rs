@@ -7,14 +7,12 @@ use super::{
     reader::Opened,
     tally::Tally,
 };
-use crate::{
-    privacy::{
-        guarantee::{Mechanism, MechanismKind},
-        units::Epsilon,
-    },
-    program::answer::Answer,
-};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
+use sottovoce_privacy::{
+    guarantee::{Mechanism, MechanismKind},
+    units::Epsilon,
+};
+use sottovoce_program::answer::Answer;
 
 const ALPHA: f64 = 1e-6;
 

@@ -9,7 +9,7 @@ use super::{
     share::Share,
     stream::Stream,
 };
-use crate::privacy::guarantee::Mechanism;
+use sottovoce_privacy::guarantee::Mechanism;
 use std::ops::Range;
 
 /// Counts, over any number of reports.

@@ -6,22 +6,20 @@ use super::{
     reader::payload,
     *,
 };
-use crate::{
-    client::{
-        hpke_configs::HpkeConfigs,
-        report::{Drawn, Reporter},
-    },
-    dap::{
-        codec::{Decode, Encode},
-        extension::UncheckedExtensions,
-        ids::ReportId,
-        time::Time,
-        upload::{PlaintextInputShare, ReportMetadata},
-    },
-    privacy::rng::DeviceRng,
-    program::{Program, answer::Answer},
-};
 use rand::{RngExt, rng};
+use sottovoce_client::{
+    hpke_configs::HpkeConfigs,
+    report::{Drawn, Reporter},
+};
+use sottovoce_dap::{
+    codec::{Decode, Encode},
+    extension::UncheckedExtensions,
+    ids::ReportId,
+    time::Time,
+    upload::{PlaintextInputShare, ReportMetadata},
+};
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{Program, answer::Answer};
 use std::mem;
 
 const SURE: f64 = 1.0 - 1e-6;
@@ -82,7 +80,7 @@ impl<'a> Cheat<'a> {
 
     fn draw(&self, answer: &Answer) -> Drawn {
         let mut rng = DeviceRng::new().unwrap();
-        self.reporter.draw(answer, crate::dap::time::Time(20_000), &mut rng).unwrap()
+        self.reporter.draw(answer, sottovoce_dap::time::Time(20_000), &mut rng).unwrap()
     }
 
     /// A draw that says the same, in another report.

@@ -5,15 +5,13 @@
 //! those that stand below it.
 
 use super::plot::Plot;
-use crate::{
-    audit::{finding::Severity, verify::Outcome},
-    privacy::{
-        guarantee::NEIGHBOURS,
-        units::{Guarantee, TrustModel},
-        words::{Subject, exactly, pointwise_exactly},
-    },
-    program::{Program, explain::Explanation, format_duration, format_moment},
+use crate::{finding::Severity, verify::Outcome};
+use sottovoce_privacy::{
+    guarantee::NEIGHBOURS,
+    units::{Guarantee, TrustModel},
+    words::{Subject, exactly, pointwise_exactly},
 };
+use sottovoce_program::{Program, explain::Explanation, format_duration, format_moment};
 
 /// A part of a document.
 #[derive(Clone, Debug, PartialEq)]

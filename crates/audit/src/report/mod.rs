@@ -4,7 +4,6 @@
 //! [`document`] says what is in it, [`render`] makes Markdown and HTML of that, [`plot`] draws the budget
 //! spent over time, and [`registry`] writes an entry for the Differential Privacy Deployments Registry.
 
-pub mod command;
 pub mod document;
 pub mod plot;
 pub mod registry;

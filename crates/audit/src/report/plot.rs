@@ -1,6 +1,7 @@
 //! The budget spent over time, as a picture without a script.
 
-use crate::{privacy::shown::at_most, program::format_moment};
+use sottovoce_privacy::shown::at_most;
+use sottovoce_program::format_moment;
 use std::fmt::Write;
 
 /// What each period came to, and the limit.

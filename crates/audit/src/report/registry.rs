@@ -3,14 +3,12 @@
 //!
 //! Strings are written as JSON, which YAML reads.
 
-use crate::{
-    audit::verify::Outcome,
-    privacy::{
-        guarantee::NEIGHBOURS,
-        units::{Guarantee, TrustModel},
-    },
-    program::{Program, explain::Explanation, format_moment},
+use crate::verify::Outcome;
+use sottovoce_privacy::{
+    guarantee::NEIGHBOURS,
+    units::{Guarantee, TrustModel},
 };
+use sottovoce_program::{Program, explain::Explanation, format_moment};
 use std::fmt::Write;
 
 /// The entry, in YAML.

@@ -1,7 +1,7 @@
 //! The document as Markdown and as HTML. What others wrote is escaped in both.
 
 use super::document::Block;
-use crate::dap::printable::is_hidden;
+use sottovoce_dap::printable::is_hidden;
 use std::fmt::Write;
 
 /// As Markdown.

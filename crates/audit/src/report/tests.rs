@@ -1,12 +1,10 @@
 use super::{document::Block, document::document, plot::Plot, registry, render};
 use crate::{
-    audit::{
-        finding::{Finding, Severity},
-        rules::budget::Spent,
-        verify::Outcome,
-    },
-    program::{Program, ProgramKind, explain::Explanation, template::template},
+    finding::{Finding, Severity},
+    rules::budget::Spent,
+    verify::Outcome,
 };
+use sottovoce_program::{Program, ProgramKind, explain::Explanation, template::template};
 
 fn program() -> Program {
     let text = template(ProgramKind::Feedback, "support").unwrap();

@@ -1,11 +1,9 @@
 //! Both logs by each other: each aggregator is half of every release, so each must have all of them.
 
 use super::{Known, LogFacts, TOLERANCE, open_release::OpenRelease, ranges::Ranges};
-use crate::{
-    audit::finding::{At, Findings, Severity},
-    dap::role::Role,
-    program::Program,
-};
+use crate::finding::{At, Findings, Severity};
+use sottovoce_dap::role::Role;
+use sottovoce_program::Program;
 
 /// A release that one log lacks for this long, in seconds, is not just on its way.
 const ON_ITS_WAY: u64 = 3600;

@@ -6,17 +6,15 @@
 //! or those that a device reports in, whichever are fewer.
 
 use super::{Known, LogFacts, ranges::Ranges};
-use crate::{
-    audit::finding::{At, Findings, Severity},
-    dap::time::Time,
-    privacy::{
-        guarantee::{LEAST_REPORTS, Release, composed},
-        shown::at_most,
-        units::{Guarantee, TrustModel},
-    },
-    program::{Calendar, Program},
-};
+use crate::finding::{At, Findings, Severity};
 use serde::Serialize;
+use sottovoce_dap::time::Time;
+use sottovoce_privacy::{
+    guarantee::{LEAST_REPORTS, Release, composed},
+    shown::at_most,
+    units::{Guarantee, TrustModel},
+};
+use sottovoce_program::{Calendar, Program};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the releases of a period come to.
@@ -100,11 +98,11 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
 
 fn judge_period(program: &Program, start: u64, spent: &[Guarantee], findings: &mut Findings) {
     let Some(budget) = program.budget() else { return };
-    let (limits, moment) = (budget.limits(), crate::program::format_moment(start));
+    let (limits, moment) = (budget.limits(), sottovoce_program::format_moment(start));
     let under =
         |trust| spent.iter().find(|spent| spent.trust == trust).map(|spent| spent.epsilon.get());
     let checks = [
-        (TrustModel::Oc, limits.local.map(crate::privacy::units::Epsilon::get)),
+        (TrustModel::Oc, limits.local.map(sottovoce_privacy::units::Epsilon::get)),
         (TrustModel::Oamc, limits.central.map(|(epsilon, _)| epsilon.get())),
     ];
     for (trust, limit) in checks {

@@ -13,14 +13,14 @@ pub mod release;
 pub mod task;
 
 use super::finding::{At, Findings, Severity};
-use crate::{
-    dap::{codec::Decode, ids::TaskId, role::Role},
-    log::entry::{Entry, Event, FULL_AND_OVER, FULL_WINDOWS, KeyChange, RELEASES_SETTING},
-    program::{Program, compile::CompiledTask},
-};
 use open_release::OpenRelease;
 use ranges::Mark;
 use serde::{Deserialize, Serialize};
+use sottovoce_dap::{codec::Decode, ids::TaskId, role::Role};
+use sottovoce_log::entry::{
+    Entry, Event, FULL_AND_OVER, FULL_WINDOWS, KeyChange, RELEASES_SETTING,
+};
+use sottovoce_program::{Program, compile::CompiledTask};
 use std::collections::{BTreeMap, BTreeSet};
 use task::TaskFacts;
 

@@ -1,18 +1,18 @@
 //! What is kept of a release until the other log has it too.
 
 use super::ranges::Mark;
-use crate::dap::ids::TaskId;
 use serde::{Deserialize, Serialize};
+use sottovoce_dap::ids::TaskId;
 
 /// A release that the other log has to have too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenRelease {
-    pub(in crate::audit) entry: u64,
-    pub(in crate::audit) time: u64,
-    pub(in crate::audit) task: TaskId,
-    pub(in crate::audit) report_count: u64,
-    pub(in crate::audit) checksum: Mark,
+    pub(crate) entry: u64,
+    pub(crate) time: u64,
+    pub(crate) task: TaskId,
+    pub(crate) report_count: u64,
+    pub(crate) checksum: Mark,
     /// In windows.
-    pub(in crate::audit) interval: (u64, u64),
+    pub(crate) interval: (u64, u64),
 }

@@ -57,7 +57,7 @@ impl Ranges {
 
     /// What people call a span.
     pub(super) fn label(start: u64, end: u64) -> String {
-        use crate::program::format_moment;
+        use sottovoce_program::format_moment;
         format!("{} to {}", format_moment(start), format_moment(end))
     }
 }

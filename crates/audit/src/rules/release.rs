@@ -5,12 +5,14 @@ use super::{
     open_release::OpenRelease,
     ranges::{Mark, Ranges},
 };
-use crate::{
-    audit::finding::{At, Severity},
-    dap::{codec::Encode, collect::BatchSelector, role::Role, task::BatchMode, time::Interval},
-    log::entry::{FULL_AND_OVER, FULL_WINDOWS, RELEASES_SETTING, Release, windows_setting},
-};
+use crate::finding::{At, Severity};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::{
+    codec::Encode, collect::BatchSelector, role::Role, task::BatchMode, time::Interval,
+};
+use sottovoce_log::entry::{
+    FULL_AND_OVER, FULL_WINDOWS, RELEASES_SETTING, Release, windows_setting,
+};
 
 impl Judge<'_> {
     pub(super) fn release(&mut self, at: At, time: u64, release: &Release) {

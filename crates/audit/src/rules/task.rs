@@ -1,44 +1,42 @@
 //! A task that was taken on: that it is what it says, and what the program says.
 
 use super::{Judge, ranges::Ranges};
-use crate::{
-    audit::finding::{At, Severity},
-    dap::{codec::Encode, task::BatchMode, time::TimePrecision},
-    log::{
-        claim::encode_claims,
-        entry::{Claim, TaskTaken},
-    },
-    privacy::noise::AggregatorNoise,
-    program::{
-        Calendar, Program, Weekday,
-        compile::{CompiledTask, manifest_digest},
-        manifest::{claims_in, week_begins_in},
-    },
-};
+use crate::finding::{At, Severity};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::{codec::Encode, task::BatchMode, time::TimePrecision};
+use sottovoce_log::{
+    claim::encode_claims,
+    entry::{Claim, TaskTaken},
+};
+use sottovoce_privacy::noise::AggregatorNoise;
+use sottovoce_program::{
+    Calendar, Program, Weekday,
+    compile::{CompiledTask, manifest_digest},
+    manifest::{claims_in, week_begins_in},
+};
 
 /// What is remembered of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskFacts {
     /// The entry that took it on.
-    pub(in crate::audit) entry: u64,
+    pub(crate) entry: u64,
     /// SHA-256 of its configuration and the collector's key, in base64url: what both must have.
-    pub(in crate::audit) agreed: String,
-    pub(in crate::audit) noise: Option<AggregatorNoise>,
+    pub(crate) agreed: String,
+    pub(crate) noise: Option<AggregatorNoise>,
     /// The claims' encoding, in base64url: JSON's numbers would not come back the same.
-    pub(in crate::audit) claims: String,
-    pub(in crate::audit) min_batch_size: u64,
+    pub(crate) claims: String,
+    pub(crate) min_batch_size: u64,
     /// Seconds.
-    pub(in crate::audit) window: u64,
+    pub(crate) window: u64,
     /// Where its windows begin, if they are whole weeks.
     #[serde(default, skip_serializing_if = "Weekday::is_thursday")]
-    pub(in crate::audit) week_begins: Weekday,
-    pub(in crate::audit) batch_mode: BatchMode,
+    pub(crate) week_begins: Weekday,
+    pub(crate) batch_mode: BatchMode,
     /// What was released.
-    pub(in crate::audit) released: Ranges,
+    pub(crate) released: Ranges,
 }
 
 impl TaskFacts {

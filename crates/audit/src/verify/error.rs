@@ -1,8 +1,8 @@
 //! Why a log cannot be followed, and which of it proves that somebody altered something.
 
-use crate::{
-    audit::source::SourceError,
-    log::{checkpoint::CheckpointError, note::NoteError, tiles::TileError, tree::TreeError},
+use crate::source::SourceError;
+use sottovoce_log::{
+    checkpoint::CheckpointError, note::NoteError, tiles::TileError, tree::TreeError,
 };
 use std::time::Duration;
 use thiserror::Error;

@@ -7,13 +7,11 @@
 //! [`sampled`] before it is read, by a few files, and what is read is kept within [`Bounds`].
 
 use super::{error::FollowError, sampled::sampled};
-use crate::{
-    audit::source::Reader,
-    log::{
-        checkpoint::{Opened, Trust},
-        tiles::{Content, Place, WIDTH, entries, hashes},
-        tree::{Frontier, Hash},
-    },
+use crate::source::Reader;
+use sottovoce_log::{
+    checkpoint::{Opened, Trust},
+    tiles::{Content, Place, WIDTH, entries, hashes},
+    tree::{Frontier, Hash},
 };
 use std::{
     collections::BTreeMap,

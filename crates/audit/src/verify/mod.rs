@@ -3,7 +3,6 @@
 //! [`follow()`] reads what is new in a log and makes sure that it is one, [`state`] remembers how far,
 //! the rules of [`super::rules`] judge what the entries say, and [`present`] tells people and machines.
 
-pub mod command;
 pub mod error;
 pub mod follow;
 pub mod present;
@@ -18,14 +17,12 @@ use super::{
     },
     source::Reader,
 };
-use crate::{
-    dap::role::Role,
-    log::checkpoint::{Opened, Trust},
-    program::Program,
-};
 use error::FollowError;
 use follow::{Bounds, follow};
 use serde::Serialize;
+use sottovoce_dap::role::Role;
+use sottovoce_log::checkpoint::{Opened, Trust};
+use sottovoce_program::Program;
 use state::{Beginning, State};
 use std::collections::BTreeMap;
 use thiserror::Error;

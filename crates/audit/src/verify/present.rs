@@ -1,11 +1,9 @@
 //! The outcome of an audit, for people: what a period can have cost a device first.
 
 use super::Outcome;
-use crate::{
-    audit::{finding::Severity, rules::budget::Spent},
-    privacy::units::Guarantee,
-    program::{format_duration, format_moment},
-};
+use crate::{finding::Severity, rules::budget::Spent};
+use sottovoce_privacy::units::Guarantee;
+use sottovoce_program::{format_duration, format_moment};
 use std::fmt::Write;
 
 /// In lines; notes only if they are asked for.

@@ -5,14 +5,12 @@
 //! one that it could not guess.
 
 use super::error::FollowError;
-use crate::{
-    audit::source::{Reader, SourceError},
-    log::{
-        tiles::{Content, Files, Place, TileName, TileNodes, WIDTH, entries},
-        tree::{Hash, TreeError, inclusion_proof, verify_inclusion},
-    },
-};
+use crate::source::{Reader, SourceError};
 use rand::RngExt;
+use sottovoce_log::{
+    tiles::{Content, Files, Place, TileName, TileNodes, WIDTH, entries},
+    tree::{Hash, TreeError, inclusion_proof, verify_inclusion},
+};
 
 /// So many entries beside the last are looked for, anywhere among those that are new.
 const SAMPLES: usize = 4;

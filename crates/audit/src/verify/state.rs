@@ -1,15 +1,13 @@
 //! What is remembered between audits: how far each log was read, and what must hold of the rest.
 
 use super::Audited;
-use crate::{
-    audit::rules::LogFacts,
-    dap::role::Role,
-    log::tree::{Frontier, Hash},
-    program::Program,
-    whole_file::{self, Readers},
-};
+use crate::rules::LogFacts;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::role::Role;
+use sottovoce_log::tree::{Frontier, Hash};
+use sottovoce_program::Program;
+use sottovoce_whole_file::{self as whole_file, Readers};
 use std::{
     collections::BTreeMap,
     fs, io,

@@ -1,16 +1,16 @@
 //! A witness's configuration: one TOML file, checked strictly.
 
-use crate::connections::{
+use axum::http::HeaderName;
+use serde::Deserialize;
+use sottovoce_connections::{
     Bounds,
     address::Network,
     forwarded::{Proxies, Trust},
 };
-use crate::log::{
+use sottovoce_log::{
     checkpoint::{self, TrustError},
     note::{KeyError, VerifierKey},
 };
-use axum::http::HeaderName;
-use serde::Deserialize;
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -218,7 +218,7 @@ impl Log {
 }
 
 /// The text of a first configuration, for `init`, with the names of what is beside it.
-pub(super) fn template(key: &str, records: &str) -> String {
+pub fn template(key: &str, records: &str) -> String {
     format!(
         r#"# A witness's configuration. Paths are relative to this file.
 
@@ -252,8 +252,8 @@ records = {records:?}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{
-        checkpoint::{Signer, tests::TestKey},
+    use sottovoce_log::{
+        checkpoint::{Signer, TestKey},
         note::KeyKind,
     };
 

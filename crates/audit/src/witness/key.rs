@@ -1,15 +1,13 @@
 //! A witness's key: one line in a file that only its owner reads.
 
-use crate::{
-    command_line,
-    log::{
-        checkpoint::Signer,
-        note::{KeyKind, KeyName, VerifierKey},
-    },
-};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rand::{TryRng, rngs::SysRng};
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use sottovoce_log::{
+    checkpoint::Signer,
+    note::{KeyKind, KeyName, VerifierKey},
+};
+use sottovoce_whole_file::{self as whole_file, Readers};
 use std::{fmt, io, path::Path};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -31,6 +29,11 @@ pub enum KeyFileError {
     /// The file cannot be read.
     #[error("the witness's key cannot be read from {0}: {1}; `witness init` makes one")]
     Read(String, io::Error),
+    /// The file cannot be made.
+    #[error(
+        "the witness's key cannot be written to {0}: {1}; name a new file in a folder that can be written to"
+    )]
+    Write(String, io::Error),
     /// What it says is no key. What that is, is not repeated.
     #[error("{0} does not hold a witness's key, or not all of it; take it from a copy")]
     Form(String),
@@ -41,13 +44,14 @@ pub enum KeyFileError {
 
 impl WitnessKey {
     /// Draws a key and writes it to a new file.
-    pub fn create(name: &KeyName, path: &Path) -> anyhow::Result<Self> {
+    pub fn create(name: &KeyName, path: &Path) -> Result<Self, KeyFileError> {
         let mut seed = Zeroizing::new([0; 32]);
         let drawn = SysRng.try_fill_bytes(seed.as_mut());
         drawn.map_err(|error| KeyFileError::NoRandomness(error.to_string()))?;
         let form = || KeyFileError::Form(path.display().to_string());
         let key = Self::from_seed(name.clone(), seed.as_slice()).ok_or_else(form)?;
-        command_line::write_secret(path, &key.secret_line(&seed))?;
+        let written = whole_file::create(path, key.secret_line(&seed).as_bytes(), Readers::Owner);
+        written.map_err(|error| KeyFileError::Write(path.display().to_string(), error))?;
         Ok(key)
     }
 

@@ -4,12 +4,11 @@
 //! that run a witness each, and name each other's logs and keys, make that impossible: a checkpoint
 //! that both have cosigned is what everybody sees.
 //!
-//! The rules are [`crate::log::witness`]'s. [`records`] keeps what was cosigned, one file for each log,
+//! The rules are [`sottovoce_log::witness`]'s. [`records`] keeps what was cosigned, one file for each log,
 //! before it is given out; [`key`] is the witness's own key; [`config`] says which logs; [`serve`]
 //! answers over plain HTTP, on loopback or behind a proxy that does TLS: requests and responses are
 //! public, and hold by their signatures alone.
 
-pub mod command;
 pub mod config;
 pub mod key;
 pub mod records;

@@ -4,14 +4,12 @@
 //! of a log is considered at a time, so that no older checkpoint ever follows a newer one.
 
 use super::key::WitnessKey;
-use crate::{
-    log::{
-        checkpoint::{CheckpointError, Signer, Trust},
-        note::{Note, SignatureLine, VerifierKey},
-        witness::{Cosigned, Refusal, Request, origin_hash},
-    },
-    whole_file::{NewFile, Readers, sibling, sync_folder},
+use sottovoce_log::{
+    checkpoint::{CheckpointError, Signer, Trust},
+    note::{Note, SignatureLine, VerifierKey},
+    witness::{Cosigned, Refusal, Request, origin_hash},
 };
+use sottovoce_whole_file::{NewFile, Readers, sibling, sync_folder};
 use std::{
     fs::{self, File},
     io::{self, Write},

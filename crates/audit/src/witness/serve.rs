@@ -4,10 +4,6 @@ use super::{
     config::Limits,
     records::{NotCosigned, Records},
 };
-use crate::{
-    connections::{self, Connection, Version, credit::Credit, forwarded::Proxies},
-    log::witness::{MAX_REQUEST, Refusal},
-};
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -20,6 +16,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use sottovoce_connections::{
+    self as connections, Connection, Version, credit::Credit, forwarded::Proxies,
+};
+use sottovoce_log::witness::{MAX_REQUEST, Refusal};
 use std::{
     future::Future,
     io,
@@ -184,7 +184,8 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{audit::witness::key::WitnessKey, log::note::KeyName};
+    use crate::witness::key::WitnessKey;
+    use sottovoce_log::note::KeyName;
     use tower_service::Service;
 
     fn router(limits: &Limits) -> Router {

@@ -4,11 +4,9 @@ use super::super::{
     logged::NotLogged, personal::triage::TriageError, report::ReportError, state::BlobError,
     storage::StorageError,
 };
-use crate::{
-    dap::ids::NoRandomness,
-    privacy::rng,
-    program::{Program, encoding::EncodingError, format_moment},
-};
+use sottovoce_dap::ids::NoRandomness;
+use sottovoce_privacy::rng;
+use sottovoce_program::{Program, encoding::EncodingError, format_moment};
 use thiserror::Error;
 
 /// What the engine refuses. Its state is as it was before the call.

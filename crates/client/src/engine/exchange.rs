@@ -17,7 +17,7 @@ use super::{
     },
     ChangeStep, Engine, EngineError, NotLogged, window,
 };
-use crate::dap::{
+use sottovoce_dap::{
     exchange::{Exchange, ExchangeError, FetchHpkeConfigs, Method, Request, Response, Upload},
     ids::{ReportId, TaskId},
     role::Role,
@@ -25,7 +25,7 @@ use crate::dap::{
     time::Time,
     upload::{ReportError, UploadErrors},
 };
-use crate::program::log::LogPolicy;
+use sottovoce_program::log::LogPolicy;
 use std::{collections::HashMap, time::Duration};
 
 /// What the app should do now.

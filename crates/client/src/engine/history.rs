@@ -5,16 +5,14 @@ use super::{
     Engine, EngineError,
     window::{period_of, task_in},
 };
-use crate::{
-    dap::time::Time,
-    privacy::{
-        budget::{Budget, Limits},
-        shown::at_most,
-        units::{Delta, Epsilon, Guarantee},
-    },
-    program::{Program, format_moment},
-};
 use serde::Serialize;
+use sottovoce_dap::time::Time;
+use sottovoce_privacy::{
+    budget::{Budget, Limits},
+    shown::at_most,
+    units::{Delta, Epsilon, Guarantee},
+};
+use sottovoce_program::{Program, format_moment};
 use std::fmt;
 
 /// What was sent, when, under which guarantee, and what is left.
@@ -226,9 +224,12 @@ impl<S: Storage> Engine<S> {
     }
 }
 
-fn guarantees(program: &Program, release: &crate::privacy::guarantee::Release) -> Vec<Guarantee> {
+fn guarantees(
+    program: &Program,
+    release: &sottovoce_privacy::guarantee::Release,
+) -> Vec<Guarantee> {
     release.guarantees(program.privacy().delta).unwrap_or_else(|_| {
-        use crate::privacy::units::TrustModel::{Oamc, Oaoc, Oc};
+        use sottovoce_privacy::units::TrustModel::{Oamc, Oaoc, Oc};
         [Oc, Oaoc, Oamc].map(|trust| release.mechanism.local_guarantee(trust)).to_vec()
     })
 }

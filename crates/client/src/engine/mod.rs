@@ -36,18 +36,16 @@ use super::{
     state::{self, DeviceSecret, State, StateKey},
     storage::Storage,
 };
-use crate::{
-    dap::{task::TaskConfiguration, time::Time},
-    privacy::rng::DeviceRng,
-    program::{
-        Program,
-        answer::Answer,
-        compile::CompiledTask,
-        dimension::{COHORTS, Dimension, Visibility},
-        explain::Explanation,
-    },
-};
 use exchange::Keys;
+use sottovoce_dap::{task::TaskConfiguration, time::Time};
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{
+    Program,
+    answer::Answer,
+    compile::CompiledTask,
+    dimension::{COHORTS, Dimension, Visibility},
+    explain::Explanation,
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// One device's engine for one program.

@@ -10,11 +10,9 @@ use super::{
     },
     Engine, EngineError, Found, Keys, Options, error, window,
 };
-use crate::{
-    dap::time::Time,
-    privacy::rng::DeviceRng,
-    program::{Program, answer::Answer},
-};
+use sottovoce_dap::time::Time;
+use sottovoce_privacy::rng::DeviceRng;
+use sottovoce_program::{Program, answer::Answer};
 use std::sync::Arc;
 
 impl<S: Storage> Engine<S> {

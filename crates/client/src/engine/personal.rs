@@ -17,7 +17,7 @@ use super::{
     },
     ChangeStep, Engine, EngineError, tasks_of,
 };
-use crate::program::{
+use sottovoce_program::{
     Program,
     answer::{Given, Outcome},
     metric::{Metric, MetricKind},

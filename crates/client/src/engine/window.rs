@@ -21,15 +21,13 @@ use super::{
     personal::scored,
     private_part,
 };
-use crate::{
-    dap::time::Time,
-    privacy::{guarantee::Release, units::Epsilon},
-    program::{
-        Program,
-        answer::{Answer, Given},
-        compile::CompiledTask,
-        metric::{MetricKind, Part},
-    },
+use sottovoce_dap::time::Time;
+use sottovoce_privacy::{guarantee::Release, units::Epsilon};
+use sottovoce_program::{
+    Program,
+    answer::{Answer, Given},
+    compile::CompiledTask,
+    metric::{MetricKind, Part},
 };
 
 /// What a metric contributes to a window.

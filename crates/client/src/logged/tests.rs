@@ -1,14 +1,12 @@
 use super::*;
-use crate::{
-    dap::codec::Encode,
-    log::{
-        checkpoint::{Checkpoint, CheckpointError, Signer, cosign, tests::TestKey},
-        entry::Entry,
-        note::KeyKind,
-        tree::{Frontier, Hash},
-    },
-    program::{ProgramKind, template::template},
+use sottovoce_dap::codec::Encode;
+use sottovoce_log::{
+    checkpoint::{Checkpoint, CheckpointError, Signer, TestKey, cosign},
+    entry::Entry,
+    note::KeyKind,
+    tree::{Frontier, Hash},
 };
+use sottovoce_program::{ProgramKind, template::template};
 
 fn key(role: &str) -> TestKey {
     TestKey::new(&format!("{role}.example/log"), KeyKind::Log, 1)
@@ -19,7 +17,7 @@ fn witness() -> TestKey {
 }
 
 /// The table of a program that names the logs of these tests.
-pub(in crate::client) fn table(more: &str) -> String {
+pub(crate) fn table(more: &str) -> String {
     let [leader, helper] = ["leader", "helper"].map(|role| key(role).verifier_key().to_string());
     format!("[log]\nleader = [\"{leader}\"]\nhelper = [\"{helper}\"]\n{more}\n")
 }
@@ -41,7 +39,7 @@ fn taken(program: &Program, task: &CompiledTask) -> TaskTaken {
 }
 
 /// The proof of the only entry of a log.
-pub(in crate::client) fn proof(role: &str, event: Event, cosigned: bool) -> String {
+pub(crate) fn proof(role: &str, event: Event, cosigned: bool) -> String {
     let entry = Entry { time: 1, event }.to_bytes();
     let mut tree = Frontier::new();
     tree.push(Hash::leaf(&entry), |_, _, _| {});
@@ -54,7 +52,7 @@ pub(in crate::client) fn proof(role: &str, event: Event, cosigned: bool) -> Stri
     Proof { entry, index: 0, hashes: Vec::new(), checkpoint }.to_string()
 }
 
-pub(in crate::client) fn proofs(program: &Program, cosigned: bool) -> TaskProofs {
+pub(crate) fn proofs(program: &Program, cosigned: bool) -> TaskProofs {
     let one = |task: &CompiledTask| {
         let of = |role| proof(role, Event::Task(Box::new(taken(program, task))), cosigned);
         (task.task_id, TaskProof { leader: of("leader"), helper: of("helper") })
@@ -84,8 +82,9 @@ fn a_task_that_a_log_has_otherwise_is_told_by_what_differs() {
         ("configuration", |taken| taken.configuration.min_batch_size -= 1),
         ("manifest", |taken| taken.manifest.push(b' ')),
         ("aggregator noise", |taken| {
-            let scale = crate::privacy::noise::Thousandths::new(4.0).unwrap();
-            taken.noise = Some(crate::privacy::noise::AggregatorNoise::DiscreteLaplace { scale });
+            let scale = sottovoce_privacy::noise::Thousandths::new(4.0).unwrap();
+            taken.noise =
+                Some(sottovoce_privacy::noise::AggregatorNoise::DiscreteLaplace { scale });
         }),
     ];
     for (what, change) in changes {

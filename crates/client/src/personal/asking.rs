@@ -44,8 +44,8 @@ use super::{
     clock::{Clock, decay},
     share,
 };
-use crate::program::asking::AskingPolicy;
 use serde::{Deserialize, Serialize};
+use sottovoce_program::asking::AskingPolicy;
 use std::fmt;
 
 /// One response that could be asked about. Numbers go from 0 to 1; outside of it they count as
@@ -203,7 +203,7 @@ const MOST_COUNTED: f64 = 1e6;
 
 impl Asking {
     /// Whether to ask in this moment. `below(n)` draws a whole number below n uniformly:
-    /// [`DeviceRng::below`](crate::privacy::rng::DeviceRng::below). A decision to ask counts as
+    /// [`DeviceRng::below`](sottovoce_privacy::rng::DeviceRng::below). A decision to ask counts as
     /// asked.
     pub fn decide(
         &mut self,
@@ -465,7 +465,7 @@ impl fmt::Display for Decision {
         match self {
             Self::Ask(ask) => write!(f, "ask about {:?}: {}", ask.response, ask.why),
             Self::NotNow(not) => {
-                let moment = crate::program::format_moment(not.earliest);
+                let moment = sottovoce_program::format_moment(not.earliest);
                 write!(f, "do not ask: {}; at the earliest at {moment}", not.why)
             }
         }

@@ -37,13 +37,13 @@ use super::{
     Key,
     clock::{Clock, decay},
 };
-use crate::program::{
+use serde::{Deserialize, Serialize};
+use sottovoce_program::{
     answer::{Given, Thumb},
     metric::MetricKind,
     profile::ProfilePolicy,
     score::MOST_WEIGHT,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The most signals that are kept, over all metrics; the one that was heard of longest ago makes

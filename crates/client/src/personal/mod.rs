@@ -56,7 +56,7 @@ fn share(value: Option<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::{asking::AskingPolicy, profile::ProfilePolicy};
+    use sottovoce_program::{asking::AskingPolicy, profile::ProfilePolicy};
 
     /// A user who asks for the most of everything, with a clock that is as long as clocks get.
     fn fullest() -> Personal {

@@ -16,12 +16,12 @@
 //! whose prior has [`PRIOR`] times the precision of one rating.
 
 use super::clock::{Clock, decay};
-use crate::program::{
+use serde::{Deserialize, Serialize};
+use sottovoce_program::{
     answer::{Given, Outcome},
     metric::MetricKind,
     profile::ProfilePolicy,
 };
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How many ratings at 0 every aspect begins with.

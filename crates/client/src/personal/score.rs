@@ -20,8 +20,8 @@
 //! the user's own answers.
 
 use super::baseline::Baseline;
-use crate::program::{profile::ProfilePolicy, score::ScoreSource};
 use serde::Serialize;
+use sottovoce_program::{profile::ProfilePolicy, score::ScoreSource};
 use std::collections::BTreeSet;
 
 /// A score with what it is made of.
@@ -79,8 +79,8 @@ pub fn score(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::{Program, metric::MetricKind};
     use proptest::prelude::*;
+    use sottovoce_program::{Program, metric::MetricKind};
     use std::sync::LazyLock;
 
     const NOW: u64 = 1_795_417_761;
@@ -88,7 +88,7 @@ mod tests {
 
     /// Parsed once: a program's guarantees take their time.
     static SOURCE: LazyLock<ScoreSource> = LazyLock::new(|| {
-        let example = include_str!("../../../examples/support-assistant.toml");
+        let example = include_str!("../../../../examples/support-assistant.toml");
         let metrics = "[metrics.did]\nkind = \"signals\"\nquestion = \"?\"\n\
                        signals = [\"copied\", \"edited\", \"regenerated\"]\n\
                        [metrics.well]\nkind = \"score\"\nquestion = \"?\"\nbuckets = [0, 0.5]\n\

@@ -14,12 +14,12 @@
 //! The app may bring a [`Classifier`], such as a small model on the device, which is asked when no
 //! rule matches, or before the rules. Of a longer comment only the first 16 KiB are read.
 
-use crate::program::{
+use regex_lite::Regex;
+use sottovoce_program::{
     answer::Given,
     metric::MetricKind,
     triage::{Rule, Sign, compile},
 };
-use regex_lite::Regex;
 use std::fmt;
 use thiserror::Error;
 

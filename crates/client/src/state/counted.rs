@@ -1,24 +1,22 @@
 //! By which calendar the windows in a state are numbered.
 
-use crate::{
-    dap::time::TimePrecision,
-    program::{Calendar, Weekday},
-};
 use serde::{Deserialize, Serialize};
+use sottovoce_dap::time::TimePrecision;
+use sottovoce_program::{Calendar, Weekday};
 
 /// A calendar in one number, so that states of before there were days of the week stay as they are: the seconds
 /// of a window, and above them, if weeks do not begin on Thursdays, the day's number in the week and one. Zero if it
 /// is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(in crate::client) struct Counted(u64);
+pub(crate) struct Counted(u64);
 
 impl Counted {
     /// Of a state whose version did not say.
-    pub(in crate::client) const UNKNOWN: Self = Self(0);
+    pub(crate) const UNKNOWN: Self = Self(0);
 
     /// The calendar, if it is known.
-    pub(in crate::client) fn calendar(self) -> Option<Calendar> {
+    pub(crate) fn calendar(self) -> Option<Calendar> {
         let seconds = self.0 & ((1 << DAY_AT) - 1);
         let precision = TimePrecision::from_seconds(seconds)?;
         let day = u8::try_from(self.0 >> DAY_AT).ok()?.checked_sub(1);

@@ -6,19 +6,17 @@
 
 use super::{Counted, Decoded, DeviceSecret, ProgramMark};
 use crate::{
-    client::{
-        assignment::Assignments,
-        consent::Consent,
-        ledger::{Fate, Ledger},
-        outbox::{Entry, Outbox},
-        pending::{self, ResponseMark},
-        personal::Personal,
-        report::{Noisy, SealedReport},
-    },
-    dap::ids::TaskId,
-    program::answer::Given,
+    assignment::Assignments,
+    consent::Consent,
+    ledger::{Fate, Ledger},
+    outbox::{Entry, Outbox},
+    pending::{self, ResponseMark},
+    personal::Personal,
+    report::{Noisy, SealedReport},
 };
 use serde::Deserialize;
+use sottovoce_dap::ids::TaskId;
+use sottovoce_program::answer::Given;
 use std::collections::BTreeMap;
 
 /// All that a device remembered.
@@ -85,10 +83,10 @@ struct Drawn {
 
 /// A report that is drawn and paid for, and was neither sharded nor sealed.
 #[derive(PartialEq)]
-pub(in crate::client) struct Unsharded {
-    pub(in crate::client) noisy: Noisy,
+pub(crate) struct Unsharded {
+    pub(crate) noisy: Noisy,
     /// All the rest of it.
-    pub(in crate::client) entry: Entry,
+    pub(crate) entry: Entry,
 }
 
 impl From<State> for Decoded {
@@ -157,14 +155,14 @@ impl From<Pending> for pending::Pending {
 }
 
 #[cfg(test)]
-pub(in crate::client) mod tests {
+pub(crate) mod tests {
     use super::{super::*, *};
-    use crate::client::outbox;
+    use crate::outbox;
 
     /// Written by the first version: three metrics reported in window 20,780; in 20,781 one sealed and in doubt,
     /// two only drawn; then something was said.
-    const PLAIN: &[u8] = include_bytes!("../../../tests/vectors/device/state-1.bin");
-    const SEALED: &[u8] = include_bytes!("../../../tests/vectors/device/state-1-sealed.bin");
+    const PLAIN: &[u8] = include_bytes!("../../tests/vectors/device/state-1.bin");
+    const SEALED: &[u8] = include_bytes!("../../tests/vectors/device/state-1-sealed.bin");
 
     #[test]
     fn a_state_of_the_first_version_is_read_with_all_that_was_spent() {
@@ -193,7 +191,7 @@ pub(in crate::client) mod tests {
     }
 
     /// A blob as the first version would have stored a state.
-    pub(in crate::client) fn blob(state: &super::super::State) -> Vec<u8> {
+    pub(crate) fn blob(state: &super::super::State) -> Vec<u8> {
         let assigned = state.assigned.iter();
         let entries = state.outbox.entries.iter().cloned();
         let old = super::State {

@@ -5,7 +5,7 @@
 //! file keeps a second process out; the system drops it when the process ends, however it ends.
 
 use super::{MOST_BYTES, Storage, StorageError};
-use crate::whole_file::{NewFile, Readers, sibling, sync_folder};
+use sottovoce_whole_file::{NewFile, Readers, sibling, sync_folder};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Read, Write},

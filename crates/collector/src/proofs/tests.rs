@@ -1,17 +1,15 @@
 use super::*;
-use crate::{
-    dap::{
-        aggregate::Checksum,
-        codec::{Encode, Opaque},
-        hpke::HpkeConfigId,
-        time::Time,
-    },
-    log::{
-        checkpoint::{Checkpoint, Signer, tests::TestKey},
-        entry::Entry,
-        note::KeyKind,
-        tree::{Frontier, Hash},
-    },
+use sottovoce_dap::{
+    aggregate::Checksum,
+    codec::{Encode, Opaque},
+    hpke::HpkeConfigId,
+    time::Time,
+};
+use sottovoce_log::{
+    checkpoint::{Checkpoint, Signer, TestKey},
+    entry::Entry,
+    note::KeyKind,
+    tree::{Frontier, Hash},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

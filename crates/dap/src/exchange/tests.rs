@@ -1,5 +1,5 @@
 use super::*;
-use crate::dap::problem::ProblemType;
+use crate::problem::ProblemType;
 
 fn create() -> Create<AggregationJobResp> {
     let endpoint = Url::new("https://helper.example/api/dap").unwrap();

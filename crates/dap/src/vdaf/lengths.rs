@@ -57,7 +57,7 @@ const MOST: usize = 1 << 26;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dap::{ids::ReportId, task::VdafConfig, vdaf::shard::Measurement};
+    use crate::{ids::ReportId, task::VdafConfig, vdaf::shard::Measurement};
 
     #[test]
     fn shares_have_the_lengths_that_are_expected() {

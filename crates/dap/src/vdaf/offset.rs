@@ -60,7 +60,7 @@ offset!(Field128, u128);
 mod tests {
     use super::super::unshard::AggregateResult;
     use super::*;
-    use crate::dap::task::VdafConfig;
+    use crate::task::VdafConfig;
 
     /// The total of no report, with these offsets on either side.
     fn total(config: &VdafConfig, [leader, helper]: [i64; 2]) -> Vec<i128> {

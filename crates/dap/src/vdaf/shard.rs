@@ -1,7 +1,7 @@
 //! Sharding: a measurement becomes a public share and two input shares (VDAF §5.1).
 
 use super::{Instance, Vdaf, Work};
-use crate::dap::ids::ReportId;
+use crate::ids::ReportId;
 use prio::{codec::Encode, vdaf::VdafError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -1,4 +1,4 @@
-//! The VDAF draft's own test vectors, from `tests/vectors/vdaf-20`.
+//! The VDAF draft's own test vectors, from `crates/dap/tests/vectors/vdaf-20`.
 //!
 //! A vector of two shares is run through the dispatch type exactly as the aggregators do; the
 //! intermediate messages, output shares, aggregate shares and result must be those of the file.
@@ -8,7 +8,7 @@ use super::{
     unshard::AggregateResult,
     verify::{OpenReport, Verification},
 };
-use crate::dap::{ids::ReportId, task::VdafConfig};
+use crate::{ids::ReportId, task::VdafConfig};
 use serde_json::Value;
 use std::path::Path;
 

@@ -18,7 +18,7 @@
 //! the one in the helper's message, and nothing is left that the leader could refuse.
 
 use super::{Instance, Vdaf, VerifyKey, Work};
-use crate::dap::ids::ReportId;
+use crate::ids::ReportId;
 use prio::{
     codec::{Decode, Encode, ParameterizedDecode},
     topology::ping_pong::{PingPongMessage, PingPongState},
@@ -323,7 +323,7 @@ impl<'a, V: Instance> Totals<'a, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dap::{task::VdafConfig, vdaf::VERIFY_KEY_SIZE};
+    use crate::{task::VdafConfig, vdaf::VERIFY_KEY_SIZE};
 
     #[test]
     fn sums_that_nothing_is_added_to_take_no_memory() {

@@ -8,7 +8,7 @@
 //! Efron 1981; for a share among two answers there is no other way).
 
 use super::{Scope, count_weights, dot, moments};
-use crate::estimate::{
+use crate::{
     interval::{self, Interval, Standing, furthest},
     noisy_counts::NoisyCounts,
 };

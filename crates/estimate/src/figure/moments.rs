@@ -1,7 +1,7 @@
 //! What one report contributes to `Σ c_j π̂_j`, apart from a factor 1/n: its variance and its third
 //! cumulant, which say how skewed the sum is.
 
-use crate::estimate::{
+use crate::{
     interval::Scope,
     noisy_counts::{Channel, NoisyCounts},
     number::Real,
@@ -59,7 +59,7 @@ fn given_answer(channel: &Channel, contrast: &[f64]) -> Vec<[f64; 3]> {
             };
             let all = sum(bins().map(|(response, weight)| cumulants(response.lie(), *weight)));
             let given = |(response, weight): (_, &f64)| {
-                let response: crate::estimate::debias::Response = response;
+                let response: crate::debias::Response = response;
                 let truth = cumulants(response.truth(), *weight);
                 let lie = cumulants(response.lie(), *weight);
                 [0, 1, 2].map(|i| all[i] + truth[i] - lie[i])
@@ -76,7 +76,7 @@ fn sum(moments: impl Iterator<Item = [f64; 3]>) -> [f64; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::{
+    use crate::{
         aggregator_noise::AggregatorNoise, covariance, debias::Response, noisy_counts::Answers,
     };
 

@@ -7,18 +7,16 @@ use super::{
     measure::Measure,
 };
 use crate::{
-    estimate::{
-        EstimateError,
-        change::{Cusum, Window, change_point, false_alarm_probability},
-        compare::{Arm, Question, Unit, compare},
-        confidence::Confidence,
-        disparity::LeftOut,
-        figure::Figure,
-        planning::Test,
-        preference::{Ballot, Outcome, strengths},
-    },
-    program::{Program, answer, encoding::Meaning, format_moment},
+    EstimateError,
+    change::{Cusum, Window, change_point, false_alarm_probability},
+    compare::{Arm, Question, Unit, compare},
+    confidence::Confidence,
+    disparity::LeftOut,
+    figure::Figure,
+    planning::Test,
+    preference::{Ballot, Outcome, strengths},
 };
+use sottovoce_program::{Program, answer, encoding::Meaning, format_moment};
 
 pub(super) fn of_metric(program: &Program, metric: &str, batches: &[&Batch<'_>]) -> MetricFindings {
     let mut refused = Vec::new();

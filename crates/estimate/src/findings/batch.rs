@@ -1,9 +1,7 @@
 //! A batch as it was collected: what all findings are about.
 
-use crate::{
-    estimate::noisy_counts::NoisyCounts,
-    program::{compile::CompiledTask, format_moment},
-};
+use crate::noisy_counts::NoisyCounts;
+use sottovoce_program::{compile::CompiledTask, format_moment};
 
 /// A batch of a task, as it was collected.
 #[derive(Clone, Debug)]

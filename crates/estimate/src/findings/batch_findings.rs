@@ -7,21 +7,19 @@ use super::{
     silence,
 };
 use crate::{
-    dap::task::VdafConfig,
-    estimate::{
-        EstimateError,
-        compare::{Counted, Unit},
-        confidence::Confidence,
-        disparity::Disparity,
-        figure::{Figure, ratio, weighted_sum},
-        interval::Scope,
-        nonresponse::Correction,
-        poisoning::{Dishonest, influence},
-        simplex::Projected,
-    },
-    program::format_moment,
+    EstimateError,
+    compare::{Counted, Unit},
+    confidence::Confidence,
+    disparity::Disparity,
+    figure::{Figure, ratio, weighted_sum},
+    interval::Scope,
+    nonresponse::Correction,
+    poisoning::{Dishonest, influence},
+    simplex::Projected,
 };
 use serde::Serialize;
+use sottovoce_dap::task::VdafConfig;
+use sottovoce_program::format_moment;
 
 /// What one batch says.
 #[derive(Clone, Debug, Serialize)]

@@ -1,13 +1,11 @@
 //! The counts of a batch, with all that is public about their noise, and about whose reports they are.
 
 use crate::{
-    estimate::{
-        EstimateError,
-        aggregator_noise::AggregatorNoise,
-        noisy_counts::{Channel, NoisyCounts},
-    },
-    program::{Program, compile::CompiledTask},
+    EstimateError,
+    aggregator_noise::AggregatorNoise,
+    noisy_counts::{Channel, NoisyCounts},
 };
+use sottovoce_program::{Program, compile::CompiledTask};
 
 /// The counts of a task's batch over a period, in seconds since the Epoch.
 pub fn noisy_counts(
@@ -70,7 +68,7 @@ mod tests {
     const DAY: u64 = 86_400;
 
     fn program(budget: &str) -> Program {
-        let text = include_str!("../../examples/support-assistant.toml");
+        let text = include_str!("../../../../examples/support-assistant.toml");
         let start = text.find("[budget]").unwrap_or(text.len());
         let end = text[start..].find("\n[").map_or(text.len(), |length| start + length);
         let rest = format!("{}{}", &text[..start], &text[end.min(text.len())..]);
@@ -93,7 +91,7 @@ mod tests {
     #[test]
     fn periods_begin_with_the_day_that_weeks_begin_on() {
         let budget = "[budget]\nperiod = \"14 days\"\nwindows = 1\n";
-        let text = include_str!("../../examples/support-assistant.toml");
+        let text = include_str!("../../../../examples/support-assistant.toml");
         let (head, rest) = text.split_once("[budget]\n").unwrap();
         let (_, tables) = rest.split_once("\n[").unwrap();
         let weekly = "window = \"1 week\"\nweek_begins = \"monday\"";

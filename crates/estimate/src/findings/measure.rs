@@ -1,12 +1,10 @@
 //! The main measure of a metric: one number that a batch, an arm or a segment has, among those who
 //! answered.
 
-use crate::{
-    estimate::compare::Unit,
-    program::{
-        encoding::{Encoding, Meaning},
-        metric::{Metric, MetricKind},
-    },
+use crate::compare::Unit;
+use sottovoce_program::{
+    encoding::{Encoding, Meaning},
+    metric::{Metric, MetricKind},
 };
 
 /// A ratio of weighted sums of rates.

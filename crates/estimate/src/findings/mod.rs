@@ -2,7 +2,7 @@
 //! that it does not.
 //!
 //! [`Findings::of`] takes the batches of one program, from the collector or from what it wrote down
-//! ([`saved`]), and asks [`crate::estimate`] what each metric's kind allows: the main [`measure`]
+//! ([`saved`]), and asks [`crate`] what each metric's kind allows: the main [`measure`]
 //! of each batch, arms of a public dimension against each other, segments of a private one,
 //! strengths of candidates, changes over windows, and what dishonest devices could have done. What
 //! cannot be answered is refused, with the reason; an arm, a segment or a window that says too little is
@@ -24,16 +24,14 @@ pub use segments::HeldOut;
 pub use words::reports;
 
 use crate::{
-    estimate::{
-        EstimateError,
-        change::{Alarm, ChangePoint},
-        compare::{Comparison, Unit},
-        disparity::LeftOut,
-        preference::Strengths,
-    },
-    program::{Program, encoding::EncodingError},
+    EstimateError,
+    change::{Alarm, ChangePoint},
+    compare::{Comparison, Unit},
+    disparity::LeftOut,
+    preference::Strengths,
 };
 use serde::Serialize;
+use sottovoce_program::{Program, encoding::EncodingError};
 use thiserror::Error;
 
 /// What the batches of a program say.

@@ -1,12 +1,10 @@
 //! Releases as the collector's JSON has them, read back.
 
 use super::{Batch, counts::noisy_counts};
-use crate::{
-    dap::{ids::TaskId, task::BatchMode},
-    estimate::EstimateError,
-    program::{Program, format_moment, parse_moment},
-};
+use crate::EstimateError;
 use serde::Deserialize;
+use sottovoce_dap::{ids::TaskId, task::BatchMode};
+use sottovoce_program::{Program, format_moment, parse_moment};
 use thiserror::Error;
 
 /// A file of releases: the output of the collector with `--json`.

@@ -3,14 +3,12 @@
 
 use super::{Batch, measure::Measure};
 use crate::{
-    estimate::{
-        EstimateError,
-        confidence::Confidence,
-        disparity::{Disparity, Segment, Segments},
-    },
-    program::dimension::{Dimension, Visibility},
+    EstimateError,
+    confidence::Confidence,
+    disparity::{Disparity, Segment, Segments},
 };
 use serde::Serialize;
+use sottovoce_program::dimension::{Dimension, Visibility};
 use std::fmt;
 
 /// Devices that are held out against the rest.

@@ -2,15 +2,13 @@
 
 use super::Batch;
 use crate::{
-    estimate::{
-        EstimateError,
-        confidence::Confidence,
-        nonresponse::{Cell, Correction, Joint},
-    },
-    program::{
-        encoding::Meaning,
-        metric::{Metric, MetricKind},
-    },
+    EstimateError,
+    confidence::Confidence,
+    nonresponse::{Cell, Correction, Joint},
+};
+use sottovoce_program::{
+    encoding::Meaning,
+    metric::{Metric, MetricKind},
 };
 
 /// Whether an explicit outcome, of so many, says yes.
@@ -69,7 +67,7 @@ fn explicit(metric: &Metric) -> Option<IsYes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::metric::Part;
+    use sottovoce_program::metric::Part;
 
     fn joined(kind: MetricKind) -> Metric {
         let part = |metric: &str, kind| Part {

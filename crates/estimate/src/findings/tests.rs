@@ -1,17 +1,15 @@
 use super::*;
 use crate::{
-    estimate::{
-        aggregator_noise::AggregatorNoise,
-        compare::Verdict,
-        noisy_counts::{Channel, NoisyCounts},
-    },
+    aggregator_noise::AggregatorNoise,
+    compare::Verdict,
     findings::saved::Saved,
-    privacy::rng::SimulationRng,
-    program::{Program, compile::CompiledTask},
+    noisy_counts::{Channel, NoisyCounts},
 };
+use sottovoce_privacy::rng::SimulationRng;
+use sottovoce_program::{Program, compile::CompiledTask};
 
 fn program() -> Program {
-    let text = include_str!("../../examples/support-assistant.toml");
+    let text = include_str!("../../../../examples/support-assistant.toml");
     Program::parse("program.toml", text).unwrap()
 }
 
@@ -20,14 +18,15 @@ const DAY: u64 = 86_400;
 /// What devices report whose answers are in the bins as often as said, through the task's own
 /// randomizer.
 fn batch<'a>(task: &'a CompiledTask, answers: &[u32], start: u64, seed: u64) -> Batch<'a> {
-    let crate::privacy::guarantee::Mechanism::Krr(randomizer) = &task.randomizer().mechanism else {
+    let sottovoce_privacy::guarantee::Mechanism::Krr(randomizer) = &task.randomizer().mechanism
+    else {
         panic!("not a choice")
     };
     let mut rng = SimulationRng::from_seed(seed);
     let mut counts = vec![0; answers.len()];
     for (bin, devices) in (0..).zip(answers) {
         for _ in 0..*devices {
-            let bin = crate::privacy::randomizer::Bin::new(bin);
+            let bin = sottovoce_privacy::randomizer::Bin::new(bin);
             counts[randomizer.simulate(bin, &mut rng).unwrap().index()] += 1;
         }
     }
@@ -129,7 +128,7 @@ fn too_few_answers_are_refused_in_words() {
 
 #[test]
 fn a_release_of_another_programs_task_is_refused_with_both_ids() {
-    let text = include_str!("../../examples/support-assistant.toml");
+    let text = include_str!("../../../../examples/support-assistant.toml");
     let other = text.replace("epsilon0 = 4.0", "epsilon0 = 2.0").replace("3000", "400");
     assert_ne!(text, other);
     let other = Program::parse("program.toml", &other).unwrap();
@@ -210,7 +209,7 @@ fn an_empty_window_is_left_out_of_a_series_and_named() {
 
 #[test]
 fn an_empty_arm_is_left_out_of_a_comparison_and_named() {
-    let text = include_str!("../../examples/support-assistant.toml");
+    let text = include_str!("../../../../examples/support-assistant.toml");
     let values =
         text.replace("\"control\", \"candidate\"", "\"control\", \"candidate\", \"third\"");
     assert_ne!(text, values);
@@ -235,7 +234,7 @@ fn no_figure_is_outside_its_interval_in_words_and_no_zero_has_a_sign() {
         let findings =
             Findings::of(&program, vec![batch(task, &[0, 1500, 0, 1500, 0], 0, seed)]).unwrap();
         for figure in &findings.metrics[0].batches[0].figures {
-            let crate::estimate::interval::Interval { low, high } = figure.figure.interval;
+            let crate::interval::Interval { low, high } = figure.figure.interval;
             assert!(figure.figure.interval.contains(figure.figure.shown()), "{findings}");
             assert!(low < high && high <= 1.0, "{findings}");
         }
@@ -315,7 +314,7 @@ fn what_the_collector_wrote_is_read_back_and_nothing_else() {
 
 /// The example with other metrics.
 fn asking(metrics: &str) -> Program {
-    let text = include_str!("../../examples/support-assistant.toml");
+    let text = include_str!("../../../../examples/support-assistant.toml");
     let head = &text[..text.find("[metrics").unwrap()];
     Program::parse("program.toml", &format!("{head}{metrics}")).unwrap()
 }
@@ -384,7 +383,7 @@ fn held_out_devices_are_compared_with_the_rest_and_findings_are_graded() {
     let words = "cohort: share of up among answers is higher for rest than for held-out, by 2";
     assert!(findings.to_string().contains(words), "{findings}");
 
-    let text = include_str!("../../examples/support-assistant.toml");
+    let text = include_str!("../../../../examples/support-assistant.toml");
     let head = &text[..text.find("[dimensions").unwrap()];
     let channel = format!(
         "kind = \"red-team\"\n{head}[metrics.harm]\nkind = \"finding\"\nquestion = \"?\"\n\

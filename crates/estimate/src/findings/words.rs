@@ -3,7 +3,7 @@
 use super::{
     BatchFindings, ChangeFindings, Findings, MetricFindings, NamedFigure, StrengthFindings,
 };
-use crate::estimate::{
+use crate::{
     change::WINDOWS_TO_FALSE_ALARM,
     compare::Counted,
     interval::Interval,

@@ -7,7 +7,7 @@
 //! possible rate.
 
 use super::{CountNoise, Scope};
-use crate::estimate::{aggregator_noise::AggregatorNoise, number::Real};
+use crate::{aggregator_noise::AggregatorNoise, number::Real};
 
 /// The probability of counts whose likelihood ratio is as small as this one's, or smaller.
 pub(super) fn p_value(noise: &CountNoise, rate: f64, count: f64) -> f64 {
@@ -155,7 +155,7 @@ fn gaussian(variance: f64) -> Masses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::debias::Response;
+    use crate::debias::Response;
 
     fn moments(law: &Masses) -> [f64; 3] {
         let counts = || (0_u32..).map(|index| law.first + f64::from(index)).zip(&law.masses);

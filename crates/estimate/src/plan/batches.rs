@@ -1,7 +1,7 @@
 //! The batches of a program over a period: one of each task and window.
 
 use super::participation::{Fill, Participation};
-use crate::program::{Program, budget::Reporting, compile::CompiledTask};
+use sottovoce_program::{Program, budget::Reporting, compile::CompiledTask};
 
 /// The probability that some batch of a period holds fewer reports than are said to be sure.
 const FAILURE: f64 = 0.01;

@@ -4,10 +4,8 @@
 //! what cannot be, and where it is worth asking the accountant.
 
 use super::PlanError;
-use crate::{
-    estimate::{noisy_counts::Channel, normal},
-    privacy::{guarantee::Release, noise::AggregatorNoise},
-};
+use crate::{noisy_counts::Channel, normal};
+use sottovoce_privacy::{guarantee::Release, noise::AggregatorNoise};
 
 /// The square of the mean by which another answer moves the sum, in standard deviations of its noise.
 pub(super) fn squared_mean(release: &Release) -> Result<f64, PlanError> {
@@ -58,7 +56,7 @@ const MOST: f64 = 500.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::privacy::{
+    use sottovoce_privacy::{
         guarantee::{Mechanism, MechanismKind, composed},
         units::{Delta, Epsilon},
     };

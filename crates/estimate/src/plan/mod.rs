@@ -4,7 +4,7 @@
 //! [`Plan::new`] looks at a program with so many devices: what all reports of one of them come to over a
 //! period, whether batches fill, and for each metric the expected error and the smallest difference
 //! between two arms that shows. [`proposal`] turns the question around. The numbers come from the code
-//! that certifies programs ([`crate::privacy`]) and reads releases ([`crate::estimate`]).
+//! that certifies programs ([`sottovoce_privacy`]) and reads releases ([`crate`]).
 
 mod batches;
 mod gaussian;
@@ -16,31 +16,29 @@ mod size;
 pub use batches::devices_needed;
 
 use crate::{
-    estimate::{
-        EstimateError,
-        aggregator_noise::AggregatorNoise,
-        confidence::Confidence,
-        interval::Scope,
-        noisy_counts::Channel,
-        planning::{Test, VarianceLaw},
-    },
-    privacy::{
-        budget::BudgetError,
-        guarantee::{GuaranteeError, Mechanism, MechanismKind},
-        randomizer::RandomizerError,
-        units::{Epsilon, Guarantee, OutOfRange},
-    },
-    program::{
-        Program, ProgramError, Weekday,
-        budget::{PeriodCost, YEAR_SECONDS},
-        compile::CompiledTask,
-        format_duration,
-    },
+    EstimateError,
+    aggregator_noise::AggregatorNoise,
+    confidence::Confidence,
+    interval::Scope,
+    noisy_counts::Channel,
+    planning::{Test, VarianceLaw},
 };
 use batches::Batches;
 use participation::Fill;
 use precision::Precision;
 use serde::Serialize;
+use sottovoce_privacy::{
+    budget::BudgetError,
+    guarantee::{GuaranteeError, Mechanism, MechanismKind},
+    randomizer::RandomizerError,
+    units::{Epsilon, Guarantee, OutOfRange},
+};
+use sottovoce_program::{
+    Program, ProgramError, Weekday,
+    budget::{PeriodCost, YEAR_SECONDS},
+    compile::CompiledTask,
+    format_duration,
+};
 use thiserror::Error;
 
 /// What can be expected of a program.

@@ -8,17 +8,15 @@
 //! among equals. Each attempt is worked out by the code that certifies programs.
 
 use super::{PlanError, batches::Batches, gaussian, law_of, precision::Precision};
-use crate::{
-    dap::time::TimePrecision,
-    estimate::{aggregator_noise::AggregatorNoise, confidence::Confidence},
-    privacy::{
-        budget::{Budget, Limits},
-        guarantee::{LARGEST_BATCH, LEAST_REPORTS, Release},
-        units::{Delta, Epsilon},
-    },
-    program::{Program, budget::PeriodCost, metric::Metric, settings::Settings},
-};
+use crate::{aggregator_noise::AggregatorNoise, confidence::Confidence};
 use serde::Serialize;
+use sottovoce_dap::time::TimePrecision;
+use sottovoce_privacy::{
+    budget::{Budget, Limits},
+    guarantee::{LARGEST_BATCH, LEAST_REPORTS, Release},
+    units::{Delta, Epsilon},
+};
+use sottovoce_program::{Program, budget::PeriodCost, metric::Metric, settings::Settings};
 use std::collections::BTreeMap;
 
 /// What is asked of a proposal.

@@ -1,21 +1,19 @@
 //! How many bytes a report has: one is made, of zeros where the seals go.
 
-use crate::{
-    dap::{
-        codec::{Encode, LengthError},
-        extension::UncheckedExtensions,
-        hpke::{HpkeCiphertext, HpkeConfigId},
-        ids::{NoRandomness, ReportId},
-        time::Time,
-        upload::{PlaintextInputShare, Report, ReportMetadata, vdaf_context},
-        vdaf::{
-            UnsupportedVdaf, Vdaf,
-            shard::{Measurement, ShardError},
-        },
+use sottovoce_dap::{
+    codec::{Encode, LengthError},
+    extension::UncheckedExtensions,
+    hpke::{HpkeCiphertext, HpkeConfigId},
+    ids::{NoRandomness, ReportId},
+    time::Time,
+    upload::{PlaintextInputShare, Report, ReportMetadata, vdaf_context},
+    vdaf::{
+        UnsupportedVdaf, Vdaf,
+        shard::{Measurement, ShardError},
     },
-    privacy::guarantee::Mechanism,
-    program::compile::CompiledTask,
 };
+use sottovoce_privacy::guarantee::Mechanism;
+use sottovoce_program::compile::CompiledTask;
 use thiserror::Error;
 
 /// A report that cannot be made.

@@ -1,10 +1,11 @@
 use super::*;
-use crate::{privacy::units::TrustModel, program::tests::without_budget};
 use proptest::prelude::*;
+use sottovoce_privacy::units::TrustModel;
+use sottovoce_program::template::without_budget;
 
 /// The example, in which every device reports in every window.
 fn program(change: impl Fn(String) -> String) -> Program {
-    let text = without_budget(include_str!("../../examples/support-assistant.toml"));
+    let text = without_budget(include_str!("../../../../examples/support-assistant.toml"));
     Program::parse("program.toml", &change(text)).unwrap()
 }
 

@@ -6,7 +6,7 @@
 //! on either side, and holding it would bias the others.
 
 use super::{Ballot, EstimateError, Outcome};
-use crate::estimate::{
+use crate::{
     covariance::{self, Batch},
     figure::dot,
     interval::Scope,

@@ -1,7 +1,7 @@
 //! Which candidates answers link: without a link there is no common scale.
 
 use super::{Ballot, EstimateError, Outcome};
-use crate::estimate::{covariance, figure::dot, interval::Scope};
+use crate::{covariance, figure::dot, interval::Scope};
 
 /// A pair is a link if its answers are more than so many standard deviations from none.
 const SURE: f64 = 3.0;

@@ -2,7 +2,7 @@ use super::{
     Outcome::{Nothing, Preferred, Tie},
     *,
 };
-use crate::estimate::{
+use crate::{
     aggregator_noise::AggregatorNoise,
     compare::Verdict,
     noisy_counts::{Answers, Channel},
@@ -30,9 +30,9 @@ fn expected(pair: [usize; 2], shares: [f64; 4], reports: f64) -> Ballot {
     let response = channel.response(0).unwrap();
     let mut counts: Vec<i64> = shares
         .iter()
-        .map(|share| crate::estimate::number::whole(response.reported(*share) * reports))
+        .map(|share| crate::number::whole(response.reported(*share) * reports))
         .collect();
-    counts[3] += crate::estimate::number::whole(reports) - counts.iter().sum::<i64>();
+    counts[3] += crate::number::whole(reports) - counts.iter().sum::<i64>();
     let reports = u64::try_from(counts.iter().sum::<i64>()).unwrap();
     Ballot::new(NoisyCounts::new(counts, reports, channel, NONE).unwrap(), outcomes).unwrap()
 }
@@ -134,7 +134,7 @@ fn ballots_that_make_no_sense_are_refused() {
     let error = strengths(&names(2), &[unknown], Confidence::USUAL).unwrap_err();
     assert!(error.to_string().contains("candidate 7 has no name"), "{error}");
     assert!(strengths(&names(2), &[], Confidence::USUAL).is_err());
-    let responses = vec![crate::estimate::debias::Response::flipped(0.1).unwrap(); 2];
+    let responses = vec![crate::debias::Response::flipped(0.1).unwrap(); 2];
     let free = Channel::Bits { responses, answers: Answers::Free };
     let free = NoisyCounts::new(vec![1, 1], 10, free, NONE).unwrap();
     assert!(Ballot::new(free, vec![Preferred(0, 1), Preferred(1, 0)]).is_err());

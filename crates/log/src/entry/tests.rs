@@ -1,19 +1,20 @@
 use super::*;
 use crate::{
-    dap::{
-        collect::BatchSelector,
-        hpke::HpkeConfigId,
-        ids::BatchId,
-        task::{BatchMode, Url, VdafConfig},
-        time::{Time, TimePrecision},
-    },
-    log::{checkpoint::Signer, checkpoint::tests::TestKey, note::KeyKind},
-    privacy::{
-        noise::Thousandths,
-        units::{Delta, Epsilon, TrustModel},
-    },
+    checkpoint::{Signer, TestKey},
+    note::KeyKind,
 };
 use proptest::prelude::*;
+use sottovoce_dap::{
+    collect::BatchSelector,
+    hpke::HpkeConfigId,
+    ids::BatchId,
+    task::{BatchMode, Url, VdafConfig},
+    time::{Time, TimePrecision},
+};
+use sottovoce_privacy::{
+    noise::Thousandths,
+    units::{Delta, Epsilon, TrustModel},
+};
 
 fn configuration() -> TaskConfiguration {
     TaskConfiguration {
@@ -31,7 +32,7 @@ fn configuration() -> TaskConfiguration {
 fn hpke_config() -> HpkeConfig {
     HpkeConfig {
         id: HpkeConfigId(7),
-        suite: crate::dap::hpke::Suite { kem: 0x20, kdf: 1, aead: 1 },
+        suite: sottovoce_dap::hpke::Suite { kem: 0x20, kdf: 1, aead: 1 },
         public_key: vec![3; 32].try_into().unwrap(),
     }
 }

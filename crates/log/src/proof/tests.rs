@@ -1,13 +1,11 @@
 use super::*;
 use crate::{
-    dap::codec::Encode,
-    log::{
-        checkpoint::{Checkpoint, Signer, tests::TestKey},
-        entry::Event,
-        note::KeyKind,
-        tree::{Frontier, Nodes, inclusion_proof},
-    },
+    checkpoint::{Checkpoint, Signer, TestKey},
+    entry::Event,
+    note::KeyKind,
+    tree::{Frontier, Nodes, inclusion_proof},
 };
+use sottovoce_dap::codec::Encode;
 use std::collections::BTreeMap;
 
 const ORIGIN: &str = "helper.example/log";

@@ -1,11 +1,11 @@
 use super::{
     super::{
-        checkpoint::tests::TestKey,
         note::KeyKind,
         tree::{Frontier, Nodes, consistency_proof},
     },
     *,
 };
+use crate::checkpoint::TestKey;
 use proptest::prelude::*;
 
 const ORIGIN: &str = "leader.example/log";

@@ -15,26 +15,26 @@ const BLOCK: u64 = 400;
 /// roundings and two rounded odds, they multiply up from the mode, and the sum has `len` terms),
 /// if both given probabilities are right to `2^-52`; below 1e-10 for up to 10^5 terms.
 #[derive(Clone, Debug, Default)]
-pub(in crate::privacy) struct Window {
+pub(crate) struct Window {
     /// The value that the first probability belongs to.
-    pub(in crate::privacy) first: u64,
-    pub(in crate::privacy) probabilities: Vec<f64>,
+    pub(crate) first: u64,
+    pub(crate) probabilities: Vec<f64>,
     /// An upper bound on the probability of all values outside.
-    pub(in crate::privacy) tail: f64,
+    pub(crate) tail: f64,
 }
 
 impl Window {
     /// The distribution of successes among `trials`, without what is less than `cut` of the
     /// largest probability. `success` and `failure` add up to 1, and are both given since one
     /// minus the other has lost digits.
-    pub(in crate::privacy) fn binomial(trials: u64, success: f64, failure: f64, cut: f64) -> Self {
+    pub(crate) fn binomial(trials: u64, success: f64, failure: f64, cut: f64) -> Self {
         let mut window = Self::default();
         window.fill(trials, success, failure, cut);
         window
     }
 
     /// The same in place.
-    pub(in crate::privacy) fn fill(&mut self, trials: u64, success: f64, failure: f64, cut: f64) {
+    pub(crate) fn fill(&mut self, trials: u64, success: f64, failure: f64, cut: f64) {
         self.probabilities.clear();
         self.tail = 0.0;
         if success <= 0.0 || failure <= 0.0 {
@@ -88,7 +88,7 @@ impl Window {
     }
 
     /// The last value inside.
-    pub(in crate::privacy) fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         self.first + self.probabilities.len() as u64 - 1
     }
 }
@@ -180,7 +180,7 @@ impl FairTail {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of reports are below 2^53")]
-pub(in crate::privacy) fn to_float(count: u64) -> f64 {
+pub(crate) fn to_float(count: u64) -> f64 {
     count as f64
 }
 
@@ -190,7 +190,7 @@ pub(in crate::privacy) fn to_float(count: u64) -> f64 {
     clippy::cast_sign_loss,
     reason = "saturates, and callers clamp"
 )]
-pub(in crate::privacy) fn floor_to_count(value: f64) -> u64 {
+pub(crate) fn floor_to_count(value: f64) -> u64 {
     value as u64
 }
 

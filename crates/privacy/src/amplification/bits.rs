@@ -28,7 +28,7 @@ use super::{
     binomial::{Window, floor_to_count, to_float},
     search::{self, Search},
 };
-use crate::privacy::{
+use crate::{
     composition::PrivacyLoss,
     randomizer::{BitRandomizer, Changed},
     units::{Delta, Epsilon},

@@ -37,7 +37,7 @@ use super::{
     binomial::{FairTail, Window, to_float},
     search::{self, Search},
 };
-use crate::privacy::{
+use crate::{
     composition::PrivacyLoss,
     randomizer::KaryRandomizer,
     units::{Delta, Epsilon},
@@ -67,7 +67,7 @@ pub fn amplified(randomizer: &KaryRandomizer, honest: u64, delta: Delta) -> Opti
 }
 
 /// Whether [`epsilon_upper`] is at most `target`: one evaluation, where the smallest ε takes several.
-pub(in crate::privacy) fn meets(
+pub(crate) fn meets(
     randomizer: &KaryRandomizer,
     honest: u64,
     target: Epsilon,
@@ -108,7 +108,7 @@ const FAR_DEVIATIONS: f64 = 30.0;
 const FAR: f64 = 1e-190;
 
 /// The size of the blanket and, for each block of sizes, the number of reports in the two bins.
-pub(in crate::privacy) struct Blanket {
+pub(crate) struct Blanket {
     reports: f64,
     /// `e^ε0`, rounded up.
     p: f64,
@@ -131,7 +131,7 @@ struct Block {
 
 impl Blanket {
     /// For `reports` honest ones, and values of δ that are not far below `delta`.
-    pub(in crate::privacy) fn new(randomizer: &KaryRandomizer, reports: u64, delta: f64) -> Self {
+    pub(crate) fn new(randomizer: &KaryRandomizer, reports: u64, delta: f64) -> Self {
         let reports = reports.min(MOST_REPORTS);
         let bins = f64::from(randomizer.bins());
         let lie = randomizer.lie_probability();
@@ -157,7 +157,7 @@ impl Blanket {
     }
 
     /// An upper bound on δ(ε).
-    pub(in crate::privacy) fn delta_upper(&self, epsilon: f64) -> f64 {
+    pub(crate) fn delta_upper(&self, epsilon: f64) -> f64 {
         let e = epsilon.exp() * (1.0 - OUTWARD);
         if e >= self.p {
             return 0.0;

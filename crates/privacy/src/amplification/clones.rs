@@ -22,7 +22,7 @@ use super::{
     binomial::{FairTail, Window, floor_to_count, to_float},
     search::{self, Search},
 };
-use crate::privacy::units::{Delta, Epsilon};
+use crate::units::{Delta, Epsilon};
 
 /// The smallest ε that is proved for `honest` reports (the target's included) of any randomizer
 /// with the pure budget `epsilon0` at `delta`, at most `epsilon0`; `None` if nothing is: no report,

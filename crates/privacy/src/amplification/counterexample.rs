@@ -3,7 +3,7 @@
 //! probabilities are whole tenths to the fifth power, so nothing here is rounded.
 
 use super::delta_upper;
-use crate::privacy::{randomizer::KaryRandomizer, units::Epsilon};
+use crate::{randomizer::KaryRandomizer, units::Epsilon};
 use std::collections::BTreeMap;
 
 const BINS: usize = 6;

@@ -15,8 +15,8 @@ pub mod bits;
 pub mod blanket;
 pub mod clones;
 
-pub(in crate::privacy) mod binomial;
-pub(in crate::privacy) mod search;
+pub(crate) mod binomial;
+pub(crate) mod search;
 
 #[cfg(test)]
 mod counterexample;

@@ -13,17 +13,17 @@
 
 /// What is searched for: the smallest ε up to `most` whose bound is at most `delta`.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::privacy) struct Search {
+pub(crate) struct Search {
     /// An ε at which δ = 0 is known.
-    pub(in crate::privacy) most: f64,
-    pub(in crate::privacy) delta: f64,
+    pub(crate) most: f64,
+    pub(crate) delta: f64,
     /// A place to begin.
-    pub(in crate::privacy) guess: f64,
+    pub(crate) guess: f64,
 }
 
 /// A result whose δ is this close below the wanted one, relative to it, is not improved: ε would
 /// change by about a twentieth of it.
-pub(in crate::privacy) const CLOSE: f64 = 2e-5;
+pub(crate) const CLOSE: f64 = 2e-5;
 /// Nor is one that is this close, relative to itself, to an ε that is too small.
 const NARROW: f64 = 1e-7;
 
@@ -35,7 +35,7 @@ const NOTHING: f64 = 1e-9;
 ///
 /// `√(-ln δ)` is nearly a straight line in ε, so the secant finds its crossing in a few steps;
 /// the bracket makes sure of it.
-pub(in crate::privacy) fn smallest(search: Search, mut bound: impl FnMut(f64) -> f64) -> f64 {
+pub(crate) fn smallest(search: Search, mut bound: impl FnMut(f64) -> f64) -> f64 {
     let Search { most, delta, guess } = search;
     let aim = height(delta * (1.0 - CLOSE / 2.0));
     let (mut low, mut high) = (0.0_f64, most);
@@ -73,7 +73,7 @@ pub(in crate::privacy) fn smallest(search: Search, mut bound: impl FnMut(f64) ->
 
 /// What the privacy loss exceeds with a probability of at most `delta`, if the curve at `epsilon` is at
 /// most `at`; infinite if that proves nothing.
-pub(in crate::privacy) fn pointwise(epsilon: f64, at: f64, delta: f64) -> f64 {
+pub(crate) fn pointwise(epsilon: f64, at: f64, delta: f64) -> f64 {
     if at <= 0.0 {
         return epsilon;
     }
@@ -91,10 +91,7 @@ pub(in crate::privacy) fn pointwise(epsilon: f64, at: f64, delta: f64) -> f64 {
 /// With `√(-ln δ)` taken for a straight line in ε, the best ε is where `δ(ε) = δ/(1+s)`, s being the
 /// slope of `-ln δ(ε)` there. Where ε is small the line is straight and this is all; otherwise what it
 /// found is refined.
-pub(in crate::privacy) fn smallest_pointwise(
-    search: Search,
-    mut bound: impl FnMut(f64) -> f64,
-) -> (f64, f64) {
+pub(crate) fn smallest_pointwise(search: Search, mut bound: impl FnMut(f64) -> f64) -> (f64, f64) {
     let Search { most, delta, guess } = search;
     let wanted = height(delta);
     let mut best = (most, most);
@@ -175,7 +172,7 @@ fn secant(points: &[(f64, f64)], aim: f64) -> f64 {
 
 /// Where a distribution's terms may be cut off, relative to the largest, when values of δ down to
 /// a little below `delta` matter: what is lost is added to the bound, and should be unseen there.
-pub(in crate::privacy) fn cut(delta: f64) -> f64 {
+pub(crate) fn cut(delta: f64) -> f64 {
     (delta * 1e-12).clamp(1e-35, 1e-17)
 }
 

@@ -112,7 +112,7 @@ impl PrivacyLoss {
 
     /// From upper bounds on δ(ε), the same in both directions. `curve` gives them for ascending ε
     /// from 0 to `limit`; beyond, at most the last one is lost.
-    pub(in crate::privacy) fn from_curve(
+    pub(crate) fn from_curve(
         limit: f64,
         negligible: f64,
         curve: impl FnOnce(&[f64]) -> Vec<f64>,
@@ -133,7 +133,7 @@ impl PrivacyLoss {
     }
 
     /// From a distribution of losses, in any order, as (loss, mass).
-    pub(in crate::privacy) fn from_losses(
+    pub(crate) fn from_losses(
         step: f64,
         negligible: f64,
         losses: &[(f64, f64)],
@@ -156,7 +156,7 @@ impl PrivacyLoss {
     }
 
     /// Masses that cannot be seen when δ is read at `delta` or above.
-    pub(in crate::privacy) fn negligible(delta: f64) -> f64 {
+    pub(crate) fn negligible(delta: f64) -> f64 {
         delta * 1e-7
     }
 

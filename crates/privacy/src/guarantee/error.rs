@@ -1,6 +1,6 @@
 //! Guarantees that there are not, and what would have one.
 
-use crate::privacy::{
+use crate::{
     composition::CompositionError,
     randomizer::RandomizerError,
     shown::at_most,

@@ -7,7 +7,7 @@ use super::{
     Accountant, GuaranteeError, LARGEST_BATCH, LEAST_REPORTS, Mechanism, MechanismKind,
     error::check, usable_epsilon,
 };
-use crate::privacy::{
+use crate::{
     amplification::{
         binomial::{floor_to_count, to_float},
         blanket,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::privacy::noise::Thousandths;
+use crate::noise::Thousandths;
 
 fn mechanism(kind: MechanismKind, bins: u32, epsilon0: f64) -> Mechanism {
     Mechanism::new(kind, bins, Epsilon::new(epsilon0).unwrap()).unwrap()

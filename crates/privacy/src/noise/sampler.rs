@@ -85,7 +85,7 @@ fn uniform_below(bound: u128, rng: &mut impl Uniform) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::privacy::rng::SimulationRng;
+    use crate::rng::SimulationRng;
 
     #[test]
     fn uniform_draws_cover_the_range_and_nothing_else() {

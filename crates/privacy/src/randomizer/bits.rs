@@ -11,7 +11,7 @@
 //! finds the smallest `W` that honest reports exceed with less than a given probability.
 
 use super::{Bin, MAX_BINS, RandomizerError, TWO_64, odds_weight, round_up, to_float};
-use crate::privacy::{
+use crate::{
     amplification::binomial::Window,
     rng::{DeviceRng, SimulationRng, Uniform},
     units::Epsilon,

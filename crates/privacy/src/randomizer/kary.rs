@@ -6,7 +6,7 @@
 //! (Mironov 2012 shows what such numbers leak).
 
 use super::{Bin, RandomizerError, TWO_64, check_bins, odds_weight, round_up, to_float};
-use crate::privacy::{
+use crate::{
     rng::{DeviceRng, SimulationRng, Uniform},
     units::Epsilon,
 };

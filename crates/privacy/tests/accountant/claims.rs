@@ -7,7 +7,7 @@ use super::{
     kary,
     large::{in_a_crowd, in_noise},
 };
-use sottovoce::privacy::{
+use sottovoce_privacy::{
     guarantee::{Mechanism, MechanismKind, Release, composed},
     noise::{AggregatorNoise, Thousandths},
     units::{Guarantee, TrustModel},
@@ -243,7 +243,7 @@ fn the_loss_exceeds_epsilon_more_often_than_delta_and_the_pointwise_figure_less(
 /// The pointwise figure of a search in few steps is that of a search in many.
 #[test]
 fn the_pointwise_figure_is_the_best_that_the_curve_proves() {
-    use sottovoce::privacy::amplification::{bits, blanket};
+    use sottovoce_privacy::amplification::{bits, blanket};
     for (bins, epsilon0, honest, at) in [
         (3, 4.0, 2400, 1e-6),
         (2, 4.0, 900, 1e-6),

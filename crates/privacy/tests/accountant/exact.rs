@@ -4,7 +4,7 @@
 //! All answers of the others are tried, and all pairs of answers of the target. Noise is cut off
 //! where less than `REST` of it is left, which is far below every δ here.
 
-use sottovoce::privacy::{
+use sottovoce_privacy::{
     guarantee::{Mechanism, MechanismKind},
     noise::AggregatorNoise,
     units::Epsilon,

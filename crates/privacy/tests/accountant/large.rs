@@ -2,7 +2,7 @@
 //! three answers. They are a lower bound on the truth.
 
 use super::exact::probabilities;
-use sottovoce::privacy::{noise::AggregatorNoise, randomizer::KaryRandomizer};
+use sottovoce_privacy::{noise::AggregatorNoise, randomizer::KaryRandomizer};
 
 /// Pairs of probabilities of the same outcome, under one answer and under another.
 pub(crate) struct Pair(Vec<(f64, f64)>);

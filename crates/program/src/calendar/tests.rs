@@ -1,5 +1,5 @@
 use super::*;
-use crate::program::parse_moment;
+use crate::parse_moment;
 use proptest::prelude::*;
 
 fn precision(days: u64) -> TimePrecision {

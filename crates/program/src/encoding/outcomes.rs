@@ -1,7 +1,7 @@
 //! The outcomes of a metric by itself, apart from any breakdown.
 
 use super::{Compared, EncodingError};
-use crate::program::{
+use crate::{
     answer::{Given, Outcome, Thumb},
     label::NOTHING,
     metric::{MetricKind, Part},

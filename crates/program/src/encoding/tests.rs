@@ -1,5 +1,5 @@
 use super::*;
-use crate::program::{
+use crate::{
     answer::{Given, Thumb},
     dimension::Visibility,
     metric::{MetricKind, Part},

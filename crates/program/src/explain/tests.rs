@@ -1,8 +1,10 @@
 use super::*;
 use crate::{
-    privacy::units::{Epsilon, TrustModel},
-    program::{log::tests::logs, template::template, tests::asking, tests::with_tables},
+    log::tests::logs,
+    template::template,
+    tests::{asking, with_tables},
 };
+use sottovoce_privacy::units::{Epsilon, TrustModel};
 
 fn explained(metrics: &str) -> Explanation {
     Explanation::of(&asking(metrics).unwrap())
@@ -54,9 +56,8 @@ fn a_privacy_office_reads_what_leaves_how_often_and_under_which_guarantee() {
 fn it_is_said_on_which_day_weeks_begin() {
     let words = |begins: &str| {
         let weekly = format!("window = \"1 week\"{begins}");
-        let text = include_str!("../../../examples/support-assistant.toml");
-        let text =
-            crate::program::tests::without_budget(text).replace("window = \"1 day\"", &weekly);
+        let text = include_str!("../../../../examples/support-assistant.toml");
+        let text = crate::template::without_budget(text).replace("window = \"1 day\"", &weekly);
         let explanation = Explanation::of(&Program::parse("program.toml", &text).unwrap());
         (explanation.to_string(), explanation.rhythm.week_begins)
     };

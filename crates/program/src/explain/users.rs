@@ -6,13 +6,11 @@ use super::{
     BudgetWords, Explanation,
     words::{every, strictest},
 };
-use crate::{
-    privacy::{
-        shown::at_least,
-        units::TrustModel,
-        words::{Subject, factor, pointwise_plainly, promise_plainly},
-    },
-    program::format_duration,
+use crate::format_duration;
+use sottovoce_privacy::{
+    shown::at_least,
+    units::TrustModel,
+    words::{Subject, factor, pointwise_plainly, promise_plainly},
 };
 
 pub(super) fn page(explanation: &Explanation) -> String {

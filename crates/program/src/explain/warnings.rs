@@ -2,13 +2,11 @@
 
 use super::{Question, questions};
 use crate::{
-    dap::task::Url,
-    privacy::units::TrustModel,
-    program::{
-        Program,
-        dimension::{Dimension, Visibility},
-    },
+    Program,
+    dimension::{Dimension, Visibility},
 };
+use sottovoce_dap::task::Url;
+use sottovoce_privacy::units::TrustModel;
 
 /// A report is then the answer itself to those who collude.
 const NEARLY_ALWAYS_TRUE: f64 = 0.99;
@@ -116,10 +114,10 @@ fn in_common<'a>(one: &'a str, other: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::program::{Program, explain::Explanation, tests::without_budget};
+    use crate::{Program, explain::Explanation, template::without_budget};
 
     fn warnings(change: impl Fn(String) -> String) -> String {
-        let text = without_budget(include_str!("../../../examples/support-assistant.toml"));
+        let text = without_budget(include_str!("../../../../examples/support-assistant.toml"));
         let program = Program::parse("program.toml", &change(text)).unwrap();
         Explanation::of(&program).warnings.join("\n")
     }

@@ -2,21 +2,19 @@
 
 use super::{BudgetWords, Explanation, LogWords, Question};
 use crate::{
-    privacy::{
-        guarantee::Mechanism,
-        noise::AggregatorNoise,
-        shown::at_most,
-        units::{Epsilon, Guarantee, TrustModel},
-        words::{Subject, plainly, pointwise_plainly},
-    },
-    program::{
-        budget::PeriodCost,
-        dimension::{Dimension, Visibility},
-        format_duration,
-        log::LogPolicy,
-        metric::MetricKind,
-        moment::largest_unit,
-    },
+    budget::PeriodCost,
+    dimension::{Dimension, Visibility},
+    format_duration,
+    log::LogPolicy,
+    metric::MetricKind,
+    moment::largest_unit,
+};
+use sottovoce_privacy::{
+    guarantee::Mechanism,
+    noise::AggregatorNoise,
+    shown::at_most,
+    units::{Epsilon, Guarantee, TrustModel},
+    words::{Subject, plainly, pointwise_plainly},
 };
 use std::fmt;
 

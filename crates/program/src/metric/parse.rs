@@ -2,22 +2,20 @@
 
 use super::{Metric, MetricKind};
 use crate::{
-    dap::printable::is_hidden,
-    privacy::{guarantee::MechanismKind, units::Epsilon},
-    program::{
-        ProgramError,
-        dimension::Dimension,
-        file::{JOINT, KINDS, MetricTable, identifier},
-        joint,
-        label::{labels, without},
-        score::ScoreSource,
-        source::{At, Source},
-        triage::Rule,
-    },
+    ProgramError,
+    dimension::Dimension,
+    file::{JOINT, KINDS, MetricTable, identifier},
+    joint,
+    label::{labels, without},
+    score::ScoreSource,
+    source::{At, Source},
+    triage::Rule,
 };
+use sottovoce_dap::printable::is_hidden;
+use sottovoce_privacy::{guarantee::MechanismKind, units::Epsilon};
 
 impl Metric {
-    pub(in crate::program) fn parse(
+    pub(crate) fn parse(
         source: Source<'_>,
         name: &At<String>,
         table: &MetricTable,

@@ -5,14 +5,14 @@ use super::{
     locks::{self, Hold},
     ranges, record, stored, time_from_stored,
 };
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
     CollectionState, Decide, Kept, MOST_PENDING, NewCollection, Outcome, PendingCollection,
     Started, StoreError, Then, Timestamp, Wanted, job::last_wait,
 };
-use crate::dap::ids::{BatchId, TaskId};
 use postgres::{Row, fallible_iterator::FallibleIterator};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::ids::{BatchId, TaskId};
 use std::time::Duration;
 
 const PENDING: i16 = 0;

@@ -9,7 +9,7 @@ use super::{
     stored,
     upload::{Ended, insert_pieces, wait_again},
 };
-use crate::aggregator::store::{
+use crate::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
     StoreError, StoredJob, Timestamp,
     bucket::time_key,
@@ -17,11 +17,11 @@ use crate::aggregator::store::{
     segment::halve,
     span,
 };
-use crate::dap::{
+use postgres::Row;
+use sottovoce_dap::{
     ids::{AggregationJobId, ReportId, TaskId},
     time::Time,
 };
-use postgres::Row;
 
 pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> Result<(), Failure> {
     let Job { task, batch } = leased(tx, commit.job, commit.lease)?;

@@ -1,8 +1,8 @@
 //! What goes wrong inside a verb, before it is decided what the caller hears of it.
 
-use crate::aggregator::store::StoreError;
-use crate::dap::ids::NoRandomness;
+use crate::store::StoreError;
 use postgres::error::SqlState;
+use sottovoce_dap::ids::NoRandomness;
 use std::error::Error;
 
 /// Why a verb's transaction did not end well.

@@ -7,18 +7,18 @@ use super::{
     AT_ONCE, Failure, Tx, bytes, from_stored, get, in_slices, locks, ranges, stored,
     time_from_stored,
 };
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, Timestamp,
     bucket::time_key,
     job::{LONGEST_WAIT, Room, last_wait},
     plan::{Head, plan},
     segment::{self, Packed},
 };
-use crate::dap::{
+use postgres::Row;
+use sottovoce_dap::{
     ids::{BatchId, TaskId},
     time::Time,
 };
-use postgres::Row;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use waiting::Found;
 

@@ -6,8 +6,8 @@
 //! uploads, so nobody waits in a circle.
 
 use super::{TaskRow, failure::Failure, get, pool::Tx, task_row};
-use crate::aggregator::store::StoreError;
-use crate::dap::ids::TaskId;
+use crate::store::StoreError;
+use sottovoce_dap::ids::TaskId;
 use std::collections::{BTreeSet, HashMap};
 
 /// Who else may hold the lock.

@@ -74,13 +74,13 @@ use super::{
     Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
     Timestamp, UploadBatch, replay::Known,
 };
-use crate::dap::{
-    ids::{AggregationJobId, BatchId, TaskId},
-    time::Time,
-};
 use failure::Failure;
 use pool::{End, Pool, Tx};
 use postgres::{Row, types::FromSql};
+use sottovoce_dap::{
+    ids::{AggregationJobId, BatchId, TaskId},
+    time::Time,
+};
 use url::Target;
 
 /// A store in a PostgreSQL database (version 13 or later), shared with any number of others.

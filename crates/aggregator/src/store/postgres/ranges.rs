@@ -4,8 +4,8 @@
 //! furthest, and is the only one to look at.
 
 use super::{Failure, Tx, bytes, get, time_from_stored};
-use crate::aggregator::store::{BucketKey, BucketRange, BucketShard, bucket::time_key};
-use crate::dap::time::Time;
+use crate::store::{BucketKey, BucketRange, BucketShard, bucket::time_key};
+use sottovoce_dap::time::Time;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Those of the times, each of a task, whose bucket has been collected.

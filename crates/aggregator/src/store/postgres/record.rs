@@ -1,7 +1,7 @@
 //! The public log. A lock keeps other publications out until the commit.
 
 use super::{End, Failure, Pool, Tx, blob, bytes, from_stored, get, locks, stored};
-use crate::aggregator::store::{
+use crate::store::{
     Blob, Edition, LogEntry, LogHead, LogPage, LogState, PUBLISH_AT_ONCE, Publish, Published,
     StoreError,
 };

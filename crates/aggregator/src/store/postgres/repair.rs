@@ -5,12 +5,12 @@ use super::{
     locks::{self, Hold},
     ranges, record,
 };
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, BucketKey, Holding, Repair, Repaired, ShardName,
     repair::{Verdict, judge, sorted},
 };
-use crate::dap::ids::TaskId;
 use postgres::Row;
+use sottovoce_dap::ids::TaskId;
 
 pub(super) fn holding(
     tx: &mut Tx<'_>,

@@ -1,7 +1,7 @@
 //! Runs of report IDs, as tables. A lock of the task's IDs keeps others out until the commit.
 
 use super::{AT_ONCE, failure::Failure, from_stored, get, in_slices, pool::Tx, stored};
-use crate::aggregator::store::replay::{
+use crate::store::replay::{
     CROWDED, CROWDED_BYTES, Compacting, PARTS, Part, Position, Runs, Scope, Side, Spans, WORTH,
     WORTH_BYTES, compact, refine,
 };

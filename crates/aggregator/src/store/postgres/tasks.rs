@@ -5,11 +5,11 @@ use super::{
     locks::{self, Hold},
     stored,
 };
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, Counts, KeyRecord, KeyUse, Put, StoreError, TaskRecord, Timestamp,
 };
-use crate::dap::ids::TaskId;
 use postgres::Row;
+use sottovoce_dap::ids::TaskId;
 
 pub(super) fn put_task(tx: &mut Tx<'_>, task: &TaskRecord) -> Result<End<Put>, Failure> {
     // Looked for first: an insertion that is refused uses up a key, and servers put their tasks

@@ -6,8 +6,8 @@ mod races;
 mod schema;
 
 use super::*;
-use crate::aggregator::store::suite::{Bench, conformance};
-use crate::dap::ids::ReportId;
+use crate::store::suite::{Bench, conformance};
+use sottovoce_dap::ids::ReportId;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -83,7 +83,7 @@ impl Drop for Database {
 pub(in super::super) enum Place {
     Postgres(Database),
     /// In SQLite's stead where PostgreSQL is not installed: the suite cannot leave a test out.
-    Elsewhere(crate::aggregator::store::sqlite::tests::Scratch),
+    Elsewhere(crate::store::sqlite::tests::Scratch),
 }
 
 impl Bench for Place {
@@ -96,11 +96,11 @@ impl Bench for Place {
 }
 
 fn bench() -> Place {
-    let elsewhere = || Place::Elsewhere(crate::aggregator::store::sqlite::tests::bench());
+    let elsewhere = || Place::Elsewhere(crate::store::sqlite::tests::bench());
     Database::new().map_or_else(elsewhere, Place::Postgres)
 }
 
-conformance!(crate::aggregator::store::postgres::tests::bench);
+conformance!(crate::store::postgres::tests::bench);
 
 /// One server for all tests of the process; its watchdog ends it with us.
 fn server() -> Option<&'static TemporaryPostgres> {

@@ -5,12 +5,12 @@ use super::{
     locks::{self, Hold},
     replay, stored,
 };
-use crate::aggregator::store::{
+use crate::store::{
     BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, KeyUse, Secret,
     Stage, StoreError, Timestamp, span,
 };
-use crate::dap::{ids::TaskId, time::Time};
 use postgres::Row;
+use sottovoce_dap::{ids::TaskId, time::Time};
 
 pub(super) fn batches(pool: &Pool, task: &TaskId) -> Result<Vec<BatchSummary>, Failure> {
     known(pool, task)?;

@@ -5,18 +5,18 @@ use super::{
     replay::{self, Tables},
     stored,
 };
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, Refusal, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Scope, Session, Side},
     segment::{self, Packed, pack_again},
     span,
 };
-use crate::dap::{
+use postgres::Row;
+use sottovoce_dap::{
     ids::{ReportId, TaskId},
     time::Time,
 };
-use postgres::Row;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 type Ruling = Result<(), Refusal>;

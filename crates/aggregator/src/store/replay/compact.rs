@@ -1,11 +1,11 @@
 //! Many small runs become few large ones.
 
 use super::{FINE, ID, Part, Position, Runs, Scope, Spans, coarse, fine, ids};
-use crate::dap::ids::ReportId;
+use sottovoce_dap::ids::ReportId;
 use std::collections::BTreeMap;
 
 /// What a backend does for compaction, within a transaction that has the task's IDs alone.
-pub(in crate::aggregator::store) trait Compacting: Runs {
+pub(in crate::store) trait Compacting: Runs {
     /// Puts one fresh run in the place of all up to `last`, at the position `last`.
     fn replace_fresh(
         &mut self,
@@ -39,21 +39,21 @@ pub(in crate::aggregator::store) trait Compacting: Runs {
 }
 
 /// Fresh runs from which on it is worth it. A backend looks for tasks with as many.
-pub(in crate::aggregator::store) const WORTH: usize = 64;
+pub(in crate::store) const WORTH: usize = 64;
 /// IDs from which on fresh runs go into parts: 64 of them in a part, so 1 KiB.
 const PART_AT: usize = 1 << 14;
 /// Bytes of fresh runs from which on it is worth it too, however few they are: a look-up reads them all.
-pub(in crate::aggregator::store) const WORTH_BYTES: usize = PART_AT * ID;
+pub(in crate::store) const WORTH_BYTES: usize = PART_AT * ID;
 /// IDs from which on further runs wait for the next time: what is compacted is in memory, which the
 /// allocator keeps.
 const MOST: usize = 1 << 15;
 /// Runs from which on a part is crowded: about as many IDs, so that they become 64 runs of 4 KiB.
-pub(in crate::aggregator::store) const CROWDED: usize = 256;
+pub(in crate::store) const CROWDED: usize = 256;
 /// The same in bytes, since a large run has more.
-pub(in crate::aggregator::store) const CROWDED_BYTES: usize = 64 * 4096;
+pub(in crate::store) const CROWDED_BYTES: usize = 64 * 4096;
 
 /// Compacts the fresh runs of a task; says whether there was anything to do.
-pub(in crate::aggregator::store) fn compact<R: Compacting>(
+pub(in crate::store) fn compact<R: Compacting>(
     runs: &mut R,
     scope: Scope,
 ) -> Result<bool, R::Error> {
@@ -81,7 +81,7 @@ pub(in crate::aggregator::store) fn compact<R: Compacting>(
 }
 
 /// Cuts up a crowded part, so that what is read for one ID stays small; says whether there was one.
-pub(in crate::aggregator::store) fn refine<R: Compacting>(
+pub(in crate::store) fn refine<R: Compacting>(
     runs: &mut R,
     scope: Scope,
 ) -> Result<bool, R::Error> {

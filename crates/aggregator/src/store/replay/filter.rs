@@ -1,7 +1,7 @@
 //! A set of IDs in a little more than two bytes each, which may take a stranger for a member, but never
 //! a member for a stranger.
 
-use crate::dap::ids::ReportId;
+use sottovoce_dap::ids::ReportId;
 use std::hash::{BuildHasher, RandomState};
 
 /// A cuckoo filter: fingerprints of 16 bits, each in one of two buckets of four. At most one stranger in

@@ -23,7 +23,7 @@ pub(super) use compact::{CROWDED, CROWDED_BYTES, Compacting, WORTH, WORTH_BYTES,
 use filter::Filter;
 
 use super::span;
-use crate::dap::{ids::ReportId, time::Time};
+use sottovoce_dap::{ids::ReportId, time::Time};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, PoisonError},

@@ -5,8 +5,8 @@
 //! and with them what was deleted. It gets its name when it is checked and on the disk.
 
 use super::{BUSY_TIMEOUT, schema, schema::OpenError};
-use crate::whole_file::{NewFile, Readers};
 use rusqlite::{Connection, OpenFlags};
+use sottovoce_whole_file::{NewFile, Readers};
 use std::{
     fs, io,
     path::{Path, PathBuf, absolute},

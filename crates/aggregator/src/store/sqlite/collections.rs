@@ -1,14 +1,14 @@
 //! Collections: what was asked for, what was closed, what was answered.
 
 use super::{TaskRow, from_stored, record, stored, task_row, tasks::blob, time_from_stored};
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Closed, Closing, CollectionId,
     CollectionState, Decide, Kept, MOST_PENDING, NewCollection, Outcome, PendingCollection,
     Started, StoreError, Then, Timestamp, Wanted, job::last_wait,
 };
-use crate::dap::ids::{BatchId, TaskId};
 use rusqlite::{OptionalExtension, Row, Transaction};
 use sha2::{Digest, Sha256};
+use sottovoce_dap::ids::{BatchId, TaskId};
 use std::time::Duration;
 
 const PENDING: i64 = 0;

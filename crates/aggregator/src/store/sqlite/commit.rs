@@ -7,7 +7,7 @@ use super::{
     stored, task_row,
     upload::{Ended, insert_segment, wait_again},
 };
-use crate::aggregator::store::{
+use crate::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
     StoreError, StoredJob, Timestamp,
     bucket::time_key,
@@ -16,11 +16,11 @@ use crate::aggregator::store::{
     span,
     sqlite::tasks::blob,
 };
-use crate::dap::{
+use rusqlite::{OptionalExtension, Transaction};
+use sottovoce_dap::{
     ids::{AggregationJobId, ReportId, TaskId},
     time::Time,
 };
-use rusqlite::{OptionalExtension, Transaction};
 
 pub(super) fn commit_leader_job(
     tx: &Transaction<'_>,

@@ -1,18 +1,18 @@
 //! The leader's jobs: which segments travel together, and who has them.
 
 use super::{from_stored, is_collected, stored, time_from_stored, upload::insert_segment};
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, StoreError, Timestamp,
     bucket::time_key,
     job::{LONGEST_WAIT, Room, last_wait},
     plan::{Head, MAX_HEADS, PART_BELOW, Pending, plan},
     segment,
 };
-use crate::dap::{
+use rusqlite::{OptionalExtension, Row, Transaction};
+use sottovoce_dap::{
     ids::{BatchId, TaskId},
     time::Time,
 };
-use rusqlite::{OptionalExtension, Row, Transaction};
 use std::collections::BTreeMap;
 
 pub(super) fn lease_jobs(

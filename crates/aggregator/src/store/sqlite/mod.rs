@@ -27,12 +27,12 @@ use super::{
     Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
     Timestamp, UploadBatch, replay::Known,
 };
-use crate::dap::{
+use checkpoint::Keeper;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
+use sottovoce_dap::{
     ids::{AggregationJobId, BatchId, TaskId},
     time::Time,
 };
-use checkpoint::Keeper;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 use std::{
     fs,
     path::{Path, PathBuf},

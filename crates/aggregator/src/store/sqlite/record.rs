@@ -1,7 +1,7 @@
 //! The public log. The writer's transaction has it alone.
 
 use super::{from_stored, stored, tasks::blob};
-use crate::aggregator::store::{
+use crate::store::{
     Blob, Edition, LogEntry, LogHead, LogPage, LogState, PUBLISH_AT_ONCE, Publish, Published,
     StoreError,
 };

@@ -1,12 +1,12 @@
 //! Repair of a batch that the two aggregators hold differently.
 
 use super::{TaskRow, from_stored, is_collected, record, task_row};
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, BucketKey, Holding, Repair, Repaired, ShardName, StoreError,
     repair::{Verdict, judge, sorted},
 };
-use crate::dap::ids::TaskId;
 use rusqlite::Transaction;
+use sottovoce_dap::ids::TaskId;
 
 pub(super) fn holding(
     tx: &Transaction<'_>,

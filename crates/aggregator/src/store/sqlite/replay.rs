@@ -1,7 +1,7 @@
 //! Runs of report IDs, as tables. The writer's transaction has all of them alone.
 
 use super::{from_stored, stored};
-use crate::aggregator::store::{
+use crate::store::{
     StoreError,
     replay::{
         CROWDED, CROWDED_BYTES, Compacting, PARTS, Part, Position, Runs, Scope, Side, Spans, WORTH,

@@ -1,11 +1,11 @@
 //! Tasks, HPKE keys and figures.
 
 use super::{from_stored, stored, task_row};
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, Blob, Counts, KeyRecord, KeyUse, Put, StoreError, TaskRecord, Timestamp,
 };
-use crate::dap::ids::TaskId;
 use rusqlite::{OptionalExtension, Row, Transaction};
+use sottovoce_dap::ids::TaskId;
 
 pub(super) fn put_task(tx: &Transaction<'_>, task: &TaskRecord) -> Result<Put, StoreError> {
     if let Some(found) = self::task(tx, &task.id)? {

@@ -1,11 +1,11 @@
 //! The suite on `SQLite`, and what is this backend's own.
 
 use super::*;
-use crate::aggregator::store::{
+use crate::store::{
     Blob, BucketKey, BucketRange, BucketShard, Then,
     suite::{Bench, conformance},
 };
-use crate::dap::{
+use sottovoce_dap::{
     ids::{AggregateShareId, ReportId},
     time::Interval,
 };
@@ -47,7 +47,7 @@ pub(in super::super) fn bench() -> Scratch {
     Scratch::new()
 }
 
-conformance!(crate::aggregator::store::sqlite::tests::bench);
+conformance!(crate::store::sqlite::tests::bench);
 
 fn refusal(path: &Path) -> String {
     SqliteStore::open(path, "leader").map(drop).unwrap_err().to_string()

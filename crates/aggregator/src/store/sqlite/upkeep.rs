@@ -1,12 +1,12 @@
 //! What operators see and what is forgotten in time.
 
 use super::{from_stored, replay, stored, task_row, tasks::table};
-use crate::aggregator::store::{
+use crate::store::{
     BatchSummary, BucketKey, CollectionId, CollectionSummary, Expiry, Forgotten, KeyUse, Secret,
     Stage, StoreError, Timestamp, span,
 };
-use crate::dap::{ids::TaskId, time::Time};
 use rusqlite::Transaction;
+use sottovoce_dap::{ids::TaskId, time::Time};
 
 pub(super) fn batches(
     tx: &Transaction<'_>,

@@ -1,15 +1,15 @@
 //! Uploads of the leader, many in one transaction.
 
 use super::{TaskRow, replay::Tables, stored, task_row, time_from_stored};
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, Refusal, StoreError, Timestamp, UploadBatch,
     bucket::time_key,
     replay::{Scope, Session, Side},
     segment::{self, Packed, pack_again},
     span,
 };
-use crate::dap::{ids::TaskId, time::Time};
 use rusqlite::{OptionalExtension, Transaction};
+use sottovoce_dap::{ids::TaskId, time::Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Ruling = Result<(), Refusal>;

@@ -1,7 +1,7 @@
 //! Collections.
 
 use super::*;
-use crate::aggregator::store::{
+use crate::store::{
     Again, Closed, Closing, CollectionId, CollectionState, Expiry, LogEntry, MOST_PENDING,
     NewCollection, Outcome, Refusal, Started, StoreError, Then, Wanted,
 };

@@ -1,10 +1,10 @@
 //! The helper's jobs.
 
 use super::*;
-use crate::aggregator::store::{
+use crate::store::{
     Closed, Closing, CollectionId, Counts, HelperJob, HelperOutcome, StoredJob, Then,
 };
-use crate::dap::ids::AggregationJobId;
+use sottovoce_dap::ids::AggregationJobId;
 
 fn job_id(byte: u8) -> AggregationJobId {
     AggregationJobId::new([byte; 16])
@@ -154,7 +154,7 @@ fn run_at(
 pub(crate) fn a_batch_of_one_time_takes_no_job_of_another(bench: &dyn Bench) {
     let (store, task) = with_batches_of(3, bench);
     let [one, other] =
-        [1, 2].map(|byte| BucketKey::batch(&crate::dap::ids::BatchId::new([byte; 32])));
+        [1, 2].map(|byte| BucketKey::batch(&sottovoce_dap::ids::BatchId::new([byte; 32])));
     assert!(is_committed(&run_at(&*store, &task, 1, &one, [7, 7])));
     let before = store.counts(&task).unwrap();
     for times in [[8, 8], [7, 8], [6, 7]] {
@@ -172,7 +172,7 @@ pub(crate) fn a_batch_of_one_time_takes_no_job_of_another(bench: &dyn Bench) {
 
 pub(crate) fn of_two_jobs_of_two_times_for_one_batch_one_is_committed(bench: &dyn Bench) {
     let (store, task) = with_batches_of(3, bench);
-    let batch = BucketKey::batch(&crate::dap::ids::BatchId::new([5; 32]));
+    let batch = BucketKey::batch(&sottovoce_dap::ids::BatchId::new([5; 32]));
     let race = |job: u8| {
         let (store, batch) = (store.clone(), batch.clone());
         let time = u64::from(job);

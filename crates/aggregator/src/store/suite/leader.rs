@@ -1,11 +1,11 @@
 //! The leader's jobs.
 
 use super::*;
-use crate::aggregator::store::{
+use crate::store::{
     Closed, Closing, CollectionId, Counts, JobId, LeaseToken, MOST_PIECES, NewCollection,
     StoreError, Then, Wanted,
 };
-use crate::dap::ids::BatchId;
+use sottovoce_dap::ids::BatchId;
 
 pub(crate) fn a_job_is_lent_to_one_worker_at_a_time(bench: &dyn Bench) {
     let (store, task) = with_intervals(bench);

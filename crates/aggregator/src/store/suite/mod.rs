@@ -16,7 +16,7 @@ use super::{
     Acceptance, BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Datastore, LeaderCommit,
     LeasePolicy, LeasedJob, Share, TaskRecord, Timestamp, UploadBatch,
 };
-use crate::dap::{
+use sottovoce_dap::{
     ids::{ReportId, TaskId},
     time::{Interval, Time},
 };
@@ -34,11 +34,11 @@ macro_rules! conformance {
         mod $module { $(
             #[test]
             fn $name() {
-                $crate::aggregator::store::suite::$module::$name(&$bench());
+                $crate::store::suite::$module::$name(&$bench());
             }
         )+ }
     )+ };
-    ($bench:path) => { $crate::aggregator::store::suite::conformance! { @ $bench,
+    ($bench:path) => { $crate::store::suite::conformance! { @ $bench,
         tasks:
             a_changed_task_under_the_same_id_is_refused,
             a_task_is_changed_only_if_it_is_still_the_same,

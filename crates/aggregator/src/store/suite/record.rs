@@ -1,7 +1,7 @@
 //! The public log's place in the store.
 
 use super::*;
-use crate::aggregator::store::{
+use crate::store::{
     Closed, Closing, CollectionId, Edition, Kept, KeyRecord, KeyUse, LogEntry, LogHead, LogPage,
     LogState, NewCollection, Outcome, PUBLISH_AT_ONCE, Published, StoreError, Then, Wanted,
 };

@@ -1,11 +1,11 @@
 //! Repair of batches, and what is set aside until then.
 
 use super::*;
-use crate::aggregator::store::{
+use crate::store::{
     Closed, Closing, CollectionId, HelperJob, HelperOutcome, Holding, LogEntry, NewCollection,
     Outcome, Refusal, Repair, Repaired, ShardName, Then, Wanted,
 };
-use crate::dap::ids::{AggregationJobId, BatchId};
+use sottovoce_dap::ids::{AggregationJobId, BatchId};
 
 fn name(number: u8) -> ShardName {
     ShardName { reports: u64::from(number), checksum: [number; 32] }
@@ -129,7 +129,7 @@ pub(crate) fn a_batch_that_is_set_aside_blocks_no_other_and_a_repair_puts_it_bac
     assert_eq!((aside(one), aside(two)), (true, false));
     assert_eq!(store.counts(&task).unwrap().set_aside_batches, 1);
     // The same request goes on to the next batch, and new reports to others.
-    assert!(matches!(ask(1), crate::aggregator::store::Started::New(_)));
+    assert!(matches!(ask(1), crate::store::Started::New(_)));
     assert_eq!(bench.open().next_batch(&task), Ok(Some(two)));
     assert!(matches!(close(&*store, &task, 1, &BucketRange::batch(&two)), Closed::Kept(_)));
     assert_eq!(store.next_batch(&task), Ok(None));

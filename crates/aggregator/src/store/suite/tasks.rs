@@ -1,7 +1,7 @@
 //! Tasks and keys.
 
 use super::*;
-use crate::aggregator::store::{KeyRecord, KeyUse, Put, StoreError};
+use crate::store::{KeyRecord, KeyUse, Put, StoreError};
 
 pub(crate) fn a_changed_task_under_the_same_id_is_refused(bench: &dyn Bench) {
     let (store, id) = with_intervals(bench);

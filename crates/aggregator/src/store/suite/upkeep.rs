@@ -1,11 +1,11 @@
 //! What operators see and what is forgotten in time.
 
 use super::*;
-use crate::aggregator::store::{
+use crate::store::{
     Closing, CollectionId, Expiry, HelperJob, HelperOutcome, KeyRecord, KeyUse, Put, Refusal,
     Secret, Stage, Then,
 };
-use crate::dap::ids::AggregationJobId;
+use sottovoce_dap::ids::AggregationJobId;
 
 /// A time so much later that its report IDs lie elsewhere.
 const MUCH_LATER: u64 = 1 << 20;
@@ -102,7 +102,7 @@ pub(crate) fn old_answers_are_forgotten_and_what_they_closed_is_not(bench: &dyn 
     let closing =
         Closing { task: &task, id, request: b"request", range: &range, then: Then::Finish };
     let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::from(&b"share"[..]).into()));
-    assert!(matches!(closed.unwrap(), crate::aggregator::store::Closed::Kept(_)));
+    assert!(matches!(closed.unwrap(), crate::store::Closed::Kept(_)));
     let expiry = |responses| Expiry { responses, ..Expiry::default() };
     assert_eq!(store.forget(&expiry(NOW)).unwrap().responses, 0);
     assert_eq!(store.forget(&expiry(seconds_later(1))).unwrap().responses, 2);
@@ -134,7 +134,7 @@ pub(crate) fn lists_show_what_is_there(bench: &dyn Bench) {
         Closing { task: &task, id, request: b"request", range: &range, then: Then::AwaitPeer };
     let closed =
         store.close_batch(seconds_later(5), &closing, &mut |_| Some(Blob::default().into()));
-    assert!(matches!(closed.unwrap(), crate::aggregator::store::Closed::Kept(_)));
+    assert!(matches!(closed.unwrap(), crate::store::Closed::Kept(_)));
     assert_eq!(store.batches(&task).unwrap().len(), 1);
     let collections = store.collections(&task).unwrap();
     assert_eq!(collections.len(), 1);

@@ -1,9 +1,7 @@
 //! Uploads.
 
 use super::*;
-use crate::aggregator::store::{
-    Closing, CollectionId, Refusal, StoreError, Then, segment::SEGMENT_REPORTS,
-};
+use crate::store::{Closing, CollectionId, Refusal, StoreError, Then, segment::SEGMENT_REPORTS};
 
 fn collect(store: &dyn Datastore, task: &TaskId, batch: &BucketRange) {
     let closing = Closing {
@@ -14,7 +12,7 @@ fn collect(store: &dyn Datastore, task: &TaskId, batch: &BucketRange) {
         then: Then::AwaitPeer,
     };
     let closed = store.close_batch(NOW, &closing, &mut |_| Some(Blob::default().into())).unwrap();
-    assert_eq!(closed, crate::aggregator::store::Closed::Kept(Blob::default()));
+    assert_eq!(closed, crate::store::Closed::Kept(Blob::default()));
 }
 
 pub(crate) fn a_report_is_accepted_once_whatever_call_or_process_it_comes_in(bench: &dyn Bench) {

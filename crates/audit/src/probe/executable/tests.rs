@@ -1,10 +1,8 @@
 //! Programs that do not do as they are told, as scripts of a few lines.
 
 use super::*;
-use crate::{
-    audit::probe::{client::Library, tests::rating},
-    program::Program,
-};
+use crate::probe::{client::Library, tests::rating};
+use sottovoce_program::Program;
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 use tempfile::TempDir;
 

@@ -5,19 +5,17 @@ use super::{
     stage::*,
 };
 use crate::{
-    audit::{
-        rules::LogFacts,
-        source::{Reader, Source, SourceError},
-    },
-    dap::codec::{Encode, U16, encode_vector},
-    log::{
-        checkpoint::Checkpoint,
-        entry::{Entry, Event},
-        tiles::{Content, Place, TileName, WIDTH},
-        tree::Hash,
-    },
-    transport::error::TransportError,
+    rules::LogFacts,
+    source::{Reader, Source, SourceError},
 };
+use sottovoce_dap::codec::{Encode, U16, encode_vector};
+use sottovoce_log::{
+    checkpoint::Checkpoint,
+    entry::{Entry, Event},
+    tiles::{Content, Place, TileName, WIDTH},
+    tree::Hash,
+};
+use sottovoce_transport::error::TransportError;
 use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},

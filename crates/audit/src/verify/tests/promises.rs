@@ -1,26 +1,24 @@
 //! Logs that are whole, and say that a promise was broken.
 
 use super::stage::*;
-use crate::{
-    audit::finding::Severity,
-    dap::{
-        aggregate::Checksum,
-        collect::BatchSelector,
-        ids::{BatchId, TaskId},
-        role::Role,
-        task::BatchMode,
-        time::{Interval, Time},
-    },
-    log::{
-        checkpoint::tests::TestKey,
-        entry::{
-            Event, FULL_AND_OVER, KeyChange, RELEASES_SETTING, Refused, Release, Repaired,
-            TaskTaken, windows_setting,
-        },
-        note::KeyKind,
-    },
-    program::{Program, ProgramKind, template::template},
+use crate::finding::Severity;
+use sottovoce_dap::{
+    aggregate::Checksum,
+    collect::BatchSelector,
+    ids::{BatchId, TaskId},
+    role::Role,
+    task::BatchMode,
+    time::{Interval, Time},
 };
+use sottovoce_log::{
+    checkpoint::TestKey,
+    entry::{
+        Event, FULL_AND_OVER, KeyChange, RELEASES_SETTING, Refused, Release, Repaired, TaskTaken,
+        windows_setting,
+    },
+    note::KeyKind,
+};
+use sottovoce_program::{Program, ProgramKind, template::template};
 use std::fs;
 
 #[test]
@@ -47,9 +45,10 @@ fn a_batch_too_small_or_of_another_price_or_noise_is_told() {
     let changes: [Change; 5] = [
         ("batch-size", |release| release.report_count -= 1),
         ("charge", |release| release.charged.clear()),
-        ("unknown-task", |release| release.task = crate::dap::ids::TaskId::new([1; 32])),
+        ("unknown-task", |release| release.task = sottovoce_dap::ids::TaskId::new([1; 32])),
         ("batch-mode", |release| {
-            release.batch = BatchSelector::LeaderSelected(crate::dap::ids::BatchId::new([1; 32]));
+            release.batch =
+                BatchSelector::LeaderSelected(sottovoce_dap::ids::BatchId::new([1; 32]));
         }),
         ("interval", |release| {
             release.interval = Interval::new(Time(1), 1).unwrap();
@@ -104,7 +103,7 @@ fn a_task_of_other_promises_than_the_programs_is_told() {
     assert!(rules.contains(&"not-taken-on") && rules.contains(&"program-missing"), "{rules:?}");
     let mut stage = Stage::new();
     let mut taken = stage.taken(&stage.program.tasks()[0]);
-    taken.task = crate::dap::ids::TaskId::new([3; 32]);
+    taken.task = sottovoce_dap::ids::TaskId::new([3; 32]);
     stage.both(|log| log.add(20_000 * DAY, Event::Task(Box::new(taken.clone()))));
     stage.violated("task-id");
     let mut stage = Stage::new();

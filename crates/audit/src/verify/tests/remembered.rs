@@ -4,16 +4,14 @@ use super::{
     super::{Outcome, state::State},
     stage::*,
 };
-use crate::{
-    audit::finding::Severity,
-    log::{
-        checkpoint::{Signer, tests::TestKey},
-        entry::{Event, KeyChange},
-        note::KeyKind,
-    },
-    privacy::noise::{AggregatorNoise, Thousandths},
-    program::{ProgramKind, template::template},
+use crate::finding::Severity;
+use sottovoce_log::{
+    checkpoint::{Signer, TestKey},
+    entry::{Event, KeyChange},
+    note::KeyKind,
 };
+use sottovoce_privacy::noise::{AggregatorNoise, Thousandths};
+use sottovoce_program::{ProgramKind, template::template};
 use std::{fs, path::Path};
 
 #[test]

@@ -1,21 +1,23 @@
 //! Two logs in folders, a program, and an auditor.
 
 use super::super::{state::State, *};
-use crate::{
-    audit::source::{Reader, Source},
-    dap::{
-        aggregate::Checksum,
-        codec::Encode,
-        collect::BatchSelector,
-        time::{Interval, Time},
-    },
-    log::{
-        checkpoint::{Checkpoint, Signer, tests::TestKey},
-        entry::{Claim, Entry, Event, Release, ShareDigest, TaskTaken},
-        note::KeyKind,
-        tiles::{Edge, TileName},
-    },
-    program::{ProgramKind, compile::CompiledTask, template::template, tests},
+use crate::source::{Reader, Source};
+use sottovoce_dap::{
+    aggregate::Checksum,
+    codec::Encode,
+    collect::BatchSelector,
+    time::{Interval, Time},
+};
+use sottovoce_log::{
+    checkpoint::{Checkpoint, Signer, TestKey},
+    entry::{Claim, Entry, Event, Release, ShareDigest, TaskTaken},
+    note::KeyKind,
+    tiles::{Edge, TileName},
+};
+use sottovoce_program::{
+    ProgramKind,
+    compile::CompiledTask,
+    template::{self, template},
 };
 use std::{
     collections::BTreeMap,
@@ -203,7 +205,7 @@ impl Stage {
 
 /// Composing what a period costs takes longer than all else here.
 pub(super) fn without_budget() -> String {
-    daily(&tests::without_budget(&template(ProgramKind::Feedback, "support").unwrap()))
+    daily(&template::without_budget(&template(ProgramKind::Feedback, "support").unwrap()))
 }
 
 /// With windows of a day, which tests count in.

@@ -1,13 +1,11 @@
 //! Files of a log that somebody altered, or keys that are not its own.
 
 use super::{super::state::State, stage::*};
-use crate::{
-    dap::role::Role,
-    log::{
-        checkpoint::{Signer, tests::TestKey},
-        entry::{Event, KeyChange},
-        note::KeyKind,
-    },
+use sottovoce_dap::role::Role;
+use sottovoce_log::{
+    checkpoint::{Signer, TestKey},
+    entry::{Event, KeyChange},
+    note::KeyKind,
 };
 use std::{collections::BTreeMap, fs};
 

@@ -1,16 +1,14 @@
 //! Weeks that begin on the day that the program says: when they are over, and that both aggregators say the same.
 
 use super::{super::present, stage::*};
-use crate::{
-    audit::finding::Severity,
-    dap::{
-        collect::BatchSelector,
-        time::{Interval, Time},
-    },
-    log::entry::{Event, FULL_AND_OVER, RELEASES_SETTING, Release},
-    program::{Program, Weekday},
-};
+use crate::finding::Severity;
 use sha2::{Digest, Sha256};
+use sottovoce_dap::{
+    collect::BatchSelector,
+    time::{Interval, Time},
+};
+use sottovoce_log::entry::{Event, FULL_AND_OVER, RELEASES_SETTING, Release};
+use sottovoce_program::{Program, Weekday};
 
 fn weekly(day: Weekday) -> String {
     let window = format!("window = \"1 week\"\nweek_begins = \"{}\"", day.word());
@@ -61,7 +59,7 @@ fn weeks_are_shown_by_their_real_days() {
         log.add(end + 60, Event::Release(release.clone()));
     });
     let message = stage.violated("released-twice");
-    let real = crate::program::format_moment(end - 7 * DAY);
+    let real = sottovoce_program::format_moment(end - 7 * DAY);
     assert!(message.contains(&real), "{message}");
 }
 
@@ -113,7 +111,7 @@ fn a_manifest_without_a_day_that_its_windows_can_begin_on_is_a_violation() {
         let info = [b"sottovoce/1 sha256:", &digest[..]].concat();
         taken.configuration.task_info = info.try_into().unwrap();
         taken.configuration.time_precision =
-            crate::dap::time::TimePrecision::from_seconds(window).unwrap();
+            sottovoce_dap::time::TimePrecision::from_seconds(window).unwrap();
         taken.manifest = manifest.into_bytes();
         taken.task = taken.configuration.task_id();
         let time = stage.now - DAY;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::log::{
-    checkpoint::{Checkpoint, tests::TestKey},
+use sottovoce_log::{
+    checkpoint::{Checkpoint, TestKey},
     note::{KeyKind, KeyName},
     tree::{Frontier, Hash},
 };

@@ -3,11 +3,9 @@
 //! the leader at most once; what was recorded is kept.
 
 use super::{super::*, DAY, NOW, program_with, servers::Servers};
-use crate::{
-    client::{report::Drawn, storage::StorageError},
-    program::answer::{Given, Thumb},
-};
+use crate::{report::Drawn, storage::StorageError};
 use proptest::prelude::*;
+use sottovoce_program::answer::{Given, Thumb};
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
@@ -247,7 +245,7 @@ impl World {
             self.servers.outdated = fate == Wire::Outdated;
             let arrived = match fate {
                 Wire::RequestLost => Arrived::Nothing,
-                Wire::Busy => Arrived::Response(crate::dap::exchange::Response {
+                Wire::Busy => Arrived::Response(sottovoce_dap::exchange::Response {
                     status: 503,
                     ..Default::default()
                 }),
@@ -294,10 +292,10 @@ impl World {
     fn kept_votes(&self) -> Vec<(u8, Thumb)> {
         let state = &self.engine.state;
         let items = state.pending.get("helpful").map(|p| p.items().to_vec()).unwrap_or_default();
-        let name = |item: &crate::client::pending::Item| {
+        let name = |item: &crate::pending::Item| {
             (0..6).find(|n: &u8| state.place(&n.to_string()).response == item.response).unwrap()
         };
-        let thumb = |item: &crate::client::pending::Item| match item.given {
+        let thumb = |item: &crate::pending::Item| match item.given {
             Given::Thumbs(thumb) => thumb,
             ref other => panic!("{other:?}"),
         };

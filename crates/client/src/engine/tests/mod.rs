@@ -10,11 +10,9 @@ mod unseen;
 mod weeks;
 
 use super::*;
-use crate::{
-    client::storage::{MemoryStorage, StorageError},
-    program::answer::{Given, Thumb},
-};
+use crate::storage::{MemoryStorage, StorageError};
 use servers::Servers;
+use sottovoce_program::answer::{Given, Thumb};
 use std::sync::Mutex;
 
 const DAY: u64 = 86_400;

@@ -1,7 +1,7 @@
 //! A state of the first version goes on: what was spent is spent, and no report gets a second ID.
 
 use super::{super::*, *};
-use crate::client::state::older_blob;
+use crate::state::older_blob;
 
 #[test]
 fn reports_of_an_older_state_are_delivered_once_and_those_it_sealed_are_never_sealed_afresh() {

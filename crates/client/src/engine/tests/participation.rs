@@ -116,7 +116,7 @@ fn a_state_of_an_older_version_or_another_budget_waits_for_a_window_of_its_own()
     let mut engine = with_windows(2);
     let own = engine.state.open.unwrap();
     let other = (20_780..20_790).find(|window| {
-        let participation = crate::client::participation::Participation::of(&engine.program);
+        let participation = crate::participation::Participation::of(&engine.program);
         participation.next(&engine.state.secret, *window) != *window
     });
     let open = |blob: Vec<u8>| {
@@ -125,7 +125,7 @@ fn a_state_of_an_older_version_or_another_budget_waits_for_a_window_of_its_own()
         Engine::open(program, MemoryStorage::with(blob), options, NOW).unwrap().0
     };
     engine.state.open = other;
-    let older = open(crate::client::state::older_blob(&engine.state));
+    let older = open(crate::state::older_blob(&engine.state));
     assert_eq!(older.state.open, Some(own));
     let newer = open(state::encode(&engine.state, None).unwrap());
     assert_eq!(

@@ -2,15 +2,13 @@
 
 use super::{super::*, DAY, NOW, kept, program_with, servers::Servers, thumb};
 use crate::{
-    client::{
-        personal::{
-            asking::{Candidate, Decision, Moment},
-            triage::{Classifier, Turn},
-        },
-        storage::MemoryStorage,
+    personal::{
+        asking::{Candidate, Decision, Moment},
+        triage::{Classifier, Turn},
     },
-    program::answer::{Given, Outcome, Thumb},
+    storage::MemoryStorage,
 };
+use sottovoce_program::answer::{Given, Outcome, Thumb};
 
 const PERSONAL: &str = r#"
     [asking]

@@ -1,11 +1,9 @@
 //! Programs that demand proofs of devices.
 
 use super::*;
-use crate::{
-    client::logged::tests::{proof, proofs, table},
-    dap::{hpke::HpkeConfig, role::Role},
-    log::entry::{Event as LogEvent, KeyChange},
-};
+use crate::logged::tests::{proof, proofs, table};
+use sottovoce_dap::{hpke::HpkeConfig, role::Role};
+use sottovoce_log::entry::{Event as LogEvent, KeyChange};
 
 #[test]
 fn a_device_that_insists_on_the_logs_sends_and_spends_nothing_without_their_proof() {

@@ -1,7 +1,8 @@
 //! One draw has one report ID for life, and the leader never gets it under another.
 
 use super::{super::*, *};
-use crate::{client::report::Drawn, dap::upload::Report};
+use crate::report::Drawn;
+use sottovoce_dap::upload::Report;
 
 /// Everything that is due is sent, answers to uploads get lost or not, until nothing is left to do at this moment.
 fn exchange(engine: &mut Engine<MemoryStorage>, servers: &mut Servers, now: u64, lost: bool) {

@@ -1,7 +1,7 @@
 //! A leader and a helper as an engine sees them, and what the leader took.
 
 use super::super::*;
-use crate::dap::{
+use sottovoce_dap::{
     codec::{Decode, Encode},
     exchange::{Method, Request, Response},
     hpke::{HpkeConfig, HpkeConfigId, HpkeKeypair, Suite, native},

@@ -1,7 +1,7 @@
 //! Weeks that begin on another day than DAP's own: what a device closes, when, and under which time.
 
 use super::{super::*, *};
-use crate::program::{Weekday, format_moment};
+use sottovoce_program::{Weekday, format_moment};
 
 /// A Monday begins; the Thursday in its week is the first of DAP's.
 const MONDAY: u64 = NOW;

@@ -1,7 +1,8 @@
 use super::*;
-use crate::{
-    privacy::units::TrustModel,
-    program::{ProgramKind, template::template, tests::without_budget},
+use sottovoce_privacy::units::TrustModel;
+use sottovoce_program::{
+    ProgramKind,
+    template::{template, without_budget},
 };
 
 fn feedback() -> String {
@@ -89,7 +90,7 @@ fn what_cannot_be_reached_is_refused_with_devices_and_a_precision_that_do() {
 #[test]
 fn budgets_are_looked_for_up_to_the_largest_that_a_randomizer_takes() {
     let largest = from_steps(MOST_STEPS);
-    assert!((largest - crate::privacy::randomizer::MAX_EPSILON).abs() < 1e-12, "{largest}");
+    assert!((largest - sottovoce_privacy::randomizer::MAX_EPSILON).abs() < 1e-12, "{largest}");
 }
 
 #[test]

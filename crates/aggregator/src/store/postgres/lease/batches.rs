@@ -1,9 +1,9 @@
 //! Which leader-selected batch a new job goes in: the oldest with room, else a new one.
 
 use super::{Failure, Load, Tx, bytes, from_stored, get};
-use crate::aggregator::store::{BatchingMode, bucket::time_key};
-use crate::dap::{ids::BatchId, time::Time};
+use crate::store::{BatchingMode, bucket::time_key};
 use postgres::types::ToSql;
+use sottovoce_dap::{ids::BatchId, time::Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the batches of a job have in common: their task and, if they are of one time, that.

@@ -1,7 +1,7 @@
 //! The leader's waiting segments: which of them are looked at.
 
 use super::super::{Failure, Tx, bytes, from_stored, get, time_from_stored, upload::insert_pieces};
-use crate::aggregator::store::{
+use crate::store::{
     Segment, Timestamp,
     plan::{Head, MAX_HEADS, PART_BELOW, Pending},
     segment,

@@ -1,8 +1,8 @@
 //! Connections that break, transactions that lose, rows that are damaged.
 
 use super::*;
-use crate::aggregator::store::{BucketKey, BucketRange, BucketShard, Then};
-use crate::dap::{ids::AggregateShareId, time::Interval};
+use crate::store::{BucketKey, BucketRange, BucketShard, Then};
+use sottovoce_dap::{ids::AggregateShareId, time::Interval};
 
 fn is_unavailable<T: std::fmt::Debug>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Unavailable { .. }))

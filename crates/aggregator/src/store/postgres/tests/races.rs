@@ -2,8 +2,8 @@
 //! once.
 
 use super::*;
-use crate::aggregator::store::{BucketKey, BucketRange, BucketShard, Refusal, Then};
-use crate::dap::{ids::CollectionJobId, time::Interval};
+use crate::store::{BucketKey, BucketRange, BucketShard, Refusal, Then};
+use sottovoce_dap::{ids::CollectionJobId, time::Interval};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::AtomicBool,
@@ -39,7 +39,7 @@ fn close(store: &PostgresStore, task: &TaskId, time: u64, then: Then) -> Closed 
     let id = CollectionJobId::new(u128::from(time).to_le_bytes()).into();
     let request = time.to_be_bytes();
     if then == Then::AwaitPeer {
-        let wanted = &crate::aggregator::store::Wanted::Range(range.clone());
+        let wanted = &crate::store::Wanted::Range(range.clone());
         let new = NewCollection { task, request: &request, wanted };
         store.start_collection(NOW, &new, &|_| id).unwrap();
     }

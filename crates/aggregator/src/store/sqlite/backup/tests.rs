@@ -1,10 +1,10 @@
 //! Copies of a database that somebody writes to, reads, locks or damages.
 
 use super::*;
-use crate::aggregator::store::{
+use crate::store::{
     BatchingMode, Datastore, TaskRecord, Timestamp, UploadBatch, sqlite::SqliteStore,
 };
-use crate::dap::{
+use sottovoce_dap::{
     ids::{ReportId, TaskId},
     time::Time,
 };
