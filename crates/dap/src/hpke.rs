@@ -1,9 +1,13 @@
 //! Hybrid public key encryption (RFC 9180): what is on the wire, and who can seal and open.
 //!
-//! Two implementations stand behind the same types: [`portable`] in pure Rust for devices and
+//! Two implementations stand behind the same types: [`portable`] without C for devices and
 //! [`native`] by aws-lc for servers and the collector. Both take the same suites: X25519 with
 //! HKDF-SHA256 and AES-128-GCM, AES-256-GCM or ChaCha20-Poly1305.
 
+#[cfg(any(feature = "native-hpke", target_arch = "x86_64", target_arch = "aarch64"))]
+mod base_mode;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod graviola;
 #[cfg(feature = "native-hpke")]
 pub mod native;
 pub mod portable;

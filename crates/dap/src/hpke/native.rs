@@ -1,26 +1,27 @@
-//! HPKE by aws-lc through rustls: for servers and the collector, where C is welcome.
+//! HPKE by aws-lc: for servers and the collector, where C is welcome.
 
 use super::{
-    Aead, HpkeCiphertext, HpkeConfig, HpkeConfigId, HpkeError, HpkeKeypair, Suite, ciphertext,
+    Aead, HpkeCiphertext, HpkeConfig, HpkeConfigId, HpkeError, HpkeKeypair, Suite,
+    base_mode::{self, Nonce, Primitives, Recipient, Secret},
 };
-use rustls::crypto::{
-    aws_lc_rs::hpke::{
-        DH_KEM_X25519_HKDF_SHA256_AES_128, DH_KEM_X25519_HKDF_SHA256_AES_256,
-        DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305,
-    },
-    hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey},
+use aws_lc_rs::{
+    aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, UnboundKey},
+    agreement::{PrivateKey, UnparsedPublicKey, X25519, agree},
+    hmac::{self, HMAC_SHA256},
+    rand,
 };
 use zeroize::Zeroizing;
 
 /// Makes a fresh key pair of `suite` from the operating system's randomness.
 pub fn generate(id: HpkeConfigId, suite: Suite) -> Result<HpkeKeypair, HpkeError> {
-    let (public_key, private_key) =
-        algorithms(suite)?.generate_key_pair().map_err(|_| HpkeError::Seal)?;
-    let public_key = public_key.0.try_into().map_err(|_| HpkeError::PublicKey)?;
-    Ok(HpkeKeypair::new(
-        HpkeConfig { id, suite, public_key },
-        Zeroizing::new(private_key.secret_bytes().to_vec()),
-    ))
+    suite.check()?;
+    let mut private_key = Zeroizing::new([0; 32]);
+    rand::fill(private_key.as_mut()).map_err(|_| HpkeError::Seal)?;
+    let parsed = AwsLc::private_key(&private_key).ok_or(HpkeError::PrivateKey)?;
+    let public_key = AwsLc::public_key(&parsed).ok_or(HpkeError::PrivateKey)?.to_vec();
+    let public_key = public_key.try_into().map_err(|_| HpkeError::PublicKey)?;
+    let config = HpkeConfig { id, suite, public_key };
+    Ok(HpkeKeypair::new(config, Zeroizing::new(private_key.to_vec())))
 }
 
 /// Seals to the holder of `config` (`SealBase` of RFC 9180 §6.1).
@@ -30,28 +31,20 @@ pub fn seal(
     aad: &[u8],
     plaintext: &[u8],
 ) -> Result<HpkeCiphertext, HpkeError> {
-    let public_key = HpkePublicKey(config.public_key.as_bytes().to_vec());
-    let (enc, payload) = algorithms(config.suite)?
-        .seal(info, aad, plaintext, &public_key)
-        .map_err(|_| HpkeError::PublicKey)?;
-    ciphertext(config.id, enc.0, payload)
+    base_mode::seal::<AwsLc>(config, info, aad, plaintext)
 }
 
 /// A key pair that is ready to open many messages.
 pub struct Opener {
     id: HpkeConfigId,
-    algorithms: &'static dyn Hpke,
-    private_key: HpkePrivateKey,
+    recipient: Recipient<AwsLc>,
 }
 
 impl Opener {
     /// Prepares a key pair; fails if its suite is not supported.
     pub fn new(keypair: &HpkeKeypair) -> Result<Self, HpkeError> {
-        Ok(Self {
-            id: keypair.config.id,
-            algorithms: algorithms(keypair.config.suite)?,
-            private_key: HpkePrivateKey::from(keypair.secret_bytes().to_vec()),
-        })
+        let recipient = Recipient::new(keypair.config.suite, keypair.secret_bytes())?;
+        Ok(Self { id: keypair.config.id, recipient })
     }
 
     /// Opens a message that was sealed to this key (`OpenBase` of RFC 9180 §6.1).
@@ -64,11 +57,7 @@ impl Opener {
         if sealed.config_id != self.id {
             return Err(HpkeError::ConfigId { sealed_to: sealed.config_id.0, ours: self.id.0 });
         }
-        let enc = EncapsulatedSecret(sealed.enc.as_bytes().to_vec());
-        self.algorithms
-            .open(&enc, info, aad, sealed.payload.as_bytes(), &self.private_key)
-            .map(Zeroizing::new)
-            .map_err(|_| HpkeError::Open)
+        self.recipient.open(sealed, info, aad)
     }
 }
 
@@ -78,17 +67,77 @@ impl std::fmt::Debug for Opener {
     }
 }
 
-fn algorithms(suite: Suite) -> Result<&'static dyn Hpke, HpkeError> {
-    Ok(match suite.aead()? {
-        Aead::Aes128Gcm => DH_KEM_X25519_HKDF_SHA256_AES_128,
-        Aead::Aes256Gcm => DH_KEM_X25519_HKDF_SHA256_AES_256,
-        Aead::ChaCha20Poly1305 => DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305,
-    })
+struct AwsLc;
+
+impl Primitives for AwsLc {
+    type PrivateKey = PrivateKey;
+    type MacKey = hmac::Key;
+
+    fn generate() -> Option<PrivateKey> {
+        PrivateKey::generate(&X25519).ok()
+    }
+
+    fn private_key(bytes: &[u8; 32]) -> Option<PrivateKey> {
+        PrivateKey::from_private_key(&X25519, bytes).ok()
+    }
+
+    fn public_key(private: &PrivateKey) -> Option<[u8; 32]> {
+        private.compute_public_key().ok()?.as_ref().try_into().ok()
+    }
+
+    fn agree(private: &PrivateKey, public: &[u8; 32]) -> Option<Secret> {
+        let public = UnparsedPublicKey::new(&X25519, public);
+        let copied = |shared: &[u8]| shared.try_into().map(Zeroizing::new).map_err(drop);
+        agree(private, public, (), copied).ok()
+    }
+
+    fn mac_key(bytes: &[u8]) -> hmac::Key {
+        hmac::Key::new(HMAC_SHA256, bytes)
+    }
+
+    fn mac(key: &hmac::Key, parts: &[&[u8]]) -> Secret {
+        let mut context = hmac::Context::with_key(key);
+        parts.iter().for_each(|part| context.update(part));
+        let mut mac = Secret::default();
+        mac.copy_from_slice(context.sign().as_ref());
+        mac
+    }
+
+    fn seal(aead: Aead, key: &[u8], nonce: &Nonce, aad: &[u8], buffer: &mut Vec<u8>) -> Option<()> {
+        let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(*nonce);
+        aead_key(aead, key)?.seal_in_place_append_tag(nonce, Aad::from(aad), buffer).ok()
+    }
+
+    fn open(aead: Aead, key: &[u8], nonce: &Nonce, aad: &[u8], buffer: &mut Vec<u8>) -> Option<()> {
+        let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(*nonce);
+        let opened = aead_key(aead, key)?.open_in_place(nonce, Aad::from(aad), buffer).ok()?.len();
+        buffer.truncate(opened);
+        Some(())
+    }
+}
+
+fn aead_key(aead: Aead, key: &[u8]) -> Option<LessSafeKey> {
+    let algorithm: &'static Algorithm = match aead {
+        Aead::Aes128Gcm => &AES_128_GCM,
+        Aead::Aes256Gcm => &AES_256_GCM,
+        Aead::ChaCha20Poly1305 => &CHACHA20_POLY1305,
+    };
+    UnboundKey::new(algorithm, key).ok().map(LessSafeKey::new)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::base_mode::tests, *};
+
+    #[test]
+    fn it_seals_and_opens_as_the_rfc_says() {
+        tests::is_as_in_the_rfc::<AwsLc>();
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        tests::refuses_what_is_wrong::<AwsLc>();
+    }
 
     #[test]
     fn a_message_opens_with_the_same_key_info_and_associated_data_only() {

@@ -1,6 +1,11 @@
-//! HPKE in pure Rust: for devices, which seal and never open.
+//! HPKE without C: for devices, which seal and never open.
+//!
+//! By [`graviola`](super::graviola) where the processor has what it needs, which takes less than half the time;
+//! else, and in browsers, by RustCrypto.
 
 use super::{Aead, HpkeCiphertext, HpkeConfig, HpkeError, ciphertext};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use super::{base_mode, graviola};
 use hpke::{
     Deserializable, OpModeS, Serializable,
     aead::{self, AesGcm128, AesGcm256, ChaCha20Poly1305},
@@ -16,6 +21,20 @@ use zeroize::Zeroizing;
 
 /// Seals to the holder of `config` (`SealBase` of RFC 9180 §6.1).
 pub fn seal(
+    config: &HpkeConfig,
+    info: &[u8],
+    aad: &[u8],
+    plaintext: &[u8],
+) -> Result<HpkeCiphertext, HpkeError> {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if graviola::is_supported() {
+        return base_mode::seal::<graviola::Graviola>(config, info, aad, plaintext);
+    }
+    rust_crypto(config, info, aad, plaintext)
+}
+
+/// The same on any processor.
+fn rust_crypto(
     config: &HpkeConfig,
     info: &[u8],
     aad: &[u8],
@@ -67,9 +86,11 @@ mod tests {
         for aead in 1..=3 {
             let suite = Suite { aead, ..Suite::DEFAULT };
             let keypair = native::generate(HpkeConfigId(3), suite).unwrap();
-            let sealed = seal(&keypair.config, b"info", b"aad", b"a share").unwrap();
-            let opened = native::Opener::new(&keypair).unwrap().open(&sealed, b"info", b"aad");
-            assert_eq!(opened.unwrap().as_slice(), b"a share");
+            for seal in [seal, rust_crypto, native::seal] {
+                let sealed = seal(&keypair.config, b"info", b"aad", b"a share").unwrap();
+                let opened = native::Opener::new(&keypair).unwrap().open(&sealed, b"info", b"aad");
+                assert_eq!(opened.unwrap().as_slice(), b"a share");
+            }
         }
     }
 
@@ -84,6 +105,8 @@ mod tests {
     fn a_public_key_of_the_wrong_length_is_refused() {
         let mut config = native::generate(HpkeConfigId(3), Suite::DEFAULT).unwrap().config;
         config.public_key = vec![1; 31].try_into().unwrap();
-        assert_eq!(seal(&config, b"", b"", b""), Err(HpkeError::PublicKey));
+        for seal in [seal, rust_crypto, native::seal] {
+            assert_eq!(seal(&config, b"", b"", b""), Err(HpkeError::PublicKey));
+        }
     }
 }
