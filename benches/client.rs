@@ -34,7 +34,7 @@ fn configs() -> HpkeConfigs {
 }
 
 fn report(criterion: &mut Criterion) {
-    let text = include_str!("../../../examples/support-assistant.toml");
+    let text = include_str!("../examples/support-assistant.toml");
     let program = Program::parse("support-assistant.toml", text).unwrap();
     // Prio3Histogram(5): four levels and no answer.
     let reporter = Reporter::new(program.task("quality").unwrap()).unwrap();
@@ -64,7 +64,7 @@ fn report(criterion: &mut Criterion) {
 
 /// What an app waits for when a user presses a thumb.
 fn record(criterion: &mut Criterion) {
-    let text = include_str!("../../../examples/support-assistant.toml");
+    let text = include_str!("../examples/support-assistant.toml");
     let program = Arc::new(Program::parse("support-assistant.toml", text).unwrap());
     let mut group = criterion.benchmark_group("client/record");
     let mut bench = |name: &str, storage: Box<dyn Storage + Send>| {

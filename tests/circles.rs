@@ -50,7 +50,7 @@ fn sources(root: &Path) -> Sources {
         let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "bin" {
             waiting.extend(entries(&path));
-        } else if name.ends_with(".rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             sources.insert(name, fs::read_to_string(path).unwrap());
         }
     }

@@ -1,8 +1,8 @@
 //! The command line of both servers: the same words, each for its own role.
 //!
-//! [`opened`] is a configuration with its database, [`serving`] runs a server, [`upkeep`] is what it does
-//! now and then, [`helper_client`] how it reaches the helper and [`witnesses`] whom it has cosign its log;
-//! [`naming`] is what tasks and batches are called. The others are one command each.
+//! [`opened`] is a configuration with its database, [`serving`] runs a server,
+//! [`helper_client`] is how it reaches the helper and [`witnesses`] whom it has cosign its log; [`naming`] is
+//! what tasks and batches are called. The others are one command each.
 
 mod compare;
 mod database;

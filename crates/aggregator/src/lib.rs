@@ -3,8 +3,8 @@
 //! [`store`] is the memory: few verbs over opaque blobs. Above it stand [`task`] and [`tasks`]
 //! (what is agreed on and what is secret), [`keyring`] (what clients seal to), [`open`] and
 //! [`batch`] (one report share, one batch), [`collection`] (what both do when a batch is
-//! collected), [`log`] (what must be said in public first). [`http`] is the only way from an error to a status. [`config`], [`task_file`],
-//! [`serve`] and [`command`] make a program of it.
+//! collected), [`log`] (what must be said in public first). [`http`] is the only way from an error to a
+//! status. A program is made of it with [`config`], [`task_file`], [`serve`] and [`upkeep`].
 //!
 //! [`leader`] and [`helper`] know all of this and never each other.
 //!

@@ -2,9 +2,9 @@
 //!
 //! [`engine`] is what an app embeds: it takes [`event`]s, closes windows, pays from the ledger,
 //! draws the noise, and says what to send. It does no I/O: its state is a blob in a [`storage`] of
-//! the app's choice, and requests are handed to whoever has a network, such as [`courier`] behind a
-//! feature of its own. [`consent`] comes before everything, and [`personal`] is what never leaves
-//! the device.
+//! the app's choice, and requests are handed to whoever has a network, such as the crate
+//! `sottovoce-courier`. [`consent`] comes before everything, and [`personal`] is what never leaves the
+//! device.
 //!
 //! Below it, [`report`] randomizes one answer, shards it and seals the shares, and [`hpke_configs`]
 //! keeps the aggregators' keys as long as they allow.

@@ -2,8 +2,8 @@
 //!
 //! [`window`] picks the batch to ask for, [`collect`] carries the collection job to its end,
 //! [`open`] puts the two aggregate shares together, [`release`] turns the counts into estimates
-//! with their guarantees, [`proofs`] fetches the proof that both logs have it, and [`present`] shows them to people and machines. [`doctor`] asks
-//! before all that whether the leader holds the same.
+//! with their guarantees, [`proofs`] fetches the proof that both logs have it, and [`present`] shows
+//! them to people and machines.
 //!
 //! The last day whose reports have had an hour to arrive:
 //!

@@ -13,9 +13,14 @@ use graviola::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-/// Whether this processor has what it needs: without, it would panic.
+/// Whether this processor has what it needs: without, it would panic. It asks for all but BMI2, which its
+/// curve uses too.
 pub(super) fn is_supported() -> bool {
-    is_cpu_supported()
+    #[cfg(target_arch = "x86_64")]
+    let has_bmi2 = std::arch::is_x86_feature_detected!("bmi2");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has_bmi2 = true;
+    has_bmi2 && is_cpu_supported()
 }
 
 pub(super) struct Graviola;
@@ -47,7 +52,9 @@ impl Primitives for Graviola {
 
     fn mac(key: &Hmac<Sha256>, parts: &[&[u8]]) -> Secret {
         let mut hmac = key.clone();
-        parts.iter().for_each(|part| hmac.update(part));
+        for part in parts {
+            hmac.update(part);
+        }
         let mut mac = Secret::default();
         mac.copy_from_slice(hmac.finish().as_ref());
         mac

@@ -97,7 +97,9 @@ impl Primitives for AwsLc {
 
     fn mac(key: &hmac::Key, parts: &[&[u8]]) -> Secret {
         let mut context = hmac::Context::with_key(key);
-        parts.iter().for_each(|part| context.update(part));
+        for part in parts {
+            context.update(part);
+        }
         let mut mac = Secret::default();
         mac.copy_from_slice(context.sign().as_ref());
         mac

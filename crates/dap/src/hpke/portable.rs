@@ -1,6 +1,6 @@
 //! HPKE without C: for devices, which seal and never open.
 //!
-//! By [`graviola`](super::graviola) where the processor has what it needs, which takes less than half the time;
+//! By graviola where the processor has what it needs, which takes less than half the time;
 //! else, and in browsers, by RustCrypto.
 
 use super::{Aead, HpkeCiphertext, HpkeConfig, HpkeError, ciphertext};
