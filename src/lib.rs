@@ -26,11 +26,14 @@
 //! | `auditor` | verifying logs, probing clients, witnessing |
 //! | `full` (default) | all of it, the demo, the load and the simulation |
 //!
+//! What `sottovoce init` writes is a program that compiles as it stands:
+//!
 //! ```
 //! use sottovoce_program::{Program, ProgramKind, template::template};
 //!
-//! let text = template(ProgramKind::Feedback);
-//! # let _ = (text, Program::read(std::path::Path::new("program.toml")));
+//! let text = template(ProgramKind::Feedback, "my-app")?;
+//! Program::parse("program.toml", &text)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]

@@ -15,7 +15,7 @@
 //! for task in program.tasks() {
 //!     println!("{}: {}", task.name, task.task_id);
 //! }
-//! # Ok::<_, sottovoce_program::ProgramError>(())
+//! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
