@@ -4,13 +4,15 @@
 //! [`native`] by aws-lc for servers and the collector. Both take the same suites: X25519 with
 //! HKDF-SHA256 and AES-128-GCM, AES-256-GCM or ChaCha20-Poly1305.
 
-#[cfg(any(feature = "native-hpke", target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(feature = "native-hpke", target_arch = "x86_64", target_arch = "aarch64", test))]
 mod base_mode;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod graviola;
 #[cfg(feature = "native-hpke")]
 pub mod native;
 pub mod portable;
+#[cfg(any(feature = "native-hpke", test))]
+mod recipient;
 
 use super::codec::{Decode, DecodeError, Encode, Opaque, Reader, U16, U32};
 use thiserror::Error;

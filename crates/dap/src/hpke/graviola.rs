@@ -11,7 +11,7 @@ use graviola::{
     key_agreement::x25519::{PublicKey, StaticPrivateKey},
     util::is_cpu_supported,
 };
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Whether this processor has what it needs: without, it would panic. It asks for all but BMI2, which its
 /// curve uses too.
@@ -31,10 +31,6 @@ impl Primitives for Graviola {
 
     fn generate() -> Option<StaticPrivateKey> {
         StaticPrivateKey::new_random().ok()
-    }
-
-    fn private_key(bytes: &[u8; 32]) -> Option<StaticPrivateKey> {
-        Some(StaticPrivateKey::from_array(bytes))
     }
 
     fn public_key(private: &StaticPrivateKey) -> Option<[u8; 32]> {
@@ -69,19 +65,6 @@ impl Primitives for Graviola {
         buffer.extend_from_slice(&tag);
         Some(())
     }
-
-    fn open(aead: Aead, key: &[u8], nonce: &Nonce, aad: &[u8], buffer: &mut Vec<u8>) -> Option<()> {
-        let length = buffer.len().checked_sub(TAG)?;
-        let (text, tag) = buffer.split_at_mut(length);
-        let opened = match Cipher::new(aead, key)? {
-            Cipher::Aes(cipher) => cipher.decrypt(nonce, aad, text, tag),
-            Cipher::ChaCha20(cipher) => cipher.decrypt(nonce, aad, text, tag),
-        };
-        opened.ok()?;
-        tag.zeroize();
-        buffer.truncate(length);
-        Some(())
-    }
 }
 
 enum Cipher {
@@ -106,7 +89,37 @@ impl Cipher {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::base_mode::tests, *};
+    use super::{
+        super::recipient::{OpenPrimitives, tests},
+        *,
+    };
+    use zeroize::Zeroize;
+
+    /// Devices only seal.
+    impl OpenPrimitives for Graviola {
+        fn private_key(bytes: &[u8; 32]) -> Option<StaticPrivateKey> {
+            Some(StaticPrivateKey::from_array(bytes))
+        }
+
+        fn open(
+            aead: Aead,
+            key: &[u8],
+            nonce: &Nonce,
+            aad: &[u8],
+            buffer: &mut Vec<u8>,
+        ) -> Option<()> {
+            let length = buffer.len().checked_sub(TAG)?;
+            let (text, tag) = buffer.split_at_mut(length);
+            let opened = match Cipher::new(aead, key)? {
+                Cipher::Aes(cipher) => cipher.decrypt(nonce, aad, text, tag),
+                Cipher::ChaCha20(cipher) => cipher.decrypt(nonce, aad, text, tag),
+            };
+            opened.ok()?;
+            tag.zeroize();
+            buffer.truncate(length);
+            Some(())
+        }
+    }
 
     #[test]
     fn it_seals_and_opens_as_the_rfc_says() {

@@ -2,7 +2,8 @@
 
 use super::{
     Aead, HpkeCiphertext, HpkeConfig, HpkeConfigId, HpkeError, HpkeKeypair, Suite,
-    base_mode::{self, Nonce, Primitives, Recipient, Secret},
+    base_mode::{self, Nonce, Primitives, Secret},
+    recipient::{OpenPrimitives, Recipient},
 };
 use aws_lc_rs::{
     aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, UnboundKey},
@@ -77,10 +78,6 @@ impl Primitives for AwsLc {
         PrivateKey::generate(&X25519).ok()
     }
 
-    fn private_key(bytes: &[u8; 32]) -> Option<PrivateKey> {
-        PrivateKey::from_private_key(&X25519, bytes).ok()
-    }
-
     fn public_key(private: &PrivateKey) -> Option<[u8; 32]> {
         private.compute_public_key().ok()?.as_ref().try_into().ok()
     }
@@ -109,6 +106,12 @@ impl Primitives for AwsLc {
         let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(*nonce);
         aead_key(aead, key)?.seal_in_place_append_tag(nonce, Aad::from(aad), buffer).ok()
     }
+}
+
+impl OpenPrimitives for AwsLc {
+    fn private_key(bytes: &[u8; 32]) -> Option<PrivateKey> {
+        PrivateKey::from_private_key(&X25519, bytes).ok()
+    }
 
     fn open(aead: Aead, key: &[u8], nonce: &Nonce, aad: &[u8], buffer: &mut Vec<u8>) -> Option<()> {
         let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(*nonce);
@@ -129,7 +132,7 @@ fn aead_key(aead: Aead, key: &[u8]) -> Option<LessSafeKey> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::base_mode::tests, *};
+    use super::{super::recipient::tests, *};
 
     #[test]
     fn it_seals_and_opens_as_the_rfc_says() {
