@@ -12,7 +12,7 @@ pub struct ListArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Only this task, by its ID or by its name in the program.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     task: Option<String>,
     /// Print JSON for machines, one object a line.
     #[arg(long)]

@@ -35,10 +35,10 @@ pub struct RepairArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The task, by its ID or by its name in the program.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     task: String,
     /// The batch, as `batches compare` prints it.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     batch: String,
     /// Repair our side by the plan of this digest, which the other operator has agreed to. Without
     /// it, the plan is shown and nothing is changed.
@@ -179,4 +179,24 @@ fn text<T: StoredTask>(row: &Row) -> String {
          {}\n    {next}",
         row.name, row.batch, row.leader_drops_reports, row.helper_drops_reports, row.plan
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RepairArgs,
+    }
+
+    /// One ID in 64 begins with a hyphen.
+    #[test]
+    fn ids_that_begin_with_a_hyphen_are_no_options() {
+        let words = ["repair", "--config", "c", "--task", "-aB", "--batch", "--x", "--json"];
+        let Line { args } = Line::try_parse_from(words).unwrap();
+        assert_eq!((&args.task[..], &args.batch[..], args.json), ("-aB", "--x", true));
+    }
 }
