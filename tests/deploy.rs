@@ -72,6 +72,17 @@ fn the_image_is_built_with_the_version_that_cargo_toml_names() {
     assert!(read("deploy/Containerfile").contains(&from), "no {from}");
 }
 
+/// Cargo reads no manifest that names a target whose file is missing.
+#[test]
+fn the_image_is_built_from_every_folder_that_cargo_toml_names() {
+    let (manifest, image) = (read("Cargo.toml"), read("deploy/Containerfile"));
+    for (table, folder) in [("bench", "benches"), ("example", "examples"), ("bin", "src")] {
+        let is_named = manifest.contains(&format!("[[{table}]]"));
+        let is_copied = image.contains(&format!("\nCOPY {folder} ./{folder}\n"));
+        assert!(is_copied || !is_named, "no COPY of {folder}");
+    }
+}
+
 #[test]
 fn the_trial_publishes_no_admin_door() {
     let compose = read("deploy/compose.yaml");
