@@ -4,7 +4,8 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sottovoce_client::{
-    engine::{Engine, Options},
+    device::Options,
+    engine::Engine,
     event::Event,
     hpke_configs::{CachedConfig, HpkeConfigs},
     report::Reporter,

@@ -3,7 +3,8 @@
 use crate::{choice, responses::response};
 use sha2::{Digest, Sha256};
 use sottovoce_client::{
-    engine::{Arrived, Engine, Options, Outgoing, Step},
+    device::{Arrived, Options, RequestId},
+    engine::{Engine, Step},
     event::Event,
     storage::MemoryStorage,
 };
@@ -55,8 +56,8 @@ fn goes_on(mut engine: Engine<MemoryStorage>) {
             let _ = engine.record(serde_json::from_str(event).expect("an event"), now);
         }
         for _ in 0..4 {
-            let Ok(Step::Send(outgoing)) = engine.next(now) else { break };
-            let _ = engine.answered(outgoing, answer(day), now);
+            let Ok(Step::Send(request)) = engine.next(now) else { break };
+            let _ = engine.answered(request.id, answer(day), now);
         }
     }
     let stored = engine.storage().clone();
@@ -100,7 +101,7 @@ fn happens(mut rest: &[u8]) {
 
 fn step(
     engine: &mut Engine<MemoryStorage>,
-    sent: &mut Option<Outgoing>,
+    sent: &mut Option<RequestId>,
     kind: u8,
     text: &[u8],
     now: u64,
@@ -118,14 +119,14 @@ fn step(
         4 => drop(engine.assign("arm", &words, now)),
         5 => drop(engine.forget(now)),
         6 => {
-            if let Ok(Step::Send(outgoing)) = engine.next(now) {
-                *sent = Some(outgoing);
+            if let Ok(Step::Send(request)) = engine.next(now) {
+                *sent = Some(request.id);
             }
         }
         _ => {
-            if let Some(outgoing) = sent.take() {
+            if let Some(id) = sent.take() {
                 let arrived = response(text).map_or(Arrived::Nothing, Arrived::Response);
-                let _ = engine.answered(outgoing, arrived, now);
+                let _ = engine.answered(id, arrived, now);
             }
         }
     }

@@ -15,7 +15,8 @@ use super::{
 use anyhow::Context;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use sottovoce_client::{
-    engine::{self, Arrived, Engine, Outgoing, Step},
+    device::{self, Arrived, Request},
+    engine::{Engine, Step},
     event::Event,
     storage::MemoryStorage,
 };
@@ -166,7 +167,7 @@ impl Device<'_> {
     }
 
     fn opened(&self, storage: MemoryStorage, now: u64) -> anyhow::Result<Engine<MemoryStorage>> {
-        let options = engine::Options::default();
+        let options = device::Options::default();
         Ok(Engine::open(Arc::clone(self.world.program), storage, options, now)?.0)
     }
 
@@ -255,7 +256,7 @@ impl Device<'_> {
     ) -> anyhow::Result<u64> {
         loop {
             match self.engine(now)?.next(now)? {
-                Step::Send(outgoing) => self.send(outgoing, now, inbox, results)?,
+                Step::Send(request) => self.send(&request, now, inbox, results)?,
                 Step::Wait { until } if until < latest => now = until.max(now + 1),
                 Step::Wait { .. } | Step::Idle => return Ok(now),
             }
@@ -264,19 +265,19 @@ impl Device<'_> {
 
     fn send(
         &mut self,
-        outgoing: Outgoing,
+        request: &Request,
         now: u64,
         inbox: &mut Inbox,
         results: &mut Results,
     ) -> anyhow::Result<()> {
         let scenario = self.world.scenario;
-        let is_upload = !outgoing.request().body.is_empty();
+        let is_upload = !request.http.body.is_empty();
         results.counts.requests += 1;
         let arrived = if self.mishaps.chance(scenario.lost_request) {
             results.counts.lost += 1;
             Arrived::Nothing
         } else {
-            let response = self.world.aggregators.answer(inbox, outgoing.request(), now)?;
+            let response = self.world.aggregators.answer(inbox, &request.http, now)?;
             if is_upload && self.mishaps.chance(scenario.lost_answer) {
                 results.counts.lost += 1;
                 Arrived::Nothing
@@ -288,7 +289,7 @@ impl Device<'_> {
             // The answer came to an app that was no longer there.
             return self.engine(now).map(|_| ());
         }
-        Ok(self.engine(now)?.answered(outgoing, arrived, now)?)
+        Ok(self.engine(now)?.answered(request.id, arrived, now)?)
     }
 
     /// The user sees a response of the model, and says something of it or nothing.

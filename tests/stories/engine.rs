@@ -5,7 +5,8 @@ use super::{
     server::poll,
 };
 use sottovoce_client::{
-    engine::{Engine, Found, Options, Recorded},
+    device::{Options, Recorded},
+    engine::{Engine, Found},
     event::Event,
     storage::FileStorage,
 };

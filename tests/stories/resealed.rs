@@ -9,11 +9,7 @@ use super::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::Method;
 use ring::hkdf;
-use sottovoce_client::{
-    engine::{Engine, Options},
-    report::Reporter,
-    storage::MemoryStorage,
-};
+use sottovoce_client::{device::Options, engine::Engine, report::Reporter, storage::MemoryStorage};
 use sottovoce_courier::{Courier, uploader::Uploader};
 use sottovoce_dap::{
     aggregate::{ReportShare, VerifyInit},

@@ -1,15 +1,15 @@
 //! Strings and bytes across the border.
 
-use super::{status::Failure, write};
+use super::status::Failure;
 use std::{
     ffi::{CStr, CString, c_char},
     slice,
 };
 
 /// A string that must be there.
-pub(crate) unsafe fn required<'a>(text: *const c_char) -> Result<&'a str, Failure> {
-    // SAFETY: the caller passes a string that lives as long as the call, or null.
-    unsafe { optional(text)? }.ok_or(Failure::argument("a string is missing"))
+pub(crate) unsafe fn required<'a>(name: &str, text: *const c_char) -> Result<&'a str, Failure> {
+    // SAFETY: the caller passes a string that lives as long as the call, or NULL.
+    unsafe { optional(text)? }.ok_or_else(|| Failure::null(name))
 }
 
 /// A string, or null.
@@ -26,16 +26,16 @@ pub(crate) unsafe fn optional<'a>(text: *const c_char) -> Result<Option<&'a str>
 pub(crate) unsafe fn bytes<'a>(bytes: *const u8, len: usize) -> Result<&'a [u8], Failure> {
     match (bytes.is_null(), len) {
         (_, 0) => Ok(&[]),
-        (true, _) => Err(Failure::argument("there are no bytes where some are promised")),
+        (true, _) => Err(Failure::argument("the bytes are NULL and their length is not 0")),
         // SAFETY: the caller promises as many bytes.
         (false, _) => Ok(unsafe { slice::from_raw_parts(bytes, len) }),
     }
 }
 
 /// Gives a string out, to be given back to [`sv_string_free`].
-pub(crate) unsafe fn give(place: *mut *mut c_char, text: &str) -> Result<(), Failure> {
+pub(crate) unsafe fn give(name: &str, place: *mut *mut c_char, text: &str) -> Result<(), Failure> {
     if place.is_null() {
-        return Err(Failure::argument("there is no place for the text"));
+        return Err(Failure::null(name));
     }
     let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
     // SAFETY: the caller passes a place to write to.
@@ -49,5 +49,13 @@ pub unsafe extern "C" fn sv_string_free(text: *mut c_char) {
     if !text.is_null() {
         // SAFETY: the caller gives back what this library gave out, once.
         drop(unsafe { CString::from_raw(text) });
+    }
+}
+
+/// Writes to a place that may be NULL.
+pub(crate) unsafe fn write<T>(place: *mut T, value: T) {
+    if !place.is_null() {
+        // SAFETY: the caller passes a place to write to.
+        unsafe { place.write(value) };
     }
 }

@@ -7,7 +7,8 @@
 //! ```
 
 use sottovoce_client::{
-    engine::{Engine, Found, Options},
+    device::Options,
+    engine::{Engine, Found},
     event::Event,
     personal::asking::{Candidate, Decision},
     storage::FileStorage,

@@ -6,7 +6,8 @@
 //! ```
 
 use sottovoce_client::{
-    engine::{Engine, Options},
+    device::Options,
+    engine::Engine,
     event::Event,
     personal::asking::{Candidate, Decision, Moment},
     storage::MemoryStorage,

@@ -1,10 +1,10 @@
 //! The device: from what users say to sealed reports on their way.
 //!
-//! [`engine`] is what an app embeds: it takes [`event`]s, closes windows, pays from the ledger,
-//! draws the noise, and says what to send. It does no I/O: its state is a blob in a [`storage`] of
-//! the app's choice, and requests are handed to whoever has a network, such as the crate
-//! `sottovoce-courier`. [`consent`] comes before everything, and [`personal`] is what never leaves the
-//! device.
+//! [`device`] is the state machine: it takes [`event`]s and the time, closes windows, pays from the ledger,
+//! draws the noise, and says what to save and what to send. It has no storage, no network and no clock.
+//! [`engine`] is what a program in Rust embeds: a device with a [`storage`], stored before each call returns.
+//! Requests are handed out to whoever has a network, such as the crate `sottovoce-courier`. [`consent`] comes
+//! before everything, and [`personal`] is what never leaves the device.
 //!
 //! Below it, [`report`] randomizes one answer, shards it and seals the shares, and [`hpke_configs`]
 //! keeps the aggregators' keys as long as they allow.
@@ -15,7 +15,8 @@
 //!
 //! ```
 //! use sottovoce_client::{
-//!     engine::{Engine, Options},
+//!     device::Options,
+//!     engine::Engine,
 //!     event::Event,
 //!     storage::MemoryStorage,
 //! };
@@ -45,6 +46,7 @@
 
 mod assignment;
 pub mod consent;
+pub mod device;
 pub mod engine;
 pub mod event;
 pub mod hpke_configs;

@@ -66,7 +66,7 @@ const LONGEST_ASKED: u64 = 24 * 3600;
 impl Outbox {
     /// Nothing waits longer than it ever would: what was put off by a clock that was ahead is due
     /// when the clock is right again.
-    pub(super) fn heed(&mut self, now: u64, jitter: u64) {
+    pub(super) fn reschedule(&mut self, now: u64, jitter: u64) {
         let latest = now.saturating_add(LONGEST_ASKED.max(jitter));
         for entry in self.entries.iter_mut().filter(|entry| entry.due > latest) {
             entry.due = now;

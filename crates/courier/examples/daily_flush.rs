@@ -4,10 +4,7 @@
 //! cargo run --example daily_flush -- program.toml device.state
 //! ```
 
-use sottovoce_client::{
-    engine::{Engine, Options},
-    storage::FileStorage,
-};
+use sottovoce_client::{device::Options, engine::Engine, storage::FileStorage};
 use sottovoce_courier::Courier;
 use sottovoce_program::{Program, format_moment};
 use std::{

@@ -20,10 +20,11 @@
 pub mod uploader;
 
 use sottovoce_client::{
-    engine::{Arrived, Engine, EngineError, Outgoing, Step},
+    device::{Arrived, Request, RequestId},
+    engine::{Engine, EngineError, Step},
     storage::Storage,
 };
-use sottovoce_dap::exchange::{Request, Response};
+use sottovoce_dap::exchange::Response;
 use sottovoce_transport::{
     error::TransportError,
     http::{HttpClient, SetupError},
@@ -67,6 +68,25 @@ pub struct Rounds {
     pub again: Option<u64>,
 }
 
+/// What hands out requests and takes their answers: an engine, or what a binding makes of a device and a storage.
+pub trait Sender {
+    /// What to do now; all saves are done.
+    fn next(&mut self, now: u64) -> Result<Step, EngineError>;
+
+    /// What came of a request.
+    fn answered(&mut self, id: RequestId, arrived: Arrived, now: u64) -> Result<(), EngineError>;
+}
+
+impl<S: Storage> Sender for Engine<S> {
+    fn next(&mut self, now: u64) -> Result<Step, EngineError> {
+        Engine::next(self, now)
+    }
+
+    fn answered(&mut self, id: RequestId, arrived: Arrived, now: u64) -> Result<(), EngineError> {
+        Engine::answered(self, id, arrived, now)
+    }
+}
+
 /// An engine that is due for more requests than this is asked again later.
 const MOST_REQUESTS: u32 = 100;
 
@@ -78,29 +98,30 @@ impl Courier {
     }
 
     /// Carries what is due now, by the system's clock.
-    pub fn deliver<S: Storage>(&self, engine: &mut Engine<S>) -> Result<Rounds, CourierError> {
+    pub fn deliver(&self, engine: &mut impl Sender) -> Result<Rounds, CourierError> {
         self.deliver_at(engine, &mut || {
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
         })
     }
 
     /// Carries what is due by a clock of the caller's, in seconds since the Epoch.
-    pub fn deliver_at<S: Storage>(
+    pub fn deliver_at(
         &self,
-        engine: &mut Engine<S>,
+        engine: &mut impl Sender,
         now: &mut dyn FnMut() -> u64,
     ) -> Result<Rounds, CourierError> {
         let mut rounds = Rounds::default();
         for _ in 0..MOST_REQUESTS {
-            let outgoing = match engine.next(now())? {
-                Step::Send(outgoing) => outgoing,
+            let request = match engine.next(now())? {
+                Step::Send(request) => request,
                 Step::Wait { until } => {
                     rounds.again = Some(until);
                     break;
                 }
                 Step::Idle => break,
             };
-            let arrived = match self.carry(&outgoing) {
+            let id = request.id;
+            let arrived = match self.carry(request) {
                 Ok(response) => {
                     rounds.answered += 1;
                     Arrived::Response(response)
@@ -110,13 +131,12 @@ impl Courier {
                     Arrived::Nothing
                 }
             };
-            engine.answered(outgoing, arrived, now())?;
+            engine.answered(id, arrived, now())?;
         }
         Ok(rounds)
     }
 
-    fn carry(&self, outgoing: &Outgoing) -> Result<Response, TransportError> {
-        let request: Request = outgoing.request().clone();
-        self.runtime.block_on(self.http.send(request, None, outgoing.max_response_len()))
+    fn carry(&self, request: Request) -> Result<Response, TransportError> {
+        self.runtime.block_on(self.http.send(request.http, None, request.max_response_len))
     }
 }

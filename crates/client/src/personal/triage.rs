@@ -11,8 +11,9 @@
 //! - **Patterns** are regular expressions as the crate `regex-lite` reads them: in time
 //!   proportional to text and pattern; `(?i)`, `\w` and `\b` know ASCII only.
 //!
-//! The app may bring a [`Classifier`], such as a small model on the device, which is asked when no
-//! rule matches, or before the rules. Of a longer comment only the first 16 KiB are read.
+//! An app that has a classifier of its own, such as a small model on the device, passes what it found as a
+//! [`Guess`], which counts before the rules or where none matches. Of a longer comment only the first 16 KiB are
+//! read.
 
 use regex_lite::Regex;
 use sottovoce_program::{
@@ -26,17 +27,19 @@ use thiserror::Error;
 /// The bytes of a comment that are read.
 pub const LONGEST_COMMENT: usize = 16 * 1024;
 
-/// Sorts a comment by other means than rules, on the device.
-pub trait Classifier {
-    /// The index of a category, or `None` if it cannot tell. An index that there is not counts as
-    /// `None`. The comment is cut as for rules; whoever implements this must not keep it either.
-    fn classify(&self, comment: &str, categories: &[String]) -> Option<usize>;
+/// What the app found by other means than rules, such as a small model on the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guess {
+    /// The category; one that the metric does not have counts as no guess.
+    pub category: String,
+    /// Whether it counts before the rules.
+    pub turn: Turn,
 }
 
-/// When the classifier is asked.
+/// When a guess counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// Before the rules, which are tried if it cannot tell.
+    /// Before the rules.
     BeforeRules,
     /// If no rule matches.
     AfterRules,
@@ -126,20 +129,15 @@ impl Triage {
         Some(self.sorted(self.rules[rule].0, By::Rule(rule + 1)))
     }
 
-    /// Like [`sort`](Self::sort), with the app's classifier.
-    pub fn sort_with(
-        &self,
-        comment: &str,
-        classifier: &dyn Classifier,
-        turn: Turn,
-    ) -> Option<Sorted> {
-        let classify = || {
-            let category = classifier.classify(cut(comment), &self.categories)?;
-            (category < self.categories.len()).then(|| self.sorted(category, By::Classifier))
+    /// Like [`sort`](Self::sort), with what the app's own classifier found.
+    pub fn sort_with(&self, comment: &str, guess: &Guess) -> Option<Sorted> {
+        let known = || {
+            let category = self.categories.iter().position(|known| *known == guess.category)?;
+            Some(self.sorted(category, By::Classifier))
         };
-        match turn {
-            Turn::BeforeRules => classify().or_else(|| self.sort(comment)),
-            Turn::AfterRules => self.sort(comment).or_else(classify),
+        match guess.turn {
+            Turn::BeforeRules => known().or_else(|| self.sort(comment)),
+            Turn::AfterRules => self.sort(comment).or_else(known),
         }
     }
 
@@ -227,17 +225,6 @@ mod tests {
         triage(rules).unwrap().sort(comment).map(|sorted| sorted.to_string())
     }
 
-    /// Always says the same, and what it was shown.
-    struct Says(Option<usize>, std::cell::RefCell<Vec<usize>>);
-
-    impl Classifier for Says {
-        fn classify(&self, comment: &str, categories: &[String]) -> Option<usize> {
-            assert_eq!(categories, ["bug", "gap", "idea"]);
-            self.1.borrow_mut().push(comment.len());
-            self.0
-        }
-    }
-
     #[test]
     fn what_cannot_be_used_is_refused() {
         let other = Triage::of(&MetricKind::Thumbs).unwrap_err();
@@ -289,21 +276,19 @@ mod tests {
     }
 
     #[test]
-    fn the_classifier_is_asked_in_its_turn() {
+    fn a_guess_counts_in_its_turn_and_only_if_it_is_a_category() {
         let triage = triage(vec![with_words("bug", &["crash"])]).unwrap();
-        let asked = |says, comment, turn| {
-            let classifier = Says(says, Vec::new().into());
-            let sorted = triage.sort_with(comment, &classifier, turn);
-            (sorted.map(|sorted| sorted.to_string()), classifier.1.into_inner().len())
+        let sorted = |category: &str, comment, turn| {
+            let guess = Guess { category: category.to_owned(), turn };
+            triage.sort_with(comment, &guess).map(|sorted| sorted.to_string())
         };
         let by_rule = Some("bug (by rule 1)".to_owned());
         let by_model = Some("idea (by the app's classifier)".to_owned());
-        assert_eq!(asked(Some(2), "crash", Turn::AfterRules), (by_rule.clone(), 0));
-        assert_eq!(asked(Some(2), "crash", Turn::BeforeRules), (by_model.clone(), 1));
-        assert_eq!(asked(Some(2), "well", Turn::AfterRules), (by_model, 1));
-        assert_eq!(asked(None, "crash", Turn::BeforeRules), (by_rule.clone(), 1));
-        assert_eq!(asked(Some(3), "crash", Turn::BeforeRules), (by_rule, 1));
-        assert_eq!(asked(Some(usize::MAX), "well", Turn::AfterRules), (None, 1));
+        assert_eq!(sorted("idea", "crash", Turn::AfterRules), by_rule);
+        assert_eq!(sorted("idea", "crash", Turn::BeforeRules), by_model);
+        assert_eq!(sorted("idea", "well", Turn::AfterRules), by_model);
+        assert_eq!(sorted("ideas", "crash", Turn::BeforeRules), by_rule);
+        assert_eq!(sorted("", "well", Turn::AfterRules), None);
     }
 
     #[test]
@@ -314,12 +299,10 @@ mod tests {
         assert!(found(rules(), &padded(fits, "crash")).is_some());
         assert!(found(rules(), &padded(fits + 1, "crash")).is_none());
         assert!(found(rules(), &padded(LONGEST_COMMENT, "gap")).is_none());
-        let classifier = Says(None, Vec::new().into());
         let wide = "é".repeat(LONGEST_COMMENT);
-        triage(vec![]).unwrap().sort_with(&wide[..], &classifier, Turn::AfterRules);
-        let shifted = format!("x{wide}");
-        triage(vec![]).unwrap().sort_with(&shifted, &classifier, Turn::AfterRules);
-        assert_eq!(classifier.1.into_inner(), [LONGEST_COMMENT, LONGEST_COMMENT - 1]);
+        for shifted in [wide.clone(), format!("x{wide}")] {
+            assert_eq!(found(rules(), &shifted), None, "cut at the end of a character");
+        }
     }
 
     #[test]

@@ -17,8 +17,14 @@ fn a_device_that_insists_on_the_logs_sends_and_spends_nothing_without_their_proo
     engine.record(thumb(Thumb::Up), NOW).unwrap();
     let later = NOW + DAY + 3600;
     let error = engine.next(later).unwrap_err();
-    assert!(matches!(error, EngineError::NotLogged(NotLogged::Missing)), "{error}");
-    assert!(matches!(engine.prove("{}"), Err(EngineError::NotLogged(NotLogged::Form(_)))));
+    assert!(
+        matches!(error, EngineError::Device(DeviceError::NotLogged(NotLogged::Missing))),
+        "{error}"
+    );
+    assert!(matches!(
+        engine.prove("{}"),
+        Err(EngineError::Device(DeviceError::NotLogged(NotLogged::Form(_))))
+    ));
     assert_eq!(kept(&engine, "helpful"), [Given::Thumbs(Thumb::Up)], "nothing was drawn");
     let history = engine.history(later).unwrap();
     assert!(history.waits_for_proofs && history.kept == 1 && history.waiting == 0, "{history:?}");
@@ -42,7 +48,7 @@ fn proof_is_asked_for_when_something_would_be_sent_and_not_before() {
     engine.give_consent(NOW + DAY).unwrap();
     let next = |engine: &mut Engine<_>, now| match engine.next(now) {
         Ok(Step::Wait { until }) => Some(until),
-        Err(EngineError::NotLogged(NotLogged::Missing)) => None,
+        Err(EngineError::Device(DeviceError::NotLogged(NotLogged::Missing))) => None,
         other => panic!("{other:?}"),
     };
     assert_eq!(next(&mut engine, NOW + DAY + 5), Some(NOW + 2 * DAY), "the window is open");
@@ -52,7 +58,7 @@ fn proof_is_asked_for_when_something_would_be_sent_and_not_before() {
     engine.prove(&serde_json::to_string(&proofs(&program, false)).unwrap()).unwrap();
     engine.next(NOW + 3 * DAY).unwrap();
     assert_eq!(fates(&engine, "helpful"), [(Fate::Waiting, 1)]);
-    let due = engine.state.outbox.due().unwrap();
+    let due = engine.device.state.outbox.due().unwrap();
     // A report that was drawn under proofs waits for them, once it is due, after a restart.
     let mut engine = open(engine.storage().clone());
     if due > NOW + 3 * DAY {
@@ -76,7 +82,7 @@ fn what_is_said_to_a_device_that_waits_for_proof_draws_nothing_either() {
     let later = NOW + DAY + 3600;
     engine.record(Event::signal("behaviour", "copied").on("r1"), later).unwrap();
     assert_eq!(kept(&engine, "helpful"), [Given::Thumbs(Thumb::Up)], "it waits");
-    assert!(engine.state.outbox.entries.is_empty() && fates(&engine, "helpful").is_empty());
+    assert!(engine.device.state.outbox.entries.is_empty() && fates(&engine, "helpful").is_empty());
     engine.prove(&serde_json::to_string(&proofs(&program, false)).unwrap()).unwrap();
     engine.next(later).unwrap();
     assert_eq!(fates(&engine, "helpful"), [(Fate::Waiting, 1)]);
@@ -104,14 +110,14 @@ fn logged(role: &str, config: &HpkeConfig) -> String {
 /// Carries what is handed out until the engine refuses; why.
 fn refused(engine: &mut Engine<MemoryStorage>, servers: &mut Servers, now: u64) -> NotLogged {
     engine.next(now).unwrap();
-    engine.state.outbox.entries.iter_mut().for_each(|entry| entry.due = now);
+    engine.device.state.outbox.entries.iter_mut().for_each(|entry| entry.due = now);
     for _ in 0..10 {
         match engine.next(now) {
             Ok(Step::Send(outgoing)) => {
-                let response = servers.answer(outgoing.request());
-                engine.answered(outgoing, Arrived::Response(response), now).unwrap();
+                let response = servers.answer(&outgoing.http);
+                engine.answered(outgoing.id, Arrived::Response(response), now).unwrap();
             }
-            Err(EngineError::NotLogged(reason)) => return reason,
+            Err(EngineError::Device(DeviceError::NotLogged(reason))) => return reason,
             other => panic!("{other:?}"),
         }
     }
@@ -144,7 +150,7 @@ fn nothing_is_sealed_to_a_key_that_is_not_in_the_log_for_all_to_see() {
         assert!(servers.seen.is_empty(), "nothing was sent");
         let history = engine.history(now).unwrap().to_string();
         assert!(history.contains("Reports are held back: the "), "{history}");
-        assert!(engine.state.outbox.entries.iter().all(|entry| entry.sealed.is_none()));
+        assert!(engine.device.state.outbox.entries.iter().all(|entry| entry.sealed.is_none()));
         now += 3600;
     }
     servers.logged = |role, config| Some(logged(role, config));
@@ -173,13 +179,13 @@ fn a_proof_that_does_not_come_is_waited_for_and_a_clock_put_back_ends_the_wait()
     let (mut engine, mut servers) = (insisting(), Servers::new());
     let now = NOW + DAY + 3600;
     engine.next(now).unwrap();
-    engine.state.outbox.entries.iter_mut().for_each(|entry| entry.due = NOW);
+    engine.device.state.outbox.entries.iter_mut().for_each(|entry| entry.due = NOW);
     let Step::Send(keys) = engine.next(now).unwrap() else { panic!("keys are asked for") };
-    let response = servers.answer(keys.request());
-    engine.answered(keys, Arrived::Response(response), now).unwrap();
+    let response = servers.answer(&keys.http);
+    engine.answered(keys.id, Arrived::Response(response), now).unwrap();
     let Step::Send(proof) = engine.next(now).unwrap() else { panic!("so is their proof") };
-    assert!(proof.request().url.starts_with("https://leader.example/log/proof/"));
-    engine.answered(proof, Arrived::Nothing, now).unwrap();
+    assert!(proof.http.url.starts_with("https://leader.example/log/proof/"));
+    engine.answered(proof.id, Arrived::Nothing, now).unwrap();
     assert!(matches!(engine.next(now).unwrap(), Step::Wait { until } if until == now + 30));
     assert!(matches!(engine.next(now - 60).unwrap(), Step::Send(_)), "the clock was ahead");
     assert!(matches!(engine.next(now + 30).unwrap(), Step::Send(_)));

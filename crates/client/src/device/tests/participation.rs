@@ -1,6 +1,7 @@
 //! Each device reports in windows of its own.
 
 use super::{super::*, *};
+use crate::state;
 
 fn with_windows(windows: u64) -> Engine<MemoryStorage> {
     let program = program_with(&format!("[budget]\nperiod = \"10 days\"\nwindows = {windows}"));
@@ -16,8 +17,8 @@ fn every_window_of_a_period_has_its_share_of_the_devices() {
     for device in 0..300_u64 {
         let mut engine = with_windows(4);
         let bytes = [device.to_le_bytes(); 4].concat();
-        engine.state.secret = DeviceSecret::new(bytes.try_into().unwrap());
-        engine.state.open = None;
+        engine.device.state.secret = DeviceSecret::new(bytes.try_into().unwrap());
+        engine.device.state.open = None;
         // A third comes when half of the period is over.
         let first = if device % 3 == 0 { 5 } else { 0 };
         engine.give_consent(NOW + first * DAY).unwrap();
@@ -25,7 +26,9 @@ fn every_window_of_a_period_has_its_share_of_the_devices() {
         let mut drawn = 0;
         for day in first + 1..=10 {
             engine.next(NOW + day * DAY).unwrap();
-            for entry in engine.state.outbox.entries.drain(..).filter(|e| e.metric == "helpful") {
+            for entry in
+                engine.device.state.outbox.entries.drain(..).filter(|e| e.metric == "helpful")
+            {
                 windows[usize::try_from(entry.window - 20_780).unwrap()] += 1;
                 drawn += 1;
             }
@@ -45,8 +48,8 @@ fn what_is_said_between_own_windows_waits_for_the_next_and_one_of_all_is_drawn()
     for device in 0..400_u64 {
         let mut engine = with_windows(1);
         let bytes = [device.to_le_bytes(); 4].concat();
-        engine.state.secret = DeviceSecret::new(bytes.try_into().unwrap());
-        engine.state.open = None;
+        engine.device.state.secret = DeviceSecret::new(bytes.try_into().unwrap());
+        engine.device.state.open = None;
         engine.give_consent(NOW).unwrap();
         let (from, to) = engine.next_window().unwrap();
         let own = from / DAY - 20_780;
@@ -69,11 +72,14 @@ fn what_is_said_between_own_windows_waits_for_the_next_and_one_of_all_is_drawn()
             }
         }
         engine.next(to.max(NOW + 9 * DAY + 90)).unwrap();
-        assert_eq!(engine.state.drawn["helpful"].len(), 1, "one draw over all that waited");
+        assert_eq!(engine.device.state.drawn["helpful"].len(), 1, "one draw over all that waited");
         assert_eq!((kept(&engine, "helpful").len(), kept(&engine, "behaviour").len()), (0, 0));
         if own == 9 {
             let was = |day: u64| {
-                engine.state.was_drawn("helpful", engine.state.place(&day.to_string()).response)
+                engine
+                    .device
+                    .state
+                    .was_drawn("helpful", engine.device.state.place(&day.to_string()).response)
             };
             let day = (0..10).find(|day| was(*day)).unwrap();
             drawn[usize::try_from(day).unwrap()] += 1;
@@ -99,7 +105,7 @@ fn a_program_without_a_budget_or_with_all_windows_reports_in_every_one() {
 #[test]
 fn a_device_is_silent_in_its_own_windows_until_the_silence_is_over() {
     let mut engine = with_windows(4);
-    engine.state.silent_until = NOW + 20 * DAY;
+    engine.device.state.silent_until = NOW + 20 * DAY;
     let mut servers = Servers::new();
     for day in 1..=30 {
         servers.serve(&mut engine, NOW + day * DAY + 60);
@@ -114,22 +120,22 @@ fn a_device_is_silent_in_its_own_windows_until_the_silence_is_over() {
 #[test]
 fn a_state_of_an_older_version_or_another_budget_waits_for_a_window_of_its_own() {
     let mut engine = with_windows(2);
-    let own = engine.state.open.unwrap();
+    let own = engine.device.state.open.unwrap();
     let other = (20_780..20_790).find(|window| {
-        let participation = crate::participation::Participation::of(&engine.program);
-        participation.next(&engine.state.secret, *window) != *window
+        let participation = crate::participation::Participation::of(engine.program());
+        participation.next(&engine.device.state.secret, *window) != *window
     });
     let open = |blob: Vec<u8>| {
         let program = program_with("[budget]\nperiod = \"10 days\"\nwindows = 2");
         let options = Options { adopt: true, ..Options::default() };
         Engine::open(program, MemoryStorage::with(blob), options, NOW).unwrap().0
     };
-    engine.state.open = other;
-    let older = open(crate::state::older_blob(&engine.state));
-    assert_eq!(older.state.open, Some(own));
-    let newer = open(state::encode(&engine.state, None).unwrap());
+    engine.device.state.open = other;
+    let older = open(crate::state::older_blob(&engine.device.state));
+    assert_eq!(older.device.state.open, Some(own));
+    let newer = open(state::encode(&engine.device.state, None).unwrap());
     assert_eq!(
-        newer.state.open,
+        newer.device.state.open,
         Some(own),
         "before any call, which may be that something was said"
     );

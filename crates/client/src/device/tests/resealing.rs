@@ -6,14 +6,14 @@ use sottovoce_dap::upload::Report;
 
 /// Everything that is due is sent, answers to uploads get lost or not, until nothing is left to do at this moment.
 fn exchange(engine: &mut Engine<MemoryStorage>, servers: &mut Servers, now: u64, lost: bool) {
-    for entry in &mut engine.state.outbox.entries {
+    for entry in &mut engine.device.state.outbox.entries {
         entry.due = entry.due.min(now);
     }
     while let Step::Send(outgoing) = engine.next(now).unwrap() {
-        let response = servers.answer(outgoing.request());
-        let is_lost = lost && !outgoing.request().body.is_empty();
+        let response = servers.answer(&outgoing.http);
+        let is_lost = lost && !outgoing.http.body.is_empty();
         let arrived = if is_lost { Arrived::Nothing } else { Arrived::Response(response) };
-        engine.answered(outgoing, arrived, now).unwrap();
+        engine.answered(outgoing.id, arrived, now).unwrap();
     }
 }
 
@@ -24,7 +24,7 @@ fn seen<'a>(servers: &'a Servers, task: &CompiledTask) -> Vec<&'a Report> {
 }
 
 fn drawn(engine: &Engine<MemoryStorage>) -> Vec<Drawn> {
-    engine.state.outbox.entries.iter().filter_map(|entry| entry.drawn.clone()).collect()
+    engine.device.state.outbox.entries.iter().filter_map(|entry| entry.drawn.clone()).collect()
 }
 
 #[test]
@@ -69,18 +69,18 @@ fn a_report_in_doubt_is_sealed_afresh_under_its_id_and_counted_once() {
     let before = drawn(&engine);
     // The leader takes them, and its answer gets lost.
     exchange(&mut engine, &mut servers, NOW + DAY + DAY / 8, true);
-    assert!(engine.state.outbox.entries.iter().all(|entry| entry.in_doubt));
+    assert!(engine.device.state.outbox.entries.iter().all(|entry| entry.in_doubt));
     // Then it cannot read them any more, and once they are sealed afresh it can.
     let now = NOW + DAY + DAY / 6;
-    for entry in &mut engine.state.outbox.entries {
+    for entry in &mut engine.device.state.outbox.entries {
         entry.due = now;
     }
     let mut uploads = std::collections::BTreeSet::new();
     while let Step::Send(outgoing) = engine.next(now).unwrap() {
-        servers.outdated = uploads.insert(outgoing.request().url.clone());
-        let response = servers.answer(outgoing.request());
-        engine.answered(outgoing, Arrived::Response(response), now).unwrap();
-        assert!(engine.state.outbox.entries.iter().all(|entry| entry.in_doubt), "still");
+        servers.outdated = uploads.insert(outgoing.http.url.clone());
+        let response = servers.answer(&outgoing.http);
+        engine.answered(outgoing.id, Arrived::Response(response), now).unwrap();
+        assert!(engine.device.state.outbox.entries.iter().all(|entry| entry.in_doubt), "still");
     }
     assert_eq!(drawn(&engine), [], "both are delivered");
     assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 1)]);
@@ -102,27 +102,27 @@ fn an_answer_to_an_attempt_before_the_last_is_understood() {
     let (mut engine, mut servers) = (engine(), Servers::new());
     let mut now = NOW + DAY + DAY / 8;
     engine.next(NOW + DAY).unwrap();
-    engine.state.outbox.entries.truncate(1);
-    engine.state.outbox.entries[0].due = now;
+    engine.device.state.outbox.entries.truncate(1);
+    engine.device.state.outbox.entries[0].due = now;
     let mut uploads = Vec::new();
     while uploads.len() < 2 {
         let Step::Send(outgoing) = engine.next(now).unwrap() else { panic!("it is due") };
-        if outgoing.request().body.is_empty() {
-            let response = servers.answer(outgoing.request());
-            engine.answered(outgoing, Arrived::Response(response), now).unwrap();
+        if outgoing.http.body.is_empty() {
+            let response = servers.answer(&outgoing.http);
+            engine.answered(outgoing.id, Arrived::Response(response), now).unwrap();
         } else {
             uploads.push(outgoing);
         }
     }
-    let [first, second]: [Outgoing; 2] = uploads.try_into().unwrap();
-    let taken = servers.answer(first.request());
+    let [first, second]: [Request; 2] = uploads.try_into().unwrap();
+    let taken = servers.answer(&first.http);
     servers.outdated = true;
-    let outdated = servers.answer(second.request());
-    engine.answered(second, Arrived::Response(outdated), now).unwrap();
-    assert!(engine.state.outbox.entries[0].sealed.is_none(), "to be sealed afresh");
+    let outdated = servers.answer(&second.http);
+    engine.answered(second.id, Arrived::Response(outdated), now).unwrap();
+    assert!(engine.device.state.outbox.entries[0].sealed.is_none(), "to be sealed afresh");
     now += 1;
-    engine.answered(first, Arrived::Response(taken), now).unwrap();
-    assert_eq!(engine.state.outbox.entries, []);
-    let of = &engine.state.ledger.accounts()[0];
+    engine.answered(first.id, Arrived::Response(taken), now).unwrap();
+    assert_eq!(engine.device.state.outbox.entries, []);
+    let of = &engine.device.state.ledger.accounts()[0];
     assert_eq!(of.runs()[0].fate, Fate::Delivered);
 }

@@ -52,13 +52,13 @@ fn a_monday_week_closes_on_monday_and_is_reported_under_the_thursday_in_it() {
     // Past the Thursday that DAP counts from, and to the last second of Sunday, nothing is drawn.
     for now in [MONDAY, MONDAY + 3 * DAY, MONDAY + 4 * DAY, MONDAY + 7 * DAY - 1] {
         servers.serve(&mut engine, now);
-        assert!(engine.state.outbox.entries.is_empty() && servers.windows(task).is_empty());
+        assert!(engine.device.state.outbox.entries.is_empty() && servers.windows(task).is_empty());
     }
     servers.serve(&mut engine, MONDAY + 7 * DAY);
     let thursday = (MONDAY + 3 * DAY) / (7 * DAY);
     assert_eq!((MONDAY + 3 * DAY) % (7 * DAY), 0);
     assert_eq!(servers.windows(task).into_iter().collect::<Vec<_>>(), [thursday]);
-    let line = &engine.lines()[0];
+    let line = &engine.device.lines()[0];
     assert_eq!(
         (line.from.as_str(), line.to.as_str()),
         (&format_moment(MONDAY)[..], &format_moment(MONDAY + 7 * DAY)[..]),
@@ -82,7 +82,7 @@ fn a_period_begins_with_the_week_and_is_not_spent_twice_around_its_edge() {
     }
     let mut per_period = BTreeMap::<u64, u64>::new();
     let periods = program.window().periods(14 * DAY);
-    for run in engine.state.ledger.accounts()[0].runs() {
+    for run in engine.device.state.ledger.accounts()[0].runs() {
         for window in run.windows().filter(|_| run.fate.is_charged()) {
             let start = program.window().start_of(Time(window));
             *per_period.entry(periods.time_at(start).0).or_default() += 1;
@@ -105,15 +105,15 @@ fn weeks_that_come_to_begin_on_another_day_buy_no_second_report() {
         for day in 0..=15 {
             engine.next(MONDAY + day * DAY).unwrap();
         }
-        let charged = engine.state.ledger.last_charged().unwrap();
+        let charged = engine.device.state.ledger.last_charged().unwrap();
         let end = before.window().start_of(Time(charged + 1));
         let engine = open(&after, engine.storage().clone(), MONDAY + 15 * DAY);
-        assert_eq!(engine.state.counted, after.window().into());
-        let silent = engine.state.silent_until;
+        assert_eq!(engine.device.state.counted, after.window().into());
+        let silent = engine.device.state.silent_until;
         assert!(silent >= end, "{silent} {end}");
         assert!(after.window().periods(14 * DAY).is_start(silent));
         // The state goes on under the same calendar, without another silence.
         let again = open(&after, engine.storage().clone(), MONDAY + 16 * DAY);
-        assert_eq!(again.state.silent_until, silent);
+        assert_eq!(again.device.state.silent_until, silent);
     }
 }

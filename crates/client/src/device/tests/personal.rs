@@ -2,9 +2,10 @@
 
 use super::{super::*, DAY, NOW, kept, program_with, servers::Servers, thumb};
 use crate::{
+    engine::{Engine, EngineError},
     personal::{
         asking::{Candidate, Decision, Moment},
-        triage::{Classifier, Turn},
+        triage::{Guess, Turn},
     },
     storage::MemoryStorage,
 };
@@ -74,9 +75,9 @@ fn nothing_is_decided_or_learnt_before_consent() {
         engine.decide(&unsure("r1"), NOW).map(drop),
         engine.preferred(&nothing, &nothing, Outcome::Tie, NOW),
         engine.set_leaning("tone", Some(1.0), NOW),
-        engine.triage("problem", "crash", None, |event| event, NOW).map(drop),
+        engine.triage(&Comment::new("problem", "crash"), NOW).map(drop),
     ] {
-        assert!(matches!(refused, Err(EngineError::NoConsent)), "{refused:?}");
+        assert!(matches!(refused, Err(EngineError::Device(DeviceError::NoConsent))), "{refused:?}");
     }
 }
 
@@ -108,8 +109,8 @@ fn a_score_is_worked_out_from_signals_and_reported_as_an_answer() {
     assert!((score.value - 1.0 / (1.0 + (-2.0_f64).exp())).abs() < 1e-12, "{score:?}");
     assert_eq!(engine.score("helpful", "r1", NOW).unwrap(), None);
     engine.next(NOW + DAY).unwrap();
-    let mark = engine.state.place("r1").response;
-    assert!(engine.state.was_drawn("well", mark), "the score of that response was drawn");
+    let mark = engine.device.state.place("r1").response;
+    assert!(engine.device.state.was_drawn("well", mark), "the score of that response was drawn");
     let late = Event::answer("well", Given::Score(0.1)).on("r1");
     assert_eq!(engine.record(late, NOW + DAY).unwrap(), Recorded::Drawn);
 }
@@ -142,23 +143,18 @@ fn habits_are_learnt_when_a_window_closes_and_calibrated_by_explicit_answers() {
 
 #[test]
 fn a_comment_becomes_a_category_and_is_kept_nowhere() {
-    struct Always(usize);
-    impl Classifier for Always {
-        fn classify(&self, _: &str, _: &[String]) -> Option<usize> {
-            Some(self.0)
-        }
-    }
     let mut engine = engine();
-    let comment = "It says CRASH and my name is Grete";
-    let sorted = engine.triage("problem", comment, None, |event| event.on("r1"), NOW).unwrap();
+    let text = "It says CRASH and my name is Grete";
+    let sorted = engine.triage(&Comment::new("problem", text).on("r1"), NOW).unwrap();
     assert_eq!(sorted.unwrap().category, "bug");
     assert_eq!(kept(&engine, "problem"), [Given::Triage("bug".into())]);
-    let none = engine.triage("problem", "all is well", None, |event| event, NOW).unwrap();
-    assert_eq!(none, None);
-    let classifier: (&dyn Classifier, Turn) = (&Always(1), Turn::AfterRules);
-    engine.triage("problem", "all is well", Some(classifier), |e| e.on("r2"), NOW).unwrap();
+    let well = || Comment::new("problem", "all is well");
+    assert_eq!(engine.triage(&well(), NOW).unwrap(), None);
+    let guess = Guess { category: "retrieval gap".to_owned(), turn: Turn::AfterRules };
+    engine.triage(&well().on("r2").guessed(guess), NOW).unwrap();
     assert_eq!(kept(&engine, "problem").len(), 2);
     let blob = engine.storage().blob().unwrap();
     assert!(!blob.windows(5).any(|part| part == b"Grete" || part == b"CRASH"));
-    assert!(engine.triage("helpful", comment, None, |event| event, NOW).is_err());
+    assert!(!format!("{:?}", Comment::new("problem", text)).contains("Grete"));
+    assert!(engine.triage(&Comment::new("helpful", text), NOW).is_err());
 }

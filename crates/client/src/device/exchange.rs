@@ -9,17 +9,19 @@ use super::{
     super::{
         hpke_configs::{CachedConfig, HpkeConfigs},
         ledger::Fate,
-        logged::{self, KeyNotLogged, KeyProof, MAX_PROOF},
+        logged::{self, KeyNotLogged, KeyProof, MAX_PROOF, NotLogged},
         outbox::Entry,
         report::Reporter,
-        storage::Storage,
         verdict::{self, Verdict, verdict},
     },
-    ChangeStep, Engine, EngineError, NotLogged, window,
+    ChangeStep, Device, DeviceError,
+    request::{Purpose, Request, RequestId, Sent},
+    save::Save,
+    window,
 };
 use sottovoce_dap::{
-    exchange::{Exchange, ExchangeError, FetchHpkeConfigs, Method, Request, Response, Upload},
-    ids::{ReportId, TaskId},
+    exchange::{self, Exchange, ExchangeError, FetchHpkeConfigs, Method, Response, Upload},
+    ids::TaskId,
     role::Role,
     task::Url,
     time::Time,
@@ -28,57 +30,21 @@ use sottovoce_dap::{
 use sottovoce_program::log::LogPolicy;
 use std::{collections::HashMap, time::Duration};
 
-/// What the app should do now.
+/// What the caller does now.
 #[derive(Debug)]
-pub enum Step {
-    /// Send this, and tell [`Engine::answered`] what came back.
-    Send(Outgoing),
-    /// Ask again at this moment, in seconds since the Epoch. What is recorded in the meantime changes nothing
-    /// about it: an app that asks after each event shows by when it asks that there was one.
+pub enum Next {
+    /// Make this durable, then call [`Device::saved`], or [`Device::not_saved`].
+    Save(Save),
+    /// Send this, and pass what came back to [`Device::answered`]. All of memory is saved.
+    Send(Request),
+    /// Call again at this moment, in seconds since the Epoch. What is recorded in the meantime changes nothing
+    /// about it: an app that calls after each event shows by when it calls that there was one.
     Wait {
         /// When.
         until: u64,
     },
     /// There is nothing to do until the user agrees to take part.
     Idle,
-}
-
-/// A request for the app to send.
-#[derive(Debug)]
-pub struct Outgoing {
-    request: Request,
-    most: usize,
-    purpose: Purpose,
-}
-
-#[derive(Debug)]
-enum Purpose {
-    Keys(Role, FetchHpkeConfigs),
-    /// That the log has a key.
-    KeyProof(Role, CachedConfig),
-    Reports(Upload, Vec<Sent>),
-}
-
-/// A report of an upload.
-#[derive(Debug)]
-struct Sent {
-    id: ReportId,
-    /// Whether it was in doubt before.
-    in_doubt: bool,
-    /// Whether it had been sealed afresh.
-    resealed: bool,
-}
-
-impl Outgoing {
-    /// What to send.
-    pub fn request(&self) -> &Request {
-        &self.request
-    }
-
-    /// The longest response in bytes that makes sense; read no more.
-    pub fn max_response_len(&self) -> usize {
-        self.most
-    }
 }
 
 /// What came back.
@@ -155,81 +121,90 @@ const LONGEST_WAIT: u64 = 3600;
 /// Keys that a server does not let be kept are good for the reports at hand.
 const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
 
-impl<S: Storage> Engine<S> {
-    /// What to do now: closes what is over, seals what is due, and says what to send.
+impl Device {
+    /// What to do now: closes what is over, seals what is due, and says what to save and what to send.
     ///
-    /// A request that is not answered may be asked for again; it will be the same. Refuses with
-    /// [`EngineError::NotLogged`] where something would be drawn or sent, and the program demands
+    /// A request that is not answered may be asked for again: the same reports, as the same bytes. Refuses with
+    /// [`DeviceError::NotLogged`] where something would be drawn or sent, and the program demands
     /// proofs that are not there, or a key that is not in the log.
-    pub fn next(&mut self, now: u64) -> Result<Step, EngineError> {
+    pub fn next(&mut self, now: u64) -> Result<Next, DeviceError> {
         super::error::check_clock(now)?;
+        if let Some(save) = self.to_save()? {
+            return Ok(Next::Save(save));
+        }
         if window::will_draw(&self.program, &self.state, now) {
             self.check_logged()?;
         }
         let may_draw = self.check_logged().is_ok();
-        self.commit(now, |step| {
+        self.change(now, |step| {
             step.close_what_is_over(now, may_draw)?;
-            step.state.outbox.heed(now, step.program.jitter());
+            step.state.outbox.reschedule(now, step.program.jitter());
             Ok(())
         })?;
         loop {
+            if let Some(save) = self.to_save()? {
+                return Ok(Next::Save(save));
+            }
+            if let Some(request) = self.held_upload() {
+                return Ok(Next::Send(request));
+            }
             let Some(entry) = self.state.outbox.next_due(now) else { return Ok(self.wait()) };
             let (task, metric, window) = (entry.task_id, entry.metric.clone(), entry.window);
             if self.program.tasks().iter().all(|known| known.task_id != task) {
-                self.settle(&metric, window, Fate::Refused)?;
+                self.change_at_any_time(|step| step.settle(&metric, window, Fate::Refused));
                 continue;
             }
             self.check_logged()?;
             if entry.sealed.is_some() {
-                return self.upload(task, now).map(Step::Send);
+                self.hold_upload(task, now);
             } else if let Some(keys) = self.keys.fresh(now) {
                 self.seal(task, now, &keys)?;
             } else if let Some(until) = self.keys.waits(now) {
                 let refused = self.keys.refused.clone();
-                return refused.map_or(Ok(Step::Wait { until }), |refused| Err(refused.into()));
+                return refused.map_or(Ok(Next::Wait { until }), |refused| Err(refused.into()));
             } else if let Some((role, config)) = self.keys.to_be_proved(now) {
-                return Ok(Step::Send(self.prove_key(role, config.clone())));
+                let config = config.clone();
+                return Ok(Next::Send(self.prove_key(role, config)));
             } else {
-                return Ok(Step::Send(self.fetch(self.keys.missing(now))));
+                let role = self.keys.missing(now);
+                return Ok(Next::Send(self.fetch(role)));
             }
         }
     }
 
-    /// What came of a request. `now` is when it came.
+    /// What came of a request; `now` is when it came. Of a request that this device did not hand out since it was
+    /// opened, or that was answered already, it is refused and changes nothing.
     pub fn answered(
         &mut self,
-        sent: Outgoing,
+        id: RequestId,
         arrived: Arrived,
         now: u64,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), DeviceError> {
         super::error::check_clock(now)?;
-        match sent.purpose {
-            Purpose::Keys(role, exchange) => {
-                self.keys_arrived(role, &exchange, arrived, now);
-                Ok(())
-            }
-            Purpose::KeyProof(role, config) => {
-                self.key_proof_arrived(role, config, &arrived, now);
-                Ok(())
-            }
+        let purpose = self.requests.answered(id);
+        let unknown = DeviceError::OutOfTurn("this request is not waiting for an answer");
+        match purpose.ok_or(unknown)? {
+            Purpose::Keys(role, exchange) => self.keys_arrived(role, &exchange, arrived, now),
+            Purpose::KeyProof(role, config) => self.key_proof_arrived(role, config, &arrived, now),
             Purpose::Reports(exchange, sent) => {
-                self.reports_arrived(&exchange, &sent, arrived, now)
+                self.reports_arrived(&exchange, &sent, arrived, now);
             }
         }
+        Ok(())
     }
 
     /// Before anything is spent: a task that is kept from the public gets nothing.
-    pub(super) fn check_logged(&self) -> Result<(), EngineError> {
+    pub(super) fn check_logged(&self) -> Result<(), DeviceError> {
         let required = self.program.log().is_some_and(LogPolicy::devices_require);
         if required && self.logged.is_none() { Err(NotLogged::Missing.into()) } else { Ok(()) }
     }
 
-    fn wait(&self) -> Step {
+    fn wait(&self) -> Next {
         let open = self.state.open.filter(|_| self.state.consent.is_given());
         let end = open.map(|open| self.program.window().start_of(Time(open.saturating_add(1))));
         match [end, self.state.outbox.due()].into_iter().flatten().min() {
-            Some(until) => Step::Wait { until },
-            None => Step::Idle,
+            Some(until) => Next::Wait { until },
+            None => Next::Idle,
         }
     }
 
@@ -240,10 +215,10 @@ impl<S: Storage> Engine<S> {
         }
     }
 
-    fn fetch(&self, role: Role) -> Outgoing {
+    fn fetch(&mut self, role: Role) -> Request {
         let exchange = FetchHpkeConfigs { endpoint: self.endpoint(role).clone() };
-        let (request, most) = (exchange.request(), exchange.max_response_len());
-        Outgoing { request, most, purpose: Purpose::Keys(role, exchange) }
+        let request = self.requests.number(exchange.request(), exchange.max_response_len());
+        self.requests.hand_out(request, Purpose::Keys(role, exchange))
     }
 
     fn keys_arrived(
@@ -272,11 +247,12 @@ impl<S: Storage> Engine<S> {
     }
 
     /// Asks for the proof that a key is in its server's log, for all to see.
-    fn prove_key(&self, role: Role, config: CachedConfig) -> Outgoing {
+    fn prove_key(&mut self, role: Role, config: CachedConfig) -> Request {
         let url = logged::key_proof_url(self.endpoint(role), config.config());
         let (method, media_type, body) = (Method::Get, None, Vec::new());
-        let request = Request { method, url, media_type, body, authorized: false };
-        Outgoing { request, most: MAX_PROOF, purpose: Purpose::KeyProof(role, config) }
+        let http = exchange::Request { method, url, media_type, body, authorized: false };
+        let request = self.requests.number(http, MAX_PROOF);
+        self.requests.hand_out(request, Purpose::KeyProof(role, config))
     }
 
     fn key_proof_arrived(&mut self, role: Role, config: CachedConfig, arrived: &Arrived, now: u64) {
@@ -299,9 +275,9 @@ impl<S: Storage> Engine<S> {
         self.keys.failed(now);
     }
 
-    /// Seals what is due of a task, and stores it as it will be sent.
-    fn seal(&mut self, task: TaskId, now: u64, keys: &HpkeConfigs) -> Result<(), EngineError> {
-        self.commit(now, |step| {
+    /// Seals what is due of a task, as it will be sent.
+    fn seal(&mut self, task: TaskId, now: u64, keys: &HpkeConfigs) -> Result<(), DeviceError> {
+        self.change(now, |step| {
             let known = step.program.tasks().iter().find(|known| known.task_id == task);
             let Some(known) = known else { return Ok(()) };
             let reporter = Reporter::new(known)?;
@@ -317,8 +293,9 @@ impl<S: Storage> Engine<S> {
         })
     }
 
-    /// Hands out all sealed reports of a task that are due, after the state says that they are.
-    fn upload(&mut self, task: TaskId, now: u64) -> Result<Outgoing, EngineError> {
+    /// Makes the upload of all sealed reports of a task that are due. It is handed out once the state that calls
+    /// them in doubt is saved.
+    fn hold_upload(&mut self, task: TaskId, now: u64) {
         let (mut request, mut sent) = (Vec::new(), Vec::new());
         for entry in self.state.outbox.sealed(task, now) {
             if let Some(sealed) = &entry.sealed {
@@ -327,26 +304,36 @@ impl<S: Storage> Engine<S> {
                 sent.push(Sent { id: sealed.id(), in_doubt, resealed });
             }
         }
-        self.store_changed(|step| {
+        self.change_at_any_time(|step| {
             for entry in &mut step.state.outbox.entries {
                 if sent.iter().any(|sent| entry.is(sent.id)) {
                     entry.in_doubt = true;
                     entry.attempts = entry.attempts.saturating_add(1);
                 }
             }
-        })?;
+        });
         let exchange = Upload { endpoint: self.program.leader().clone(), task, request };
-        let (request, most) = (exchange.request(), exchange.max_response_len());
-        Ok(Outgoing { request, most, purpose: Purpose::Reports(exchange, sent) })
+        let request = self.requests.number(exchange.request(), exchange.max_response_len());
+        self.requests.hold(request, Purpose::Reports(exchange, sent));
     }
 
-    fn reports_arrived(
-        &mut self,
-        exchange: &Upload,
-        sent: &[Sent],
-        arrived: Arrived,
-        now: u64,
-    ) -> Result<(), EngineError> {
+    /// The upload that was made, unless one of its reports was withdrawn or changed while the state was saved.
+    fn held_upload(&mut self) -> Option<Request> {
+        let (request, purpose) = self.requests.release()?;
+        let entries = &self.state.outbox.entries;
+        let is_there = |sent: &Sent| {
+            entries
+                .iter()
+                .any(|entry| entry.is(sent.id) && entry.in_doubt && entry.sealed.is_some())
+        };
+        let is_whole = match &purpose {
+            Purpose::Reports(_, sent) => sent.iter().all(is_there),
+            Purpose::Keys(..) | Purpose::KeyProof(..) => true,
+        };
+        is_whole.then(|| self.requests.hand_out(request, purpose))
+    }
+
+    fn reports_arrived(&mut self, exchange: &Upload, sent: &[Sent], arrived: Arrived, now: u64) {
         let answer = match arrived {
             Arrived::Nothing => Answer::Unknown(None),
             Arrived::Response(response) => Answer::of(exchange, response),
@@ -356,12 +343,12 @@ impl<S: Storage> Engine<S> {
         {
             self.keys = Keys::default();
         }
-        self.store_changed(|step| match &answer {
+        self.change_at_any_time(|step| match &answer {
             Answer::Each(errors) => {
                 let errors: HashMap<_, _> =
                     errors.status.iter().map(|status| (status.id, status.error)).collect();
                 for sent in sent {
-                    step.told(sent, errors.get(&sent.id).copied(), now);
+                    step.log_outcome(sent, errors.get(&sent.id).copied(), now);
                 }
             }
             Answer::No(asked) => {
@@ -374,11 +361,7 @@ impl<S: Storage> Engine<S> {
                     step.put_off(sent, true, *asked, now);
                 }
             }
-        })
-    }
-
-    fn settle(&mut self, metric: &str, window: u64, fate: Fate) -> Result<(), EngineError> {
-        self.store_changed(|step| step.settle(metric, window, fate))
+        });
     }
 }
 
@@ -410,7 +393,7 @@ impl Answer {
 
 impl ChangeStep<'_> {
     /// What the leader said of one report.
-    fn told(&mut self, sent: &Sent, error: Option<ReportError>, now: u64) {
+    fn log_outcome(&mut self, sent: &Sent, error: Option<ReportError>, now: u64) {
         let entries = &mut self.state.outbox.entries;
         let Some(entry) = entries.iter_mut().find(|entry| entry.is(sent.id)) else { return };
         let can_be_resealed = entry.drawn.is_some() && !sent.resealed;

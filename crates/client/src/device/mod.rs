@@ -1,42 +1,57 @@
-//! The engine: from what users say to reports, safe to leave running on millions of devices.
+//! The device as a state machine: from what users say to sealed reports, without storage, network or clock.
 //!
-//! An app calls [`Engine::record`] when something was said and, when the engine says so, [`Engine::next`],
-//! which closes the window that is over, and says what to send and to whom; [`Engine::answered`] is told what
-//! came of it. Each call says what time it is.
+//! A call takes what happened and the time, and changes memory. [`Device::next`] says what the caller does now:
 //!
-//! **That somebody answered does not show.** Only [`Engine::next`] closes a window, and what it then sends, to
+//! 1. [`Next::Save`]: make this durable, then say [`Device::saved`]; or, if that failed, [`Device::not_saved`],
+//!    and memory is again what was saved last.
+//! 2. [`Next::Send`]: send this request, then pass what came back to [`Device::answered`].
+//! 3. [`Next::Wait`]: call again at this moment. [`Next::Idle`]: nothing to do until the user consents.
+//!
+//! No call blocks, and none needs the caller to hold a lock while it waits for a disk or a network. Files,
+//! IndexedDB, a Kotlin coroutine and a C callback all drive the same machine; [`Engine`](crate::engine::Engine)
+//! is the one for Rust programs that may block.
+//!
+//! **Stored before sent.** A request is handed out only when all of memory is saved. When a window closes, one
+//! answer of each metric is drawn: paid for, randomized, and forgotten, in one change. From then on there is only
+//! the draw; it is sealed once, and every attempt sends the sealed bytes. A process that is killed between two
+//! changes finds the state before or after the whole change: before, nothing of it had left the device; after,
+//! the answer is gone and the draw is there.
+//!
+//! **That somebody answered does not show.** Only [`Device::next`] closes a window, and what is then sent, to
 //! which task, for which window and how late, follows from the device's secret, its assignments and the times
 //! of these calls: every metric is reported, with an answer or with none. Call it when its last
-//! [`Step::Wait`] said, whether or not something was recorded since.
-//!
-//! The rule that all else rests on: **what is sent was stored before, as it is sent**. A call
-//! changes a copy of the state, stores it, and only then goes on with it. When a window closes, one
-//! answer of each metric is drawn: paid for, randomized, and forgotten, all in one stored step. From
-//! then on there is only the draw; it is sealed once and the sealed bytes are what every attempt
-//! sends. Killed between two steps, the engine finds the state before or after the whole step:
-//! before, nothing of it had left the device; after, the answer is gone and the draw is there.
+//! [`Next::Wait`] said, whether or not something was recorded since.
 
+mod comment;
 mod error;
 mod exchange;
 mod history;
 mod opened;
 mod personal;
+mod request;
+mod save;
 mod window;
 
-pub use error::EngineError;
-pub use exchange::{Arrived, Outgoing, Step};
+pub use comment::Comment;
+pub use error::{DeviceError, ErrorKind, Field};
+pub use exchange::{Arrived, Next};
 pub use history::{AssignedValue, BudgetLeft, History, Line, Taking};
+pub use opened::{Found, Options};
+pub use request::{Request, RequestId};
+pub use save::{Aside, Save, Version};
 
 use super::{
     consent::Consent,
     event::{Event, Said},
     ledger::Fate,
-    logged::{self, Logged, NotLogged},
+    logged::{self, Logged},
     pending::{Item, Place, ResponseMark},
-    state::{self, DeviceSecret, State, StateKey},
-    storage::Storage,
+    state::{DeviceSecret, State, StateKey},
 };
 use exchange::Keys;
+use request::Requests;
+use save::Saves;
+use serde::Serialize;
 use sottovoce_dap::{task::TaskConfiguration, time::Time};
 use sottovoce_privacy::rng::DeviceRng;
 use sottovoce_program::{
@@ -48,47 +63,18 @@ use sottovoce_program::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// One device's engine for one program.
+/// One device of one program: all that it remembers, in memory.
 #[derive(Debug)]
-pub struct Engine<S> {
+pub struct Device {
     program: Arc<Program>,
-    storage: S,
     key: Option<StateKey>,
-    state: State,
+    pub(super) state: State,
+    saves: Saves,
+    requests: Requests,
     keys: Keys,
     /// That the tasks are in both logs, once it is proved.
     logged: Option<Logged>,
     rng: DeviceRng,
-}
-
-/// How an engine is opened.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Seals the state, with a key that the app keeps. A state that is not sealed yet will be.
-    pub key: Option<StateKey>,
-    /// Goes on with this program where the state belongs to another: what was spent stays spent,
-    /// what was said to questions that are no longer asked is dropped, and so are reports to tasks
-    /// that are gone.
-    pub adopt: bool,
-}
-
-/// What an engine found when it was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing: the device is new, or its state was erased.
-    Nothing,
-    /// Its state.
-    State,
-    /// The state of another program, which was adopted.
-    Adopted,
-    /// Something that is not read. It is kept aside, and since nobody knows what was spent, the
-    /// device is silent until the next period of the budget, or the next window without one.
-    SetAside {
-        /// Where it is kept.
-        place: String,
-        /// What is wrong with it.
-        reason: String,
-    },
 }
 
 /// From when an assignment holds.
@@ -101,7 +87,8 @@ pub enum Holds {
 }
 
 /// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Recorded {
     /// It is kept until the window closes.
     Kept,
@@ -110,7 +97,8 @@ pub enum Recorded {
 }
 
 /// What became of a withdrawal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Withdrawn {
     /// The answer is gone, and no trace of it was sent.
     Forgotten,
@@ -120,11 +108,11 @@ pub enum Withdrawn {
     Unknown,
 }
 
-impl<S: Storage> Engine<S> {
+impl Device {
     /// Takes the proofs that come with the program, that both aggregators' logs have its tasks. Needed
-    /// each time an engine is opened for a program that demands them of devices, before anything else:
+    /// each time a device is opened for a program that demands them of devices, before anything else:
     /// without them nothing is closed, drawn or sent, and what was said waits for a later window.
-    pub fn prove(&mut self, proofs: &str) -> Result<(), EngineError> {
+    pub fn prove(&mut self, proofs: &str) -> Result<(), DeviceError> {
         self.logged = Some(logged::verify(&self.program, proofs)?);
         Ok(())
     }
@@ -135,8 +123,8 @@ impl<S: Storage> Engine<S> {
     }
 
     /// The user agrees to what [`explain`](Self::explain) says.
-    pub fn give_consent(&mut self, now: u64) -> Result<(), EngineError> {
-        self.commit(now, |step| {
+    pub fn give_consent(&mut self, now: u64) -> Result<(), DeviceError> {
+        self.change(now, |step| {
             if !step.state.consent.is_given() {
                 step.state.consent = Consent::Given { since: now };
             }
@@ -146,10 +134,10 @@ impl<S: Storage> Engine<S> {
 
     /// The user changes their mind: what was not sent is deleted. What was drawn stays on the
     /// account.
-    pub fn withdraw_consent(&mut self, now: u64) -> Result<(), EngineError> {
+    pub fn withdraw_consent(&mut self, now: u64) -> Result<(), DeviceError> {
         error::check_clock(now)?;
         // Without closing a window: nothing is drawn for somebody who has just said no.
-        self.store_changed(|step| {
+        self.change_at_any_time(|step| {
             step.state.consent = Consent::Withdrawn { since: now };
             step.state.pending.clear();
             step.state.open = None;
@@ -157,7 +145,8 @@ impl<S: Storage> Engine<S> {
                 let fate = if entry.in_doubt { Fate::Unknown } else { Fate::Withdrawn };
                 step.state.ledger.settle(&entry.metric, entry.window, fate);
             }
-        })
+        });
+        Ok(())
     }
 
     /// Tells the device its value of a public dimension: its experiment arm, its model version. All reports of
@@ -166,16 +155,16 @@ impl<S: Storage> Engine<S> {
     ///
     /// A first value holds at once. A change holds from the next window on: which task this window's report
     /// goes to was settled when it began.
-    pub fn assign(&mut self, dimension: &str, value: &str, now: u64) -> Result<Holds, EngineError> {
+    pub fn assign(&mut self, dimension: &str, value: &str, now: u64) -> Result<Holds, DeviceError> {
         let known = known_dimensions(&self.program);
         let found = known.iter().find(|known| known.name == dimension);
         let found = found.ok_or_else(|| unknown_dimension(dimension, known.iter().copied()))?;
         if !found.is_public() {
-            return Err(EngineError::NotAssignable { dimension: dimension.to_owned() });
+            return Err(DeviceError::NotAssignable { dimension: dimension.to_owned() });
         }
         check_value(found, value)?;
         let window = self.program.window();
-        self.commit(now, |step| {
+        self.change(now, |step| {
             let current = step.current(now);
             let open = step.state.open.unwrap_or(current);
             let from = step.state.assigned.assign(dimension, value, current, open);
@@ -184,17 +173,16 @@ impl<S: Storage> Engine<S> {
         })
     }
 
-    /// Records what a user said or did. It is durable when this returns; after an error it is not
-    /// recorded, and all that was before is as it was.
+    /// Records what a user said or did. After an error it is not recorded, and all that was before is as it was.
     ///
     /// It waits for the next window of this device's own, and is then drawn from with all else that waits, each
     /// as likely; it never decides whether something is sent, when, or to which task.
     #[expect(clippy::needless_pass_by_value, reason = "an event is recorded once")]
-    pub fn record(&mut self, event: Event, now: u64) -> Result<Recorded, EngineError> {
+    pub fn record(&mut self, event: Event, now: u64) -> Result<Recorded, DeviceError> {
         self.consented()?;
         error::check_interval(&self.program, now)?;
         let program = Arc::clone(&self.program);
-        self.commit(now, |step| {
+        self.change(now, |step| {
             let current = step.current(now);
             let place = place(step, &event, current);
             let task = task_of(&program, step.state, &event)?;
@@ -208,7 +196,7 @@ impl<S: Storage> Engine<S> {
             let given = pending.merged(place.response, &event.said);
             let answer = Answer { given: Some(given), segments };
             let check = task.encoding().encode(&answer);
-            check.map_err(|source| EngineError::answer(&event.metric, source))?;
+            check.map_err(|source| DeviceError::answer(&event.metric, source))?;
             let Answer { given: Some(given), segments } = answer else { return Ok(Recorded::Kept) };
             let Place { response, rank } = place;
             let (task_name, said) = (task.name.clone(), given.clone());
@@ -235,9 +223,9 @@ impl<S: Storage> Engine<S> {
         metric: &str,
         response: &str,
         now: u64,
-    ) -> Result<Withdrawn, EngineError> {
+    ) -> Result<Withdrawn, DeviceError> {
         tasks_of(&self.program, metric)?;
-        self.commit(now, |step| {
+        self.change(now, |step| {
             let mark = step.state.place(response).response;
             if step.state.was_drawn(metric, mark) {
                 return Ok(Withdrawn::Drawn);
@@ -252,20 +240,15 @@ impl<S: Storage> Engine<S> {
     /// already, one thing is kept, and nothing else: until when the device is silent, so that nobody
     /// who starts over spends twice. Of several such moments the latest counts.
     ///
-    /// Killed in between, the device remembers all or that much, and is never new.
-    pub fn forget(&mut self, now: u64) -> Result<(), EngineError> {
+    /// The save that follows discards first what is beside the state, which may say more than it, and then
+    /// replaces or removes the state in one step. Killed in between, the device remembers all or that much,
+    /// and is never new.
+    pub fn forget(&mut self, now: u64) -> Result<(), DeviceError> {
         error::check_clock(now)?;
         let silent_until = window::silent_after(&self.program, &self.state, now);
         let fresh = State::new(&self.program, DeviceSecret::new(self.rng.bytes()));
-        let fresh = State { silent_until, ..fresh };
-        // First what is beside the state, which may say more than it; then the state, in one step.
-        self.storage.discard_aside()?;
-        if silent_until > 0 {
-            self.store(&fresh)?;
-        } else {
-            self.storage.erase()?;
-        }
-        self.state = fresh;
+        self.state = State { silent_until, ..fresh };
+        self.saves.forgot(silent_until == 0);
         Ok(())
     }
 
@@ -276,13 +259,13 @@ impl<S: Storage> Engine<S> {
         &self,
         task: &str,
         configuration: &TaskConfiguration,
-    ) -> Result<(), EngineError> {
-        let known = self.program.task(task).ok_or_else(|| EngineError::UnknownMetric {
+    ) -> Result<(), DeviceError> {
+        let known = self.program.task(task).ok_or_else(|| DeviceError::UnknownMetric {
             found: task.to_owned(),
             valid: self.program.tasks().iter().map(|task| task.name.clone()).collect(),
         })?;
         let differs = known.configuration.difference(configuration);
-        differs.map_or(Ok(()), |field| Err(EngineError::OtherTask { task: task.to_owned(), field }))
+        differs.map_or(Ok(()), |field| Err(DeviceError::OtherTask { task: task.to_owned(), field }))
     }
 
     /// What the app should show before it asks for consent, and whenever the user wants to know.
@@ -303,17 +286,12 @@ impl<S: Storage> Engine<S> {
         &self.program
     }
 
-    /// The storage.
-    pub fn storage(&self) -> &S {
-        &self.storage
-    }
-
-    /// Changes the state in one stored step. If anything fails, nothing has changed.
-    fn commit<T>(
+    /// Changes memory in one step. If anything fails, nothing has changed.
+    fn change<T>(
         &mut self,
         now: u64,
-        change: impl FnOnce(&mut ChangeStep<'_>) -> Result<T, EngineError>,
-    ) -> Result<T, EngineError> {
+        change: impl FnOnce(&mut ChangeStep<'_>) -> Result<T, DeviceError>,
+    ) -> Result<T, DeviceError> {
         error::check_clock(now)?;
         let mut next = self.state.clone();
         let mut step = ChangeStep { program: &self.program, state: &mut next, rng: &mut self.rng };
@@ -322,27 +300,17 @@ impl<S: Storage> Engine<S> {
             step.open_next(now);
         }
         if next != self.state {
-            self.store(&next)?;
             self.state = next;
+            self.saves.changed();
         }
         Ok(result)
     }
 
-    /// Changes the state in one stored step, whatever the time.
-    fn store_changed(
-        &mut self,
-        change: impl FnOnce(&mut ChangeStep<'_>),
-    ) -> Result<(), EngineError> {
-        let mut next = self.state.clone();
-        change(&mut ChangeStep { program: &self.program, state: &mut next, rng: &mut self.rng });
-        self.store(&next)?;
-        self.state = next;
-        Ok(())
-    }
-
-    fn store(&mut self, state: &State) -> Result<(), EngineError> {
-        let blob = state::encode(state, self.key.as_ref())?;
-        Ok(self.storage.store(&blob)?)
+    /// Changes memory whatever the time.
+    fn change_at_any_time(&mut self, change: impl FnOnce(&mut ChangeStep<'_>)) {
+        let (program, state, rng) = (&self.program, &mut self.state, &mut self.rng);
+        change(&mut ChangeStep { program, state, rng });
+        self.saves.changed();
     }
 }
 
@@ -365,11 +333,11 @@ fn place(step: &mut ChangeStep<'_>, event: &Event, current: u64) -> Place {
 }
 
 /// The tasks of a metric.
-fn tasks_of<'a>(program: &'a Program, metric: &str) -> Result<Vec<&'a CompiledTask>, EngineError> {
+fn tasks_of<'a>(program: &'a Program, metric: &str) -> Result<Vec<&'a CompiledTask>, DeviceError> {
     let tasks: Vec<_> = program.tasks().iter().filter(|task| task.metric.name == metric).collect();
     if tasks.is_empty() {
         let valid = program.releases().into_iter().map(|(name, _)| name).collect();
-        return Err(EngineError::UnknownMetric { found: metric.to_owned(), valid });
+        return Err(DeviceError::UnknownMetric { found: metric.to_owned(), valid });
     }
     Ok(tasks)
 }
@@ -380,7 +348,7 @@ fn task_of<'a>(
     program: &'a Program,
     state: &State,
     event: &Event,
-) -> Result<&'a CompiledTask, EngineError> {
+) -> Result<&'a CompiledTask, DeviceError> {
     let tasks = tasks_of(program, &event.metric)?;
     let metric = &tasks[0].metric;
     for (name, value) in &event.dimensions {
@@ -388,17 +356,17 @@ fn task_of<'a>(
         let dimension =
             dimension.ok_or_else(|| unknown_dimension(name, metric.dimensions.iter()))?;
         if matches!(dimension.visibility, Visibility::HeldOut(_)) {
-            return Err(EngineError::NotAssignable { dimension: name.clone() });
+            return Err(DeviceError::NotAssignable { dimension: name.clone() });
         }
         check_value(dimension, value)?;
     }
     for (dimension, _) in &tasks[0].public {
         let Some(assigned) = state.assigned.latest(dimension) else {
             let (metric, dimension) = (metric.name.clone(), dimension.clone());
-            return Err(EngineError::Unassigned { metric, dimension });
+            return Err(DeviceError::Unassigned { metric, dimension });
         };
         if let Some(given) = event.dimensions.get(dimension).filter(|given| *given != assigned) {
-            return Err(EngineError::OtherAssignment {
+            return Err(DeviceError::OtherAssignment {
                 dimension: dimension.clone(),
                 assigned: assigned.to_owned(),
                 given: given.clone(),
@@ -412,7 +380,7 @@ fn task_of<'a>(
     // Values that are no longer known were dropped with the program that knew them.
     tasks.into_iter().find(matches).ok_or_else(|| {
         let (metric, dimension) = (event.metric.clone(), String::from("a public dimension"));
-        EngineError::Unassigned { metric, dimension }
+        DeviceError::Unassigned { metric, dimension }
     })
 }
 
@@ -442,16 +410,16 @@ fn known_dimensions(program: &Program) -> Vec<&Dimension> {
     known
 }
 
-fn unknown_dimension<'a>(found: &str, known: impl Iterator<Item = &'a Dimension>) -> EngineError {
+fn unknown_dimension<'a>(found: &str, known: impl Iterator<Item = &'a Dimension>) -> DeviceError {
     let valid = known.map(|dimension| dimension.name.clone()).collect();
-    EngineError::UnknownDimension { found: found.to_owned(), valid }
+    DeviceError::UnknownDimension { found: found.to_owned(), valid }
 }
 
-fn check_value(dimension: &Dimension, value: &str) -> Result<(), EngineError> {
+fn check_value(dimension: &Dimension, value: &str) -> Result<(), DeviceError> {
     if dimension.values.iter().any(|known| known == value) {
         return Ok(());
     }
-    Err(EngineError::UnknownValue {
+    Err(DeviceError::UnknownValue {
         dimension: dimension.name.clone(),
         found: value.to_owned(),
         valid: dimension.values.clone(),

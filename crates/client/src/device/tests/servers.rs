@@ -1,6 +1,10 @@
 //! A leader and a helper as an engine sees them, and what the leader took.
 
 use super::super::*;
+use crate::{
+    engine::{Engine, Step},
+    storage::Storage,
+};
 use sottovoce_dap::{
     codec::{Decode, Encode},
     exchange::{Method, Request, Response},
@@ -60,13 +64,17 @@ impl Servers {
         for _ in 0..50 {
             match engine.next(now).unwrap() {
                 Step::Send(outgoing) => {
-                    let response = self.answer(outgoing.request());
-                    engine.answered(outgoing, Arrived::Response(response), now).unwrap();
+                    let response = self.answer(&outgoing.http);
+                    engine.answered(outgoing.id, Arrived::Response(response), now).unwrap();
                 }
-                _ if engine.state.outbox.entries.is_empty() => return,
+                _ if engine.device.state.outbox.entries.is_empty() => return,
                 // Keys that could not be fetched are asked for again after a while.
-                Step::Wait { until } if engine.state.outbox.next_due(now).is_some() => now = until,
-                _ => engine.state.outbox.entries.iter_mut().for_each(|entry| entry.due = now),
+                Step::Wait { until } if engine.device.state.outbox.next_due(now).is_some() => {
+                    now = until
+                }
+                _ => {
+                    engine.device.state.outbox.entries.iter_mut().for_each(|entry| entry.due = now)
+                }
             }
         }
         panic!("there is no end to what the engine sends");

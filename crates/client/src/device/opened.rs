@@ -5,29 +5,60 @@ use super::{
         ledger::Fate,
         participation::Participation,
         report::{ReportError, Reporter},
-        state::{self, BlobError, Decoded, DeviceSecret, ProgramMark, State},
-        storage::Storage,
+        state::{self, BlobError, Decoded, DeviceSecret, ProgramMark, State, StateKey},
     },
-    Engine, EngineError, Found, Keys, Options, error, window,
+    Device, DeviceError, error,
+    exchange::Keys,
+    request::Requests,
+    save::{Aside, Saves},
+    window,
 };
 use sottovoce_dap::time::Time;
 use sottovoce_privacy::rng::DeviceRng;
 use sottovoce_program::{Program, answer::Answer};
 use std::sync::Arc;
 
-impl<S: Storage> Engine<S> {
-    /// Opens the state of a device, or begins one. `now` is in seconds since the Epoch, here and
-    /// everywhere.
+/// How a device is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Seals the state, with a key that the app keeps. A state that is not sealed yet will be.
+    pub key: Option<StateKey>,
+    /// Goes on with this program where the state belongs to another: what was spent stays spent,
+    /// what was said to questions that are no longer asked is dropped, and so are reports to tasks
+    /// that are gone.
+    pub adopt: bool,
+}
+
+/// What a device was opened from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing: the device is new, or its state was erased.
+    Nothing,
+    /// Its state.
+    State,
+    /// The state of another program, which was adopted.
+    Adopted,
+    /// Something that is not read. The first save keeps a copy of it, and since nobody knows what was spent, the
+    /// device is silent until the next period of the budget, or the next window without one.
+    Unreadable {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Device {
+    /// Opens a device with the blob that was saved last, or begins one. `now` is in seconds since the Epoch,
+    /// here and everywhere.
     pub fn open(
         program: Arc<Program>,
-        mut storage: S,
+        blob: Option<&[u8]>,
         options: Options,
         now: u64,
-    ) -> Result<(Self, Found), EngineError> {
+    ) -> Result<(Self, Found), DeviceError> {
         error::check_clock(now)?;
         let mut rng = DeviceRng::new()?;
         let fresh = State::new(&program, DeviceSecret::new(rng.bytes()));
-        let decoded = storage.load()?.map(|blob| state::decode(&blob, options.key.as_ref()));
+        let decoded = blob.map(|blob| state::decode(blob, options.key.as_ref()));
         let (state, found) = match decoded {
             None => (fresh, Found::Nothing),
             Some(Ok(decoded)) if decoded.state.program == fresh.program => {
@@ -40,27 +71,28 @@ impl<S: Storage> Engine<S> {
                 (with_own_window(state, &program, now), Found::Adopted)
             }
             Some(Ok(Decoded { state, .. })) => {
-                return Err(EngineError::OtherProgram { found: state.program.name });
+                return Err(DeviceError::OtherProgram { found: state.program.name });
             }
             Some(Err(error @ (BlobError::Newer(_) | BlobError::Damaged(_)))) => {
-                let (place, reason) = (storage.set_aside()?, error.to_string());
                 let silent_until = window::next_account(&program, now);
-                (State { silent_until, ..fresh }, Found::SetAside { place, reason })
+                (State { silent_until, ..fresh }, Found::Unreadable { reason: error.to_string() })
             }
             Some(Err(error)) => return Err(error.into()),
         };
-        let key = options.key;
+        let owed = match found {
+            Found::Nothing | Found::State => None,
+            Found::Adopted => Some(Aside::Leave),
+            Found::Unreadable { .. } => Some(Aside::Keep),
+        };
+        let (saves, requests) = (Saves::of(state.clone(), owed), Requests::default());
         let (keys, logged) = (Keys::default(), None);
-        let mut engine = Self { program, storage, key, state, keys, logged, rng };
-        if matches!(found, Found::Adopted | Found::SetAside { .. }) {
-            engine.store(&engine.state.clone())?;
-        }
-        Ok((engine, found))
+        let key = options.key;
+        Ok((Self { program, key, state, saves, requests, keys, logged, rng }, found))
     }
 }
 
 /// Shards the draws of a state whose version kept none of their shares. Nothing of them was ever sent; they are stored with the next change, and sealed in a later one.
-fn made_ready(decoded: Decoded, program: &Program) -> Result<State, EngineError> {
+fn made_ready(decoded: Decoded, program: &Program) -> Result<State, DeviceError> {
     let Decoded { mut state, unsharded } = decoded;
     for waiting in unsharded {
         let mut entry = waiting.entry;

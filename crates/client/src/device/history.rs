@@ -1,8 +1,8 @@
 //! What a device did, for its user: in words, and for machines.
 
 use super::{
-    super::{consent::Consent, ledger::Fate, participation::Participation, storage::Storage},
-    Engine, EngineError,
+    super::{consent::Consent, ledger::Fate, participation::Participation},
+    Device, DeviceError,
     window::{period_of, task_in},
 };
 use serde::Serialize;
@@ -110,9 +110,9 @@ pub struct BudgetLeft {
     pub delta: f64,
 }
 
-impl<S: Storage> Engine<S> {
-    /// What the device did. Composes what was spent, which takes a moment.
-    pub fn history(&self, now: u64) -> Result<History, EngineError> {
+impl Device {
+    /// What the device did, as memory has it. Composes what was spent, which takes a moment.
+    pub fn history(&self, now: u64) -> Result<History, DeviceError> {
         super::error::check_clock(now)?;
         let state = &self.state;
         let silent = Some(state.silent_until).filter(|until| *until > now);

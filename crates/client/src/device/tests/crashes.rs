@@ -3,7 +3,11 @@
 //! the leader at most once; what was recorded is kept.
 
 use super::{super::*, DAY, NOW, program_with, servers::Servers};
-use crate::{report::Drawn, storage::StorageError};
+use crate::{
+    engine::{Engine, EngineError, Found, Step},
+    report::Drawn,
+    storage::{Storage, StorageError},
+};
 use proptest::prelude::*;
 use sottovoce_program::answer::{Given, Thumb};
 use std::{
@@ -168,7 +172,7 @@ impl World {
         Self {
             program,
             disk,
-            secret: engine.state.secret.clone(),
+            secret: engine.device.state.secret.clone(),
             engine,
             servers: Servers::new(),
             now: NOW,
@@ -249,7 +253,7 @@ impl World {
                     status: 503,
                     ..Default::default()
                 }),
-                _ => Arrived::Response(self.servers.answer(outgoing.request())),
+                _ => Arrived::Response(self.servers.answer(&outgoing.http)),
             };
             self.servers.outdated = false;
             if fate == Wire::KilledBeforeAnswer || self.disk.step() {
@@ -257,7 +261,7 @@ impl World {
                 return Ok(());
             }
             let arrived = if fate == Wire::AnswerLost { Arrived::Nothing } else { arrived };
-            self.engine.answered(outgoing, arrived, self.now)?;
+            self.engine.answered(outgoing.id, arrived, self.now)?;
         }
         Ok(())
     }
@@ -281,7 +285,7 @@ impl World {
     }
 
     fn note_handed_out(&mut self) {
-        for entry in self.engine.state.outbox.entries.iter().filter(|entry| entry.in_doubt) {
+        for entry in self.engine.device.state.outbox.entries.iter().filter(|entry| entry.in_doubt) {
             let key = (entry.metric.clone(), entry.window);
             let drawn = entry.drawn.clone().unwrap();
             let before = self.handed_out.insert(key, drawn.clone());
@@ -290,7 +294,7 @@ impl World {
     }
 
     fn kept_votes(&self) -> Vec<(u8, Thumb)> {
-        let state = &self.engine.state;
+        let state = &self.engine.device.state;
         let items = state.pending.get("helpful").map(|p| p.items().to_vec()).unwrap_or_default();
         let name = |item: &crate::pending::Item| {
             (0..6).find(|n: &u8| state.place(&n.to_string()).response == item.response).unwrap()
@@ -303,13 +307,13 @@ impl World {
     }
 
     fn look(&mut self) {
-        if self.engine.state.secret != self.secret {
+        if self.engine.device.state.secret != self.secret {
             // A new life: it must not spend again what an earlier one did, and knows nothing of what was said.
-            self.secret = self.engine.state.secret.clone();
+            self.secret = self.engine.device.state.secret.clone();
             self.forgotten.append(&mut self.charged);
             self.votes.clear();
         }
-        let state = &self.engine.state;
+        let state = &self.engine.device.state;
         let mut charged = BTreeSet::new();
         let mut waiting = BTreeSet::new();
         for account in state.ledger.accounts() {
@@ -401,6 +405,6 @@ fn a_device_with_a_damaged_state_is_silent_wherever_its_opening_is_killed() {
         let open = || Engine::open(Arc::clone(&program), disk.clone(), Options::default(), NOW);
         assert_eq!(open().is_err(), at <= 2, "set aside, then stored");
         let (engine, _) = open().unwrap();
-        assert!(engine.state.silent_until > NOW, "{at} {stored}");
+        assert!(engine.device.state.silent_until > NOW, "{at} {stored}");
     }
 }

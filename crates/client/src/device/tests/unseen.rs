@@ -83,14 +83,14 @@ impl Device {
         let storage = MemoryStorage::default();
         let (mut engine, _) =
             Engine::open(Arc::clone(program), storage, Options::default(), NOW).unwrap();
-        engine.state.secret = DeviceSecret::new([5; 32]);
+        engine.device.state.secret = DeviceSecret::new([5; 32]);
         engine.give_consent(NOW).unwrap();
         Self { engine, servers: Servers::new(), seen: Vec::new() }
     }
 
     fn next(&mut self, now: u64) {
         self.engine.next(now).unwrap();
-        let entries = self.engine.state.outbox.entries.iter();
+        let entries = self.engine.device.state.outbox.entries.iter();
         let drawn = entries.map(|entry| (entry.task.clone(), entry.window)).collect();
         self.servers.serve(&mut self.engine, now);
         let until = match self.engine.next(now).unwrap() {
@@ -141,7 +141,7 @@ proptest! {
         prop_assert_eq!(&silent.seen, &talking.seen);
         prop_assert_eq!(silent.servers.tasks_and_windows(), talking.servers.tasks_and_windows());
         let fates = |device: &Device| {
-            let lines = device.engine.lines().into_iter();
+            let lines = device.engine.device.lines().into_iter();
             lines.map(|line| (line.metric, line.from, line.reports, line.fate)).collect::<Vec<_>>()
         };
         prop_assert_eq!(fates(silent), fates(talking));
@@ -155,10 +155,10 @@ fn recording_draws_nothing() {
     for asks in [NOW + DAY + 60, NOW + DAY + DAY / 2] {
         let mut engines = [engine(), engine()];
         engines[1].record(thumb(Thumb::Up).on("r1"), NOW + DAY + 30).unwrap();
-        assert_eq!(engines[1].state.outbox.entries.len(), 0);
+        assert_eq!(engines[1].device.state.outbox.entries.len(), 0);
         let drawn = engines.each_mut().map(|engine| {
             engine.next(asks).unwrap();
-            engine.state.outbox.entries.len()
+            engine.device.state.outbox.entries.len()
         });
         assert_eq!(drawn[0], drawn[1]);
         assert_eq!(

@@ -1,7 +1,7 @@
 //! A state of the first version goes on: what was spent is spent, and no report gets a second ID.
 
 use super::{super::*, *};
-use crate::state::older_blob;
+use crate::{engine::Found, state::older_blob};
 
 #[test]
 fn reports_of_an_older_state_are_delivered_once_and_those_it_sealed_are_never_sealed_afresh() {
@@ -11,28 +11,29 @@ fn reports_of_an_older_state_are_delivered_once_and_those_it_sealed_are_never_se
     let now = NOW + 2 * DAY + DAY / 8;
     engine.next(NOW + 2 * DAY).unwrap();
     // One is sealed and sent, and the answer is lost.
-    let first = engine.state.outbox.entries[0].task_id;
-    for entry in &mut engine.state.outbox.entries {
+    let first = engine.device.state.outbox.entries[0].task_id;
+    for entry in &mut engine.device.state.outbox.entries {
         entry.due = if entry.task_id == first { now } else { now + 600 };
     }
-    while engine.state.outbox.entries.iter().all(|entry| !entry.in_doubt) {
+    while engine.device.state.outbox.entries.iter().all(|entry| !entry.in_doubt) {
         let Step::Send(outgoing) = engine.next(now).unwrap() else { panic!("one is due") };
-        let response = servers.answer(outgoing.request());
-        let is_upload = !outgoing.request().body.is_empty();
+        let response = servers.answer(&outgoing.http);
+        let is_upload = !outgoing.http.body.is_empty();
         let arrived = if is_upload { Arrived::Nothing } else { Arrived::Response(response) };
-        engine.answered(outgoing, arrived, now).unwrap();
+        engine.answered(outgoing.id, arrived, now).unwrap();
     }
-    let sealed = engine.state.outbox.entries[0].sealed.clone().unwrap();
-    let blob = older_blob(&engine.state);
+    let sealed = engine.device.state.outbox.entries[0].sealed.clone().unwrap();
+    let blob = older_blob(&engine.device.state);
     for outdated in [false, true] {
         let storage = MemoryStorage::with(blob.clone());
         let (mut engine, found) =
             Engine::open(program(), storage, Options::default(), now).unwrap();
         assert_eq!(found, Found::State);
         assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 1), (Fate::Waiting, 1)]);
-        assert_eq!(engine.state.outbox.entries.len(), 3);
-        assert_eq!(engine.state.counted, program().window().into());
-        let shared = engine.state.outbox.entries.iter().filter(|entry| entry.drawn.is_some());
+        assert_eq!(engine.device.state.outbox.entries.len(), 3);
+        assert_eq!(engine.device.state.counted, program().window().into());
+        let shared =
+            engine.device.state.outbox.entries.iter().filter(|entry| entry.drawn.is_some());
         assert_eq!(shared.count(), 2, "what was only drawn has its ID now");
         servers.outdated = outdated;
         servers.serve(&mut engine, now + 1200);
@@ -59,13 +60,13 @@ fn a_report_that_an_older_version_sent_and_was_to_seal_afresh_is_not_sent_under_
     engine.assign("arm", "control", NOW).unwrap();
     let now = NOW + DAY + DAY / 8;
     engine.next(NOW + DAY).unwrap();
-    let sent = engine.state.outbox.entries[0].clone();
-    for (entry, left) in engine.state.outbox.entries.iter_mut().zip(0..) {
+    let sent = engine.device.state.outbox.entries[0].clone();
+    for (entry, left) in engine.device.state.outbox.entries.iter_mut().zip(0..) {
         // Of the first the leader said that it could not read it; it may have kept it all the same.
         (entry.sealed, entry.resealed, entry.due) = (None, left == 0, now);
         entry.attempts = u32::from(left == 0);
     }
-    let storage = MemoryStorage::with(older_blob(&engine.state));
+    let storage = MemoryStorage::with(older_blob(&engine.device.state));
     let (mut engine, _) = Engine::open(program(), storage, Options::default(), now).unwrap();
     assert_eq!(fates(&engine, &sent.metric), [(Fate::Unknown, 1)]);
     servers.serve(&mut engine, now + 1200);

@@ -4,18 +4,18 @@
 
 use super::{
     super::{
-        event::Event,
         pending::{Item, Pending},
         personal::{
             asking::{Decision, Moment},
             baseline::satisfied,
             profile::{Leaning, Traits},
             score::{Score, score},
-            triage::{Classifier, Sorted, Triage, TriageError, Turn},
+            triage::{Sorted, Triage},
         },
-        storage::Storage,
     },
-    ChangeStep, Engine, EngineError, tasks_of,
+    ChangeStep, Device, DeviceError,
+    comment::Comment,
+    tasks_of,
 };
 use sottovoce_program::{
     Program,
@@ -23,25 +23,22 @@ use sottovoce_program::{
     metric::{Metric, MetricKind},
     score::ScoreSource,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-impl<S: Storage> Engine<S> {
+impl Device {
     /// Whether to ask the user now, about which response, and why. A decision to ask counts as
     /// asked, so that an app that crashes does not ask twice.
-    pub fn decide(&mut self, moment: &Moment, now: u64) -> Result<Decision, EngineError> {
+    pub fn decide(&mut self, moment: &Moment, now: u64) -> Result<Decision, DeviceError> {
         self.consented()?;
-        self.commit(now, |step| {
+        self.change(now, |step| {
             let (policy, rng) = (step.program.asking(), &mut step.rng);
             Ok(step.state.personal.asking.decide(policy, moment, now, |bound| rng.below(bound)))
         })
     }
 
     /// The last question that was decided on was not shown: it does not count.
-    pub fn not_shown(&mut self, now: u64) -> Result<(), EngineError> {
-        self.commit(now, |step| {
+    pub fn not_shown(&mut self, now: u64) -> Result<(), DeviceError> {
+        self.change(now, |step| {
             step.state.personal.asking.not_shown();
             Ok(())
         })
@@ -59,9 +56,9 @@ impl<S: Storage> Engine<S> {
         right: &Traits,
         outcome: Outcome,
         now: u64,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), DeviceError> {
         self.consented()?;
-        self.commit(now, |step| {
+        self.change(now, |step| {
             let policy = step.program.profile();
             step.state.personal.profile.preferred(policy, left, right, outcome, now);
             Ok(())
@@ -74,9 +71,9 @@ impl<S: Storage> Engine<S> {
         aspect: &str,
         value: Option<f64>,
         now: u64,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), DeviceError> {
         self.consented()?;
-        self.commit(now, |step| {
+        self.change(now, |step| {
             let (policy, profile) = (step.program.profile(), &mut step.state.personal.profile);
             match value {
                 Some(value) => profile.set(policy, aspect, value, now),
@@ -93,7 +90,7 @@ impl<S: Storage> Engine<S> {
         metric: &str,
         response: &str,
         now: u64,
-    ) -> Result<Option<Score>, EngineError> {
+    ) -> Result<Option<Score>, DeviceError> {
         let metric = &tasks_of(&self.program, metric)?[0].metric;
         let MetricKind::Score { source: Some(source), .. } = &metric.kind else { return Ok(None) };
         let mark = self.state.place(response).response;
@@ -104,39 +101,24 @@ impl<S: Storage> Engine<S> {
         Ok(Some(score(self.program.profile(), source, baseline, &observed, now)))
     }
 
-    /// Sorts a comment by the rules of a `triage` metric, and by the app's classifier if there is
-    /// one, and records the category. The comment is read here and kept nowhere. `event` makes the
-    /// event of the answer, so that the app can say which response it is about.
-    pub fn triage(
-        &mut self,
-        metric: &str,
-        comment: &str,
-        classifier: Option<(&dyn Classifier, Turn)>,
-        event: impl FnOnce(Event) -> Event,
-        now: u64,
-    ) -> Result<Option<Sorted>, EngineError> {
+    /// Sorts a comment by the rules of a `triage` metric, and by what the app's own classifier found if there is
+    /// one, and records the category. The text is read here and kept nowhere.
+    pub fn triage(&mut self, comment: &Comment, now: u64) -> Result<Option<Sorted>, DeviceError> {
         self.consented()?;
-        let program = Arc::clone(&self.program);
-        let kind = &tasks_of(&program, metric)?[0].metric.kind;
-        let rules = Triage::of(kind).map_err(EngineError::from)?;
-        let sorted = match classifier {
-            Some((classifier, turn)) => rules.sort_with(comment, classifier, turn),
-            None => rules.sort(comment),
+        let kind = &tasks_of(&self.program, comment.metric())?[0].metric.kind;
+        let rules = Triage::of(kind).map_err(DeviceError::Triage)?;
+        let sorted = match comment.guess() {
+            Some(guess) => rules.sort_with(comment.text(), guess),
+            None => rules.sort(comment.text()),
         };
         if let Some(sorted) = &sorted {
-            self.record(event(Event::answer(metric, sorted.clone().into())), now)?;
+            self.record(comment.event(sorted), now)?;
         }
         Ok(sorted)
     }
 
-    pub(super) fn consented(&self) -> Result<(), EngineError> {
-        if self.state.consent.is_given() { Ok(()) } else { Err(EngineError::NoConsent) }
-    }
-}
-
-impl From<TriageError> for EngineError {
-    fn from(error: TriageError) -> Self {
-        Self::Triage(error)
+    pub(super) fn consented(&self) -> Result<(), DeviceError> {
+        if self.state.consent.is_given() { Ok(()) } else { Err(DeviceError::NoConsent) }
     }
 }
 

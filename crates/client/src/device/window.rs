@@ -17,7 +17,7 @@ use super::{
         report::{Drawn, ReportError, Reporter},
         state::State,
     },
-    ChangeStep, EngineError,
+    ChangeStep, DeviceError,
     personal::scored,
     private_part,
 };
@@ -44,7 +44,7 @@ impl ChangeStep<'_> {
         &mut self,
         now: u64,
         may_draw: bool,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), DeviceError> {
         let Some(open) = self.state.open.filter(|_| self.state.consent.is_given()) else {
             return Ok(());
         };
@@ -99,7 +99,7 @@ impl ChangeStep<'_> {
 
     /// Draws one answer of each metric, or that there is none. A metric whose task the device does not know
     /// has none, whatever was said.
-    fn close(&mut self, window: u64, now: u64) -> Result<(), EngineError> {
+    fn close(&mut self, window: u64, now: u64) -> Result<(), DeviceError> {
         let allowance = allowance(self.program, window);
         let silent = is_silent(self.program, self.state, window);
         for (metric, release) in self.program.releases() {
@@ -140,7 +140,7 @@ impl ChangeStep<'_> {
         window: u64,
         allowance: Option<Allowance>,
         now: u64,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(), DeviceError> {
         let metric = &task.metric.name;
         let Contribution { answer, response } =
             contribution(self.program, self.state, task, window, now);

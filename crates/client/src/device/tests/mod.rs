@@ -5,12 +5,17 @@ mod participation;
 mod personal;
 mod proofs;
 mod resealing;
+mod saves;
 mod servers;
 mod unseen;
 mod weeks;
 
 use super::*;
-use crate::storage::{MemoryStorage, StorageError};
+use crate::{
+    engine::{Engine, EngineError, Found, Step},
+    logged::NotLogged,
+    storage::{MemoryStorage, Storage, StorageError},
+};
 use servers::Servers;
 use sottovoce_program::answer::{Given, Thumb};
 use std::sync::Mutex;
@@ -80,13 +85,13 @@ fn thumb(thumb: Thumb) -> Event {
 
 /// What is kept of a metric, in order of rank.
 fn kept<S: Storage>(engine: &Engine<S>, metric: &str) -> Vec<Given> {
-    let pending = engine.state.pending.get(metric);
+    let pending = engine.device.state.pending.get(metric);
     let items = pending.map(|pending| pending.items().to_vec()).unwrap_or_default();
     items.into_iter().map(|item| item.given).collect()
 }
 
 fn fates<S: Storage>(engine: &Engine<S>, metric: &str) -> Vec<(Fate, u64)> {
-    let lines = engine.lines().into_iter().filter(|line| line.metric == metric);
+    let lines = engine.device.lines().into_iter().filter(|line| line.metric == metric);
     lines.map(|line| (line.fate, line.reports)).collect()
 }
 
@@ -95,17 +100,19 @@ fn nothing_is_recorded_before_consent_and_nothing_kept_after_it_is_withdrawn() {
     let (mut engine, _) =
         Engine::open(program(), MemoryStorage::default(), Options::default(), NOW).unwrap();
     let refused = engine.record(thumb(Thumb::Up), NOW).unwrap_err();
-    assert!(matches!(refused, EngineError::NoConsent));
+    assert!(matches!(refused, EngineError::Device(DeviceError::NoConsent)));
     assert!(matches!(engine.next(NOW + 9 * DAY).unwrap(), Step::Idle));
     assert_eq!(engine.storage().blob(), None, "not even a file");
 
     engine.give_consent(NOW).unwrap();
     engine.record(thumb(Thumb::Up), NOW).unwrap();
     engine.next(NOW + DAY).unwrap();
-    assert_eq!(engine.state.outbox.entries.len(), 2);
+    assert_eq!(engine.device.state.outbox.entries.len(), 2);
     engine.record(thumb(Thumb::Up), NOW + DAY).unwrap();
     engine.withdraw_consent(NOW + DAY).unwrap();
-    assert!(engine.state.outbox.entries.is_empty() && engine.state.pending.is_empty());
+    assert!(
+        engine.device.state.outbox.entries.is_empty() && engine.device.state.pending.is_empty()
+    );
     assert_eq!(fates(&engine, "helpful"), [(Fate::Withdrawn, 1)]);
     assert!(engine.record(thumb(Thumb::Up), NOW + DAY).is_err());
 }
@@ -146,7 +153,10 @@ fn what_the_program_does_not_ask_is_refused_by_name_and_changes_nothing() {
         let error = engine.assign(dimension, value, NOW).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
-    assert!(matches!(engine.withdraw("tone", "r1", NOW), Err(EngineError::UnknownMetric { .. })));
+    assert!(matches!(
+        engine.withdraw("tone", "r1", NOW),
+        Err(EngineError::Device(DeviceError::UnknownMetric { .. }))
+    ));
     assert_eq!(engine.storage().blob().unwrap(), before);
 }
 
@@ -163,7 +173,10 @@ fn a_clock_at_1970_or_2100_is_refused_and_the_state_is_intact() {
             engine.withdraw_consent(wrong),
             engine.forget(wrong),
         ] {
-            assert!(matches!(outcome, Err(EngineError::Clock { .. })), "{wrong}: {outcome:?}");
+            assert!(
+                matches!(outcome, Err(EngineError::Device(DeviceError::Clock { .. }))),
+                "{wrong}: {outcome:?}"
+            );
         }
     }
     assert_eq!(engine.storage().blob().unwrap(), before);
@@ -215,7 +228,7 @@ fn every_metric_is_reported_once_a_window_with_or_without_an_answer() {
         assert_eq!(servers.windows(*task).len(), expected, "{name}");
     }
     assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 3)]);
-    assert_eq!(engine.state.epoch, 3);
+    assert_eq!(engine.device.state.epoch, 3);
 }
 
 #[test]
@@ -224,7 +237,9 @@ fn reports_wait_for_a_moment_that_says_nothing() {
     for _ in 0..300 {
         let mut engine = engine();
         engine.next(NOW + DAY + 60).unwrap();
-        dues.extend(engine.state.outbox.entries.iter().map(|entry| entry.due - (NOW + DAY + 60)));
+        dues.extend(
+            engine.device.state.outbox.entries.iter().map(|entry| entry.due - (NOW + DAY + 60)),
+        );
     }
     // Half of the grace, in three parts.
     let jitter = 3 * 3600 - 30;
@@ -240,7 +255,7 @@ fn a_device_that_comes_back_after_the_grace_carries_its_answers_on() {
     engine.record(thumb(Thumb::Up), NOW).unwrap();
     servers.serve(&mut engine, NOW + 2 * DAY);
     assert_eq!(kept(&engine, "helpful").len(), 1, "the window's batch may be over");
-    assert_eq!(engine.state.ledger.accounts(), [], "and nothing is spent on it");
+    assert_eq!(engine.device.state.ledger.accounts(), [], "and nothing is spent on it");
     servers.serve(&mut engine, NOW + 3 * DAY + DAY / 4);
     assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 1)]);
 }
@@ -319,11 +334,11 @@ fn a_metric_under_another_name_finds_the_windows_of_the_period_spent() {
         engine.give_consent(NOW).unwrap();
         // What was spent in the period is spent whatever it was called: here it is all charged anew.
         for window in 0..10 {
-            engine.state.open = Some(20_780 + window);
-            engine.state.secret = DeviceSecret::new([u8::try_from(update).unwrap(); 32]);
+            engine.device.state.open = Some(20_780 + window);
+            engine.device.state.secret = DeviceSecret::new([u8::try_from(update).unwrap(); 32]);
             servers.serve(&mut engine, NOW + (window + 1) * DAY + 60);
         }
-        let windows = engine.state.ledger.windows_since(20_780);
+        let windows = engine.device.state.ledger.windows_since(20_780);
         assert!(windows <= 3, "{windows} windows of a period that allows three");
         storage = engine.storage().clone();
     }
@@ -371,11 +386,11 @@ fn forgetting_leaves_nothing_but_a_silence_until_the_next_account() {
     engine.give_consent(NOW).unwrap();
     servers.serve(&mut engine, NOW + DAY + DAY / 4);
     engine.record(thumb(Thumb::Up), NOW + DAY + DAY / 4).unwrap();
-    let secret = engine.state.secret.clone();
+    let secret = engine.device.state.secret.clone();
     engine.forget(NOW + DAY + DAY / 4).unwrap();
-    assert!(engine.state.secret != secret && !engine.consent().is_given());
-    assert_eq!(engine.state.silent_until, NOW + 2 * DAY);
-    assert_eq!(engine.lines().len() + engine.state.pending.len(), 0);
+    assert!(engine.device.state.secret != secret && !engine.consent().is_given());
+    assert_eq!(engine.device.state.silent_until, NOW + 2 * DAY);
+    assert_eq!(engine.device.lines().len() + engine.device.state.pending.len(), 0);
     // Starting over in the same window makes no second report for it.
     engine.give_consent(NOW + DAY + DAY / 4).unwrap();
     servers.serve(&mut engine, NOW + 2 * DAY + DAY / 4);
@@ -398,9 +413,9 @@ fn forgetting_twice_or_after_damage_makes_no_fresh_budget() {
     // Again and again, also by a clock that is years ahead or behind.
     for moment in [NOW + DAY, NOW + DAY, NOW + 800 * DAY, NOW, NOW + DAY] {
         engine.forget(moment).unwrap();
-        assert_eq!(engine.state.silent_until, next_period);
+        assert_eq!(engine.device.state.silent_until, next_period);
         engine = open(engine.storage().clone(), moment);
-        assert_eq!(engine.state.silent_until, next_period);
+        assert_eq!(engine.device.state.silent_until, next_period);
     }
     engine.give_consent(NOW + DAY).unwrap();
     for day in 2..=11 {
@@ -413,16 +428,19 @@ fn forgetting_twice_or_after_damage_makes_no_fresh_budget() {
     engine.give_consent(NOW).unwrap();
     servers.serve(&mut engine, NOW + DAY + 60);
     engine.forget(NOW + 3000 * DAY).unwrap();
-    assert_eq!(engine.state.silent_until, next_period, "the account that was charged");
+    assert_eq!(engine.device.state.silent_until, next_period, "the account that was charged");
 
     // After damage nobody knows what was spent; forgetting does not make it less.
     let damaged = MemoryStorage::with(b"SVSTATE, and nonsense".to_vec());
     let mut engine = open(damaged, NOW + DAY);
     assert_eq!(engine.storage().aside().len(), 1);
     engine.forget(NOW + DAY).unwrap();
-    assert_eq!((engine.state.silent_until, engine.storage().aside().len()), (next_period, 0));
+    assert_eq!(
+        (engine.device.state.silent_until, engine.storage().aside().len()),
+        (next_period, 0)
+    );
     engine.forget(NOW + DAY).unwrap();
-    assert_eq!(engine.state.silent_until, next_period);
+    assert_eq!(engine.device.state.silent_until, next_period);
 }
 
 #[test]
@@ -451,7 +469,7 @@ fn a_sealed_state_is_opened_with_its_key_only_and_never_set_aside_for_lack_of_it
     let storage = engine.storage().clone();
     for options in [Options::default(), key(2)] {
         let refused = Engine::open(program(), storage.clone(), options, NOW).unwrap_err();
-        assert!(matches!(refused, EngineError::Key(_)), "{refused}");
+        assert!(matches!(refused, EngineError::Device(DeviceError::Key(_))), "{refused}");
     }
     let (engine, found) = Engine::open(program(), storage, key(1), NOW).unwrap();
     assert!(found == Found::State && engine.consent().is_given());
@@ -472,11 +490,11 @@ fn another_program_is_refused_until_it_is_adopted_and_what_was_spent_stays_spent
         Engine::open(Arc::clone(&changed), storage.clone(), options, NOW + 2 * DAY)
     };
     let refused = open(false).unwrap_err();
-    assert!(matches!(refused, EngineError::OtherProgram { .. }), "{refused}");
+    assert!(matches!(refused, EngineError::Device(DeviceError::OtherProgram { .. })), "{refused}");
     let (mut engine, found) = open(true).unwrap();
     assert_eq!(found, Found::Adopted);
     assert_eq!(fates(&engine, "helpful"), [(Fate::Delivered, 1), (Fate::Expired, 1)]);
-    assert!(engine.state.outbox.entries.is_empty(), "its tasks are gone");
+    assert!(engine.device.state.outbox.entries.is_empty(), "its tasks are gone");
     let spent = engine.history(NOW + 2 * DAY).unwrap().budget.spent_local;
     servers.serve(&mut engine, NOW + 3 * DAY + DAY / 4);
     let after = engine.history(NOW + 3 * DAY + DAY / 4).unwrap().budget.spent_local;
@@ -498,7 +516,7 @@ fn a_composed_limit_holds_over_an_update_that_is_adopted_by_a_clock_that_is_ahea
     for day in 1..=6 {
         engine.next(NOW + day * DAY).unwrap();
     }
-    let last = engine.state.ledger.last_charged().unwrap() * DAY;
+    let last = engine.device.state.ledger.last_charged().unwrap() * DAY;
     let end = (last / (10 * DAY) + 1) * 10 * DAY;
     for ahead in [0, 400] {
         let options = Options { adopt: true, ..Options::default() };
@@ -506,7 +524,11 @@ fn a_composed_limit_holds_over_an_update_that_is_adopted_by_a_clock_that_is_ahea
         let storage = engine.storage().clone();
         let (engine, found) = Engine::open(Arc::clone(&after), storage, options, now).unwrap();
         assert_eq!(found, Found::Adopted);
-        assert!(engine.state.silent_until >= end, "{ahead}: {} {end}", engine.state.silent_until);
+        assert!(
+            engine.device.state.silent_until >= end,
+            "{ahead}: {} {end}",
+            engine.device.state.silent_until
+        );
     }
 }
 
@@ -540,8 +562,8 @@ fn servers_that_answer_nonsense_are_asked_again_later_and_less_often() {
         match engine.next(now).unwrap() {
             Step::Send(outgoing) => {
                 requests += 1;
-                let response = servers.answer(outgoing.request());
-                engine.answered(outgoing, Arrived::Response(response), now).unwrap();
+                let response = servers.answer(&outgoing.http);
+                engine.answered(outgoing.id, Arrived::Response(response), now).unwrap();
             }
             Step::Wait { until } => now = until.max(now + 1),
             Step::Idle => panic!("reports are waiting"),
@@ -550,7 +572,7 @@ fn servers_that_answer_nonsense_are_asked_again_later_and_less_often() {
     assert!((4..40).contains(&requests), "{requests}");
     servers.nonsense = false;
     servers.serve(&mut engine, now);
-    assert_eq!(engine.state.outbox.entries, [], "one attempt at least, then it is over");
+    assert_eq!(engine.device.state.outbox.entries, [], "one attempt at least, then it is over");
 }
 
 #[test]
@@ -587,7 +609,7 @@ fn a_full_disk_refuses_the_event_and_keeps_what_was_there() {
     assert_eq!(kept(&engine, "helpful").len(), 1);
     engine.storage.1 = false;
     engine.next(NOW + DAY).unwrap();
-    assert_eq!(engine.state.outbox.entries.len(), 2);
+    assert_eq!(engine.device.state.outbox.entries.len(), 2);
 }
 
 #[test]
@@ -653,9 +675,12 @@ fn a_joint_takes_what_was_said_of_one_response_and_a_cohort_is_the_devices_own()
         engine.give_consent(NOW).unwrap();
         let vote = Event::answer("asked", Given::Thumbs(Thumb::Up));
         let chosen = engine.record(vote.clone().with("cohort", "rest"), NOW).unwrap_err();
-        assert!(matches!(chosen, EngineError::NotAssignable { .. }), "{chosen}");
+        assert!(
+            matches!(chosen, EngineError::Device(DeviceError::NotAssignable { .. })),
+            "{chosen}"
+        );
         engine.record(vote, NOW).unwrap();
-        let item = &engine.state.pending["asked"].items()[0];
+        let item = &engine.device.state.pending["asked"].items()[0];
         let is_held_out = item.segments["cohort"] == "held-out";
         held_out += i32::from(is_held_out);
         assert_eq!(engine.is_held_out("cohort"), Some(is_held_out), "the app can know");
@@ -664,7 +689,7 @@ fn a_joint_takes_what_was_said_of_one_response_and_a_cohort_is_the_devices_own()
         engine.record(thumb(Thumb::Up).on("r1"), NOW).unwrap();
         engine.record(Event::signal("behaviour", "copied").on("r1"), NOW).unwrap();
         engine.record(Event::signal("behaviour", "edited").on("r2"), NOW).unwrap();
-        let given = window::answer_of(&program, &engine.state, "both", NOW).unwrap();
+        let given = window::answer_of(&program, &engine.device.state, "both", NOW).unwrap();
         let signals = |signal: &str| Some(Box::new(Given::Signals([signal.to_owned()].into())));
         let up = Some(Box::new(Given::Thumbs(Thumb::Up)));
         let of_one = Given::Joint { first: up, second: signals("copied") };

@@ -34,12 +34,14 @@ fn a_change_holds_from_the_next_window_on_whether_or_not_something_was_said() {
         if says {
             engine.record(rating().on("r2").with("arm", "candidate"), NOW + 100).unwrap();
             let other = engine.record(rating().with("arm", "control"), NOW + 100).unwrap_err();
-            assert!(matches!(&other, EngineError::OtherAssignment { dimension, assigned, given }
-                if dimension == "arm" && assigned == "candidate" && given == "control"));
+            assert!(
+                matches!(&other, EngineError::Device(DeviceError::OtherAssignment { dimension, assigned, given })
+                if dimension == "arm" && assigned == "candidate" && given == "control")
+            );
         }
         servers.serve(&mut engine, NOW + DAY + DAY / 8);
         let drawn = |engine: &Engine<_>, response: &str| {
-            engine.state.was_drawn("quality", engine.state.place(response).response)
+            engine.device.state.was_drawn("quality", engine.device.state.place(response).response)
         };
         assert_eq!((drawn(&engine, "r1"), drawn(&engine, "r2")), (says, false));
         servers.serve(&mut engine, NOW + 2 * DAY + DAY / 8);
