@@ -4,8 +4,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sottovoce_client::{
-    device::Options,
-    engine::Engine,
+    engine::{Engine, Options},
     event::Event,
     hpke_configs::{CachedConfig, HpkeConfigs},
     report::Reporter,

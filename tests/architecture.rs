@@ -30,6 +30,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Any party keeps files.
     ("whole-file", &[]),
     ("client", &["dap", "log", "privacy", "program", "whole-file"]),
+    // A state machine: whoever drives it has the storage.
+    ("client/device", &["client", "client/personal", "dap", "log", "privacy", "program"]),
+    ("client/storage", &["whole-file"]),
     // What never leaves the device cannot name what does.
     ("client/personal", &["program"]),
     ("courier", &["client", "dap", "log", "program", "transport"]),
@@ -124,7 +127,9 @@ const WITHIN: &[(&str, &str)] = &[
     ("dap/ids", "dap"),
     ("dap/printable", "dap"),
     ("dap/time", "dap"),
+    ("client/device", "client"),
     ("client/personal", "client"),
+    ("client/storage", "client"),
     ("estimate/findings", "estimate"),
     ("estimate/plan", "estimate"),
     ("aggregator/store", "aggregator"),

@@ -3,8 +3,7 @@
 use crate::{choice, responses::response};
 use sha2::{Digest, Sha256};
 use sottovoce_client::{
-    device::{Arrived, Options, RequestId},
-    engine::{Engine, Step},
+    engine::{Arrived, Engine, Options, RequestId, Step},
     event::Event,
     storage::MemoryStorage,
 };

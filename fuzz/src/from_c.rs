@@ -2,11 +2,13 @@
 
 use crate::helper::Input;
 use sottovoce_c::{
-    SvEngine, SvFound, SvKept, SvRequest, SvResponse, SvStatus, SvStep, sv_answered, sv_assign,
-    sv_close, sv_consent, sv_decide, sv_explain, sv_forget, sv_history, sv_last_error, sv_next,
-    sv_open, sv_prove, sv_record, sv_request_body, sv_request_content_type, sv_request_free,
-    sv_request_max_response, sv_request_method, sv_request_url, sv_string_free, sv_triage,
-    sv_withdraw,
+    SvEngine, SvFound, SvHeldOut, SvKept, SvRequest, SvResponse, SvSave, SvStatus, SvStep,
+    sv_answered, sv_assign, sv_close, sv_consent, sv_decide, sv_explain, sv_forget, sv_history,
+    sv_is_held_out, sv_last_error, sv_last_error_json, sv_leanings, sv_next, sv_not_saved,
+    sv_not_shown, sv_open, sv_open_blob, sv_preferred, sv_prove, sv_record, sv_request_body,
+    sv_request_content_type, sv_request_free, sv_request_max_response, sv_request_method,
+    sv_request_url, sv_save_aside, sv_save_blob, sv_save_free, sv_saved, sv_score, sv_set_leaning,
+    sv_string_free, sv_tasks, sv_to_save, sv_triage, sv_withdraw,
 };
 use std::{
     ffi::{CStr, CString, c_char},
@@ -16,11 +18,12 @@ use std::{
 const DAY: u64 = 86_400;
 const BEGIN: u64 = 20_780 * DAY;
 
-/// Each step is a byte of kind, one of hours that pass, one of length, and as much text; zero bytes part
-/// what a call takes.
+/// First a byte that says who keeps the state. Then each step is a byte of kind, one of hours that pass, one of
+/// length, and as much text; zero bytes part what a call takes.
 pub fn from_c(data: &[u8]) {
     let mut input = Input(data);
-    let Some(mut play) = Play::open() else { return };
+    let Some(keeps) = input.byte().map(|byte| byte & 1 == 1) else { return };
+    let Some(mut play) = Play::open(keeps) else { return };
     for _ in 0..256 {
         if play.step(&mut input).is_none() {
             break;
@@ -28,17 +31,21 @@ pub fn from_c(data: &[u8]) {
     }
 }
 
-/// An engine, and a request that it handed out and that was not answered.
+/// An engine, a request that it handed out and that was not answered, and a save that nothing is said of.
 struct Play {
     engine: *mut SvEngine,
     request: *mut SvRequest,
+    save: *mut SvSave,
+    /// Whether the app keeps the state.
+    keeps: bool,
     now: u64,
 }
 
 impl Drop for Play {
     fn drop(&mut self) {
-        // SAFETY: both are ours, and given back once; null is ignored.
+        // SAFETY: all are ours, and given back once; null is ignored.
         unsafe {
+            sv_save_free(self.save);
             sv_request_free(self.request);
             sv_close(self.engine);
         }
@@ -67,6 +74,13 @@ fn well(status: SvStatus) -> bool {
     let words = unsafe {
         let words = sv_last_error();
         assert!(!words.is_null(), "{status:?} without words");
+        let json = CStr::from_ptr(sv_last_error_json()).to_bytes();
+        let error: serde_json::Value = serde_json::from_slice(json).expect("an error in JSON");
+        assert!(
+            error["kind"].is_string()
+                && error["message"].is_string()
+                && error["fields"].is_object()
+        );
         CStr::from_ptr(words).to_string_lossy().into_owned()
     };
     assert_ne!(status, SvStatus::Broken, "{words}");
@@ -88,15 +102,21 @@ fn taken(text: *mut c_char) -> Option<String> {
 }
 
 impl Play {
-    fn open() -> Option<Self> {
+    fn open(keeps: bool) -> Option<Self> {
         let program = CString::new(include_str!("c.toml")).expect("no zero byte");
         let (mut engine, mut found) = (ptr::null_mut(), SvFound::Nothing);
         // SAFETY: a string, nulls where they are allowed, and places.
         let opened = unsafe {
-            let (path, key) = (ptr::null(), ptr::null());
-            sv_open(program.as_ptr(), path, key, false, BEGIN, &raw mut engine, &raw mut found)
+            let (program, path, key) = (program.as_ptr(), ptr::null(), ptr::null());
+            let (place, found) = (&raw mut engine, &raw mut found);
+            if keeps {
+                sv_open_blob(program, ptr::null(), 0, key, false, BEGIN, place, found)
+            } else {
+                sv_open(program, path, key, false, BEGIN, place, found)
+            }
         };
-        well(opened).then_some(Self { engine, request: ptr::null_mut(), now: BEGIN })
+        let (request, save) = (ptr::null_mut(), ptr::null_mut());
+        well(opened).then_some(Self { engine, request, save, keeps, now: BEGIN })
     }
 
     fn step(&mut self, input: &mut Input<'_>) -> Option<()> {
@@ -105,10 +125,10 @@ impl Play {
         let text = input.bytes(255)?;
         let mut parts = text.split(|byte| *byte == 0).map(Text::of);
         let mut part = || parts.next().unwrap_or(Text(None));
-        let (first, second, third) = (part(), part(), part());
+        let (first, second) = (part(), part());
         // SAFETY: an engine, strings that live as long as the calls or null, and places.
         unsafe {
-            match kind % 16 {
+            match kind % 20 {
                 0 => drop(well(sv_consent(self.engine, true, self.now))),
                 1 => drop(well(sv_consent(self.engine, false, self.now))),
                 2..=4 => self.record(&first, kind & 16 != 0),
@@ -119,13 +139,17 @@ impl Play {
                     well(sv_assign(self.engine, dimension, value, self.now, from));
                 }
                 7 => self.decide(&first),
-                8 => self.triage(&first, &second, &third),
+                8 => self.triage(&first),
                 9 => drop(well(sv_prove(self.engine, first.as_ptr()))),
                 10 => drop(well(sv_forget(self.engine, self.now))),
                 11 | 12 => self.next(),
                 13 => self.answered(text),
                 14 => self.history(kind & 16 != 0),
-                _ => self.open_another(text),
+                15 => self.open_another(text),
+                16 => self.to_save(),
+                17 => self.saved(text.is_empty()),
+                18 => self.personal(&first, &second, text.len()),
+                _ => self.open_blob(text),
             }
         }
         Some(())
@@ -158,14 +182,11 @@ impl Play {
         assert_eq!(well(status), taken(why).is_some());
     }
 
-    unsafe fn triage(&self, metric: &Text, comment: &Text, response: &Text) {
+    unsafe fn triage(&self, comment: &Text) {
         let mut category = ptr::null_mut();
         // SAFETY: as `step` says.
-        let status = unsafe {
-            let (metric, comment, response) =
-                (metric.as_ptr(), comment.as_ptr(), response.as_ptr());
-            sv_triage(self.engine, metric, comment, response, self.now, &raw mut category)
-        };
+        let status =
+            unsafe { sv_triage(self.engine, comment.as_ptr(), self.now, &raw mut category) };
         let category = taken(category);
         assert!(well(status) || category.is_none());
     }
@@ -183,6 +204,7 @@ impl Play {
             SvStep::Send => self.read_request(request),
             SvStep::Wait => assert!(until > self.now, "it waits for what is over"),
             SvStep::Idle => {}
+            SvStep::Save => assert!(self.keeps, "the library keeps the state"),
         }
     }
 
@@ -246,6 +268,77 @@ impl Play {
             let (path, key, found) = (ptr::null(), ptr::null(), ptr::null_mut());
             let place = &raw mut engine;
             well(sv_open(program.as_ptr(), path, key, true, self.now, place, found));
+            sv_close(engine);
+        }
+    }
+
+    unsafe fn to_save(&mut self) {
+        let mut save = ptr::null_mut();
+        // SAFETY: as `step` says; the save before is given back.
+        unsafe {
+            assert!(well(sv_to_save(self.engine, &raw mut save)));
+            assert!(self.keeps || save.is_null());
+            let mut len = 0;
+            let blob = sv_save_blob(save, &raw mut len);
+            assert_eq!(blob.is_null(), len == 0);
+            let _ = sv_save_aside(save);
+            sv_save_free(std::mem::replace(&mut self.save, save));
+        }
+    }
+
+    unsafe fn saved(&mut self, is_saved: bool) {
+        let save = std::mem::replace(&mut self.save, ptr::null_mut());
+        // SAFETY: as `step` says; the save is given back here, and null is refused or ignored.
+        unsafe {
+            if is_saved {
+                well(sv_saved(self.engine, save));
+            } else {
+                assert!(well(sv_not_saved(self.engine, save)));
+            }
+        }
+    }
+
+    unsafe fn personal(&self, first: &Text, second: &Text, number: usize) {
+        let (first, second) = (first.as_ptr(), second.as_ptr());
+        let (mut text, mut held_out) = (ptr::null_mut(), SvHeldOut::No);
+        // SAFETY: as `step` says.
+        unsafe {
+            well(sv_not_shown(self.engine, self.now));
+            well(sv_preferred(self.engine, first, self.now));
+            let value = number as f64 / 100.0 - 1.0;
+            let value = if number % 7 == 0 { ptr::null() } else { &raw const value };
+            well(sv_set_leaning(self.engine, first, value, self.now));
+            assert!(well(sv_leanings(self.engine, self.now, &raw mut text)));
+            assert!(taken(text).is_some());
+            let mut text = ptr::null_mut();
+            if well(sv_score(self.engine, first, second, self.now, &raw mut text)) {
+                drop(taken(text));
+            }
+            well(sv_is_held_out(self.engine, first, &raw mut held_out));
+            let mut text = ptr::null_mut();
+            assert!(well(sv_tasks(self.engine, &raw mut text)));
+            assert!(taken(text).is_some());
+        }
+    }
+
+    /// Another device, from a state that is the text.
+    unsafe fn open_blob(&self, text: &[u8]) {
+        let program = CString::new(include_str!("c.toml")).expect("no zero byte");
+        let mut engine = ptr::null_mut();
+        // SAFETY: as `step` says; the engine is given back.
+        unsafe {
+            let (program, key, found) = (program.as_ptr(), ptr::null(), ptr::null_mut());
+            let place = &raw mut engine;
+            well(sv_open_blob(
+                program,
+                text.as_ptr(),
+                text.len(),
+                key,
+                true,
+                self.now,
+                place,
+                found,
+            ));
             sv_close(engine);
         }
     }

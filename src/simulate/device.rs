@@ -15,8 +15,7 @@ use super::{
 use anyhow::Context;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use sottovoce_client::{
-    device::{self, Arrived, Request},
-    engine::{Engine, Step},
+    engine::{self, Arrived, Engine, Request, Step},
     event::Event,
     storage::MemoryStorage,
 };
@@ -167,7 +166,7 @@ impl Device<'_> {
     }
 
     fn opened(&self, storage: MemoryStorage, now: u64) -> anyhow::Result<Engine<MemoryStorage>> {
-        let options = device::Options::default();
+        let options = engine::Options::default();
         Ok(Engine::open(Arc::clone(self.world.program), storage, options, now)?.0)
     }
 

@@ -5,8 +5,7 @@ use super::{
     server::poll,
 };
 use sottovoce_client::{
-    device::{Options, Recorded},
-    engine::{Engine, Found},
+    engine::{Engine, Found, Options, Recorded},
     event::Event,
     storage::FileStorage,
 };

@@ -76,6 +76,30 @@ static void refuse_nonsense(const char *program, const char *state) {
     sv_request_free(NULL);
 }
 
+/* An app that keeps the state itself, here in memory: what sv_to_save gives is durable before sv_saved says so. */
+static void keep_the_state(const char *program) {
+    uint8_t *stored = NULL;
+    size_t stored_len = 0;
+    for (int life = 0; life < 2; life++) {
+        sv_engine *engine = NULL;
+        sv_save *save = NULL;
+        sv_found found;
+        check(sv_open_blob(program, stored, stored_len, NULL, false, now(), &engine, &found), "open");
+        if (found != (life == 0 ? SV_FOUND_NOTHING : SV_FOUND_STATE)) exit(1);
+        check(sv_consent(engine, true, now()), "consent");
+        check(sv_to_save(engine, &save), "to save");
+        if ((save == NULL) != (life == 1)) exit(1); /* The second time nothing has changed. */
+        if (save != NULL) {
+            const uint8_t *blob = sv_save_blob(save, &stored_len);
+            stored = realloc(stored, stored_len);
+            memcpy(stored, blob, stored_len);
+            check(sv_saved(engine, save), "saved");
+        }
+        sv_close(engine);
+    }
+    free(stored);
+}
+
 /* An app with a network of its own would do this with what sv_next hands out. */
 static void see_a_request(sv_engine *engine) {
     sv_step step;
@@ -103,6 +127,7 @@ int main(int argc, char **argv) {
     char path[4096];
     snprintf(path, sizeof path, "%s/nonsense", argv[2]);
     refuse_nonsense(program, path);
+    keep_the_state(program);
 
     sv_engine **engines = calloc((size_t)devices, sizeof *engines);
     for (int device = 0; device < devices; device++) {

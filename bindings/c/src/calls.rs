@@ -2,8 +2,8 @@
 
 use super::{
     engine::{SvEngine, with},
-    status::{Failure, SvStatus},
-    text::{give, required, write},
+    status::SvStatus,
+    text::{give, required, to_json, write},
 };
 use sottovoce_bindings::{Recorded, Withdrawn};
 use std::ffi::c_char;
@@ -159,8 +159,4 @@ pub unsafe extern "C" fn sv_tasks(engine: *const SvEngine, json: *mut *mut c_cha
 pub unsafe extern "C" fn sv_forget(engine: *const SvEngine, now: u64) -> SvStatus {
     // SAFETY: the caller passes an engine or null.
     unsafe { with(engine, |held| held.change(|device| device.forget(now))) }
-}
-
-fn to_json(what: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(what).map_err(|_| Failure::argument("it cannot be written in JSON"))
 }

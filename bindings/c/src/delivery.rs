@@ -179,14 +179,14 @@ pub unsafe extern "C" fn sv_deliver(
     // SAFETY: the caller passes an engine and places to write to, or null.
     unsafe {
         with(engine, |held| {
-            if held.keeps_no_state() {
+            let Some(mut stored) = held.stored() else {
                 return Err(Failure::argument(
                     "the app keeps this engine's state: send what `sv_next` hands out",
                 ));
-            }
+            };
             let timeout = std::time::Duration::from_millis(timeout_ms);
             let courier = sottovoce_courier::Courier::new(timeout)?;
-            let rounds = courier.deliver(held)?;
+            let rounds = courier.deliver(&mut stored)?;
             write(again, rounds.again.unwrap_or(0));
             write(unanswered, u32::try_from(rounds.unanswered.len()).unwrap_or(u32::MAX));
             Ok(())

@@ -2,14 +2,14 @@
 
 use super::{
     status::{Failure, SvStatus, guarded},
-    text::{bytes, give, optional, required, write},
+    text::{bytes, give_optional, optional, required, write},
 };
 use sottovoce_bindings::{Device, Error, Found, Next, Opening};
 use sottovoce_client::{
     engine,
     storage::{MemoryStorage, Storage},
 };
-use std::{ffi::c_char, ptr, sync::Mutex};
+use std::{ffi::c_char, sync::Mutex};
 use zeroize::Zeroizing;
 
 /// One device's engine for one program.
@@ -60,8 +60,11 @@ impl Held {
         }
     }
 
-    pub(crate) fn keeps_no_state(&self) -> bool {
-        self.storage.is_none()
+    /// Itself, if the library keeps the state.
+    #[cfg(feature = "courier")]
+    pub(crate) fn stored(&mut self) -> Option<Stored<'_>> {
+        let storage = self.storage.as_mut()?.as_mut();
+        Some(Stored { device: &mut self.device, storage })
     }
 
     fn store(&mut self) -> Result<(), Failure> {
@@ -72,11 +75,17 @@ impl Held {
     }
 }
 
+/// A device whose state the library keeps: what can be sent without the app.
 #[cfg(feature = "courier")]
-impl sottovoce_courier::Sender for Held {
+pub(crate) struct Stored<'a> {
+    device: &'a mut Device,
+    storage: &'a mut (dyn Storage + Send),
+}
+
+#[cfg(feature = "courier")]
+impl sottovoce_courier::Sender for Stored<'_> {
     fn next(&mut self, now: u64) -> Result<engine::Step, engine::EngineError> {
-        let storage = self.storage.as_mut().expect("`sv_deliver` asked whose the state is");
-        engine::next(self.device.core(), storage.as_mut(), now)
+        engine::next(self.device.core(), self.storage, now)
     }
 
     fn answered(
@@ -86,8 +95,7 @@ impl sottovoce_courier::Sender for Held {
         now: u64,
     ) -> Result<(), engine::EngineError> {
         self.device.core().answered(id, arrived, now)?;
-        let storage = self.storage.as_mut().expect("`sv_deliver` asked whose the state is");
-        engine::store(self.device.core(), storage.as_mut()).map(drop)
+        engine::store(self.device.core(), self.storage).map(drop)
     }
 }
 
@@ -109,8 +117,8 @@ pub unsafe extern "C" fn sv_open(
 ) -> SvStatus {
     guarded(|| {
         // SAFETY: the caller passes strings, 32 bytes and places to write to, or NULL.
-        let (program, path) = unsafe { (required(program)?, optional(state_path)?) };
-        let key = unsafe { key_at(key) };
+        let (program, path, key) =
+            unsafe { (required("program", program)?, optional(state_path)?, key_at(key)) };
         place_for_engine(engine)?;
         let mut storage: Box<dyn Storage + Send> = match path {
             Some(path) => open_file(path)?,
@@ -142,8 +150,8 @@ pub unsafe extern "C" fn sv_open_blob(
 ) -> SvStatus {
     guarded(|| {
         // SAFETY: the caller passes a string, as many bytes, 32 bytes and places to write to, or NULL.
-        let (program, given) = unsafe { (required(program)?, bytes(blob, blob_len)?) };
-        let key = unsafe { key_at(key) };
+        let (program, given, key) =
+            unsafe { (required("program", program)?, bytes(blob, blob_len)?, key_at(key)) };
         place_for_engine(engine)?;
         let blob = (!blob.is_null()).then_some(given);
         let (device, what) = Device::open(program, Opening { blob, key, adopt }, now)?;
@@ -175,15 +183,7 @@ pub unsafe extern "C" fn sv_set_aside(
     place: *mut *mut c_char,
 ) -> SvStatus {
     // SAFETY: the caller passes an engine and a place to write to, or NULL.
-    unsafe {
-        with(engine, |held| match &held.aside {
-            Some(aside) => give("place", place, aside),
-            None => {
-                write(place, ptr::null_mut());
-                Ok(())
-            }
-        })
-    }
+    unsafe { with(engine, |held| give_optional("place", place, held.aside.as_deref())) }
 }
 
 unsafe fn key_at(key: *const u8) -> Option<Zeroizing<[u8; 32]>> {

@@ -3,9 +3,9 @@
 use super::{
     engine::{SvEngine, with},
     status::{Failure, SvStatus},
-    text::{give, optional, required, write},
+    text::{give, give_optional, required, to_json, write},
 };
-use std::{ffi::c_char, ptr};
+use std::ffi::c_char;
 
 /// Whether a device is held out by a dimension.
 #[repr(C)]
@@ -19,29 +19,30 @@ pub enum SvHeldOut {
     NoSuchDimension = 2,
 }
 
-/// Whether to ask the user now about a response, and why, in words. `moment` is JSON:
+/// Whether to ask the user now about one of several responses. `candidates` is a JSON list of
 /// `{"response": "r17", "confidence": 0.3, "contradiction": 0.1, "novelty": 0.5, "aspect": "tone"}`,
-/// where all but `response` can be left out. A decision to ask counts as asked. `why` is to be given
-/// back to `sv_string_free`. A null place for either is refused before anything counts.
+/// where all but `response` can be left out. `decision` is JSON: `{"ask": true, "response": "r17", "why": "…"}`, to be
+/// given back to `sv_string_free`. A decision to ask counts as asked; a NULL place for either is refused before
+/// anything counts.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_decide(
     engine: *const SvEngine,
-    moment: *const c_char,
+    candidates: *const c_char,
     now: u64,
     ask: *mut bool,
-    why: *mut *mut c_char,
+    decision: *mut *mut c_char,
 ) -> SvStatus {
-    // SAFETY: the caller passes an engine, a string and places to write to, or null.
+    // SAFETY: the caller passes an engine, a string and places to write to, or NULL.
     unsafe {
         with(engine, |held| {
-            let moment = required("moment", moment)?;
+            let candidates = required("candidates", candidates)?;
             // A decision to ask that nobody hears of would count as asked.
-            if ask.is_null() || why.is_null() {
-                return Err(Failure::null(if ask.is_null() { "ask" } else { "why" }));
+            if ask.is_null() || decision.is_null() {
+                return Err(Failure::null(if ask.is_null() { "ask" } else { "decision" }));
             }
-            let decision = held.change(|device| device.decide(&format!("[{moment}]"), now))?;
-            write(ask, decision.ask);
-            give("why", why, &decision.why)
+            let decided = held.change(|device| device.decide(candidates, now))?;
+            write(ask, decided.ask);
+            give("decision", decision, &to_json(&decided)?)
         })
     }
 }
@@ -53,34 +54,28 @@ pub unsafe extern "C" fn sv_not_shown(engine: *const SvEngine, now: u64) -> SvSt
     unsafe { with(engine, |held| held.change(|device| device.not_shown(now))) }
 }
 
-/// Sorts a comment by the rules of a `triage` metric and records the category, about a response or
-/// none. The comment is read here and kept nowhere. `category` is to be given back to
-/// `sv_string_free`; it is null if no rule matches. A null place for it is refused before anything is
-/// recorded.
+/// Sorts a comment by the rules of a `triage` metric and records the category. `comment` is JSON:
+/// `{"metric": "problem", "text": "It crashed", "response": "r17", "dimensions": {"segment": "new"},
+/// "guess": {"category": "bug", "turn": "after_rules"}}`, where all but `metric` and `text` can be left out, and
+/// `guess` is what a classifier of the app's own found, which counts `"before_rules"` or `"after_rules"`. The text
+/// is read here and kept nowhere. `category` is to be given back to `sv_string_free`; it is NULL if no rule
+/// matches. A NULL place for it is refused before anything is recorded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sv_triage(
     engine: *const SvEngine,
-    metric: *const c_char,
     comment: *const c_char,
-    response: *const c_char,
     now: u64,
     category: *mut *mut c_char,
 ) -> SvStatus {
-    // SAFETY: the caller passes an engine, strings and a place to write to, or null.
+    // SAFETY: the caller passes an engine, a string and a place to write to, or NULL.
     unsafe {
         with(engine, |held| {
-            let (metric, comment) = (required("metric", metric)?, required("comment", comment)?);
-            let response = optional(response)?;
+            let comment = required("comment", comment)?;
             if category.is_null() {
                 return Err(Failure::null("category"));
             }
-            match held.change(|device| device.triage(metric, comment, response, now))? {
-                Some(found) => give("category", category, &found),
-                None => {
-                    write(category, ptr::null_mut());
-                    Ok(())
-                }
-            }
+            let found = held.change(|device| device.triage(comment, now))?;
+            give_optional("category", category, found.as_deref())
         })
     }
 }
@@ -145,13 +140,8 @@ pub unsafe extern "C" fn sv_score(
     unsafe {
         with(engine, |held| {
             let (metric, response) = (required("metric", metric)?, required("response", response)?);
-            match held.device.score(metric, response, now)? {
-                Some(score) => give("json", json, &score),
-                None => {
-                    write(json, ptr::null_mut());
-                    Ok(())
-                }
-            }
+            let score = held.device.score(metric, response, now)?;
+            give_optional("json", json, score.as_deref())
         })
     }
 }

@@ -48,10 +48,10 @@ fn kept(engine: *const SvEngine) -> u64 {
 #[test]
 fn a_comment_without_a_place_for_its_category_changes_nothing() {
     let engine = engine();
-    let (metric, comment) = (c"problem".as_ptr(), c"It had a crash".as_ptr());
+    let comment = c"{\"metric\": \"problem\", \"text\": \"It had a crash\"}".as_ptr();
     let triage = |category| {
-        // SAFETY: an engine, strings, and a place or null.
-        unsafe { sv_triage(engine, metric, comment, ptr::null(), NOW, category) }
+        // SAFETY: an engine, a string, and a place or NULL.
+        unsafe { sv_triage(engine, comment, NOW, category) }
     };
     assert_eq!(triage(ptr::null_mut()), SvStatus::Argument);
     assert_eq!(kept(engine), 0);
@@ -68,7 +68,7 @@ fn a_comment_without_a_place_for_its_category_changes_nothing() {
 #[test]
 fn a_decision_that_nobody_hears_of_does_not_count_as_asked() {
     let engine = engine();
-    let moment = c"{\"response\": \"r1\", \"confidence\": 0.1}".as_ptr();
+    let moment = c"[{\"response\": \"r1\", \"confidence\": 0.1}]".as_ptr();
     let (mut ask, mut why) = (false, ptr::null_mut());
     // SAFETY: an engine, a string, and places or null; what was given out is given back, once.
     unsafe {

@@ -3,7 +3,7 @@
 use super::status::Failure;
 use std::{
     ffi::{CStr, CString, c_char},
-    slice,
+    ptr, slice,
 };
 
 /// A string that must be there.
@@ -40,6 +40,29 @@ pub(crate) unsafe fn give(name: &str, place: *mut *mut c_char, text: &str) -> Re
     let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
     // SAFETY: the caller passes a place to write to.
     unsafe { write(place, text.into_raw()) };
+    Ok(())
+}
+
+pub(crate) fn to_json(what: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string(what).map_err(|_| Failure::argument("it cannot be written in JSON"))
+}
+
+/// Gives a string out, or NULL if there is none.
+pub(crate) unsafe fn give_optional(
+    name: &str,
+    place: *mut *mut c_char,
+    text: Option<&str>,
+) -> Result<(), Failure> {
+    // SAFETY: the caller passes a place to write to, or NULL.
+    unsafe {
+        if let Some(text) = text {
+            return give(name, place, text);
+        }
+        if place.is_null() {
+            return Err(Failure::null(name));
+        }
+        place.write(ptr::null_mut());
+    }
     Ok(())
 }
 

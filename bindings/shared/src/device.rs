@@ -88,9 +88,9 @@ impl Device {
     /// The user agrees to take part, or changes their mind: then what was not sent is deleted.
     pub fn consent(&mut self, given: bool, now: u64) -> Result<(), Error> {
         if given {
-            self.0.give_consent(now)?
+            self.0.give_consent(now)?;
         } else {
-            self.0.withdraw_consent(now)?
+            self.0.withdraw_consent(now)?;
         }
         Ok(())
     }
@@ -145,20 +145,12 @@ impl Device {
         Ok(self.0.not_shown(now)?)
     }
 
-    /// Sorts a comment by the rules of a `triage` metric and records the category. The text is kept nowhere.
-    /// Without a `response` it is about none in particular.
-    pub fn triage(
-        &mut self,
-        metric: &str,
-        text: &str,
-        response: Option<&str>,
-        now: u64,
-    ) -> Result<Option<String>, Error> {
-        let comment = Comment::new(metric, text);
-        let comment = match response {
-            Some(response) => comment.on(response),
-            None => comment,
-        };
+    /// Sorts a comment by the rules of a `triage` metric and records the category, as JSON:
+    /// `{"metric": "problem", "text": "It crashed", "response": "r17", "dimensions": {"segment": "new"},
+    /// "guess": {"category": "bug", "turn": "after_rules"}}`, where all but `metric` and `text` can be left out.
+    /// Gives the category; nothing if no rule matches. The text is kept nowhere.
+    pub fn triage(&mut self, comment: &str, now: u64) -> Result<Option<String>, Error> {
+        let comment: Comment = parsed("a comment", comment)?;
         Ok(self.0.triage(&comment, now)?.map(|sorted| sorted.category))
     }
 

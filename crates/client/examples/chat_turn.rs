@@ -7,8 +7,7 @@
 //! ```
 
 use sottovoce_client::{
-    device::Options,
-    engine::{Engine, Found},
+    engine::{Engine, Found, Options},
     event::Event,
     personal::asking::{Candidate, Decision},
     storage::FileStorage,

@@ -6,8 +6,7 @@
 //! ```
 
 use sottovoce_client::{
-    device::Options,
-    engine::Engine,
+    engine::{Comment, Engine, Options},
     event::Event,
     personal::asking::{Candidate, Decision, Moment},
     storage::MemoryStorage,
@@ -86,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("a2 went {:.2} of 1 well", score.value);
     }
     let comment = "This is NOT in any of our docs!";
-    let sorted = engine.triage("problem", comment, None, |event| event.on("a2"), start + 120)?;
+    let sorted = engine.triage(&Comment::new("problem", comment).on("a2"), start + 120)?;
     println!("the comment is about: {}", sorted.map_or("nothing known".to_owned(), |s| s.category));
 
     // The user looks at what the app knows, and has it forgotten.

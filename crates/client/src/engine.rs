@@ -4,12 +4,14 @@
 //! has changed. [`Engine::next`] says what to send and to whom; [`Engine::answered`] takes what came of it. See
 //! [`device`](super::device) for what the calls promise.
 
+pub use super::device::{
+    Arrived, Comment, DeviceError, ErrorKind, History, Holds, Options, Recorded, Request,
+    RequestId, Withdrawn,
+};
+
 use super::{
     consent::Consent,
-    device::{
-        Arrived, Aside, Comment, Device, DeviceError, History, Holds, Next, Options, Recorded,
-        Request, RequestId, Save, Withdrawn,
-    },
+    device::{Aside, Device, Next, Save},
     event::Event,
     personal::{
         asking::{Decision, Moment},

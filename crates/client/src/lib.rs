@@ -15,8 +15,7 @@
 //!
 //! ```
 //! use sottovoce_client::{
-//!     device::Options,
-//!     engine::Engine,
+//!     engine::{Engine, Options},
 //!     event::Event,
 //!     storage::MemoryStorage,
 //! };

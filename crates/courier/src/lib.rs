@@ -20,8 +20,7 @@
 pub mod uploader;
 
 use sottovoce_client::{
-    device::{Arrived, Request, RequestId},
-    engine::{Engine, EngineError, Step},
+    engine::{Arrived, Engine, EngineError, Request, RequestId, Step},
     storage::Storage,
 };
 use sottovoce_dap::exchange::Response;

@@ -4,15 +4,41 @@ use super::super::{
     event::Event,
     personal::triage::{Guess, Sorted},
 };
-use std::fmt;
+use serde::Deserialize;
+use std::{collections::BTreeMap, fmt};
 
 /// A comment on its way to a category. Its text is in no event, no state and no `Debug`.
-#[derive(Clone)]
+///
+/// In JSON, for apps in other languages: `{"metric": "problem", "text": "It crashed", "response": "r17",
+/// "dimensions": {"segment": "new"}, "guess": {"category": "bug", "turn": "after_rules"}}`, where all but `metric`
+/// and `text` can be left out.
+#[derive(Clone, Deserialize)]
+#[serde(from = "Spoken")]
 pub struct Comment {
     text: String,
     guess: Option<Guess>,
     /// Without an answer yet.
     event: Event,
+}
+
+/// A comment as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spoken {
+    metric: String,
+    text: String,
+    response: Option<String>,
+    #[serde(default)]
+    dimensions: BTreeMap<String, String>,
+    guess: Option<Guess>,
+}
+
+impl From<Spoken> for Comment {
+    fn from(spoken: Spoken) -> Self {
+        let Spoken { metric, text, response, dimensions, guess } = spoken;
+        let event = Event { response, dimensions, ..Event::more(&metric, 0) };
+        Self { text, guess, event }
+    }
 }
 
 impl Comment {

@@ -217,8 +217,8 @@ impl Device {
 
     fn fetch(&mut self, role: Role) -> Request {
         let exchange = FetchHpkeConfigs { endpoint: self.endpoint(role).clone() };
-        let request = self.requests.number(exchange.request(), exchange.max_response_len());
-        self.requests.hand_out(request, Purpose::Keys(role, exchange))
+        let (request, most) = (exchange.request(), exchange.max_response_len());
+        self.requests.repeat(request, most, Purpose::Keys(role, exchange))
     }
 
     fn keys_arrived(
@@ -251,8 +251,7 @@ impl Device {
         let url = logged::key_proof_url(self.endpoint(role), config.config());
         let (method, media_type, body) = (Method::Get, None, Vec::new());
         let http = exchange::Request { method, url, media_type, body, authorized: false };
-        let request = self.requests.number(http, MAX_PROOF);
-        self.requests.hand_out(request, Purpose::KeyProof(role, config))
+        self.requests.repeat(http, MAX_PROOF, Purpose::KeyProof(role, config))
     }
 
     fn key_proof_arrived(&mut self, role: Role, config: CachedConfig, arrived: &Arrived, now: u64) {

@@ -84,11 +84,18 @@ impl Device {
             Found::Adopted => Some(Aside::Leave),
             Found::Unreadable { .. } => Some(Aside::Keep),
         };
-        let (saves, requests) = (Saves::of(state.clone(), owed), Requests::default());
+        let [first_save, first_request] = [(); 2].map(|()| below_2_to_the_48(&mut rng));
+        let saves = Saves::of(state.clone(), owed, first_save);
+        let requests = Requests::none(first_request);
         let (keys, logged) = (Keys::default(), None);
         let key = options.key;
         Ok((Self { program, key, state, saves, requests, keys, logged, rng }, found))
     }
+}
+
+/// With room above it to count in what JavaScript's numbers hold.
+fn below_2_to_the_48(rng: &mut DeviceRng) -> u64 {
+    u64::from_le_bytes(rng.bytes()) >> 16
 }
 
 /// Shards the draws of a state whose version kept none of their shares. Nothing of them was ever sent; they are stored with the next change, and sealed in a later one.

@@ -8,7 +8,8 @@ use sottovoce_dap::{
 };
 use std::collections::VecDeque;
 
-/// Tells the requests of one opened device apart.
+/// Tells requests apart: counted from a random number on, so that an answer that is meant for another device, or for
+/// the same one before it was opened again, answers nothing. Less than 2⁵³.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
@@ -32,6 +33,19 @@ pub(super) enum Purpose {
     Reports(Upload, Vec<Sent>),
 }
 
+impl Purpose {
+    /// Whether one answer serves both. An upload changes what is in doubt, so each has an answer of its own.
+    fn asks_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Keys(role, _), Self::Keys(other, _)) => role == other,
+            (Self::KeyProof(role, key), Self::KeyProof(other, other_key)) => {
+                role == other && key.config() == other_key.config()
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A report of an upload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
@@ -46,7 +60,7 @@ pub(super) struct Sent {
 const MOST_UNANSWERED: usize = 8;
 
 /// All requests that have no answer yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Requests {
     /// An upload that leaves once the state that calls it in doubt is saved.
     held: Option<(Request, Purpose)>,
@@ -55,9 +69,31 @@ pub(super) struct Requests {
 }
 
 impl Requests {
+    /// None yet. `first` is random.
+    pub(super) fn none(first: u64) -> Self {
+        Self { held: None, unanswered: VecDeque::new(), last: first }
+    }
+
     pub(super) fn number(&mut self, http: exchange::Request, max_response_len: usize) -> Request {
         self.last = self.last.saturating_add(1);
         Request { id: RequestId(self.last), http, max_response_len }
+    }
+
+    /// Hands out a request that changes nothing: under the same ID as long as it has no answer.
+    pub(super) fn repeat(
+        &mut self,
+        http: exchange::Request,
+        max_response_len: usize,
+        purpose: Purpose,
+    ) -> Request {
+        let same = self.unanswered.iter().find(|(_, known)| known.asks_the_same(&purpose));
+        match same {
+            Some((id, _)) => Request { id: *id, http, max_response_len },
+            None => {
+                let request = self.number(http, max_response_len);
+                self.hand_out(request, purpose)
+            }
+        }
     }
 
     /// Keeps an upload back until all of memory is saved.

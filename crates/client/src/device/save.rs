@@ -5,7 +5,8 @@ use super::{
     Device, DeviceError,
 };
 
-/// Counts the changes of a device's memory since it was opened.
+/// Counts the changes of a device's memory since it was opened, from a random number on: a confirmation that is meant
+/// for another device, or for the same one before it was opened again, confirms nothing. Less than 2⁵³.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u64);
 
@@ -59,19 +60,22 @@ pub(super) struct Saves {
 }
 
 impl Saves {
-    /// Of a device that was just opened. `owed`: what it begins with is not what is stored.
-    pub(super) fn of(state: State, owed: Option<Aside>) -> Self {
-        let is_blank = false;
-        let version = Version(u64::from(owed.is_some()));
-        Self {
-            saved: Snapshot { version: Version(0), state, is_blank },
+    /// Of a device that was just opened. `owed`: what it begins with is not what is stored. `first` is random.
+    pub(super) fn of(state: State, owed: Option<Aside>, first: u64) -> Self {
+        let (saved, is_blank) = (Version(first), false);
+        let mut saves = Self {
+            saved: Snapshot { version: saved, state, is_blank },
             owed,
-            version,
+            version: saved,
             is_blank,
             aside: owed.unwrap_or(Aside::Leave),
             under_way: None,
-            last: version.0,
+            last: first,
+        };
+        if owed.is_some() {
+            saves.changed();
         }
+        saves
     }
 
     pub(super) fn changed(&mut self) {

@@ -16,6 +16,7 @@
 //! read.
 
 use regex_lite::Regex;
+use serde::Deserialize;
 use sottovoce_program::{
     answer::Given,
     metric::MetricKind,
@@ -28,7 +29,8 @@ use thiserror::Error;
 pub const LONGEST_COMMENT: usize = 16 * 1024;
 
 /// What the app found by other means than rules, such as a small model on the device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Guess {
     /// The category; one that the metric does not have counts as no guess.
     pub category: String,
@@ -37,7 +39,8 @@ pub struct Guess {
 }
 
 /// When a guess counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Turn {
     /// Before the rules.
     BeforeRules,

@@ -70,10 +70,10 @@ impl Servers {
                 _ if engine.device.state.outbox.entries.is_empty() => return,
                 // Keys that could not be fetched are asked for again after a while.
                 Step::Wait { until } if engine.device.state.outbox.next_due(now).is_some() => {
-                    now = until
+                    now = until;
                 }
                 _ => {
-                    engine.device.state.outbox.entries.iter_mut().for_each(|entry| entry.due = now)
+                    engine.device.state.outbox.entries.iter_mut().for_each(|entry| entry.due = now);
                 }
             }
         }
