@@ -29,7 +29,10 @@ use sottovoce_dap::{
         verify::{OpenReport, Verification},
     },
 };
-use sottovoce_privacy::{noise::AggregatorNoise, rng::DeviceRng};
+use sottovoce_privacy::{
+    noise::AggregatorNoise,
+    rng::{DeviceRng, SimulationRng},
+};
 use sottovoce_program::{Calendar, Program};
 use std::collections::{BTreeMap, HashSet};
 
@@ -269,8 +272,9 @@ impl Aggregators {
         let task = &self.tasks[task];
         let noisy = |share: &Vec<u8>| -> anyhow::Result<Vec<u8>> {
             let Some(noise) = task.noise else { return Ok(share.clone()) };
-            let mut rng = DeviceRng::new()?;
-            Ok(task.vdaf.offset(share, &mut || noise.draw(1, &mut rng))?)
+            let seed = u64::from_le_bytes(DeviceRng::new()?.bytes());
+            let mut rng = SimulationRng::from_seed(seed);
+            Ok(task.vdaf.offset(share, &mut || noise.simulate(1, &mut rng))?)
         };
         Ok(task.vdaf.unshard(&noisy(leader)?, &noisy(helper)?, *reports)?)
     }

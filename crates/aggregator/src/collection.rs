@@ -7,6 +7,7 @@ use super::{
     batch::BatchTotal,
     clock,
     http::Failure,
+    noise::{self, NotDrawn},
     store::{BucketShard, Timestamp},
     task::{Task, Windows},
 };
@@ -19,7 +20,6 @@ use sottovoce_dap::{
     time::{Interval, Time},
     vdaf::merge::MergeError,
 };
-use sottovoce_privacy::rng::{DeviceRng, NoRandomness};
 use sottovoce_program::format_moment;
 use thiserror::Error;
 
@@ -144,8 +144,14 @@ fn small(task: &Task, total: &BatchTotal) -> String {
 /// can compare with the old.
 pub fn noisy_share(task: &Task, share: Vec<u8>, windows: u64) -> Result<Vec<u8>, ShareError> {
     let Some(noise) = task.noise else { return Ok(share) };
-    let mut rng = DeviceRng::new()?;
-    Ok(task.vdaf.offset(&share, &mut || noise.draw(windows, &mut rng))?)
+    let mut failed = None;
+    let noisy = task.vdaf.offset(&share, &mut || {
+        noise::draw(noise, windows).unwrap_or_else(|error| {
+            failed = Some(error);
+            0
+        })
+    })?;
+    failed.map_or(Ok(noisy), |error| Err(error.into()))
 }
 
 /// A share of a batch that cannot be given out.
@@ -156,7 +162,7 @@ pub enum ShareError {
     Merge(#[from] MergeError),
     /// There is no noise.
     #[error(transparent)]
-    Noise(#[from] NoRandomness),
+    Noise(#[from] NotDrawn),
 }
 
 /// Seals an aggregate share to the collector (§4.6.7).

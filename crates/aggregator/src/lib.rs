@@ -32,6 +32,7 @@ pub mod keyring;
 pub mod leader;
 pub mod log;
 pub mod metrics;
+pub mod noise;
 pub mod open;
 pub mod parallel;
 pub mod repair;

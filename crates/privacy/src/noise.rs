@@ -1,4 +1,5 @@
-//! Noise that an aggregator adds to its share of a batch, before the share is sealed.
+//! Noise that an aggregator adds to its share of a batch, before the share is sealed: its parameters and its variance,
+//! and a sampler for simulations, against which the servers' (OpenDP's) is checked.
 //!
 //! Integers only, after Canonne, Kamath and Steinke (2020, "The Discrete Gaussian for Differential
 //! Privacy"): no floating-point number between the guarantee and the share. The parameters are
@@ -10,7 +11,7 @@
 
 mod sampler;
 
-use super::rng::{DeviceRng, SimulationRng};
+use super::rng::SimulationRng;
 use sampler::{discrete_gaussian, discrete_laplace};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -107,18 +108,10 @@ impl fmt::Display for Thousandths {
 }
 
 impl AggregatorNoise {
-    /// Draws the noise for one count of a batch of so many windows: that of each window, independently.
-    ///
-    /// A device may have a report in each, and a count then moves by their number. With the noise of one
-    /// window that would be a group; with that of each, the count is worked out from so many noisy releases,
-    /// and composition covers it.
-    pub fn draw(self, windows: u64, rng: &mut DeviceRng) -> i64 {
-        self.sum(windows, rng)
-    }
-
-    /// Draws repeatable noise; for simulations.
+    /// Draws repeatable noise for one count of a batch of so many windows: that of each window, independently. For
+    /// simulations; the servers draw theirs by OpenDP, from the same distribution.
     pub fn simulate(self, windows: u64, rng: &mut SimulationRng) -> i64 {
-        self.sum(windows, rng)
+        (0..windows).fold(0, |sum, _| sum.saturating_add(self.sample(rng)))
     }
 
     /// The variance of one aggregator's noise on one count; of a Gaussian rounded up to σ².
@@ -133,11 +126,7 @@ impl AggregatorNoise {
         }
     }
 
-    fn sum(self, windows: u64, rng: &mut impl super::rng::Uniform) -> i64 {
-        (0..windows).fold(0, |sum, _| sum.saturating_add(self.sample(rng)))
-    }
-
-    fn sample(self, rng: &mut impl super::rng::Uniform) -> i64 {
+    fn sample(self, rng: &mut SimulationRng) -> i64 {
         match self {
             Self::DiscreteLaplace { scale } => discrete_laplace(scale.0.into(), 1000, rng),
             Self::DiscreteGaussian { sigma } => discrete_gaussian(sigma, rng),
