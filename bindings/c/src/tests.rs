@@ -94,3 +94,74 @@ fn the_body_of_no_request_has_no_length() {
     }
     assert_eq!(len, 0);
 }
+
+const PROGRAM: &std::ffi::CStr = c"name = \"chat\"
+    leader = \"https://leader.example/\"
+    helper = \"https://helper.example/\"
+    collector = \"AQAgAAEAAQAgBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\"
+    window = \"1 day\"
+    min_batch_size = 5000
+    [metrics.helpful]
+    kind = \"thumbs\"
+    question = \"Did it help?\"";
+
+fn text_of(text: *mut std::ffi::c_char) -> String {
+    // SAFETY: what was given out is read, and given back once.
+    unsafe {
+        let read = std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned();
+        sv_string_free(text);
+        read
+    }
+}
+
+#[test]
+fn where_a_damaged_state_was_put_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    std::fs::write(&path, b"damaged").unwrap();
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    let (mut engine, mut found, mut place) = (ptr::null_mut(), SvFound::Nothing, ptr::null_mut());
+    // SAFETY: strings and places; the engine is closed once.
+    unsafe {
+        let (program, path, key) = (PROGRAM.as_ptr(), path.as_ptr(), ptr::null());
+        let opened = sv_open(program, path, key, false, NOW, &raw mut engine, &raw mut found);
+        assert_eq!(opened, SvStatus::Ok);
+        assert!(matches!(found, SvFound::SetAside));
+        assert_eq!(sv_set_aside(engine, &raw mut place), SvStatus::Ok);
+        sv_close(engine);
+    }
+    assert_eq!(std::fs::read(text_of(place)).unwrap(), b"damaged");
+}
+
+#[test]
+fn an_engine_whose_state_the_app_keeps_hands_out_nothing_before_it_is_saved() {
+    let (mut engine, mut step, mut request) = (ptr::null_mut(), SvStep::Idle, ptr::null_mut());
+    let (mut save, mut until) = (ptr::null_mut(), 0);
+    // SAFETY: strings and places; all that is given out is given back once.
+    unsafe {
+        let (program, key, found) = (PROGRAM.as_ptr(), ptr::null(), ptr::null_mut());
+        let opened = sv_open_blob(program, ptr::null(), 0, key, false, NOW, &raw mut engine, found);
+        assert_eq!(opened, SvStatus::Ok);
+        assert_eq!(sv_consent(engine, true, NOW), SvStatus::Ok);
+        let next = |step: *mut SvStep, request, until, now| {
+            assert_eq!(sv_next(engine, now, step, request, until), SvStatus::Ok);
+        };
+        for _ in 0..2 {
+            next(&raw mut step, &raw mut request, &raw mut until, NOW + 90_000);
+            assert_eq!(step, SvStep::Save);
+        }
+        #[cfg(feature = "courier")]
+        assert_eq!(sv_deliver(engine, 1000, ptr::null_mut(), ptr::null_mut()), SvStatus::Argument);
+        while {
+            assert_eq!(sv_to_save(engine, &raw mut save), SvStatus::Ok);
+            !save.is_null()
+        } {
+            assert_eq!(sv_saved(engine, save), SvStatus::Ok);
+            next(&raw mut step, &raw mut request, &raw mut until, NOW + 90_000);
+        }
+        assert_eq!(sv_saved(engine, ptr::null_mut()), SvStatus::Argument);
+        assert!(step != SvStep::Save);
+        sv_request_free(request);
+        sv_close(engine);
+    }
+}
