@@ -19,6 +19,8 @@
 //! when it returns. After [`sv_open_blob`] the app does, wherever it likes: each change is in what [`sv_to_save`]
 //! gives, and no request is handed out before [`sv_saved`].
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod calls;
 mod delivery;
 mod engine;
