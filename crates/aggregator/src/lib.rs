@@ -4,7 +4,7 @@
 //! (what is agreed on and what is secret), [`keyring`] (what clients seal to), [`open`] and
 //! [`batch`] (one report share, one batch), [`collection`] (what both do when a batch is
 //! collected), [`log`] (what must be said in public first). [`http`] is the only way from an error to a
-//! status. A program is made of it with [`config`], [`task_file`], [`serve`] and [`upkeep`].
+//! status, and `routes` has the resources of both roles. A program is made of it with [`config`], [`task_file`], [`serve`] and [`upkeep`].
 //!
 //! [`leader`] and [`helper`] know all of this and never each other.
 //!
@@ -36,6 +36,7 @@ pub mod noise;
 pub mod open;
 pub mod parallel;
 pub mod repair;
+mod routes;
 pub mod serve;
 #[cfg(all(test, feature = "sqlite"))]
 mod simulation;

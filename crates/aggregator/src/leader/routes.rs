@@ -1,28 +1,28 @@
-//! The leader's resources (DAP's HTTP resources reference).
+//! The leader's own resources (DAP's HTTP resources reference).
 
 use super::{Leader, Progress};
 use crate::{
-    agreement, clock, comparison,
-    http::{
-        Failure, InPath, authenticate, blocking, expect_media_type, hpke_config_list, json,
-        located, message, parse_id, parse_task_id, pending,
-    },
-    log,
-    serve::{edge::Edge, held::long_message},
+    agreement, clock,
+    http::{Failure, blocking, expect_media_type, json, located, message, pending},
+    keyring::Keyring,
+    log::PublicLog,
+    routes::{self, Aggregator, Authenticated, NamedTask, ResourceId, Served},
+    serve::{Client, edge::Edge, held::long_message},
+    store::Datastore,
     task::LeaderTask,
+    tasks::Tasks,
 };
 use axum::{
     Router,
     extract::{Request, State},
-    http::HeaderMap,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use sottovoce_dap::{
+    bearer_token::TokenHash,
     codec::{Decode, Encode},
     ids::CollectionJobId,
     media_type::MediaType,
-    role::Role,
     upload::{ReportUploadStatus, UploadRequest},
 };
 use std::{sync::Arc, time::Duration};
@@ -30,80 +30,57 @@ use tokio::time::{Instant, sleep_until};
 
 /// The leader behind its routes.
 pub fn router(leader: Arc<Leader>, edge: Edge) -> Router {
-    let log = log::routes::router(Arc::clone(&leader.log), &edge);
-    let jobs = "/tasks/{task_id}/collection_jobs";
     let devices = Router::new()
-        .route("/hpke_config", get(hpke_config))
-        .route("/tasks/{task_id}/agreement", post(agree).get(tell_collector))
-        .route("/tasks/{task_id}/comparison", post(compare))
+        .route("/tasks/{task_id}/agreement", get(tell_collector))
         .route("/tasks/{task_id}/reports", post(upload_reports));
-    edge.for_devices(devices)
+    let jobs = "/tasks/{task_id}/collection_jobs";
+    let collector = Router::new()
         .route(jobs, post(create_collection))
-        .route(&format!("{jobs}/{{id}}"), get(poll_collection).delete(delete_collection))
-        .with_state(Served { leader, edge })
-        .merge(log)
+        .route(&format!("{jobs}/{{id}}"), get(poll_collection).delete(delete_collection));
+    routes::router(leader, edge, devices, collector)
 }
 
-#[derive(Clone)]
-struct Served {
-    leader: Arc<Leader>,
-    edge: Edge,
-}
+impl Aggregator for Leader {
+    type Task = LeaderTask;
 
-/// Ours, not the draft's: whether the other aggregator holds the same task.
-async fn agree(
-    State(served): State<Served>,
-    InPath(task_id): InPath<String>,
-    request: Request,
-) -> Result<Response, Failure> {
-    let task = served.task(&task_id).await?;
-    let limit = served.edge.limits.request_bytes.min(agreement::LONGEST);
-    let body = served.edge.intake.read(request, limit).await?;
-    let keys = served.leader.keyring.keys();
-    let answered = served
-        .edge
-        .intake
-        .look(move |now| agreement::answer(&task.task, Role::Leader, &keys, body.bytes(), now));
-    json(&answered.await?)
+    fn tasks(&self) -> &Tasks<LeaderTask> {
+        &self.tasks
+    }
+
+    fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    fn store(&self) -> &Arc<dyn Datastore> {
+        &self.store
+    }
+
+    fn log(&self) -> &Arc<PublicLog> {
+        &self.log
+    }
+
+    /// A collector has no certificate.
+    fn check_connection(_: &Edge, _: Option<&Client>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn accepted_token(task: &LeaderTask) -> &TokenHash {
+        &task.collector_token
+    }
 }
 
 /// Ours, not the draft's: what we hold, for the collector to compare.
 async fn tell_collector(
-    State(served): State<Served>,
-    InPath(task_id): InPath<String>,
-    headers: HeaderMap,
+    Authenticated(task): Authenticated<Leader>,
 ) -> Result<Response, Failure> {
-    let task = served.collectors_task(&task_id, &headers).await?;
     json(&agreement::held(&task.task, clock::now()))
 }
 
-/// Ours, not the draft's: what we hold of the batches that are not collected.
-async fn compare(
-    State(served): State<Served>,
-    InPath(task_id): InPath<String>,
-    request: Request,
-) -> Result<Response, Failure> {
-    let task = served.task(&task_id).await?;
-    let limit = served.edge.limits.request_bytes.min(comparison::LONGEST);
-    let body = served.edge.intake.read(request, limit).await?;
-    let store = Arc::clone(&served.leader.store);
-    let answered = served.edge.intake.look(move |now| {
-        comparison::answer(&task.task, Role::Leader, store.as_ref(), body.bytes(), now)
-    });
-    json(&answered.await?)
-}
-
-async fn hpke_config(State(served): State<Served>) -> Response {
-    let keys = served.leader.keyring.keys();
-    hpke_config_list(keys.config_list(), served.edge.limits.hpke_config_lifetime)
-}
-
 async fn upload_reports(
-    State(served): State<Served>,
-    InPath(task_id): InPath<String>,
+    State(served): State<Served<Leader>>,
+    NamedTask(task): NamedTask<Leader>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let task = served.task(&task_id).await?;
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::UploadReq, &id)?;
     let asker = request.extensions().get().copied();
@@ -116,7 +93,7 @@ async fn upload_reports(
     let room_to_answer = served.edge.intake.room(asker, longest)?;
     // The bytes go; the room stays taken, for the reports themselves.
     let room = body.into_room();
-    let errors = served.leader.upload(&task, request, room, clock::now()).await?;
+    let errors = served.role.upload(&task, request, room, clock::now()).await?;
     if errors.status.is_empty() {
         return Ok(().into_response());
     }
@@ -124,50 +101,43 @@ async fn upload_reports(
 }
 
 async fn create_collection(
-    State(served): State<Served>,
-    InPath(task_id): InPath<String>,
+    State(served): State<Served<Leader>>,
+    Authenticated(task): Authenticated<Leader>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let task = served.collectors_task(&task_id, request.headers()).await?;
-    expect_media_type(request.headers(), MediaType::CollectionJobReq, &task.task.id)?;
-    let limit = served.edge.limits.request_bytes;
-    let body = served.edge.intake.read_known(request, limit).await?;
-    let leader = Arc::clone(&served.leader);
+    let (limit, expected) = (served.edge.limits.request_bytes, MediaType::CollectionJobReq);
+    let body = served.read_message(request, expected, &task.task.id, limit).await?;
+    let leader = Arc::clone(&served.role);
     let (task, job, progress) = blocking(move |now| {
         let (job, progress) = leader.collect(&task, body.bytes(), now)?;
         Ok((task, job, progress))
     })
     .await?;
-    served.leader.collections.notify_one();
+    served.role.collections.notify_one();
     // What it waits for leaves at once.
-    served.leader.reports.notify_one();
+    served.role.reports.notify_one();
     let location = task.task.resource_path("collection_jobs", job);
     // What became of it is for whoever polls: this request did what it asked for.
-    let progress = served.wait(task, job, progress).await.unwrap_or(Progress::Pending);
+    let progress = wait(&served.role, task, job, progress).await.unwrap_or(Progress::Pending);
     located(respond(progress), &location)
 }
 
 async fn poll_collection(
-    State(served): State<Served>,
-    InPath((task_id, job)): InPath<(String, String)>,
-    headers: HeaderMap,
+    State(served): State<Served<Leader>>,
+    Authenticated(task): Authenticated<Leader>,
+    ResourceId(job): ResourceId<CollectionJobId>,
 ) -> Result<Response, Failure> {
-    let task = served.collectors_task(&task_id, &headers).await?;
-    let job: CollectionJobId = parse_id(&job)?;
-    let (leader, polled) = (Arc::clone(&served.leader), Arc::clone(&task));
+    let (leader, polled) = (Arc::clone(&served.role), Arc::clone(&task));
     let progress = blocking(move |_| leader.collected(&polled, job)).await?;
-    served.wait(task, job, progress).await.map(respond)
+    wait(&served.role, task, job, progress).await.map(respond)
 }
 
 async fn delete_collection(
-    State(served): State<Served>,
-    InPath((task_id, job)): InPath<(String, String)>,
-    headers: HeaderMap,
+    State(served): State<Served<Leader>>,
+    Authenticated(task): Authenticated<Leader>,
+    ResourceId(job): ResourceId<CollectionJobId>,
 ) -> Result<Response, Failure> {
-    let task = served.collectors_task(&task_id, &headers).await?;
-    let job: CollectionJobId = parse_id(&job)?;
-    let leader = Arc::clone(&served.leader);
-    blocking(move |_| leader.forget_collection(&task, job)).await?;
+    blocking(move |_| served.role.forget_collection(&task, job)).await?;
     Ok(().into_response())
 }
 
@@ -186,57 +156,30 @@ const LOOK_ANYWAY: Duration = Duration::from_millis(250);
 /// Requests whose answers are held back at the same time; further ones are answered at once.
 pub(super) const WAITING: usize = 32;
 
-impl Served {
-    /// How a collection job stands, or is about to stand: waits a moment if it is not over, unless too many
-    /// wait already or the server stops.
-    async fn wait(
-        &self,
-        task: Arc<LeaderTask>,
-        job: CollectionJobId,
-        mut progress: Progress,
-    ) -> Result<Progress, Failure> {
-        let Ok(_room) = self.leader.waiting.try_acquire() else { return Ok(progress) };
-        let (until, mut stop) = (Instant::now() + SOON, self.leader.stop.clone());
-        while matches!(progress, Progress::Pending) && Instant::now() < until {
-            // Before the look: what ends after it is noticed.
-            let ended = self.leader.ended.notified();
-            let (leader, task) = (Arc::clone(&self.leader), Arc::clone(&task));
-            progress = blocking(move |_| leader.collected(&task, job)).await?;
-            if !matches!(progress, Progress::Pending) {
-                break;
-            }
-            tokio::select! {
-                biased;
-                () = ended => {}
-                () = sleep_until(until.min(Instant::now() + LOOK_ANYWAY)) => {}
-                _ = stop.wait_for(|stop| *stop) => break,
-            }
+/// How a collection job stands, or is about to stand: waits a moment if it is not over, unless too many
+/// wait already or the server stops.
+async fn wait(
+    leader: &Arc<Leader>,
+    task: Arc<LeaderTask>,
+    job: CollectionJobId,
+    mut progress: Progress,
+) -> Result<Progress, Failure> {
+    let Ok(_room) = leader.waiting.try_acquire() else { return Ok(progress) };
+    let (until, mut stop) = (Instant::now() + SOON, leader.stop.clone());
+    while matches!(progress, Progress::Pending) && Instant::now() < until {
+        // Before the look: what ends after it is noticed.
+        let ended = leader.ended.notified();
+        let (looking, task) = (Arc::clone(leader), Arc::clone(&task));
+        progress = blocking(move |_| looking.collected(&task, job)).await?;
+        if !matches!(progress, Progress::Pending) {
+            break;
         }
-        Ok(progress)
-    }
-
-    async fn task(&self, task_id: &str) -> Result<Arc<LeaderTask>, Failure> {
-        let id = parse_task_id(task_id)?;
-        if let Some(task) = self.leader.tasks.at_hand(&id) {
-            return Ok(task);
+        tokio::select! {
+            biased;
+            () = ended => {}
+            () = sleep_until(until.min(Instant::now() + LOOK_ANYWAY)) => {}
+            _ = stop.wait_for(|stop| *stop) => break,
         }
-        if self.leader.tasks.is_missing(&id) {
-            return Err(Failure::unknown_task(&id));
-        }
-        let leader = Arc::clone(&self.leader);
-        let found =
-            self.edge.intake.look(move |_| leader.tasks.find(&id).map_err(Failure::from)).await?;
-        found.ok_or_else(|| Failure::unknown_task(&id))
     }
-
-    /// The task of a request that proves to come from its collector.
-    async fn collectors_task(
-        &self,
-        task_id: &str,
-        headers: &HeaderMap,
-    ) -> Result<Arc<LeaderTask>, Failure> {
-        let task = self.task(task_id).await?;
-        authenticate(headers, &task.collector_token)?;
-        Ok(task)
-    }
+    Ok(progress)
 }
