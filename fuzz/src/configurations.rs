@@ -28,8 +28,8 @@ pub fn configurations(data: &[u8]) {
         .for_devices(serve::public(&config.path, Router::new()));
     let store = SqliteStore::in_memory().expect("a database");
     let keyring = Keyring::load(&store, &STAGE.keys, clock::now()).expect("a key");
-    let turned = keyring.turn(&store, &STAGE.keys, &config.hpke, clock::now(), None);
-    turned.expect("a key is there");
+    let rotated = keyring.rotate(&store, &STAGE.keys, &config.hpke, clock::now(), None);
+    rotated.expect("a key is there");
     let store: Arc<dyn Datastore> = Arc::new(store);
     let _ = STAGE.leader_with(&store, config.retention, &config.aggregation);
 }

@@ -196,7 +196,7 @@ fn look(store: &Arc<dyn Datastore>, role: Role) {
     }
     if let Ok(keyring) = Keyring::load(store.as_ref(), &STAGE.keys, NOW) {
         let schedule = HpkeKeys::default();
-        let _ = keyring.turn(store.as_ref(), &STAGE.keys, &schedule, NOW, Some(NOW));
+        let _ = keyring.rotate(store.as_ref(), &STAGE.keys, &schedule, NOW, Some(NOW));
     }
 }
 

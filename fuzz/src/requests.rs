@@ -10,7 +10,7 @@ use sottovoce_aggregator::{
     config::Config,
     helper, leader,
     metrics::Metrics,
-    serve::{self, Client, edge::Edge},
+    serve::{self, PeerIdentity, edge::Edge},
     store::{Datastore, sqlite::SqliteStore},
 };
 use sottovoce_dap::role::Role;
@@ -61,7 +61,7 @@ fn request(kind: u8, rest: &[u8]) -> Option<Request<Body>> {
         request.headers_mut().append(name, value);
     }
     *request.body_mut() = Body::from(rest.to_vec());
-    let client = Client { address: [192, 0, 2, 1].into(), certified: false };
+    let client = PeerIdentity { address: [192, 0, 2, 1].into(), certified: false };
     request.extensions_mut().insert(client);
     Some(request)
 }

@@ -3,8 +3,8 @@
 use super::{
     doctor::{at, explain, peer},
     helper_client::helper_client,
-    naming::{ListArgs, bucket, name, wanted},
-    opened::Opened,
+    instance::Instance,
+    naming::{ListArgs, bucket, name, select_tasks},
 };
 use crate::command_line;
 use anyhow::{bail, ensure};
@@ -44,11 +44,11 @@ struct Row {
 
 /// Compares the batches that are not collected, and prints those that differ.
 pub(super) fn run<T: StoredTask + FromFile>(args: &ListArgs) -> anyhow::Result<()> {
-    let opened = Opened::<T>::open(args.config())?;
+    let opened = Instance::<T>::open(args.config())?;
     let comparing = Comparing::new(&opened)?;
     let tasks = opened.tasks.all()?;
     let mut damaged = 0;
-    for task in wanted(args, tasks.iter().map(|task| task.task()))? {
+    for task in select_tasks(args, tasks.iter().map(|task| task.task()))? {
         let (rows, same) = comparing.task(task)?;
         damaged += rows.iter().filter(|row| !row.passes).count();
         for row in &rows {
@@ -72,7 +72,7 @@ pub(super) struct Comparing<'a> {
 }
 
 impl<'a> Comparing<'a> {
-    pub(super) fn new<T: StoredTask>(opened: &'a Opened<T>) -> anyhow::Result<Self> {
+    pub(super) fn new<T: StoredTask>(opened: &'a Instance<T>) -> anyhow::Result<Self> {
         let http = helper_client(&opened.config.peer)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { http, runtime, role: T::role(), store: opened.store.as_ref() })

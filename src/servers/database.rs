@@ -1,6 +1,6 @@
 //! `database`: its schema, and the key that its secrets are sealed under.
 
-use super::{ConfigArgs, opened::Opened};
+use super::{ConfigArgs, instance::Instance};
 use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::Subcommand;
@@ -47,7 +47,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &DatabaseCommand) -> anyhow
         DatabaseCommand::Backup { config, file } => {
             back_up::<T>(&Config::read(&config.config)?, file)
         }
-        DatabaseCommand::Reseal(args) => reseal(&Opened::<T>::open(&args.config)?),
+        DatabaseCommand::Reseal(args) => reseal(&Instance::<T>::open(&args.config)?),
     }
 }
 
@@ -95,7 +95,7 @@ fn back_up<T: StoredTask>(config: &Config, to: &Path) -> anyhow::Result<()> {
     ))
 }
 
-fn reseal<T: StoredTask>(opened: &Opened<T>) -> anyhow::Result<()> {
+fn reseal<T: StoredTask>(opened: &Instance<T>) -> anyhow::Result<()> {
     let mut changed = 0;
     for row in opened.store.tasks()? {
         let place = task::place(&row.id);
@@ -115,7 +115,7 @@ fn reseal<T: StoredTask>(opened: &Opened<T>) -> anyhow::Result<()> {
 
 /// Seals one secret under the newest key; 1 if that was needed.
 fn anew<T>(
-    opened: &Opened<T>,
+    opened: &Instance<T>,
     secret: Secret<'_>,
     place: Place<'_>,
     sealed: &[u8],
@@ -127,7 +127,7 @@ fn anew<T>(
 }
 
 /// Opens every secret with the newest key and no other.
-fn prove<T>(opened: &Opened<T>) -> anyhow::Result<usize> {
+fn prove<T>(opened: &Instance<T>) -> anyhow::Result<usize> {
     let only = opened.keys.current();
     let (tasks, keys) = (opened.store.tasks()?, key_rows(opened)?);
     for row in &tasks {
@@ -140,7 +140,7 @@ fn prove<T>(opened: &Opened<T>) -> anyhow::Result<usize> {
 }
 
 /// All key pairs, with what they are for.
-fn key_rows<T>(opened: &Opened<T>) -> anyhow::Result<Vec<(KeyUse, KeyRecord)>> {
+fn key_rows<T>(opened: &Instance<T>) -> anyhow::Result<Vec<(KeyUse, KeyRecord)>> {
     let mut rows = Vec::new();
     for of in [KeyUse::Hpke, KeyUse::Log] {
         rows.extend(opened.store.keys(of)?.into_iter().map(|row| (of, row)));

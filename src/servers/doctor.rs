@@ -1,6 +1,6 @@
 //! `doctor`: whether the other aggregator holds the same as we do, before any real report.
 
-use super::{ConfigArgs, helper_client::helper_client, naming::name, opened::Opened};
+use super::{ConfigArgs, helper_client::helper_client, instance::Instance, naming::name};
 use crate::command_line;
 use anyhow::ensure;
 use sottovoce_aggregator::{
@@ -22,7 +22,7 @@ use sottovoce_transport::{error::TransportError, http::HttpClient};
 
 /// Asks the other aggregator about each task, and prints what was found.
 pub(super) fn run<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
-    let opened = Opened::<T>::open(&args.config)?;
+    let opened = Instance::<T>::open(&args.config)?;
     let tasks = opened.tasks.all()?;
     ensure!(!tasks.is_empty(), "there is no task to compare; add one with `tasks add`");
     let http = helper_client(&opened.config.peer)?;
@@ -85,8 +85,8 @@ async fn examine(
     let mut reasons = Vec::new();
     for config in fetched.list.iter() {
         match ask(http, task, role, config).await {
-            Ok((answer, word)) => {
-                let found = answer.check(task, answerer, &word, clock::now());
+            Ok((answer, challenge)) => {
+                let found = answer.check(task, answerer, &challenge, clock::now());
                 reasons.extend(found.iter().map(ToString::to_string));
             }
             Err(reason) => reasons.push(reason),
@@ -103,12 +103,12 @@ async fn ask(
     task: &Task,
     role: Role,
     config: &HpkeConfig,
-) -> Result<(Answer, sottovoce_aggregator::agreement::Word), String> {
+) -> Result<(Answer, sottovoce_aggregator::agreement::Challenge), String> {
     let (_, endpoint) = peer(task, role);
-    let (question, word) = Question::new(task, role, config).map_err(|e| e.to_string())?;
+    let (question, challenge) = Question::new(task, role, config).map_err(|e| e.to_string())?;
     let ask = Ask { url: at(endpoint, &format!("tasks/{}/agreement", task.id)), question };
     let answer = http.perform(&ask, None).await.map_err(|error| explain(&error))?;
-    Ok((answer, word))
+    Ok((answer, challenge))
 }
 
 /// Asks for an aggregation job that does not exist: the helper says so only to its leader.
@@ -120,8 +120,8 @@ async fn try_token(
 ) -> Result<(), String> {
     let nowhere = AggregationJobId::new([0; 16]);
     let path = format!("tasks/{}/aggregation_jobs/{nowhere}?step=0", task.id);
-    let look = Look { url: at(endpoint, &path) };
-    match http.perform(&look, Some(token)).await {
+    let probe = Probe { url: at(endpoint, &path) };
+    match http.perform(&probe, Some(token)).await {
         Err(TransportError::Exchange {
             source: ExchangeError::Problem { problem, .. }, ..
         }) if problem.kind() == Some(ProblemType::UnrecognizedAggregationJob) => Ok(()),
@@ -177,11 +177,11 @@ impl Exchange for Ask {
     }
 }
 
-struct Look {
+struct Probe {
     url: String,
 }
 
-impl Exchange for Look {
+impl Exchange for Probe {
     type Output = ();
 
     fn request(&self) -> Request {

@@ -2,11 +2,11 @@
 //! are renewed.
 
 use anyhow::{Context, anyhow};
-use sottovoce_aggregator::serve::renewal::LOOK_EVERY;
+use sottovoce_aggregator::serve::reload::RELOAD_EVERY;
 use sottovoce_aggregator::{
     config::Peer,
     serve::{
-        renewal::{Contents, Renewal},
+        reload::{Contents, WatchedFiles},
         traces,
     },
 };
@@ -22,29 +22,29 @@ pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
 }
 
 /// Makes a client of its files.
-fn read(peer: &Peer) -> anyhow::Result<(Renewal, HttpClient)> {
+fn read(peer: &Peer) -> anyhow::Result<(WatchedFiles, HttpClient)> {
     let paths = peer.ca.iter().chain(&peer.identity).cloned().collect();
-    let (renewal, contents) = Renewal::begin(paths).map_err(|(path, error)| {
+    let (watched, contents) = WatchedFiles::begin(paths).map_err(|(path, error)| {
         anyhow!(error).context(format!("{} cannot be read", path.display()))
     })?;
     let http = HttpClient::with_identity(HELPER_TIMEOUT, identity(peer, contents))
         .with_context(|| names(peer))?
         .with_headers(traces::pass_on);
-    Ok((renewal, http))
+    Ok((watched, http))
 }
 
 /// The client, and the files that it was made of: for a server, which runs while they are renewed.
 pub(super) struct HelperFiles {
     peer: Peer,
-    renewal: Renewal,
+    watched: WatchedFiles,
     http: HttpClient,
 }
 
 impl HelperFiles {
     /// Reads the files.
     pub(super) fn read(peer: &Peer) -> anyhow::Result<Self> {
-        let (renewal, http) = read(peer)?;
-        Ok(Self { peer: peer.clone(), renewal, http })
+        let (watched, http) = read(peer)?;
+        Ok(Self { peer: peer.clone(), watched, http })
     }
 
     /// The client: its clones show and trust what is renewed, too.
@@ -54,16 +54,16 @@ impl HelperFiles {
 
     /// Takes renewed files into use, now and then, for ever. Files that are of no use are left alone
     /// until they are.
-    pub(super) async fn keep_fresh(self) {
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
+    pub(super) async fn reload_forever(self) {
+        let mut ticks = tokio::time::interval(RELOAD_EVERY);
         loop {
             ticks.tick().await;
-            self.look();
+            self.reload();
         }
     }
 
-    fn look(&self) {
-        let Some(contents) = self.renewal.changed() else { return };
+    fn reload(&self) {
+        let Some(contents) = self.watched.changed() else { return };
         match self.http.renew(identity(&self.peer, contents)) {
             Ok(()) => tracing::info!("renewed files for the helper are in use"),
             Err(error) => {
@@ -165,10 +165,10 @@ mod tests {
         assert!(asks().is_err());
 
         write_long_ago(&ca, "no PEM");
-        files.look();
+        files.reload();
         assert!(asks().is_err());
         write_long_ago(&ca, &new.pem);
-        files.look();
+        files.reload();
         assert_eq!(asks().unwrap(), 200);
     }
 

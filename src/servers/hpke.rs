@@ -1,6 +1,6 @@
 //! `hpke`: the keys that devices seal to.
 
-use super::{ConfigArgs, opened::Opened};
+use super::{ConfigArgs, instance::Instance};
 use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
@@ -44,9 +44,9 @@ pub struct DestroyArgs {
 
 pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Result<()> {
     match command {
-        HpkeCommand::List(args) => list(&Opened::<T>::open(&args.config)?),
+        HpkeCommand::List(args) => list(&Instance::<T>::open(&args.config)?),
         HpkeCommand::Rotate(args) => {
-            let opened = Opened::<T>::open(&args.config.config)?;
+            let opened = Instance::<T>::open(&args.config.config)?;
             let pending = opened.config.hpke.pending;
             let now = clock::now();
             let offered = if args.at_once { now } else { now.after(pending) };
@@ -55,14 +55,14 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Re
             list(&opened)
         }
         HpkeCommand::Destroy(args) => {
-            let opened = Opened::<T>::open(&args.config.config)?;
+            let opened = Instance::<T>::open(&args.config.config)?;
             destroy(&opened, args.id)?;
             list(&opened)
         }
     }
 }
 
-fn destroy<T>(opened: &Opened<T>, id: u8) -> anyhow::Result<()> {
+fn destroy<T>(opened: &Instance<T>, id: u8) -> anyhow::Result<()> {
     let states = states(opened.store.keys(KeyUse::Hpke)?, clock::now());
     let Some((key, state)) = states.iter().find(|(key, _)| key.id == id) else {
         bail!("there is no HPKE key {id}");
@@ -75,7 +75,7 @@ fn destroy<T>(opened: &Opened<T>, id: u8) -> anyhow::Result<()> {
     Ok(keyring::destroy(opened.store.as_ref(), key, clock::now())?)
 }
 
-fn list<T>(opened: &Opened<T>) -> anyhow::Result<()> {
+fn list<T>(opened: &Instance<T>) -> anyhow::Result<()> {
     for (key, state) in states(opened.store.keys(KeyUse::Hpke)?, clock::now()) {
         let offered = moment(key.offered);
         command_line::print(match state {

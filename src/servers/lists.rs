@@ -3,8 +3,8 @@
 use super::{
     ConfigArgs, compare,
     hpke::moment,
-    naming::{ListArgs, bucket, hex, name, wanted},
-    opened::Opened,
+    instance::Instance,
+    naming::{ListArgs, bucket, hex, name, select_tasks},
     repair,
 };
 use crate::command_line;
@@ -49,7 +49,7 @@ pub enum CollectionsCommand {
 }
 
 pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Result<()> {
-    for task in Opened::<T>::open(&config.config)?.tasks.all()? {
+    for task in Instance::<T>::open(&config.config)?.tasks.all()? {
         let task = task.task();
         let configuration = &task.configuration;
         command_line::print(format_args!(
@@ -79,16 +79,16 @@ pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Re
 /// Prints something about each of the tasks that are asked for.
 fn each<T, R>(
     args: &ListArgs,
-    mut about: impl FnMut(&Opened<T>, &Task) -> anyhow::Result<Vec<R>>,
+    mut about: impl FnMut(&Instance<T>, &Task) -> anyhow::Result<Vec<R>>,
     line: impl Fn(&R) -> String,
 ) -> anyhow::Result<()>
 where
     T: StoredTask + FromFile,
     R: Serialize,
 {
-    let opened = Opened::<T>::open(args.config())?;
+    let opened = Instance::<T>::open(args.config())?;
     let tasks = opened.tasks.all()?;
-    for task in wanted(args, tasks.iter().map(|task| task.task()))? {
+    for task in select_tasks(args, tasks.iter().map(|task| task.task()))? {
         for row in about(&opened, task)? {
             let text = if args.json() { serde_json::to_string(&row)? } else { line(&row) };
             command_line::print(text)?;

@@ -1,6 +1,6 @@
 //! `log`: what anybody may read of this aggregator, and the keys that sign it.
 
-use super::{ConfigArgs, opened::Opened};
+use super::{ConfigArgs, instance::Instance};
 use crate::command_line;
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -54,14 +54,14 @@ pub struct ExportArgs {
 pub(super) fn run<T: StoredTask + FromFile>(command: &LogCommand) -> anyhow::Result<()> {
     match command {
         LogCommand::Key(args) => {
-            let log = Opened::<T>::open(&args.config)?.public_log()?;
+            let log = Instance::<T>::open(&args.config)?.public_log()?;
             let keys = log.keys()?;
             keys.first().ok_or(LogError::NoKey)?;
             keys.iter().try_for_each(|key| command_line::print(key.verifier_key()))
         }
-        LogCommand::Status(args) => status(&Opened::<T>::open(&args.config)?),
+        LogCommand::Status(args) => status(&Instance::<T>::open(&args.config)?),
         LogCommand::NewKey(args) => {
-            let opened = Opened::<T>::open(&args.config)?;
+            let opened = Instance::<T>::open(&args.config)?;
             let log = opened.public_log()?;
             let name = log.keys()?.first().ok_or(LogError::NoKey)?.verifier_key().name().clone();
             let id = keys::make(opened.store.as_ref(), &opened.keys, &name, clock::now())?;
@@ -69,12 +69,12 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &LogCommand) -> anyhow::Res
             status(&opened)
         }
         LogCommand::RetireKey(args) => {
-            let opened = Opened::<T>::open(&args.config.config)?;
+            let opened = Instance::<T>::open(&args.config.config)?;
             keys::retire(opened.store.as_ref(), &opened.keys, args.id, clock::now())?;
             status(&opened)
         }
         LogCommand::Export(args) => {
-            let log = Opened::<T>::open(&args.config.config)?.public_log()?;
+            let log = Instance::<T>::open(&args.config.config)?.public_log()?;
             log.publish()?;
             let done = export(&log, &args.folder)?;
             command_line::print(format_args!(
@@ -87,7 +87,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &LogCommand) -> anyhow::Res
     }
 }
 
-fn status<T: StoredTask + FromFile>(opened: &Opened<T>) -> anyhow::Result<()> {
+fn status<T: StoredTask + FromFile>(opened: &Instance<T>) -> anyhow::Result<()> {
     let log = opened.public_log()?;
     let head = log.head()?;
     for key in log.keys()? {

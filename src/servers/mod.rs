@@ -10,16 +10,16 @@ mod doctor;
 mod helper_client;
 mod hpke;
 mod init;
+mod instance;
 mod lists;
 mod log;
 mod naming;
-mod opened;
 mod repair;
 mod serving;
 mod witnesses;
 
 use clap::{Args, Subcommand};
-use opened::Opened;
+use instance::Instance;
 use serving::Parts;
 use sottovoce_aggregator::{
     config::Config,
@@ -100,11 +100,11 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
         leader::{self, Leader},
         task::LeaderTask,
     };
-    let Some(opened) = other_than_serve::<LeaderTask>(command)? else { return Ok(()) };
+    let Some(opened) = run_unless_serve::<LeaderTask>(command)? else { return Ok(()) };
     opened.serve(async |parts: Parts, stop| {
         let helper = HelperFiles::read(&parts.config.peer)?;
         let http = helper.client();
-        tokio::spawn(helper.keep_fresh());
+        tokio::spawn(helper.reload_forever());
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
         let log = Arc::clone(&parts.log);
@@ -134,7 +134,7 @@ pub fn helper(command: Command) -> anyhow::Result<()> {
         helper::{self, Helper},
         task::HelperTask,
     };
-    let Some(opened) = other_than_serve::<HelperTask>(command)? else { return Ok(()) };
+    let Some(opened) = run_unless_serve::<HelperTask>(command)? else { return Ok(()) };
     opened.serve(async |parts: Parts, _| {
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
@@ -146,14 +146,14 @@ pub fn helper(command: Command) -> anyhow::Result<()> {
 }
 
 /// Runs a command, but opens only what is to be served.
-fn other_than_serve<T>(command: Command) -> anyhow::Result<Option<Opened<T>>>
+fn run_unless_serve<T>(command: Command) -> anyhow::Result<Option<Instance<T>>>
 where
     T: StoredTask + FromFile,
 {
     match command {
         Command::Serve { config, check_config: false } => {
-            let opened = Opened::<T>::open(&config.config)?;
-            opened.take_on()?;
+            let opened = Instance::<T>::open(&config.config)?;
+            opened.add_configured_tasks()?;
             return Ok(Some(opened));
         }
         Command::Serve { config, check_config: true } => check::<T>(&config)?,
@@ -178,14 +178,14 @@ fn check<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
     if T::ROLE == "leader" {
         helper_client::helper_client(&config.peer)?;
     }
-    opened::check_files::<T>(&config)?;
+    instance::check_files::<T>(&config)?;
     crate::command_line::print(format_args!("{} is in order", args.config.display()))
 }
 
 fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> {
     match command {
         TasksCommand::Add { config, file } => {
-            let opened = Opened::<T>::open(&config.config)?;
+            let opened = Instance::<T>::open(&config.config)?;
             let is_task = file.extension().is_some_and(|extension| extension == "json");
             if is_task { opened.add_task_file(&file) } else { opened.add_program(&file) }
         }
@@ -194,7 +194,7 @@ fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> 
 }
 
 /// Says whether a task is new.
-fn told(id: sottovoce_dap::ids::TaskId, put: Put) {
+fn report_added(id: sottovoce_dap::ids::TaskId, put: Put) {
     match put {
         Put::Added => eprintln!("task {id} is added"),
         Put::AlreadyThere => eprintln!("task {id} is there already"),

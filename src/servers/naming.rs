@@ -30,15 +30,15 @@ impl ListArgs {
 }
 
 /// The tasks that are asked for.
-pub(super) fn wanted<'a>(
+pub(super) fn select_tasks<'a>(
     args: &ListArgs,
     tasks: impl Iterator<Item = &'a Task>,
 ) -> anyhow::Result<Vec<&'a Task>> {
-    wanted_by(args.task.as_deref(), tasks)
+    select_task(args.task.as_deref(), tasks)
 }
 
 /// The tasks of an ID or name, or all.
-pub(super) fn wanted_by<'a>(
+pub(super) fn select_task<'a>(
     wanted: Option<&str>,
     tasks: impl Iterator<Item = &'a Task>,
 ) -> anyhow::Result<Vec<&'a Task>> {

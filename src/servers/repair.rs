@@ -3,8 +3,8 @@
 use super::{
     ConfigArgs,
     compare::Comparing,
-    naming::{bucket, name, wanted_by},
-    opened::Opened,
+    instance::Instance,
+    naming::{bucket, name, select_task},
 };
 use crate::command_line;
 use anyhow::{bail, ensure};
@@ -64,10 +64,10 @@ struct Row {
 
 /// Shows the plan, or carries out our part of it.
 pub(super) fn run<T: StoredTask + FromFile>(args: &RepairArgs) -> anyhow::Result<()> {
-    let opened = Opened::<T>::open(&args.config.config)?;
+    let opened = Instance::<T>::open(&args.config.config)?;
     let comparing = Comparing::new(&opened)?;
     let tasks = opened.tasks.all()?;
-    let found = wanted_by(Some(&args.task), tasks.iter().map(|task| task.task()))?;
+    let found = select_task(Some(&args.task), tasks.iter().map(|task| task.task()))?;
     let [task] = found[..] else {
         bail!("{} tasks are named {:?}; name one by its ID", found.len(), args.task);
     };
@@ -120,7 +120,7 @@ fn find(comparing: &Comparing<'_>, task: &Task, batch: &str) -> anyhow::Result<S
 }
 
 fn carry_out<T: StoredTask>(
-    opened: &Opened<T>,
+    opened: &Instance<T>,
     task: &Task,
     key: &str,
     bytes: &[u8],

@@ -1,6 +1,6 @@
 //! A server from start to end.
 
-use super::{opened::Opened, witnesses};
+use super::{instance::Instance, witnesses};
 use axum::{
     Router,
     extract::{Request, State},
@@ -47,7 +47,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// What a server holds before it serves.
-struct Held {
+struct Resources {
     log: logs::LogLevel,
     certificates: Option<Arc<Certificates>>,
     keyring: Arc<Keyring>,
@@ -57,7 +57,7 @@ struct Held {
 /// A role's routes, and its work besides answering.
 pub(super) type Role = (Router, Option<JoinHandle<()>>);
 
-impl<T: StoredTask + FromFile> Opened<T> {
+impl<T: StoredTask + FromFile> Instance<T> {
     /// Serves with what the role makes of the database, until told to stop.
     pub(super) fn serve<'a, F>(
         &'a self,
@@ -75,10 +75,10 @@ impl<T: StoredTask + FromFile> Opened<T> {
         let keyring = self.keyring()?;
         let public_log = self.begin_log()?;
         let certificates = certificates.map(Arc::new);
-        let held = Held { log, certificates, keyring: Arc::new(keyring), public_log };
+        let held = Resources { log, certificates, keyring: Arc::new(keyring), public_log };
         let served = runtime.block_on(self.run(role, held));
         // Not longer for what still waits for a disk, a database or another party.
-        runtime.shutdown_timeout(LAST_MOMENT);
+        runtime.shutdown_timeout(BLOCKING_TIMEOUT);
         served
     }
 
@@ -101,7 +101,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
     async fn run<'a, F>(
         &'a self,
         role: impl FnOnce(Parts<'a>, watch::Receiver<bool>) -> F,
-        Held { log, certificates, keyring, public_log }: Held,
+        Resources { log, certificates, keyring, public_log }: Resources,
     ) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<Role>>,
@@ -147,7 +147,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
         ));
         let renewal = certificates
             .clone()
-            .map(|certificates| tokio::spawn(async move { certificates.keep_fresh().await }));
+            .map(|certificates| tokio::spawn(async move { certificates.reload_forever().await }));
         let (router, work) = role(parts, stop.clone()).await?;
 
         let address = listener.local_addr()?;
@@ -169,7 +169,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
         };
         let too_long = async {
             let _ = stopping.wait_for(|stop| *stop).await;
-            tokio::time::sleep(STOP_WITHIN).await;
+            tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
         };
         tokio::select! {
             ended = ended => ended?,
@@ -188,8 +188,8 @@ impl<T: StoredTask + FromFile> Opened<T> {
         admin: Admin,
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<Option<JoinHandle<()>>> {
-        let Some(door) = &self.config.admin else { return Ok(None) };
-        let listener = listen(door.listen).await?;
+        let Some(admin_config) = &self.config.admin else { return Ok(None) };
+        let listener = listen(admin_config.listen).await?;
         let address = listener.local_addr()?;
         crate::command_line::print(format_args!("{} is looked into on http://{address}", T::ROLE))?;
         let metrics = Arc::clone(&admin.metrics);
@@ -237,9 +237,9 @@ async fn answer(metrics: &Metrics, request: Request, next: Next) -> Response {
 }
 
 /// How long a server that is told to stop goes on, whatever others do: less than service managers wait.
-const STOP_WITHIN: Duration = Duration::from_secs(7);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(7);
 /// How long the process then waits for threads that cannot be interrupted.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

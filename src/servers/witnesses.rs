@@ -34,17 +34,17 @@ pub(super) async fn run(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), SetupError> {
     let http = HttpClient::new(TIMEOUT)?;
-    let mut asked: Vec<_> = witnesses.into_iter().map(Asked::new).collect();
-    while !asked.is_empty() {
+    let mut states: Vec<_> = witnesses.into_iter().map(WitnessState::new).collect();
+    while !states.is_empty() {
         tokio::select! {
-            ended = round(&log, &http, &metrics, &mut asked) => if let Err(error) = ended {
+            ended = round(&log, &http, &metrics, &mut states) => if let Err(error) = ended {
                 tracing::warn!(%error, "the log's checkpoint cannot be witnessed");
             },
             // Whoever was asked is asked again after the next start.
             _ = stop.wait_for(|stop| *stop) => break,
         }
         tokio::select! {
-            () = sleep(LOOK_AGAIN) => {}
+            () = sleep(POLL_EVERY) => {}
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }
@@ -52,13 +52,13 @@ pub(super) async fn run(
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const POLL_EVERY: Duration = Duration::from_secs(1);
 /// A witness that fails is asked again after this, and then ever less often.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// A witness, and what we know of it.
-struct Asked {
+struct WitnessState {
     witness: Witness,
     /// The size that it cosigned last, as far as we know.
     size: u64,
@@ -66,7 +66,7 @@ struct Asked {
     due: Instant,
 }
 
-impl Asked {
+impl WitnessState {
     fn new(witness: Witness) -> Self {
         Self { witness, size: 0, failures: 0, due: Instant::now() }
     }
@@ -116,7 +116,7 @@ async fn round(
     log: &Arc<PublicLog>,
     http: &HttpClient,
     metrics: &Metrics,
-    asked: &mut [Asked],
+    asked: &mut [WitnessState],
 ) -> Result<(), WitnessError> {
     let now = Instant::now();
     let note = blocking(log, PublicLog::checkpoint).await?;
@@ -143,7 +143,7 @@ async fn round(
 async fn ask(
     log: &Arc<PublicLog>,
     http: &HttpClient,
-    asked: &mut Asked,
+    asked: &mut WitnessState,
     note: &Note,
 ) -> Result<Vec<SignatureLine>, WitnessError> {
     let ours = Checkpoint::parse(note.text())?.size;
@@ -151,7 +151,8 @@ async fn ask(
     for _ in 0..2 {
         let proof = blocking(log, move |log| log.consistency(old, ours)).await?;
         let request = Request::new(old, proof, note.clone())?;
-        let response = http.send(posted(&asked.witness, &request), None, MAX_ANSWER).await?;
+        let response =
+            http.send(add_checkpoint(&asked.witness, &request), None, MAX_ANSWER).await?;
         let keys = std::slice::from_ref(&asked.witness.key);
         match request.answer(response.status, &response.body, keys)? {
             Answer::Cosigned(lines) => {
@@ -168,7 +169,7 @@ async fn ask(
     Err(AnswerError::Form(409).into())
 }
 
-fn posted(witness: &Witness, request: &Request) -> HttpRequest {
+fn add_checkpoint(witness: &Witness, request: &Request) -> HttpRequest {
     HttpRequest {
         method: Method::Post,
         url: format!("{}/add-checkpoint", witness.url.trim_end_matches('/')),

@@ -1,7 +1,7 @@
 //! Whether both aggregators hold the same task: asked before any real report, by either side.
 //!
 //! Not the draft's: a resource of ours beside a task's own. Both sides prove to each other that they
-//! hold the verify key, by an HMAC under a key derived from it. The asker seals a word to the
+//! hold the verify key, by an HMAC under a key derived from it. The asker seals a challenge to the
 //! answerer's HPKE key as a device would, and the answerer proves that it could open it. What is told
 //! beyond that is digests of what the parties agreed on, and the time.
 
@@ -24,7 +24,7 @@ use sottovoce_dap::{
 pub struct Question {
     /// Who asks: `leader` or `helper`.
     asker: String,
-    /// The word, sealed to the answerer: an encoded `HpkeCiphertext`.
+    /// The challenge, sealed to the answerer: an encoded `HpkeCiphertext`.
     sealed: String,
     /// That the asker holds the verify key.
     proof: String,
@@ -36,22 +36,26 @@ pub struct Answer {
     /// What it holds.
     #[serde(flatten)]
     pub held: Held,
-    /// That it holds the verify key and could open the word.
+    /// That it holds the verify key and could open the challenge.
     proof: String,
 }
 
-/// The word that was asked with, to check the answer by.
-pub struct Word([u8; 32]);
+/// The challenge that was asked with, to check the answer by.
+pub struct Challenge([u8; 32]);
 
 impl Question {
     /// Asks the other aggregator, by the HPKE configuration that it publishes.
-    pub fn new(task: &Task, asker: Role, answerer: &HpkeConfig) -> Result<(Self, Word), HpkeError> {
-        let mut word = Word([0; 32]);
-        SysRng.try_fill_bytes(&mut word.0).map_err(|_| HpkeError::Seal)?;
-        let sealed = native::seal(answerer, INFO, task.id.as_bytes(), &word.0)?.to_bytes();
+    pub fn new(
+        task: &Task,
+        asker: Role,
+        answerer: &HpkeConfig,
+    ) -> Result<(Self, Challenge), HpkeError> {
+        let mut challenge = Challenge([0; 32]);
+        SysRng.try_fill_bytes(&mut challenge.0).map_err(|_| HpkeError::Seal)?;
+        let sealed = native::seal(answerer, INFO, task.id.as_bytes(), &challenge.0)?.to_bytes();
         let proof = prove(task, "question", &[name(asker).as_bytes(), sealed.as_slice()]);
         let (sealed, proof) = (URL_SAFE_NO_PAD.encode(sealed), URL_SAFE_NO_PAD.encode(proof));
-        Ok((Self { asker: name(asker).to_owned(), sealed, proof }, word))
+        Ok((Self { asker: name(asker).to_owned(), sealed, proof }, challenge))
     }
 }
 
@@ -83,12 +87,12 @@ pub fn answer(
     }
     let sealed = HpkeCiphertext::from_bytes(&sealed)
         .map_err(|_| refuse("the sealed word does not decode"))?;
-    let word = keys
+    let challenge = keys
         .opener(sealed.config_id)
         .and_then(|opener| opener.open(&sealed, INFO, task.id.as_bytes()).ok())
         .ok_or_else(|| refuse("the word was sealed to a key that is not ours"))?;
     let mut answer = Answer { held: held(task, now), proof: String::new() };
-    answer.proof = URL_SAFE_NO_PAD.encode(answer.prove(task, role, &word));
+    answer.proof = URL_SAFE_NO_PAD.encode(answer.prove(task, role, &challenge));
     Ok(answer)
 }
 
@@ -103,24 +107,24 @@ impl Answer {
         &self,
         task: &Task,
         answerer: Role,
-        word: &Word,
+        challenge: &Challenge,
         now: Timestamp,
     ) -> Vec<Disagreement> {
         let proof = URL_SAFE_NO_PAD.decode(&self.proof).unwrap_or_default();
-        let parts = self.parts(answerer, &word.0);
+        let parts = self.parts(answerer, &challenge.0);
         if !is_proof(task, "answer", &parts, &proof) {
             return vec![Disagreement::Proof];
         }
         held(task, now).compare(&self.held)
     }
 
-    fn prove(&self, task: &Task, role: Role, word: &[u8]) -> Vec<u8> {
-        let parts = self.parts(role, word);
+    fn prove(&self, task: &Task, role: Role, challenge: &[u8]) -> Vec<u8> {
+        let parts = self.parts(role, challenge);
         prove(task, "answer", &parts)
     }
 
-    fn parts(&self, role: Role, word: &[u8]) -> Vec<Vec<u8>> {
-        let mut parts = vec![name(role).as_bytes().to_vec(), word.to_vec()];
+    fn parts(&self, role: Role, challenge: &[u8]) -> Vec<Vec<u8>> {
+        let mut parts = vec![name(role).as_bytes().to_vec(), challenge.to_vec()];
         parts.extend(self.held.parts());
         parts
     }
@@ -214,10 +218,10 @@ mod tests {
     fn ask(leader: &Task, helper: &Task, now: Timestamp) -> Result<Vec<Disagreement>, Failure> {
         let keys = keyring().keys();
         let config = keys.config_list().iter().next().unwrap().clone();
-        let (question, word) = Question::new(leader, Role::Leader, &config).unwrap();
+        let (question, challenge) = Question::new(leader, Role::Leader, &config).unwrap();
         let body = serde_json::to_vec(&question).unwrap();
         let answer = answer(helper, Role::Helper, &keys, &body, now)?;
-        Ok(answer.check(leader, Role::Helper, &word, NOW))
+        Ok(answer.check(leader, Role::Helper, &challenge, NOW))
     }
 
     #[test]
@@ -250,14 +254,14 @@ mod tests {
         let (leader, helper) = (task(Role::Leader, 7, 100), task(Role::Helper, 7, 100));
         let keys = keyring().keys();
         let config = keys.config_list().iter().next().unwrap().clone();
-        let (question, word) = Question::new(&leader, Role::Leader, &config).unwrap();
+        let (question, challenge) = Question::new(&leader, Role::Leader, &config).unwrap();
         let (_, other) = Question::new(&leader, Role::Leader, &config).unwrap();
         let body = serde_json::to_vec(&question).unwrap();
         let mut given = answer(&helper, Role::Helper, &keys, &body, NOW).unwrap();
         assert_eq!(given.check(&leader, Role::Helper, &other, NOW), [Disagreement::Proof]);
-        assert_eq!(given.check(&leader, Role::Leader, &word, NOW), [Disagreement::Proof]);
+        assert_eq!(given.check(&leader, Role::Leader, &challenge, NOW), [Disagreement::Proof]);
         given.held.milliseconds += 1;
-        assert_eq!(given.check(&leader, Role::Helper, &word, NOW), [Disagreement::Proof]);
+        assert_eq!(given.check(&leader, Role::Helper, &challenge, NOW), [Disagreement::Proof]);
         // An echo of the question, as from a mirror.
         assert!(answer(&leader, Role::Leader, &keys, &body, NOW).is_err());
     }

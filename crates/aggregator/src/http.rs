@@ -6,7 +6,7 @@
 
 use super::{
     blocking, clock,
-    serve::{Client, seldom::Seldom},
+    serve::{PeerIdentity, log_limit::LogLimit},
     store::{StoreError, Timestamp},
     tasks::TasksError,
 };
@@ -183,7 +183,7 @@ impl IntoResponse for Failure {
                 "the body did not arrive in the time that a request may take",
             ),
             Self::Away(error) => {
-                if let Some(times) = AWAY.happens(Instant::now()) {
+                if let Some(times) = AWAY.count(Instant::now()) {
                     tracing::error!(error, times, "a request is put off");
                 }
                 // Whether a commit was reached that nobody heard of is not known here.
@@ -193,7 +193,7 @@ impl IntoResponse for Failure {
                 ))
             }
             Self::Fault(error) => {
-                if let Some(times) = FAULTS.happens(Instant::now()) {
+                if let Some(times) = FAULTS.count(Instant::now()) {
                     tracing::error!(error, times, "a request failed");
                 }
                 retry_later(plain(
@@ -206,8 +206,8 @@ impl IntoResponse for Failure {
 }
 
 /// While the database is away each request fails, and anybody may send as many as they like.
-static AWAY: Seldom = Seldom::new(Duration::from_secs(5));
-static FAULTS: Seldom = Seldom::new(Duration::from_secs(5));
+static AWAY: LogLimit = LogLimit::new(Duration::from_secs(5));
+static FAULTS: LogLimit = LogLimit::new(Duration::from_secs(5));
 
 fn problem_response(problem: &ProblemDocument) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -252,7 +252,7 @@ pub fn authenticate(headers: &HeaderMap, token: &TokenHash) -> Result<(), Failur
 }
 
 /// Checks, where mutual TLS is asked for, that the peer showed its certificate.
-pub fn certified(required: bool, client: Option<&Client>) -> Result<(), Failure> {
+pub fn certified(required: bool, client: Option<&PeerIdentity>) -> Result<(), Failure> {
     if !required || client.is_some_and(|client| client.certified) {
         Ok(())
     } else {

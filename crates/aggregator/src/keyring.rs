@@ -113,7 +113,7 @@ impl Keyring {
     /// Makes a new key if one is due, destroys those that nobody needs any more, and takes over
     /// what other replicas did. `needed_since` is when the oldest report arrived that waits to be
     /// opened.
-    pub fn turn(
+    pub fn rotate(
         &self,
         store: &dyn Datastore,
         database_keys: &DatabaseKeys,
@@ -270,7 +270,7 @@ mod tests {
         let keys = DatabaseKeys::random().unwrap();
         let keyring = Keyring::load(&store, &keys, at(100)).unwrap();
         let turn = |hours, needed| {
-            keyring.turn(&store, &keys, &SCHEDULE, at(hours), needed).unwrap();
+            keyring.rotate(&store, &keys, &SCHEDULE, at(hours), needed).unwrap();
             (offered(&keyring), store.keys(KeyUse::Hpke).unwrap().len())
         };
         let first = offered(&keyring);
@@ -296,7 +296,7 @@ mod tests {
         let pending = make(&store, &keys, at(101)).unwrap();
         let at_once = make(&store, &keys, Timestamp(at(100).0 + 1)).unwrap();
         let turn = |now| {
-            keyring.turn(&store, &keys, &SCHEDULE, now, None).unwrap();
+            keyring.rotate(&store, &keys, &SCHEDULE, now, None).unwrap();
             offered(&keyring)
         };
         assert_eq!(turn(Timestamp(at(100).0 + 1)), [at_once]);
@@ -309,7 +309,7 @@ mod tests {
         let keys = DatabaseKeys::random().unwrap();
         let never = HpkeKeys { rotate_after: Duration::ZERO, ..SCHEDULE };
         let keyring = Keyring::load(&store, &keys, at(0)).unwrap();
-        keyring.turn(&store, &keys, &never, at(1_000_000), None).unwrap();
+        keyring.rotate(&store, &keys, &never, at(1_000_000), None).unwrap();
         assert_eq!(offered(&keyring).len(), 1);
     }
 }

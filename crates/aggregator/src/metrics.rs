@@ -17,7 +17,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use sottovoce_connections::{Event, places::Refused};
+use sottovoce_connections::{Event, slots::Refused};
 use sottovoce_dap::{ids::TaskId, upload::ReportError};
 use std::{
     sync::{Mutex, PoisonError, atomic::AtomicU64},
@@ -302,7 +302,7 @@ impl Metrics {
             Event::Refused(Refused::Client) => "client_full",
             Event::Refused(Refused::Full) => "full",
             Event::Idle => "idle",
-            Event::Displaced => "displaced",
+            Event::Evicted => "displaced",
         };
         self.connections.get_or_create(&EndedConnection { reason }).inc();
     }

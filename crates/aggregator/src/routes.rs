@@ -13,7 +13,7 @@ use crate::{
     },
     keyring::Keyring,
     log::{self, PublicLog},
-    serve::{Client, edge::Edge, intake::Taken},
+    serve::{PeerIdentity, edge::Edge, intake::BufferedBody},
     store::Datastore,
     task::StoredTask,
     tasks::Tasks,
@@ -47,7 +47,7 @@ pub(crate) trait Aggregator: Send + Sync + 'static {
     fn log(&self) -> &Arc<PublicLog>;
 
     /// Checks the connection of whoever has to authenticate, before anything is looked up for them.
-    fn check_connection(edge: &Edge, client: Option<&Client>) -> Result<(), Failure>;
+    fn check_connection(edge: &Edge, client: Option<&PeerIdentity>) -> Result<(), Failure>;
 
     /// Recognizes whoever may use what is not for everybody: the leader, or the collector.
     fn accepted_token(task: &Self::Task) -> &TokenHash;
@@ -99,7 +99,7 @@ async fn agree<R: Aggregator>(
 ) -> Result<Response, Failure> {
     let body = served.read_question(request, agreement::LONGEST).await?;
     let keys = served.role.keyring().keys();
-    let answered = served.edge.intake.look(move |now| {
+    let answered = served.edge.intake.query(move |now| {
         agreement::answer(task.task(), R::Task::role(), &keys, body.bytes(), now)
     });
     json(&answered.await?)
@@ -113,7 +113,7 @@ async fn compare<R: Aggregator>(
 ) -> Result<Response, Failure> {
     let body = served.read_question(request, comparison::LONGEST).await?;
     let store = Arc::clone(served.role.store());
-    let answered = served.edge.intake.look(move |now| {
+    let answered = served.edge.intake.query(move |now| {
         comparison::answer(task.task(), R::Task::role(), store.as_ref(), body.bytes(), now)
     });
     json(&answered.await?)
@@ -178,13 +178,17 @@ impl<R: Aggregator> Served<R> {
         expected: MediaType,
         task: &TaskId,
         limit: usize,
-    ) -> Result<Taken, Failure> {
+    ) -> Result<BufferedBody, Failure> {
         expect_media_type(request.headers(), expected, task)?;
         self.edge.intake.read_known(request, limit).await
     }
 
-    /// Reads what may be a question of the other aggregator, and proves itself only once it is read.
-    async fn read_question(&self, request: Request, longest: usize) -> Result<Taken, Failure> {
+    /// Reads what may be a question of the other aggregator: it can be authenticated only once it is read.
+    async fn read_question(
+        &self,
+        request: Request,
+        longest: usize,
+    ) -> Result<BufferedBody, Failure> {
         let limit = self.edge.limits.request_bytes.min(longest);
         self.edge.intake.read(request, limit).await
     }
@@ -198,7 +202,7 @@ impl<R: Aggregator> Served<R> {
             return Err(Failure::unknown_task(&id));
         }
         let role = Arc::clone(&self.role);
-        let found = self.edge.intake.look(move |_| Ok(role.tasks().find(&id)?)).await?;
+        let found = self.edge.intake.query(move |_| Ok(role.tasks().find(&id)?)).await?;
         found.ok_or_else(|| Failure::unknown_task(&id))
     }
 }

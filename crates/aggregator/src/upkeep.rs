@@ -1,4 +1,4 @@
-//! What a server does now and then: turns its keys, forgets what is over, gives room back.
+//! What a server does now and then: rotates its keys, forgets what is over, gives room back.
 
 use crate::{
     blocking, clock,
@@ -29,7 +29,7 @@ pub struct Upkeep {
     pub metrics: Arc<Metrics>,
     /// What is said in public.
     pub log: Arc<PublicLog>,
-    /// When keys turn.
+    /// When keys are rotated.
     pub hpke: HpkeKeys,
     /// For how long what is over is kept.
     pub retention: Retention,
@@ -80,10 +80,10 @@ impl Upkeep {
     /// One round. What fails, of a damaged task or of the log for example, keeps no other part from being done.
     fn round<T: StoredTask>(&self, now: Timestamp) -> Round {
         let mut failed = Failures::default();
-        let (reports, needed_since) = self.look::<T>(now, &mut failed);
+        let (reports, needed_since) = self.survey::<T>(now, &mut failed);
         let store = self.store.as_ref();
-        let turned = self.keyring.turn(store, &self.keys, &self.hpke, now, needed_since);
-        failed.note("HPKE keys", turned);
+        let rotated = self.keyring.rotate(store, &self.keys, &self.hpke, now, needed_since);
+        failed.note("HPKE keys", rotated);
         failed.note("the log", self.log.publish());
         let responses = Timestamp(now.0.saturating_sub(milliseconds(self.retention.responses)));
         let forgotten = failed.note("forgetting", store.forget(&Expiry { reports, responses }));
@@ -94,7 +94,7 @@ impl Upkeep {
     }
 
     /// Which reports of each task may be forgotten, and since when HPKE keys are needed.
-    fn look<T: StoredTask>(
+    fn survey<T: StoredTask>(
         &self,
         now: Timestamp,
         failed: &mut Failures,
@@ -128,7 +128,7 @@ struct Round {
     failed: Vec<(&'static str, UpkeepError)>,
 }
 
-/// The first error of each part: of very many damaged tasks, one is told of.
+/// The first error of each part: of very many damaged tasks, one is logged.
 #[derive(Default)]
 struct Failures(Vec<(&'static str, UpkeepError)>);
 

@@ -14,11 +14,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// What happens on one connection, as its place sees it.
+/// What happens on one connection, as its slot sees it.
 #[derive(Debug)]
 pub struct Activity {
     state: Mutex<State>,
-    displaced: Notify,
+    evicted: Notify,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Activity {
     pub(super) fn begin() -> Self {
         let last = Instant::now();
         let state = State { working: 0, arriving: 0, last, answers: BTreeMap::new(), next: 0 };
-        Self { state: Mutex::new(state), displaced: Notify::new() }
+        Self { state: Mutex::new(state), evicted: Notify::new() }
     }
 
     /// A request is worked on until what is returned is dropped.
@@ -96,13 +96,13 @@ impl Activity {
     }
 
     /// Ends the connection, for another.
-    pub(super) fn displace(&self) {
-        self.displaced.notify_one();
+    pub(super) fn evict(&self) {
+        self.evicted.notify_one();
     }
 
     /// Returns when the connection is to end for another.
-    pub(super) async fn displaced(&self) {
-        self.displaced.notified().await;
+    pub(super) async fn evicted(&self) {
+        self.evicted.notified().await;
     }
 
     /// Returns when nothing has happened for so long, or an answer was not taken in time, or nothing of it

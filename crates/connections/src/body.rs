@@ -11,12 +11,12 @@ use std::{
 };
 
 /// A request's body.
-pub(super) struct Asked {
+pub(super) struct RequestBody {
     body: Incoming,
     arriving: Option<Arriving>,
 }
 
-impl Asked {
+impl RequestBody {
     /// Of a request on a connection.
     pub(super) fn new(body: Incoming, activity: &Arc<Activity>) -> Self {
         let arriving = (!body.is_end_stream()).then(|| activity.arrive());
@@ -24,7 +24,7 @@ impl Asked {
     }
 }
 
-impl Body for Asked {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -50,7 +50,7 @@ impl Body for Asked {
 
 /// An answer's body: given out in pieces, so that no more than one of them is ahead of its reader, and
 /// not over until the last of them is written.
-pub(super) struct Answered {
+pub(super) struct ResponseBody {
     body: AnyBody,
     /// What the body gave and is not given out yet.
     rest: Bytes,
@@ -69,7 +69,7 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl Answered {
+impl ResponseBody {
     /// Of an answer on a connection that may be idle for so long: twice that, and what a slow line takes for so
     /// many bytes, is the time for all of it.
     pub(super) fn new(body: AnyBody, activity: &Arc<Activity>, idle: Duration) -> Self {
@@ -86,7 +86,7 @@ impl Answered {
     }
 }
 
-impl Body for Answered {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

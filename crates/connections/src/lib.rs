@@ -1,10 +1,10 @@
-//! Connections of strangers: who gets a place, and for how long.
+//! Connections of strangers: who gets a slot, and for how long.
 //!
-//! A server has so many [`places`], so many of them for one client [`address`], and the last for those
-//! that have none. A connection keeps its place while there is [`activity`]: a request that is worked
+//! A server has so many [`slots`], so many of them for one client [`address`], and the last for those
+//! that have none. A connection keeps its slot while there is [`activity`]: a request that is worked
 //! on, or an answer that is taken. Whoever only holds one open loses it, first of all when somebody
 //! else needs it; then whoever has many and keeps us waiting for the rest of a request. How often a client
-//! may ask, on however many connections, is its [`credit`]; who a client is where proxies stand in front,
+//! may ask, on however many connections, is its [`rate_limiter`]; who a client is where proxies stand in front,
 //! [`forwarded`] says.
 //!
 //! ```
@@ -21,19 +21,19 @@
 pub mod activity;
 pub mod address;
 mod body;
-pub mod credit;
 pub mod forwarded;
-pub mod places;
+pub mod rate_limiter;
+pub mod slots;
 
 use activity::{Active, Shared};
 use address::Network;
 use axum::{Router, body::Body, extract::Request};
-use body::{Answered, Asked};
+use body::{RequestBody, ResponseBody};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
-use places::{Place, Places, Refused};
+use slots::{Refused, Slot, Slots};
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
@@ -70,12 +70,12 @@ pub enum Event {
     Refused(Refused),
     /// One was closed for nothing happened on it.
     Idle,
-    /// One on which nothing happened, or that kept us waiting, was closed for another to have its place.
-    Displaced,
+    /// One on which nothing happened, or that kept us waiting, was closed for another to have its slot.
+    Evicted,
 }
 
 /// Who hears of events.
-pub type Told = Arc<dyn Fn(Event) + Send + Sync>;
+pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// A connection that ended before its client ended it.
 #[derive(Debug, Error)]
@@ -83,9 +83,9 @@ pub enum Ended {
     /// Nothing happened on it.
     #[error("nothing happened for too long")]
     Idle,
-    /// Nothing happened on it, and another needed its place.
+    /// Nothing happened on it, and another needed its slot.
     #[error("another connection needed the place")]
-    Displaced,
+    Evicted,
     /// There was no handshake in time.
     #[error("no TLS handshake in time")]
     Handshake,
@@ -108,13 +108,13 @@ pub enum Version {
 pub async fn serve<F>(
     listener: TcpListener,
     bounds: Bounds,
-    told: Told,
+    on_event: OnEvent,
     stop: impl Future<Output = ()>,
     handle: impl Fn(TcpStream, SocketAddr, Connection) -> F,
 ) where
     F: Future<Output = Result<(), Ended>> + Send + 'static,
 {
-    let places = Arc::new(Places::new(&bounds));
+    let slots = Arc::new(Slots::new(&bounds));
     let (bounds, graceful) = (Arc::new(bounds), GracefulShutdown::new());
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -127,22 +127,22 @@ pub async fn serve<F>(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        // One that is refused is closed at once: to keep it waiting would cost as much as a place.
-        let place = match places.take(address.ip()) {
-            Ok(place) => place,
+        // One that is refused is closed at once: to keep it waiting would cost as much as a slot.
+        let slot = match slots.take(address.ip()) {
+            Ok(slot) => slot,
             Err(refused) => {
-                told(Event::Refused(refused));
+                on_event(Event::Refused(refused));
                 continue;
             }
         };
         let _ = stream.set_nodelay(true);
         let connection =
-            Connection { place, bounds: Arc::clone(&bounds), watcher: graceful.watcher() };
-        let (handled, told) = (handle(stream, address, connection), Arc::clone(&told));
+            Connection { slot, bounds: Arc::clone(&bounds), watcher: graceful.watcher() };
+        let (handled, on_event) = (handle(stream, address, connection), Arc::clone(&on_event));
         tokio::spawn(async move {
             match handled.await {
-                Err(Ended::Idle) => told(Event::Idle),
-                Err(Ended::Displaced) => told(Event::Displaced),
+                Err(Ended::Idle) => on_event(Event::Idle),
+                Err(Ended::Evicted) => on_event(Event::Evicted),
                 // Whoever hangs up, or breaks the protocol, is gone.
                 Ok(()) | Err(Ended::Handshake | Ended::Broken(_)) => {}
             }
@@ -155,15 +155,15 @@ pub async fn serve<F>(
 /// How long open requests may take to end: a little less than a server goes on that is told to stop.
 const DRAIN: Duration = Duration::from_secs(6);
 
-/// A connection that has a place, to be handled.
+/// A connection that has a slot, to be handled.
 pub struct Connection {
-    place: Place,
+    slot: Slot,
     bounds: Arc<Bounds>,
     watcher: Watcher,
 }
 
 impl Connection {
-    /// A handshake, in bounded time, unless another needs the place.
+    /// A handshake, in bounded time, unless another needs the slot.
     pub async fn handshake<T, E: std::fmt::Display>(
         &self,
         handshake: impl Future<Output = Result<T, E>>,
@@ -171,34 +171,34 @@ impl Connection {
         let bounded = timeout(self.bounds.patience, handshake);
         let done = tokio::select! {
             done = bounded => done.map_err(|_| Ended::Handshake)?,
-            () = self.place.activity().displaced() => return Err(Ended::Displaced),
+            () = self.slot.activity().evicted() => return Err(Ended::Evicted),
         };
         done.map_err(|error| Ended::Broken(error.to_string()))
     }
 
     /// Answers the requests that come over a stream. `mark` adds to each what the handlers are to
     /// know of the connection.
-    pub async fn converse(
+    pub async fn serve_requests(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         version: Version,
         router: Router,
         mark: impl Fn(&mut Request) + Clone + Send + 'static,
     ) -> Result<(), Ended> {
-        let Self { place, bounds, watcher } = self;
-        let activity = place.activity();
+        let Self { slot, bounds, watcher } = self;
+        let activity = slot.activity();
         let (asked, idle) = (Arc::clone(activity), bounds.idle);
-        let of_many = version == Version::Http2 && place.is_proxy();
+        let of_many = version == Version::Http2 && slot.is_proxy();
         let shared = if of_many { Shared::ByMany } else { Shared::ByNobody };
         let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
             let working = asked.work();
-            let mut request = request.map(|body| Body::new(Asked::new(body, &asked)));
+            let mut request = request.map(|body| Body::new(RequestBody::new(body, &asked)));
             mark(&mut request);
             let answer = router.clone().call(request);
             let activity = Arc::clone(&asked);
             async move {
                 let answer = answer.await?;
-                let answer = answer.map(|body| Body::new(Answered::new(body, &activity, idle)));
+                let answer = answer.map(|body| Body::new(ResponseBody::new(body, &activity, idle)));
                 drop(working);
                 Ok::<_, Infallible>(answer)
             }
@@ -224,7 +224,7 @@ impl Connection {
         tokio::select! {
             ended = conversation => ended.map_err(|error| Ended::Broken(error.to_string())),
             () = activity.idle(idle, shared) => Err(Ended::Idle),
-            () = activity.displaced() => Err(Ended::Displaced),
+            () = activity.evicted() => Err(Ended::Evicted),
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::{
     sync::oneshot,
 };
 
-/// A server on loopback, and what it told.
+/// A server on loopback, and the events that it told.
 struct Server {
     address: SocketAddr,
     events: Arc<Mutex<Vec<Event>>>,
@@ -34,10 +34,10 @@ async fn server(version: Version, connections: usize, of_one_client: usize) -> S
         let whole = |body: axum::body::Bytes| async move { body.len().to_string() };
         let router = Router::new().route("/", get(|| async { "x".repeat(1000) }).post(whole));
         let router = router.route("/empty", get(|| async {}));
-        let told = Arc::new(move |event| heard.lock().unwrap().push(event));
+        let on_event = Arc::new(move |event| heard.lock().unwrap().push(event));
         let stop = async { drop(stopped.await) };
-        serve(listener, bounds, told, stop, move |stream, _, connection: Connection| {
-            connection.converse(stream, version, router.clone(), |_| ())
+        serve(listener, bounds, on_event, stop, move |stream, _, connection: Connection| {
+            connection.serve_requests(stream, version, router.clone(), |_| ())
         })
         .await;
     });

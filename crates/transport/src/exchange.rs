@@ -52,7 +52,7 @@ pub enum IncompleteError {
 
 impl IncompleteError {
     /// Whether the other party is ill, rather than of another opinion.
-    pub fn is_trouble(&self) -> bool {
+    pub fn is_peer_failure(&self) -> bool {
         match self {
             Self::Transport(error) => error.is_retryable(),
             Self::NotReady { .. } | Self::Failing { .. } => true,
@@ -82,12 +82,12 @@ pub async fn complete<T: Resource>(
 ) -> Result<Completed<T>, IncompleteError> {
     let (began, mut backoff) = (Instant::now(), Backoff::new(patience.first, patience.longest));
     let until = began + patience.total;
-    let mut asked = Asked { http, create, token, found: Found::NotYet };
+    let mut attempt = Attempt { http, create, token, found: Found::NotYet };
     let mut last = None;
     loop {
-        let (failure, retry_after) = match timeout_at(until, asked.ask()).await {
+        let (failure, retry_after) = match timeout_at(until, attempt.ask()).await {
             Ok(Ok(Polled::Ready(value))) => {
-                return Ok(Completed { value, location: asked.found.location() });
+                return Ok(Completed { value, location: attempt.found.location() });
             }
             Ok(Ok(Polled::Pending { retry_after })) => (None, retry_after),
             Ok(Err(error)) if patience.through_failures && error.is_retryable() => {
@@ -150,7 +150,7 @@ fn given_up<T: Resource>(
 }
 
 /// Where an exchange stands: a resource is created until it is found, and polled from then on.
-struct Asked<'a, T> {
+struct Attempt<'a, T> {
     http: &'a HttpClient,
     create: &'a Create<T>,
     token: Option<&'a BearerToken>,
@@ -172,7 +172,7 @@ impl Found {
     }
 }
 
-impl<T: Resource> Asked<'_, T> {
+impl<T: Resource> Attempt<'_, T> {
     async fn ask(&mut self) -> Result<Polled<T>, TransportError> {
         let Found::At(location) = &self.found else {
             let Created { location, state } = self.http.perform(self.create, self.token).await?;
@@ -254,7 +254,7 @@ mod tests {
             for manner in [Manner::Silent, Manner::NotYet, Manner::Trickle] {
                 let (error, _) = ask(manner, through_failures).await;
                 assert!(matches!(error, IncompleteError::NotReady { .. }), "{error}");
-                assert!(error.is_trouble());
+                assert!(error.is_peer_failure());
             }
         }
     }

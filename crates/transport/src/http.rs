@@ -19,14 +19,14 @@ use zeroize::Zeroizing;
 /// An HTTP client that keeps its connections. Clones share them, and the identity.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    way: Way,
+    carrier: Carrier,
     timeout: Duration,
     headers: fn(&mut HeaderMap),
 }
 
 /// How requests reach others.
 #[derive(Clone, Debug)]
-enum Way {
+enum Carrier {
     Network(Arc<RwLock<reqwest::Client>>),
     #[cfg(any(test, feature = "test-util"))]
     Wire(Arc<dyn super::wire::Wire>),
@@ -54,25 +54,25 @@ impl HttpClient {
 
     /// Likewise, with an identity of its own.
     pub fn with_identity(timeout: Duration, identity: Identity) -> Result<Self, SetupError> {
-        let way = Way::Network(Arc::new(RwLock::new(build(timeout, identity)?)));
-        Ok(Self { way, timeout, headers: |_| () })
+        let carrier = Carrier::Network(Arc::new(RwLock::new(build(timeout, identity)?)));
+        Ok(Self { carrier, timeout, headers: |_| () })
     }
 
     /// A client for which something else stands for the network.
     #[cfg(any(test, feature = "test-util"))]
     pub fn over(wire: Arc<dyn super::wire::Wire>, timeout: Duration) -> Self {
-        Self { way: Way::Wire(wire), timeout, headers: |_| () }
+        Self { carrier: Carrier::Wire(wire), timeout, headers: |_| () }
     }
 
     /// Shows and trusts something else from the next request on.
     pub fn renew(&self, identity: Identity) -> Result<(), SetupError> {
         let renewed = build(self.timeout, identity)?;
-        match &self.way {
-            Way::Network(client) => {
+        match &self.carrier {
+            Carrier::Network(client) => {
                 *client.write().unwrap_or_else(PoisonError::into_inner) = renewed;
             }
             #[cfg(any(test, feature = "test-util"))]
-            Way::Wire(_) => {}
+            Carrier::Wire(_) => {}
         }
         Ok(())
     }
@@ -115,10 +115,12 @@ impl HttpClient {
         token: Option<&BearerToken>,
         limit: usize,
     ) -> Result<Response, TransportError> {
-        let client = match &self.way {
-            Way::Network(client) => client.read().unwrap_or_else(PoisonError::into_inner).clone(),
+        let client = match &self.carrier {
+            Carrier::Network(client) => {
+                client.read().unwrap_or_else(PoisonError::into_inner).clone()
+            }
             #[cfg(any(test, feature = "test-util"))]
-            Way::Wire(wire) => {
+            Carrier::Wire(wire) => {
                 return super::wire::send(wire.as_ref(), request, token, self.timeout).await;
             }
         };

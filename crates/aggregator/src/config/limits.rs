@@ -213,7 +213,7 @@ fn minutes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sottovoce_connections::places::Places;
+    use sottovoce_connections::slots::Slots;
     use std::sync::Arc;
 
     #[tokio::test]
@@ -221,7 +221,7 @@ mod tests {
         let places = |trusted_hops| {
             let limits = Limits { trusted_hops, connections: 40, ..Limits::default() };
             let limits = Limits { connections_per_client: 4, ..limits };
-            let places = Arc::new(Places::new(&limits.bounds()));
+            let places = Arc::new(Slots::new(&limits.bounds()));
             // With something to do on each.
             let take = |_| {
                 let place = places.take([10, 0, 0, 1].into()).ok()?;

@@ -1,7 +1,7 @@
 //! The helper's side of an aggregation job (§4.5.3.2).
 //!
 //! A job is opened and verified on all cores, then committed as one: bucket shards, replay IDs
-//! and the response. Whether a report is a replay is known only then, so if the store objects to
+//! and the response. Whether a report is a replay is known only then, so if the store refuses
 //! some reports the job is done once more without them; nothing of it was kept.
 
 use super::Helper;
@@ -86,7 +86,7 @@ pub(super) fn create(
             }
             HelperOutcome::Conflict { replayed, collected } => {
                 let before = refused.len();
-                object(&request, placement, &replayed, &collected, &mut refused);
+                mark_refused(&request, placement, &replayed, &collected, &mut refused);
                 if refused.len() == before {
                     return Err(Failure::fault("the store objected to no report of the job"));
                 }
@@ -199,9 +199,9 @@ fn verify(
     let numbers: Vec<usize> =
         inits.iter().map(|init| buckets.number(init.report_share.report_metadata.time)).collect();
     let sums = buckets.buckets();
-    let shares = Shares { keys: helper.keyring.keys(), oldest: helper.retention.reports, now };
+    let opener = ShareOpener { keys: helper.keyring.keys(), oldest: helper.retention.reports, now };
     let parts = parallel::map_parts(inits, |range, inits| {
-        verify_part(&shares, task, inits, &numbers[range], sums, refused)
+        verify_part(&opener, task, inits, &numbers[range], sums, refused)
     });
     let (outcomes, sums): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
@@ -215,14 +215,14 @@ fn verify(
 }
 
 /// What report shares of a job are opened with.
-struct Shares {
+struct ShareOpener {
     keys: Arc<Keys>,
     oldest: Duration,
     now: Timestamp,
 }
 
 fn verify_part(
-    shares: &Shares,
+    opener: &ShareOpener,
     task: &Task,
     inits: &[VerifyInit],
     numbers: &[usize],
@@ -231,7 +231,7 @@ fn verify_part(
 ) -> (Vec<Outcome>, Sums) {
     let mut aad = Vec::new();
     let opened: Vec<Result<PlaintextInputShare, ReportError>> =
-        inits.iter().map(|init| open(shares, task, init, refused, &mut aad)).collect();
+        inits.iter().map(|init| open(opener, task, init, refused, &mut aad)).collect();
     let mut reports = Vec::with_capacity(inits.len());
     for ((init, opened), number) in inits.iter().zip(&opened).zip(numbers) {
         if let Ok(share) = opened {
@@ -256,7 +256,7 @@ fn verify_part(
 }
 
 fn open(
-    shares: &Shares,
+    opener: &ShareOpener,
     task: &Task,
     init: &VerifyInit,
     refused: &HashMap<ReportId, ReportError>,
@@ -267,9 +267,9 @@ fn open(
     if let Some(error) = refused.get(&metadata.report_id) {
         return Err(*error);
     }
-    check_time(task, metadata.time, shares.now, shares.oldest)?;
+    check_time(task, metadata.time, opener.now, opener.oldest)?;
     let sealed = &share.encrypted_input_share;
-    open_share(task, &shares.keys, metadata, share.public_share.as_bytes(), sealed, aad)
+    open_share(task, &opener.keys, metadata, share.public_share.as_bytes(), sealed, aad)
 }
 
 /// The reports whose output shares were added up.
@@ -293,7 +293,7 @@ fn respond(request: &AggregationJobInitReq, outcomes: Vec<Outcome>) -> Vec<u8> {
 }
 
 /// Notes which reports the store will not have, and why (§4.5.4.3).
-fn object(
+fn mark_refused(
     request: &AggregationJobInitReq,
     placement: Placement,
     replayed: &[ReportId],

@@ -6,7 +6,7 @@ use crate::{
     keyring::Keyring,
     log::PublicLog,
     routes::{self, Aggregator, Authenticated, ResourceId, Served},
-    serve::{Client, edge::Edge, held::long_message},
+    serve::{PeerIdentity, edge::Edge, held::long_message},
     store::Datastore,
     task::HelperTask,
     tasks::Tasks,
@@ -58,7 +58,7 @@ impl Aggregator for Helper {
         &self.log
     }
 
-    fn check_connection(edge: &Edge, client: Option<&Client>) -> Result<(), Failure> {
+    fn check_connection(edge: &Edge, client: Option<&PeerIdentity>) -> Result<(), Failure> {
         edge.check_peer(client)
     }
 
@@ -75,10 +75,10 @@ async fn create_job(
     let limit = served.edge.limits.aggregation_job_bytes;
     let expected = MediaType::AggregationJobInitReq;
     let body = served.read_message(request, expected, &task.task.id, limit).await?;
-    let turn = served.edge.intake.turn().await?;
+    let permit = served.edge.intake.work_permit().await?;
     let (location, response, room) = blocking(move |now| {
         // Taken along: the work goes on when its leader hangs up.
-        let _turn = turn;
+        let _permit = permit;
         let (job, response) = served.role.aggregate(&task, body.bytes(), now)?;
         Ok((task.task.resource_path("aggregation_jobs", job), response, body.into_room()))
     })

@@ -39,7 +39,7 @@ use sottovoce_dap::{
 use sottovoce_transport::{
     error::TransportError,
     exchange::{Completed, IncompleteError, Patience, complete},
-    peers::{Place, origin},
+    peers::{Permit, origin},
     retry::Backoff,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -67,12 +67,12 @@ pub(super) async fn aggregate(
         Ok(()) => return leader.metrics.job(JobOutcome::Done, started.elapsed()),
         Err(error) => error,
     };
-    let next = leader.refusals.next(&task, error.refusal(), attempt, &size);
+    let next = leader.refusals.decide(&task, error.refusal(), attempt, &size);
     let wait = match error {
         // Whoever takes over may begin at once.
         JobError::ServerStops => Duration::ZERO,
         // Nothing is wrong with it: a place may be free in a moment.
-        JobError::NoPlace => FIRST_RETRY,
+        JobError::NoPermit => FIRST_RETRY,
         _ => Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, attempt),
     };
     let ending = {
@@ -95,7 +95,7 @@ pub(super) async fn aggregate(
     leader.metrics.job(outcome, started.elapsed());
     let Size { reports, one, .. } = size;
     match next {
-        Next::Later if matches!(error, JobError::NoPlace) => {
+        Next::Later if matches!(error, JobError::NoPermit) => {
             tracing::debug!(%task, %error, attempt, ?wait, "an aggregation job is put off");
         }
         Next::Later => {
@@ -147,7 +147,7 @@ enum JobError {
     #[error(transparent)]
     Helper(#[from] IncompleteError),
     #[error("the helper is left alone for now, or busy with other jobs of ours")]
-    NoPlace,
+    NoPermit,
     #[error(
         "the helper's response answers {answered} reports in place of the {asked} asked for, or in another order"
     )]
@@ -204,18 +204,18 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
         let leader = Arc::clone(leader);
         blocking::spawn(move || start(&leader, job)).await??
     };
-    let Started { task, place, job, reports, parts, request } = started;
+    let Started { task, permit, job, reports, parts, request } = started;
     let (response, location) = match request {
         Some(request) => {
             let asked = ask_helper(leader, &task, request).await;
-            leader.heard(&place, &task.task.id, asked.as_ref().err());
+            leader.record_answer(&permit, &task.task.id, asked.as_ref().err());
             let Completed { value: response, location } = asked?;
             if lacks_our_key(&response) {
                 // Or a helper that remembers requests would say so of the same one for ever.
-                delete_response(leader, &task, &place, location).await;
+                delete_response(leader, &task, &permit, location).await;
                 return Err(JobError::VerificationKey);
             }
-            leader.refusals.taken(&task.task.id);
+            leader.refusals.record_accepted(&task.task.id);
             (Some(response), location)
         }
         None => (None, None),
@@ -226,9 +226,9 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
     };
     committed?;
     // The response has served; a helper that keeps it loses nothing but room.
-    delete_response(leader, &task, &place, location).await;
+    delete_response(leader, &task, &permit, location).await;
     // Only now: whoever answers jobs but not this would else hold up ever more of us.
-    drop(place);
+    drop(permit);
     Ok(())
 }
 
@@ -244,7 +244,7 @@ fn lacks_our_key(response: &AggregationJobResp) -> bool {
 async fn delete_response(
     leader: &Leader,
     task: &LeaderTask,
-    place: &Place,
+    permit: &Permit,
     location: Option<String>,
 ) {
     let Some(location) = location else { return };
@@ -257,7 +257,7 @@ async fn delete_response(
         }
         Err(_) => {
             tracing::debug!("the helper does not say whether it has deleted a response");
-            place.failed(clock::instant());
+            permit.failed(clock::instant());
         }
     }
 }
@@ -266,7 +266,7 @@ async fn delete_response(
 struct Started {
     task: Arc<LeaderTask>,
     /// At the helper.
-    place: Place,
+    permit: Permit,
     job: LeasedJob,
     reports: Vec<Report>,
     parts: Vec<Part>,
@@ -285,9 +285,9 @@ struct Part {
 /// Opens the reports and starts to verify them, on all cores.
 fn start(leader: &Leader, job: LeasedJob) -> Result<Started, JobError> {
     let task = leader.tasks.find(&job.task)?.ok_or(JobError::NoTask(job.task))?;
-    leader.shares.learn(&task.task);
+    leader.quotas.add_task(&task.task);
     let helper = origin(task.task.configuration.helper_aggregator_endpoint.as_str());
-    let place = leader.shares.jobs.enter(helper, clock::instant()).ok_or(JobError::NoPlace)?;
+    let permit = leader.quotas.jobs.acquire(helper, clock::instant()).ok_or(JobError::NoPermit)?;
     let (reports, unreadable): (Vec<_>, Vec<_>) =
         job.reports().map(|(_, report)| Report::from_bytes(report)).partition(Result::is_ok);
     if !unreadable.is_empty() {
@@ -301,7 +301,7 @@ fn start(leader: &Leader, job: LeasedJob) -> Result<Started, JobError> {
     let inits: Vec<VerifyInit> =
         parts.iter_mut().flat_map(|part| std::mem::take(&mut part.inits)).collect();
     let request = (!inits.is_empty()).then(|| encode_request(job.batch, inits));
-    Ok(Started { task, place, job, reports, parts, request })
+    Ok(Started { task, permit, job, reports, parts, request })
 }
 
 fn start_part(keys: &Keys, task: &Task, reports: &[Report]) -> Part {

@@ -133,7 +133,7 @@ fn progress(leader: &Leader, state: CollectionState) -> Result<Option<Progress>,
 
 /// The collections that somebody works on, each by itself, so that none waits for another one's helper.
 #[derive(Default)]
-pub(super) struct UnderWay {
+pub(super) struct InProgress {
     pub(super) work: JoinSet<()>,
     claims: Arc<Mutex<Claims>>,
 }
@@ -143,12 +143,12 @@ type Name = (TaskId, CollectionId);
 #[derive(Default)]
 struct Claims {
     claimed: HashSet<Name>,
-    rests: HashMap<Name, Rest>,
+    cool_downs: HashMap<Name, CoolDown>,
 }
 
 /// That a collection failed, and is left alone for a while, ever longer.
 #[derive(Clone, Copy)]
-struct Rest {
+struct CoolDown {
     failures: u32,
     until: Instant,
 }
@@ -159,10 +159,10 @@ struct Claim {
     claims: Arc<Mutex<Claims>>,
 }
 
-impl UnderWay {
+impl InProgress {
     fn claim(&self, name: Name, now: Instant) -> Option<Claim> {
         let mut claims = lock(&self.claims);
-        if claims.rests.get(&name).is_some_and(|rest| rest.until > now) {
+        if claims.cool_downs.get(&name).is_some_and(|cool_down| cool_down.until > now) {
             return None;
         }
         claims.claimed.insert(name).then(|| Claim { name, claims: Arc::clone(&self.claims) })
@@ -174,15 +174,17 @@ impl Claim {
     fn failed(&self, asked: Option<Duration>, now: Instant) {
         let mut claims = lock(&self.claims);
         // Those that were deleted meanwhile are not asked for again.
-        claims.rests.retain(|_, rest| rest.until + LONGEST_REST > now);
-        let failures = claims.rests.get(&self.name).map_or(0, |rest| rest.failures);
-        let asked = asked.unwrap_or_default().min(LONGEST_ASKED);
-        let until = now + Backoff::at_attempt(FIRST_REST, LONGEST_REST, failures).max(asked);
-        claims.rests.insert(self.name, Rest { failures: failures.saturating_add(1), until });
+        claims.cool_downs.retain(|_, cool_down| cool_down.until + LONGEST_RETRY > now);
+        let failures = claims.cool_downs.get(&self.name).map_or(0, |cool_down| cool_down.failures);
+        let asked = asked.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        let until = now + Backoff::at_attempt(FIRST_RETRY, LONGEST_RETRY, failures).max(asked);
+        claims
+            .cool_downs
+            .insert(self.name, CoolDown { failures: failures.saturating_add(1), until });
     }
 
-    fn went_on(&self) {
-        lock(&self.claims).rests.remove(&self.name);
+    fn progressed(&self) {
+        lock(&self.claims).cool_downs.remove(&self.name);
     }
 }
 
@@ -197,16 +199,16 @@ fn lock(claims: &Mutex<Claims>) -> MutexGuard<'_, Claims> {
 }
 
 /// How long a collection is left alone after it failed: at first, and at last.
-const FIRST_REST: Duration = Duration::from_millis(250);
-const LONGEST_REST: Duration = Duration::from_secs(10);
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// The longest that a helper may ask for: its clock may be put right before.
-const LONGEST_ASKED: Duration = Duration::from_secs(30);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Begins to bring each open collection job as far as it gets now; says whether there are any. They are
 /// due again after `pause`.
 pub(super) async fn advance(
     leader: &Arc<Leader>,
-    under_way: &mut UnderWay,
+    in_progress: &mut InProgress,
     pause: Duration,
 ) -> bool {
     let pending = {
@@ -227,12 +229,12 @@ pub(super) async fn advance(
             return false;
         }
     };
-    let any = !pending.is_empty() || !under_way.work.is_empty();
+    let any = !pending.is_empty() || !in_progress.work.is_empty();
     for collection in pending {
         let name = (collection.task, collection.id);
-        let Some(claim) = under_way.claim(name, clock::instant()) else { continue };
+        let Some(claim) = in_progress.claim(name, clock::instant()) else { continue };
         let leader = Arc::clone(leader);
-        under_way.work.spawn(async move { work_on(&leader, collection, claim).await });
+        in_progress.work.spawn(async move { work_on(&leader, collection, claim).await });
     }
     any
 }
@@ -240,13 +242,13 @@ pub(super) async fn advance(
 async fn work_on(leader: &Arc<Leader>, collection: PendingCollection, claim: Claim) {
     let waits = match advance_one(leader, collection).await {
         Ok(Step::Over) => {
-            claim.went_on();
-            leader.waits.over(&claim.name);
+            claim.progressed();
+            leader.waits.ended(&claim.name);
             leader.ended.notify_waiters();
             return;
         }
         Ok(Step::Waits(reason)) => {
-            claim.went_on();
+            claim.progressed();
             (reason, None)
         }
         Err(error) => {
@@ -255,7 +257,7 @@ async fn work_on(leader: &Arc<Leader>, collection: PendingCollection, claim: Cla
         }
     };
     let (reason, error) = waits;
-    leader.waits.goes_on(claim.name, reason, error, clock::instant());
+    leader.waits.still_waits(claim.name, reason, error, clock::instant());
 }
 
 /// How far a collection got.
@@ -324,13 +326,13 @@ async fn advance_one(
         Err(step) => return Ok(step),
     };
     let helper = origin(task.task.configuration.helper_aggregator_endpoint.as_str());
-    let Some(place) = leader.shares.collections.enter(helper, clock::instant()) else {
-        let rests = leader.shares.collections.rests(helper);
-        return Ok(Step::Waits(if rests { Reason::HelperFails } else { Reason::HelperBusy }));
+    let Some(permit) = leader.quotas.collections.acquire(helper, clock::instant()) else {
+        let backed_off = leader.quotas.collections.is_backed_off(helper);
+        return Ok(Step::Waits(if backed_off { Reason::HelperFails } else { Reason::HelperBusy }));
     };
     let asked = ask_helper(leader, &task, &frozen).await;
-    leader.heard(&place, &task.task.id, asked.as_ref().err());
-    drop(place);
+    leader.record_answer(&permit, &task.task.id, asked.as_ref().err());
+    drop(permit);
     let outcome = match asked {
         Ok(helper_encrypted_agg_share) => {
             let request = CollectionJobReq::from_bytes(&collection.request)?;
@@ -352,7 +354,7 @@ async fn advance_one(
         | Outcome::FailedReopened(problem)
         | Outcome::FailedAside(problem) = &outcome
         {
-            let problem = serde_json::from_slice(problem).unwrap_or_else(|_| no_words());
+            let problem = serde_json::from_slice(problem).unwrap_or_else(|_| unnamed_problem());
             let batch = Some(frozen.batch()?.selector);
             leader.log.refuse(&task.task, batch, &problem, clock::now())?;
         }
@@ -395,7 +397,7 @@ fn refused_by_helper(task: &Task, error: IncompleteError) -> Result<Outcome, Col
     })
 }
 
-fn no_words() -> ProblemDocument {
+fn unnamed_problem() -> ProblemDocument {
     ProblemDocument::untyped(500, "the collection failed")
 }
 
@@ -434,11 +436,11 @@ impl Frozen {
 
 /// The first byte of a batch that was closed because each of its windows was full and over. Before there was
 /// that rule it was the first of the number of reports, which is 0.
-const JUDGED: u8 = 1;
+const WINDOWS_CHECKED: u8 = 1;
 
 impl Encode for Frozen {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.push(JUDGED);
+        out.push(WINDOWS_CHECKED);
         self.report_count.encode(out);
         self.interval.encode(out);
         for bytes in [&self.share, &self.request] {
@@ -450,7 +452,7 @@ impl Encode for Frozen {
 impl Decode for Frozen {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let judged = reader.u8("mark of a closed batch")?;
-        if judged != JUDGED {
+        if judged != WINDOWS_CHECKED {
             let field = "mark of a closed batch";
             return Err(DecodeError::Unknown { field, value: judged.into() });
         }
@@ -470,8 +472,8 @@ fn prepare(
 ) -> Result<Result<Prepared, Step>, CollectError> {
     let task = leader.tasks.find(&collection.task)?.ok_or(CollectError::NoTask(collection.task))?;
     if let CollectionState::Closed(blob) = &collection.state {
-        if blob.first() != Some(&JUDGED) {
-            return open_again(leader, &task.task, &collection, blob).map(|()| Err(Step::Over));
+        if blob.first() != Some(&WINDOWS_CHECKED) {
+            return reopen(leader, &task.task, &collection, blob).map(|()| Err(Step::Over));
         }
         let frozen = Frozen::from_bytes(blob)?;
         return Ok(Ok(Prepared { task, collection, frozen }));
@@ -527,13 +529,13 @@ fn prepare(
 
 /// Opens a batch again that an earlier version closed without a look at its windows. Our share of it has not
 /// left; an identical request closes it anew, if it may.
-fn open_again(
+fn reopen(
     leader: &Leader,
     task: &Task,
     collection: &PendingCollection,
     unjudged: &[u8],
 ) -> Result<(), CollectError> {
-    let frozen = Frozen::from_bytes(&[&[JUDGED], unjudged].concat())?;
+    let frozen = Frozen::from_bytes(&[&[WINDOWS_CHECKED], unjudged].concat())?;
     let detail = "the batch was closed by an earlier version, which did not ask that each of its windows be full \
                   and over; it is open again: ask once more";
     let problem = ProblemDocument::new(ProblemType::BatchInvalid, Some(&task.id), detail);
@@ -653,7 +655,7 @@ mod tests {
         let bytes = frozen.to_bytes();
         assert_eq!(Frozen::from_bytes(&bytes).unwrap(), frozen);
         let unjudged = &bytes[1..];
-        assert!(bytes[0] == JUDGED && unjudged[0] != JUDGED);
+        assert!(bytes[0] == WINDOWS_CHECKED && unjudged[0] != WINDOWS_CHECKED);
         assert!(Frozen::from_bytes(unjudged).is_err());
     }
 

@@ -7,10 +7,10 @@
 mod aggregate;
 mod collect;
 mod group_commit;
+mod quotas;
 mod refusals;
 mod routes;
 mod schedule;
-mod shares;
 mod upload;
 mod waits;
 
@@ -26,8 +26,8 @@ use super::{
     tasks::Tasks,
 };
 use group_commit::GroupCommit;
+use quotas::Quotas;
 use refusals::Refusals;
-use shares::Shares;
 use sottovoce_dap::{
     ids::CollectionJobId,
     upload::{UploadErrors, UploadRequest},
@@ -54,7 +54,7 @@ pub struct Leader {
     commits: GroupCommit,
     http: HttpClient,
     refusals: Refusals,
-    shares: Shares,
+    quotas: Quotas,
     waits: Waits,
     /// Whether the server stops.
     stop: watch::Receiver<bool>,
@@ -95,7 +95,7 @@ impl Leader {
             lease: aggregation.lease,
             http,
             refusals: Refusals::default(),
-            shares: Shares::new(aggregation.jobs),
+            quotas: Quotas::new(aggregation.jobs),
             stop,
             waiting: Semaphore::new(routes::WAITING),
             ended: Notify::new(),

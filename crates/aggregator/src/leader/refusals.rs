@@ -87,7 +87,7 @@ const LAST_ATTEMPT: u32 = 16;
 
 impl Refusals {
     /// The helper took a job.
-    pub(super) fn taken(&self, task: &TaskId) {
+    pub(super) fn record_accepted(&self, task: &TaskId) {
         // Nothing to note of a task without refusals.
         if let Some(seen) = self.lock().get_mut(task) {
             seen.taken = Some(clock::instant());
@@ -95,7 +95,7 @@ impl Refusals {
     }
 
     /// What follows for a job that failed, if it was refused for what is in it.
-    pub(super) fn next(
+    pub(super) fn decide(
         &self,
         task: &TaskId,
         refusal: Option<Refusal>,
@@ -103,7 +103,7 @@ impl Refusals {
         size: &Size,
     ) -> Next {
         let Some(refusal) = refusal else { return Next::Later };
-        let others_are_taken = self.refused(task, clock::instant());
+        let others_are_taken = self.record_refused(task, clock::instant());
         if size.reports > 1 {
             let patience = match refusal {
                 Refusal::TooLarge => 1,
@@ -117,7 +117,7 @@ impl Refusals {
     }
 
     /// Notes a refusal; says whether the helper takes other jobs of the task, since refusals began.
-    fn refused(&self, task: &TaskId, now: Instant) -> bool {
+    fn record_refused(&self, task: &TaskId, now: Instant) -> bool {
         let mut all = self.lock();
         all.retain(|_, seen| now.saturating_duration_since(seen.last) < APART);
         let seen = all.entry(*task).or_insert(Seen { since: now, last: now, taken: None });
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_job_is_cut_up_after_a_while_and_its_pieces_soon() {
         let refusals = Refusals::default();
-        let next = |refusal, attempt, size| refusals.next(&TASK, refusal, attempt, &size);
+        let next = |refusal, attempt, size| refusals.decide(&TASK, refusal, attempt, &size);
         let content = Some(Refusal::Content);
         assert_eq!(next(None, 1000, size(2, false)), Next::Later);
         assert_eq!(next(content, 3, size(2, false)), Next::Later);
@@ -158,15 +158,16 @@ mod tests {
     #[test]
     fn a_single_report_is_given_up_soon_if_others_are_taken_and_late_if_none_are() {
         let refusals = Refusals::default();
-        let next = |attempt| refusals.next(&TASK, Some(Refusal::Content), attempt, &size(1, true));
+        let next =
+            |attempt| refusals.decide(&TASK, Some(Refusal::Content), attempt, &size(1, true));
         // Taken before anything was refused: that says nothing.
-        refusals.taken(&TASK);
+        refusals.record_accepted(&TASK);
         assert_eq!(next(3), Next::Later);
         assert_eq!(next(15), Next::Later);
         assert_eq!(next(16), Next::GiveUp);
-        refusals.taken(&TaskId::new([2; 32]));
+        refusals.record_accepted(&TaskId::new([2; 32]));
         assert_eq!(next(3), Next::Later);
-        refusals.taken(&TASK);
+        refusals.record_accepted(&TASK);
         assert_eq!(next(2), Next::Later);
         assert_eq!(next(3), Next::GiveUp);
     }

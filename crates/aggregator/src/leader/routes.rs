@@ -7,7 +7,7 @@ use crate::{
     keyring::Keyring,
     log::PublicLog,
     routes::{self, Aggregator, Authenticated, NamedTask, ResourceId, Served},
-    serve::{Client, edge::Edge, held::long_message},
+    serve::{PeerIdentity, edge::Edge, held::long_message},
     store::Datastore,
     task::LeaderTask,
     tasks::Tasks,
@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 /// The leader behind its routes.
 pub fn router(leader: Arc<Leader>, edge: Edge) -> Router {
     let devices = Router::new()
-        .route("/tasks/{task_id}/agreement", get(tell_collector))
+        .route("/tasks/{task_id}/agreement", get(agreement_for_collector))
         .route("/tasks/{task_id}/reports", post(upload_reports));
     let jobs = "/tasks/{task_id}/collection_jobs";
     let collector = Router::new()
@@ -60,7 +60,7 @@ impl Aggregator for Leader {
     }
 
     /// A collector has no certificate.
-    fn check_connection(_: &Edge, _: Option<&Client>) -> Result<(), Failure> {
+    fn check_connection(_: &Edge, _: Option<&PeerIdentity>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl Aggregator for Leader {
 }
 
 /// Ours, not the draft's: what we hold, for the collector to compare.
-async fn tell_collector(
+async fn agreement_for_collector(
     Authenticated(task): Authenticated<Leader>,
 ) -> Result<Response, Failure> {
     json(&agreement::held(&task.task, clock::now()))
@@ -83,14 +83,14 @@ async fn upload_reports(
 ) -> Result<Response, Failure> {
     let id = task.task.id;
     expect_media_type(request.headers(), MediaType::UploadReq, &id)?;
-    let asker = request.extensions().get().copied();
+    let client = request.extensions().get().copied();
     let limit = served.edge.limits.upload_bytes;
     let body = served.edge.intake.read(request, limit).await?;
     let request =
         UploadRequest::from_bytes(body.bytes()).map_err(|e| Failure::malformed(&id, &e))?;
     // Before anything is stored: for the answer, should each of them fail.
     let longest = request.reports.len() * ReportUploadStatus::LENGTH;
-    let room_to_answer = served.edge.intake.room(asker, longest)?;
+    let room_to_answer = served.edge.intake.room(client, longest)?;
     // The bytes go; the room stays taken, for the reports themselves.
     let room = body.into_room();
     let errors = served.role.upload(&task, request, room, clock::now()).await?;
@@ -152,7 +152,7 @@ fn respond(progress: Progress) -> Response {
 /// in a fraction of this.
 const SOON: Duration = Duration::from_millis(1500);
 /// Looks anyway, since another replica may have ended the collection.
-const LOOK_ANYWAY: Duration = Duration::from_millis(250);
+const POLL_EVERY: Duration = Duration::from_millis(250);
 /// Requests whose answers are held back at the same time; further ones are answered at once.
 pub(super) const WAITING: usize = 32;
 
@@ -177,7 +177,7 @@ async fn wait(
         tokio::select! {
             biased;
             () = ended => {}
-            () = sleep_until(until.min(Instant::now() + LOOK_ANYWAY)) => {}
+            () = sleep_until(until.min(Instant::now() + POLL_EVERY)) => {}
             _ = stop.wait_for(|stop| *stop) => break,
         }
     }

@@ -23,9 +23,9 @@ pub async fn run(leader: Arc<Leader>, policy: Aggregation, stop: watch::Receiver
 
 async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch::Receiver<bool>) {
     let mut jobs = JoinSet::new();
-    let mut rhythm = Rhythm::new(policy.linger);
+    let mut wakeups = Wakeups::new(policy.linger);
     let mut new_first = false;
-    learn(leader).await;
+    register_tasks(leader).await;
     while !*stop.borrow() {
         let free = policy.jobs.saturating_mul(HELPERS).saturating_sub(jobs.len());
         new_first = !new_first;
@@ -42,7 +42,7 @@ async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch:
                 // A job that is over may be the last one a collection waits for.
                 leader.collections.notify_one();
             }
-            () = rhythm.idle(&leader.reports), if !more_may_wait => {}
+            () = wakeups.idle(&leader.reports), if !more_may_wait => {}
         }
     }
     while jobs.join_next().await.is_some() {}
@@ -53,13 +53,13 @@ async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch:
 const HELPERS: usize = 8;
 
 /// Finds out whose the tasks are that there are. Those that are added later are learnt with their first job.
-async fn learn(leader: &Arc<Leader>) {
+async fn register_tasks(leader: &Arc<Leader>) {
     let all = {
         let leader = Arc::clone(leader);
         blocking::spawn(move || leader.tasks.all())
     };
     match all.await {
-        Ok(Ok(tasks)) => tasks.iter().for_each(|task| leader.shares.learn(&task.task)),
+        Ok(Ok(tasks)) => tasks.iter().for_each(|task| leader.quotas.add_task(&task.task)),
         Ok(Err(error)) => tracing::warn!(%error, "tasks are learnt with their first job"),
         Err(error) => tracing::warn!(%error, "tasks are learnt with their first job"),
     }
@@ -75,21 +75,21 @@ async fn patience(mut stop: watch::Receiver<bool>) {
 const FINISH: Duration = Duration::from_secs(5);
 
 async fn collection(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch::Receiver<bool>) {
-    let mut under_way = collect::UnderWay::default();
+    let mut in_progress = collect::InProgress::default();
     let mut pause = SHORTEST_PAUSE;
     while !*stop.borrow() {
-        let any = collect::advance(leader, &mut under_way, pause).await;
-        let wait = if any { pause } else { LOOK_ANYWAY.max(policy.linger) };
+        let any = collect::advance(leader, &mut in_progress, pause).await;
+        let wait = if any { pause } else { POLL_EVERY.max(policy.linger) };
         pause = tokio::select! {
             biased;
             _ = stop.changed() => SHORTEST_PAUSE,
             () = leader.collections.notified() => SHORTEST_PAUSE,
             () = sleep(wait) => (pause * 2).min(LONGEST_PAUSE),
         };
-        while under_way.work.try_join_next().is_some() {}
+        while in_progress.work.try_join_next().is_some() {}
     }
     // What is dropped unfinished is in the database, and is asked for again.
-    let finish = async { while under_way.work.join_next().await.is_some() {} };
+    let finish = async { while in_progress.work.join_next().await.is_some() {} };
     let _ = timeout(COLLECTIONS_FINISH, finish).await;
 }
 
@@ -101,31 +101,31 @@ const COLLECTIONS_FINISH: Duration = Duration::from_secs(2);
 
 /// When to look for reports: at a sign, when those of the last sign have lingered for as long as they may,
 /// and now and then without one, since a lease may have run out.
-struct Rhythm {
+struct Wakeups {
     linger: Duration,
-    ripe: Option<Instant>,
+    due: Option<Instant>,
 }
 
-impl Rhythm {
+impl Wakeups {
     fn new(linger: Duration) -> Self {
-        Self { linger, ripe: None }
+        Self { linger, due: None }
     }
 
     async fn idle(&mut self, sign: &Notify) {
         let now = Instant::now();
-        let anyway = now + LOOK_ANYWAY.max(self.linger);
-        let until = self.ripe.map_or(anyway, |ripe| ripe.min(anyway));
+        let anyway = now + POLL_EVERY.max(self.linger);
+        let until = self.due.map_or(anyway, |due| due.min(anyway));
         if timeout_at(until, sign.notified()).await.is_ok() {
             // What came last is ripe a little later than what came first, which takes it along.
-            self.ripe.get_or_insert(Instant::now() + self.linger);
+            self.due.get_or_insert(Instant::now() + self.linger);
             // What came first may have company in a moment.
             sleep(GATHER.min(self.linger)).await;
         }
-        self.ripe = self.ripe.filter(|ripe| *ripe > Instant::now());
+        self.due = self.due.filter(|due| *due > Instant::now());
     }
 }
 
-const LOOK_ANYWAY: Duration = Duration::from_millis(250);
+const POLL_EVERY: Duration = Duration::from_millis(250);
 const GATHER: Duration = Duration::from_millis(20);
 
 async fn lease(
@@ -146,7 +146,7 @@ async fn lease(
             linger: policy.linger,
             limit,
             new_first,
-            shares: leader.shares.of_jobs(clock::instant()),
+            quotas: leader.quotas.for_jobs(clock::instant()),
         };
         leader.store.lease_jobs(clock::now(), &policy)
     });

@@ -72,14 +72,20 @@ impl Waits {
     }
 
     /// A collection is over.
-    pub(super) fn over(&self, name: &Name) {
+    pub(super) fn ended(&self, name: &Name) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(name);
         self.count(&all, clock::instant());
     }
 
     /// A collection waits on.
-    pub(super) fn goes_on(&self, name: Name, reason: Reason, error: Option<String>, now: Instant) {
+    pub(super) fn still_waits(
+        &self,
+        name: Name,
+        reason: Reason,
+        error: Option<String>,
+        now: Instant,
+    ) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, wait| now.saturating_duration_since(wait.seen) < FORGOTTEN);
         let is_new = !all.contains_key(&name);
@@ -121,9 +127,9 @@ mod tests {
         let (waits, now) = (Waits::new(Arc::clone(&metrics)), Instant::now());
         let name = |byte| (TaskId::new([byte; 32]), CollectionJobId::new([byte; 16]).into());
         let later = |seconds| now + Duration::from_secs(seconds);
-        waits.goes_on(name(1), Reason::NotAggregated, None, now);
-        waits.goes_on(name(2), Reason::HelperFails, None, now);
-        waits.goes_on(name(1), Reason::HelperFails, None, later(40));
+        waits.still_waits(name(1), Reason::NotAggregated, None, now);
+        waits.still_waits(name(2), Reason::HelperFails, None, now);
+        waits.still_waits(name(1), Reason::HelperFails, None, later(40));
         let text = metrics.text();
         for line in [
             "sottovoce_pending_collections{reason=\"helper_fails\"} 2",
@@ -132,9 +138,9 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
-        waits.over(&name(1));
+        waits.ended(&name(1));
         // One that nobody looked at any more is no longer counted.
-        waits.goes_on(name(3), Reason::NoFullBatch, None, later(200));
+        waits.still_waits(name(3), Reason::NoFullBatch, None, later(200));
         let text = metrics.text();
         assert!(
             text.contains("sottovoce_pending_collections{reason=\"helper_fails\"} 0"),

@@ -8,9 +8,9 @@
 pub mod entries;
 mod error;
 pub mod export;
-mod folded;
 pub mod keys;
 mod publish;
+mod refusal_limit;
 mod refusals;
 pub mod routes;
 

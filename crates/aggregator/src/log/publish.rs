@@ -5,8 +5,8 @@
 
 use super::{
     LogError,
-    folded::Folded,
     keys::{self, LogKey},
+    refusal_limit::RefusalLimit,
 };
 use crate::{
     clock,
@@ -29,7 +29,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub struct PublicLog {
     pub(super) store: Arc<dyn Datastore>,
     keys: DatabaseKeys,
-    pub(super) folded: Folded,
+    pub(super) refusal_limit: RefusalLimit,
 }
 
 /// Something that may leave: whatever was written in the log before, a checkpoint covers it,
@@ -47,7 +47,7 @@ impl<T> Covered<T> {
 impl PublicLog {
     /// The log of a database whose secrets are sealed under `keys`.
     pub fn new(store: Arc<dyn Datastore>, keys: DatabaseKeys) -> Self {
-        Self { store, keys, folded: Folded::default() }
+        Self { store, keys, refusal_limit: RefusalLimit::default() }
     }
 
     /// Writes entries, to be published later.

@@ -4,7 +4,7 @@
 //! So what is refused again is folded into the entry that is there, and what goes beyond the bound into one
 //! entry that says so. Entries give no count of reports.
 
-use super::{LogError, PublicLog, entries, folded::EACH};
+use super::{LogError, PublicLog, entries, refusal_limit::EACH};
 use crate::{
     clock,
     store::{LogEntry, Timestamp},
@@ -32,10 +32,10 @@ impl PublicLog {
         let period = clock::seconds(now) / PERIOD;
         let kind = problem.kind().map_or("other", ProblemType::token);
         let own = key(task, period, kind, batch.as_ref());
-        let Some(number) = self.folded.take(task.id, period, &own) else { return Ok(()) };
+        let Some(number) = self.refusal_limit.take(task.id, period, &own) else { return Ok(()) };
         if number > EACH {
             // The entry for all of these is written.
-            self.folded.give_back(&task.id, period);
+            self.refusal_limit.release(&task.id, period);
             return Ok(());
         }
         let entry = if number < EACH {
@@ -47,11 +47,11 @@ impl PublicLog {
         let written = self.store.log(&[entry]);
         // The last number stays taken, whether this or another replica wrote its entry.
         if number < EACH && !matches!(written, Ok(1)) || written.is_err() {
-            self.folded.give_back(&task.id, period);
+            self.refusal_limit.release(&task.id, period);
         }
         written?;
         if number < EACH {
-            self.folded.know(&task.id, period, own);
+            self.refusal_limit.mark_written(&task.id, period, own);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::PublicLog;
 use crate::{
     http::{Failure, InPath},
-    serve::{Asker, edge::Edge, held::held},
+    serve::{ClientAddress, edge::Edge, held::held},
 };
 use axum::{
     Extension, Router,
@@ -34,37 +34,37 @@ struct Served {
 }
 
 /// Who asks, if the server knows.
-type Asking = Option<Extension<Asker>>;
+type RateLimited = Option<Extension<ClientAddress>>;
 
 async fn checkpoint(
     State(Served { log, edge }): State<Served>,
-    asker: Asking,
+    client: RateLimited,
 ) -> Result<Response, Failure> {
-    let note = edge.intake.look(move |_| Ok(log.checkpoint()?)).await?;
-    answer(&edge, asker, TEXT, "max-age=1", note.to_string().into())
+    let note = edge.intake.query(move |_| Ok(log.checkpoint()?)).await?;
+    answer(&edge, client, TEXT, "max-age=1", note.to_string().into())
 }
 
 /// What is full never changes, and neither does the beginning that a partial name stands for.
 async fn tile(
     State(Served { log, edge }): State<Served>,
-    asker: Asking,
+    client: RateLimited,
     InPath(name): InPath<String>,
 ) -> Result<Response, Failure> {
     let name: TileName = format!("tile/{name}").parse().map_err(|_| Failure::NotFound)?;
-    let bytes = edge.intake.look(move |_| Ok(log.file(&name)?)).await?;
+    let bytes = edge.intake.query(move |_| Ok(log.file(&name)?)).await?;
     let caching = "public, max-age=31536000, immutable";
-    answer(&edge, asker, "application/octet-stream", caching, bytes)
+    answer(&edge, client, "application/octet-stream", caching, bytes)
 }
 
 /// Ours, not C2SP's: an entry by its key, with its proof (C2SP tlog-proof).
 async fn proof(
     State(Served { log, edge }): State<Served>,
-    asker: Asking,
+    client: RateLimited,
     InPath(key): InPath<String>,
 ) -> Result<Response, Failure> {
     let key = EntryKey::from_hex(&key).ok_or(Failure::NotFound)?;
-    let proof = edge.intake.look(move |_| Ok(log.proof(&key)?)).await?;
-    answer(&edge, asker, TEXT, "no-store", proof.to_string().into())
+    let proof = edge.intake.query(move |_| Ok(log.proof(&key)?)).await?;
+    answer(&edge, client, TEXT, "no-store", proof.to_string().into())
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -72,12 +72,12 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// Of the room for strangers until it is read: a file may have megabytes.
 fn answer(
     edge: &Edge,
-    asker: Asking,
+    client: RateLimited,
     media_type: &'static str,
     caching: &'static str,
     body: Vec<u8>,
 ) -> Result<Response, Failure> {
-    let room = edge.intake.room(asker.map(|Extension(asker)| asker), body.len())?;
+    let room = edge.intake.room(client.map(|Extension(client)| client), body.len())?;
     let header = |name: HeaderName, value| (name, HeaderValue::from_static(value));
     let headers = [header(CONTENT_TYPE, media_type), header(CACHE_CONTROL, caching)];
     Ok((headers, held(body, room)).into_response())

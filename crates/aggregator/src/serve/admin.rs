@@ -1,4 +1,4 @@
-//! The operator's own door, on an address of its own: health, readiness, metrics, log level.
+//! The admin interface, on a listener of its own: health, readiness, metrics, log level.
 
 use super::logs::LogLevel;
 use crate::{
@@ -15,7 +15,7 @@ use axum::{
 };
 use std::sync::Arc;
 
-/// What the door leads to.
+/// What the admin interface shows.
 #[derive(Clone)]
 pub struct Admin {
     /// The database, which must answer.
@@ -26,7 +26,7 @@ pub struct Admin {
     pub log: LogLevel,
 }
 
-/// The door's routes.
+/// Its routes.
 pub fn router(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(|| async { StatusCode::OK }))

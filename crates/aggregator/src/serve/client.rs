@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-/// Who is at the other end of a connection; an extension of each request.
+/// Who is at the other end of a connection, as far as it proves that; an extension of each request.
 #[derive(Clone, Copy, Debug)]
-pub struct Client {
+pub struct PeerIdentity {
     /// Its address.
     pub address: IpAddr,
     /// Whether it showed a certificate of the peer's authority.
@@ -14,4 +14,4 @@ pub struct Client {
 /// Whose request it is, as limits count it: behind proxies not whose connection. An extension of each
 /// request that anybody may make.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker(pub IpAddr);
+pub struct ClientAddress(pub IpAddr);

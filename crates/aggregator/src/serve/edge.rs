@@ -1,7 +1,7 @@
-//! What both roles' routes have around them: bounds, and who may knock.
+//! What both roles' routes have around them: bounds, and peer authentication.
 
 use super::{
-    Client,
+    PeerIdentity,
     intake::Intake,
     throttle::{Throttle, throttle},
 };
@@ -85,7 +85,7 @@ impl Edge {
     }
 
     /// Checks that the peer showed its certificate, where the configuration asks for one.
-    pub fn check_peer(&self, client: Option<&Client>) -> Result<(), Failure> {
+    pub fn check_peer(&self, client: Option<&PeerIdentity>) -> Result<(), Failure> {
         certified(self.mutual_tls, client)
     }
 }

@@ -4,7 +4,7 @@ use super::room::{Pool, Room};
 use crate::{
     config::limits::Limits,
     http::{Failure, blocking},
-    serve::Asker,
+    serve::ClientAddress,
     store::Timestamp,
 };
 use axum::{body::Body, extract::Request};
@@ -23,27 +23,27 @@ pub struct Intake {
     /// For those who have proved who they are: no stranger takes any of it.
     known: Pool,
     /// For work that keeps all cores busy.
-    turns: Arc<Semaphore>,
-    /// For looks into the database that anybody may ask for.
-    looks: Arc<Semaphore>,
+    work_permits: Arc<Semaphore>,
+    /// For database queries that anybody may cause.
+    queries: Arc<Semaphore>,
     patience: Duration,
 }
 
 /// A body, and the room that it takes until it is dropped. The two travel together: into the work that
 /// the body is for, which goes on when whoever asked has hung up.
 #[derive(Debug)]
-pub struct Taken {
+pub struct BufferedBody {
     bytes: Vec<u8>,
     room: Room,
 }
 
-/// A turn at heavy work, over when this is dropped.
+/// Leave to do heavy work, given back when this is dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub struct WorkPermit {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Taken {
+impl BufferedBody {
     /// The body.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -64,38 +64,42 @@ impl Intake {
         Self {
             strangers: Pool::in_parts(limits.waiting_bytes.max(answered), limits.upload_bytes),
             known: Pool::new(limits.waiting_bytes, limits.aggregation_job_bytes),
-            turns: Arc::new(Semaphore::new(cores * TURNS_PER_CORE)),
-            looks: Arc::new(Semaphore::new(cores * LOOKS_PER_CORE)),
+            work_permits: Arc::new(Semaphore::new(cores * WORKERS_PER_CORE)),
+            queries: Arc::new(Semaphore::new(cores * QUERIES_PER_CORE)),
             patience: limits.request_time,
         }
     }
 
     /// Reads anybody's body of at most `limit` bytes, whatever length was declared. Room is taken as
     /// bytes arrive, never by what is declared, and of each client a part only until all are there.
-    pub async fn read(&self, request: Request, limit: usize) -> Result<Taken, Failure> {
-        let client = request.extensions().get().map(|Asker(address)| *address);
+    pub async fn read(&self, request: Request, limit: usize) -> Result<BufferedBody, Failure> {
+        let client = request.extensions().get().map(|ClientAddress(address)| *address);
         self.read_in_time(&self.strangers, client, request.into_body(), limit).await
     }
 
     /// The same for somebody who has proved who they are.
-    pub async fn read_known(&self, request: Request, limit: usize) -> Result<Taken, Failure> {
+    pub async fn read_known(
+        &self,
+        request: Request,
+        limit: usize,
+    ) -> Result<BufferedBody, Failure> {
         self.read_in_time(&self.known, None, request.into_body(), limit).await
     }
 
-    /// Waits for a turn at work that keeps all cores busy. Whoever hangs up before it comes gives up its
-    /// place; a turn that has come belongs to the work until that is done.
-    pub async fn turn(&self) -> Result<Turn, Failure> {
-        let permit = Arc::clone(&self.turns).acquire_owned().await;
-        permit.map(|permit| Turn { _permit: permit }).map_err(Failure::fault)
+    /// Waits for a permit for work that keeps all cores busy. Whoever hangs up before it comes gives up its
+    /// place in the queue; a permit belongs to the work until that is done.
+    pub async fn work_permit(&self) -> Result<WorkPermit, Failure> {
+        let permit = Arc::clone(&self.work_permits).acquire_owned().await;
+        permit.map(|permit| WorkPermit { _permit: permit }).map_err(Failure::fault)
     }
 
-    /// Runs a look into the database that anybody may ask for, off the threads that serve connections: few
-    /// at a time, so that they stand in front of no work of ours. Waits no longer than a request may take.
-    pub async fn look<T: Send + 'static>(
+    /// Runs a database query that anybody may cause, off the threads that serve connections: few at a time,
+    /// so that they stand in front of no work of ours. Waits no longer than a request may take.
+    pub async fn query<T: Send + 'static>(
         &self,
         work: impl FnOnce(Timestamp) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let permit = timeout(self.patience, Arc::clone(&self.looks).acquire_owned()).await;
+        let permit = timeout(self.patience, Arc::clone(&self.queries).acquire_owned()).await;
         let permit = permit.map_err(|_| Failure::Busy)?.map_err(Failure::fault)?;
         blocking(move |now| {
             // Taken along: the work goes on when whoever asked hangs up.
@@ -106,8 +110,8 @@ impl Intake {
     }
 
     /// Room for an answer to anybody, of at most so many bytes: of the client's part, until it is read.
-    pub fn room(&self, client: Option<Asker>, bytes: usize) -> Result<Room, Failure> {
-        self.strangers.take(client.map(|Asker(address)| address), bytes)
+    pub fn room(&self, client: Option<ClientAddress>, bytes: usize) -> Result<Room, Failure> {
+        self.strangers.take(client.map(|ClientAddress(address)| address), bytes)
     }
 
     /// Room for so many bytes of ours, such as an answer that a slow reader takes its time for, to
@@ -122,7 +126,7 @@ impl Intake {
         client: Option<IpAddr>,
         body: Body,
         limit: usize,
-    ) -> Result<Taken, Failure> {
+    ) -> Result<BufferedBody, Failure> {
         let read = read_all(pool, client, body, limit);
         timeout(self.patience, read).await.map_err(|_| Failure::TooSlow)?
     }
@@ -133,14 +137,14 @@ async fn read_all(
     client: Option<IpAddr>,
     body: Body,
     limit: usize,
-) -> Result<Taken, Failure> {
+) -> Result<BufferedBody, Failure> {
     let (mut bytes, mut room) = (Vec::new(), pool.take(client, 1)?);
     let (mut chunks, mut pace) = (body.into_data_stream(), Pace::begin());
     loop {
         let next = std::future::poll_fn(|cx| Pin::new(&mut chunks).poll_next(cx));
         let Ok(chunk) = timeout_at(pace.until, next).await else {
             let is_short = pool.is_short() || room.is_part_short();
-            pace.keep(bytes.len(), is_short)?;
+            pace.check(bytes.len(), is_short)?;
             continue;
         };
         let Some(chunk) = chunk else { break };
@@ -155,7 +159,7 @@ async fn read_all(
         room.grow_to(len)?;
         bytes.extend_from_slice(&chunk);
     }
-    Ok(Taken { bytes, room: room.arrived() })
+    Ok(BufferedBody { bytes, room: room.arrived() })
 }
 
 /// How fast a body comes. While room is short, all of it or the part of its client or network, one that
@@ -171,7 +175,7 @@ impl Pace {
     }
 
     /// At the end of a period, after which the body has `len` bytes.
-    fn keep(&mut self, len: usize, is_short: bool) -> Result<(), Failure> {
+    fn check(&mut self, len: usize, is_short: bool) -> Result<(), Failure> {
         if len > SMALL && len - self.len < LEAST && is_short {
             return Err(Failure::TooSlow);
         }
@@ -181,9 +185,9 @@ impl Pace {
 }
 
 /// Enough to have one verify while another commits.
-const TURNS_PER_CORE: usize = 2;
+const WORKERS_PER_CORE: usize = 2;
 /// Most of them wait for the database, and not for long.
-const LOOKS_PER_CORE: usize = 4;
+const QUERIES_PER_CORE: usize = 4;
 /// How often it is looked at how fast a body comes.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Bytes by which a body has to grow in each period while room is short: 16 KiB in a second.
@@ -215,7 +219,7 @@ mod tests {
     }
 
     fn from(last: u8, body: Body) -> Request {
-        let asker = Asker([192, 0, 2, last].into());
+        let asker = ClientAddress([192, 0, 2, last].into());
         Request::builder().extension(asker).body(body).unwrap()
     }
 
@@ -263,26 +267,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turns_are_few_and_one_that_is_given_up_is_anothers() {
+    async fn work_permits_are_few_and_one_that_is_given_up_is_anothers() {
         let intake = intake(7);
         let mut taken = Vec::new();
-        for _ in 0..intake.turns.available_permits() {
-            taken.push(intake.turn().await.unwrap());
+        for _ in 0..intake.work_permits.available_permits() {
+            taken.push(intake.work_permit().await.unwrap());
         }
-        let mut next = Box::pin(intake.turn());
+        let mut next = Box::pin(intake.work_permit());
         let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx)));
         assert!(waits.await.is_pending());
         drop(next);
         taken.pop();
-        assert!(intake.turn().await.is_ok());
+        assert!(intake.work_permit().await.is_ok());
     }
 
     #[tokio::test]
-    async fn looks_of_strangers_are_few_until_they_are_done_though_nobody_waits() {
+    async fn queries_of_strangers_are_few_until_they_are_done_though_nobody_waits() {
         let intake = intake(7);
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let wait = Arc::new(std::sync::Mutex::new(wait));
-        let asked: Vec<_> = (0..intake.looks.available_permits())
+        let asked: Vec<_> = (0..intake.queries.available_permits())
             .map(|_| {
                 let (intake, wait) = (intake.clone(), Arc::clone(&wait));
                 tokio::spawn(async move {
@@ -291,18 +295,18 @@ mod tests {
                         let _ = wait.lock().unwrap().recv();
                         Ok(())
                     };
-                    intake.look(work).await
+                    intake.query(work).await
                 })
             })
             .collect();
-        while intake.looks.available_permits() > 0 {
+        while intake.queries.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(intake.look(|_| Ok(())).await, Err(Failure::Busy)));
+        assert!(matches!(intake.query(|_| Ok(())).await, Err(Failure::Busy)));
         asked.iter().for_each(tokio::task::JoinHandle::abort);
-        assert!(matches!(intake.look(|_| Ok(())).await, Err(Failure::Busy)));
+        assert!(matches!(intake.query(|_| Ok(())).await, Err(Failure::Busy)));
         drop(go);
-        while intake.look(|_| Ok(())).await.is_err() {}
+        while intake.query(|_| Ok(())).await.is_err() {}
     }
 
     #[tokio::test]
@@ -320,7 +324,7 @@ mod tests {
         let intake = Intake::new(&limits);
         let body = from(1, Body::from(vec![0; 100 << 10]));
         let _taken = intake.read(body, 100 << 10).await.unwrap();
-        assert!(intake.room(Some(Asker([192, 0, 2, 1].into())), 45 << 10).is_ok());
+        assert!(intake.room(Some(ClientAddress([192, 0, 2, 1].into())), 45 << 10).is_ok());
     }
 
     #[tokio::test]
@@ -376,7 +380,7 @@ mod tests {
     async fn long_bodies_that_stop_give_up_their_room_when_that_of_their_network_is_short() {
         let intake = Intake { patience: Duration::from_secs(60), ..intake(1 << 10) };
         let read = |address: &str, body| {
-            let asker = Asker(address.parse().unwrap());
+            let asker = ClientAddress(address.parse().unwrap());
             let request = Request::builder().extension(asker).body(body).unwrap();
             let (intake, began) = (intake.clone(), Instant::now());
             async move { (intake.read(request, 1 << 20).await.is_ok(), began.elapsed().as_secs()) }

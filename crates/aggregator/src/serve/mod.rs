@@ -2,25 +2,25 @@
 //!
 //! [`edge`] is what stands around the roles' routes: [`throttle`] bounds what one client may ask for and
 //! [`intake`] what bodies take, of the [`room`] that there is; [`held`] are answers that take some of it.
-//! [`tls`] is HTTPS, with files whose [`renewal`] is noticed, [`signals`] tells when to stop, [`admin`] is
-//! the operator's own door, [`logs`] what is written down, [`seldom`] if strangers cause it, and [`traces`]
-//! what is told to OpenTelemetry.
+//! [`tls`] is HTTPS, with files that are watched for [`reload`], [`signals`] tells when to stop, [`admin`] is
+//! the operator's listener, [`logs`] what is written down, [`log_limit`] how often if strangers cause it, and
+//! [`traces`] exports spans to OpenTelemetry.
 
 pub mod admin;
 mod client;
 pub mod edge;
 pub mod held;
 pub mod intake;
+pub mod log_limit;
 pub mod logs;
-pub mod renewal;
+pub mod reload;
 pub mod room;
-pub mod seldom;
 pub mod signals;
 pub mod throttle;
 pub mod tls;
 pub mod traces;
 
-pub use client::{Asker, Client};
+pub use client::{ClientAddress, PeerIdentity};
 
 use super::{config::limits::Limits, http::Failure, metrics::Metrics};
 use axum::{Router, extract::Request, http::StatusCode, routing::get};
@@ -85,7 +85,7 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let told = Arc::new(move |event| metrics.connection(event));
+    let on_event = Arc::new(move |event| metrics.connection(event));
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
@@ -100,7 +100,7 @@ pub async fn serve(
             ended
         }
     };
-    connections::serve(listener, limits.bounds(), told, stopped, handle).await;
+    connections::serve(listener, limits.bounds(), on_event, stopped, handle).await;
 }
 
 async fn handle(
@@ -110,19 +110,19 @@ async fn handle(
     router: Router,
     certificates: Option<Arc<Certificates>>,
 ) -> Result<(), Ended> {
-    let mut client = Client { address: address.to_canonical(), certified: false };
+    let mut client = PeerIdentity { address: address.to_canonical(), certified: false };
     let mark = |client| {
         move |request: &mut Request| {
             request.extensions_mut().insert(client);
         }
     };
     let Some(certificates) = certificates else {
-        return connection.converse(stream, Version::Http1, router, mark(client)).await;
+        return connection.serve_requests(stream, Version::Http1, router, mark(client)).await;
     };
     let stream = connection.handshake(certificates.accept(stream)).await?;
     let session = stream.get_ref().1;
     client.certified = session.peer_certificates().is_some();
     let version =
         if session.alpn_protocol() == Some(b"h2") { Version::Http2 } else { Version::Http1 };
-    connection.converse(stream, version, router, mark(client)).await
+    connection.serve_requests(stream, version, router, mark(client)).await
 }

@@ -1,9 +1,9 @@
-//! What one client may ask for: who a client is, and the [`Credit`] that it has.
+//! What one client may ask for: who a client is, and the [`RateLimiter`] that it has.
 //!
 //! Who a client is where proxies stand in front, [`forwarded`](sottovoce_connections::forwarded) says; if a proxy does not
 //! say it, its own address is counted, and the operator is told.
 
-use super::{Asker, Client, seldom::Seldom};
+use super::{ClientAddress, PeerIdentity, log_limit::LogLimit};
 use crate::{config::limits::Limits, http::Failure, metrics::Metrics};
 use axum::{
     extract::{Request, State},
@@ -11,8 +11,8 @@ use axum::{
     response::Response,
 };
 use sottovoce_connections::{
-    credit::Credit,
     forwarded::{Proxies, Unreadable},
+    rate_limiter::RateLimiter,
 };
 use std::{
     net::IpAddr,
@@ -22,36 +22,36 @@ use std::{
 
 /// The credit of all clients.
 pub struct Throttle {
-    credit: Credit,
+    limiter: RateLimiter,
     proxies: Option<Proxies>,
     metrics: Arc<Metrics>,
-    unreadable: Seldom,
+    unreadable: LogLimit,
 }
 
 impl Throttle {
     /// The credit that `limits` allows. Proxies that cannot be meant are none: the configuration is
     /// refused for them.
     pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
-        let credit = Credit::new(limits.requests_per_second, limits.request_burst);
+        let limiter = RateLimiter::new(limits.requests_per_second, limits.request_burst);
         let proxies = limits.proxies().ok().flatten();
-        Self { credit, proxies, metrics, unreadable: Seldom::new(TELL_EVERY) }
+        Self { limiter, proxies, metrics, unreadable: LogLimit::new(WARN_EVERY) }
     }
 
     /// Who asks: the proxies' word for it if they stand in front, else the connection's.
     fn address(&self, request: &Request) -> Option<IpAddr> {
-        let peer = request.extensions().get::<Client>()?.address;
+        let peer = request.extensions().get::<PeerIdentity>()?.address;
         let Some(proxies) = &self.proxies else { return Some(peer) };
         let named = proxies.client_address(request.headers(), peer);
         Some(named.unwrap_or_else(|unreadable| {
-            self.tell(proxies, peer, unreadable);
+            self.warn_unreadable(proxies, peer, unreadable);
             peer
         }))
     }
 
     /// Counts a client whose address cannot be read, and says it in the log now and then.
-    fn tell(&self, proxies: &Proxies, peer: IpAddr, unreadable: Unreadable) {
+    fn warn_unreadable(&self, proxies: &Proxies, peer: IpAddr, unreadable: Unreadable) {
         self.metrics.unreadable_address();
-        if let Some(times) = self.unreadable.happens(Instant::now()) {
+        if let Some(times) = self.unreadable.count(Instant::now()) {
             tracing::warn!(
                 times,
                 proxy = %peer,
@@ -64,7 +64,7 @@ impl Throttle {
 }
 
 /// How often an address that cannot be read is said in the log; each is counted.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Lets a request through while its client has credit, and says whose it is.
 pub async fn throttle(
@@ -73,8 +73,8 @@ pub async fn throttle(
     next: Next,
 ) -> Result<Response, Failure> {
     if let Some(address) = throttle.address(&request) {
-        throttle.credit.take(address, Instant::now()).map_err(Failure::TooMany)?;
-        request.extensions_mut().insert(Asker(address));
+        throttle.limiter.take(address, Instant::now()).map_err(Failure::TooMany)?;
+        request.extensions_mut().insert(ClientAddress(address));
     }
     Ok(next.run(request).await)
 }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn request(header: &str, value: &str, peer: &str) -> Request {
-        let client = Client { address: peer.parse().unwrap(), certified: false };
+        let client = PeerIdentity { address: peer.parse().unwrap(), certified: false };
         let request = Request::builder().header(header, value).extension(client);
         request.body(axum::body::Body::empty()).unwrap()
     }

@@ -1,6 +1,6 @@
 //! HTTPS by rustls, with certificates that are read again when they are renewed.
 
-use super::renewal::{Contents, LOOK_EVERY, Renewal};
+use super::reload::{Contents, RELOAD_EVERY, WatchedFiles};
 use crate::config::Tls;
 use rustls::{
     RootCertStore, ServerConfig,
@@ -45,7 +45,7 @@ pub enum TlsError {
 /// The certificates in use.
 pub struct Certificates {
     files: Tls,
-    renewal: Renewal,
+    watched: WatchedFiles,
     current: RwLock<Arc<ServerConfig>>,
 }
 
@@ -53,14 +53,16 @@ impl Certificates {
     /// Reads the files.
     pub fn load(files: &Tls) -> Result<Self, TlsError> {
         let paths = [&files.certificate, &files.key].into_iter().chain(&files.peer_ca);
-        let (renewal, contents) =
-            Renewal::begin(paths.cloned().collect()).map_err(|(path, error)| TlsError::File {
-                path,
-                what: "certificates or a private key",
-                reason: error.to_string(),
+        let (watched, contents) =
+            WatchedFiles::begin(paths.cloned().collect()).map_err(|(path, error)| {
+                TlsError::File {
+                    path,
+                    what: "certificates or a private key",
+                    reason: error.to_string(),
+                }
             })?;
         let current = RwLock::new(configuration(files, &contents)?);
-        Ok(Self { files: files.clone(), renewal, current })
+        Ok(Self { files: files.clone(), watched, current })
     }
 
     /// The server's half of a handshake.
@@ -71,16 +73,16 @@ impl Certificates {
 
     /// Takes renewed files into use, now and then, for ever. Files that do not fit together, as
     /// between two writes, are left alone until they do.
-    pub async fn keep_fresh(&self) {
-        let mut ticks = tokio::time::interval(LOOK_EVERY);
+    pub async fn reload_forever(&self) {
+        let mut ticks = tokio::time::interval(RELOAD_EVERY);
         loop {
             ticks.tick().await;
-            self.look();
+            self.reload();
         }
     }
 
-    fn look(&self) {
-        let Some(contents) = self.renewal.changed() else { return };
+    fn reload(&self) {
+        let Some(contents) = self.watched.changed() else { return };
         match configuration(&self.files, &contents) {
             Ok(renewed) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;

@@ -26,12 +26,12 @@ pub struct LeasePolicy {
     /// neither keeps the other waiting.
     pub new_first: bool,
     /// Tasks that share what room there is for them. Others have all of `limit`.
-    pub shares: Vec<Share>,
+    pub quotas: Vec<Quota>,
 }
 
 /// Tasks that have one peer, and how many jobs that peer has room for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct Quota {
     /// The tasks.
     pub tasks: Vec<TaskId>,
     /// Most jobs of all of them to lease in one call.
@@ -39,20 +39,20 @@ pub struct Share {
 }
 
 /// What is left of a policy's room while jobs are leased.
-pub(super) struct Room {
+pub(super) struct QuotaLeft {
     left: usize,
-    shares: HashMap<TaskId, usize>,
+    quotas: HashMap<TaskId, usize>,
     rooms: Vec<usize>,
 }
 
-impl Room {
+impl QuotaLeft {
     pub(super) fn of(policy: &LeasePolicy) -> Self {
-        let shares = policy.shares.iter().enumerate();
-        let shares = shares.flat_map(|(at, share)| share.tasks.iter().map(move |task| (*task, at)));
+        let quotas = policy.quotas.iter().enumerate();
+        let quotas = quotas.flat_map(|(at, quota)| quota.tasks.iter().map(move |task| (*task, at)));
         Self {
             left: policy.limit,
-            shares: shares.collect(),
-            rooms: policy.shares.iter().map(|share| share.room).collect(),
+            quotas: quotas.collect(),
+            rooms: policy.quotas.iter().map(|quota| quota.room).collect(),
         }
     }
 
@@ -62,13 +62,13 @@ impl Room {
 
     /// Whether another job of a task may be leased.
     pub(super) fn has_for(&self, task: &TaskId) -> bool {
-        self.left > 0 && self.shares.get(task).is_none_or(|at| self.rooms[*at] > 0)
+        self.left > 0 && self.quotas.get(task).is_none_or(|at| self.rooms[*at] > 0)
     }
 
     /// A job of a task is leased.
     pub(super) fn take(&mut self, task: &TaskId) {
         self.left = self.left.saturating_sub(1);
-        if let Some(at) = self.shares.get(task) {
+        if let Some(at) = self.quotas.get(task) {
             self.rooms[*at] = self.rooms[*at].saturating_sub(1);
         }
     }
@@ -76,7 +76,7 @@ impl Room {
     /// Tasks for which there is no room.
     #[cfg(feature = "postgres")]
     pub(super) fn full(&self) -> Vec<&[u8]> {
-        let full = self.shares.iter().filter(|(_, at)| self.rooms[**at] == 0);
+        let full = self.quotas.iter().filter(|(_, at)| self.rooms[**at] == 0);
         full.map(|(task, _)| &task.as_bytes()[..]).collect()
     }
 }

@@ -48,7 +48,7 @@ pub use collection::{
 };
 pub use job::{
     Again, HelperJob, HelperOutcome, JobId, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    Share, StoredJob,
+    Quota, StoredJob,
 };
 pub use record::{
     Edition, Kept, LogEntry, LogHead, LogPage, LogState, PUBLISH_AT_ONCE, Publish, Published,
@@ -112,7 +112,7 @@ pub trait Datastore: Send + Sync {
 
     /// Lends the leader's jobs: those whose lease ran out (of a worker that died, or that
     /// released it), then new ones, or the other way round, as the policy says. No more of any
-    /// [`Share`] than it has room for: what is left out stays as it is.
+    /// [`Quota`] than it has room for: what is left out stays as it is.
     ///
     /// A job is leased again with the same reports in the same order and the same batch, since
     /// the helper may have committed it already and recognises it by its request, byte for byte.

@@ -177,7 +177,7 @@ mod tests {
             linger: Duration::ZERO,
             limit: 10,
             new_first: false,
-            shares: Vec::new(),
+            quotas: Vec::new(),
         }
     }
 

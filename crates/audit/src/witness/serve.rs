@@ -17,7 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use sottovoce_connections::{
-    self as connections, Connection, Version, credit::Credit, forwarded::Proxies,
+    self as connections, Connection, Version, forwarded::Proxies, rate_limiter::RateLimiter,
 };
 use sottovoce_log::witness::{MAX_REQUEST, Refusal};
 use std::{
@@ -40,7 +40,7 @@ struct Door {
 
 /// How often clients may ask.
 struct Throttle {
-    credit: Credit,
+    limiter: RateLimiter,
     proxies: Option<Proxies>,
 }
 
@@ -61,7 +61,7 @@ struct Client(IpAddr);
 /// The witness's resources, within `limits`.
 pub fn router(records: Arc<Records>, limits: &Limits) -> Router {
     let throttle = Throttle {
-        credit: Credit::new(limits.requests_per_second, limits.request_burst),
+        limiter: RateLimiter::new(limits.requests_per_second, limits.request_burst),
         proxies: limits.proxies(),
     };
     let patience = limits.patience();
@@ -82,7 +82,7 @@ async fn throttled(
     next: Next,
 ) -> Response {
     let client = throttle.address(&request);
-    match client.map_or(Ok(()), |address| throttle.credit.take(address, Instant::now())) {
+    match client.map_or(Ok(()), |address| throttle.limiter.take(address, Instant::now())) {
         Ok(()) => next.run(request).await,
         Err(wait) => too_many(wait),
     }
@@ -154,7 +154,7 @@ pub async fn serve(
 ) {
     let handle = move |stream, address: SocketAddr, connection: Connection| {
         let client = Client(address.ip());
-        connection.converse(stream, Version::Http1, router.clone(), move |request| {
+        connection.serve_requests(stream, Version::Http1, router.clone(), move |request| {
             request.extensions_mut().insert(client);
         })
     };

@@ -7,7 +7,7 @@ use super::{
     ranges,
     replay::{self, Tables},
     stored,
-    upload::{Ended, insert_pieces, wait_again},
+    upload::{Ended, insert_pieces, requeue},
 };
 use crate::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
@@ -39,7 +39,7 @@ pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> R
     )?;
     if let Some(again) = commit.again {
         let ended = Ended::of(&ended)?;
-        wait_again(tx, task, again.from, again.reports, &ended)?;
+        requeue(tx, task, again.from, again.reports, &ended)?;
     }
     let added = !commit.shards.is_empty();
     batch.map_or(Ok(()), |batch| settle(tx, task, &batch, added))

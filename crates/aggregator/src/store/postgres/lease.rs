@@ -10,7 +10,7 @@ use super::{
 use crate::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, Timestamp,
     bucket::time_key,
-    job::{LONGEST_WAIT, Room, last_wait},
+    job::{LONGEST_WAIT, QuotaLeft, last_wait},
     plan::{Head, plan},
     segment::{self, Packed},
 };
@@ -27,7 +27,7 @@ pub(super) fn lease_jobs(
     now: Timestamp,
     policy: &LeasePolicy,
 ) -> Result<Vec<LeasedJob>, Failure> {
-    let (mut room, mut jobs) = (Room::of(policy), Vec::new());
+    let (mut room, mut jobs) = (QuotaLeft::of(policy), Vec::new());
     if policy.new_first {
         jobs.extend(new_jobs(tx, now, policy, &mut room)?);
         jobs.extend(lease_again(tx, now, policy, &mut room)?);
@@ -45,7 +45,7 @@ fn lease_again(
     tx: &mut Tx<'_>,
     now: Timestamp,
     policy: &LeasePolicy,
-    room: &mut Room,
+    room: &mut QuotaLeft,
 ) -> Result<Vec<LeasedJob>, Failure> {
     let mut jobs = Vec::new();
     // Jobs of one helper that are due first must not hide those of others.
@@ -64,7 +64,7 @@ fn lease_some_again(
     tx: &mut Tx<'_>,
     now: Timestamp,
     policy: &LeasePolicy,
-    room: &mut Room,
+    room: &mut QuotaLeft,
 ) -> Result<Vec<LeasedJob>, Failure> {
     let rows = tx.rows(
         "SELECT j.task, j.key, t.id, j.attempt + 1, j.batch, j.abandoned
@@ -175,7 +175,7 @@ fn new_jobs(
     tx: &mut Tx<'_>,
     now: Timestamp,
     policy: &LeasePolicy,
-    room: &mut Room,
+    room: &mut QuotaLeft,
 ) -> Result<Vec<LeasedJob>, Failure> {
     let mut tasks = waiting_tasks(tx)?;
     tasks.retain(|task| room.has_for(&task.id));
@@ -321,7 +321,7 @@ fn rewrite(
 /// Tasks take turns, so that a busy one does not hold up the others.
 fn take_turns<'a>(
     mut plans: Vec<(&'a Waiting, VecDeque<Vec<Head>>)>,
-    room: &mut Room,
+    room: &mut QuotaLeft,
 ) -> Vec<(&'a Waiting, Vec<Head>)> {
     let mut chosen = Vec::new();
     loop {

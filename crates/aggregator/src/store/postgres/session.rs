@@ -25,9 +25,9 @@ fn is_kept(target: &Target) -> Result<bool, postgres::Error> {
     // and if somebody else came, we are not shown it ourselves.
     for _ in 0..ROUNDS {
         let mark = format!("{:016x}", rng().random::<u64>());
-        say(&mut one, &format!("SELECT set_config('sottovoce.mark', '{mark}', false)"))?;
-        if shown(&mut one)?.as_deref() != Some(&mark)
-            || shown(&mut other)?.as_deref() == Some(&mark)
+        ask(&mut one, &format!("SELECT set_config('sottovoce.mark', '{mark}', false)"))?;
+        if mark_of(&mut one)?.as_deref() != Some(&mark)
+            || mark_of(&mut other)?.as_deref() == Some(&mark)
         {
             return Ok(false);
         }
@@ -35,12 +35,12 @@ fn is_kept(target: &Target) -> Result<bool, postgres::Error> {
     Ok(true)
 }
 
-fn shown(client: &mut Client) -> Result<Option<String>, postgres::Error> {
-    say(client, "SELECT current_setting('sottovoce.mark', true)")
+fn mark_of(client: &mut Client) -> Result<Option<String>, postgres::Error> {
+    ask(client, "SELECT current_setting('sottovoce.mark', true)")
 }
 
 /// Asks by the simple protocol, which prepares nothing; the first value of the answer.
-fn say(client: &mut Client, sql: &str) -> Result<Option<String>, postgres::Error> {
+fn ask(client: &mut Client, sql: &str) -> Result<Option<String>, postgres::Error> {
     let first = |message: &SimpleQueryMessage| match message {
         SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(str::to_owned),
         _ => None,

@@ -159,7 +159,7 @@ fn lease(store: &PostgresStore, limit: usize) -> Vec<LeasedJob> {
         linger: Duration::ZERO,
         limit,
         new_first: false,
-        shares: Vec::new(),
+        quotas: Vec::new(),
     };
     store.lease_jobs(NOW, &policy).unwrap()
 }

@@ -19,7 +19,7 @@ use sottovoce_dap::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-type Ruling = Result<(), Refusal>;
+type UploadVerdict = Result<(), Refusal>;
 
 /// A report in the order of the call.
 #[derive(Clone, Copy)]
@@ -42,12 +42,12 @@ pub(super) fn accept_reports(
     session: &mut Session<'_>,
     now: Timestamp,
     uploads: &[UploadBatch],
-) -> Result<Vec<Vec<Ruling>>, Failure> {
+) -> Result<Vec<Vec<UploadVerdict>>, Failure> {
     let tasks = uploads.iter().map(UploadBatch::task).collect::<BTreeSet<_>>();
     let tasks = locks::share_uploads(tx, &tasks)?;
     let places = places(uploads, &tasks);
     let mut rulings: Vec<_> = uploads.iter().map(|upload| vec![Ok(()); upload.len()]).collect();
-    rule(tx, session, &tasks, &places, &mut rulings)?;
+    decide(tx, session, &tasks, &places, &mut rulings)?;
     let mut accepted = BTreeMap::<i32, Vec<(Time, &[u8])>>::new();
     for place in &places {
         if rulings[place.upload][place.at].is_ok() {
@@ -76,12 +76,12 @@ fn places(uploads: &[UploadBatch], tasks: &HashMap<TaskId, TaskRow>) -> Vec<Plac
 }
 
 /// Decides about all reports and remembers the IDs of those it accepts.
-fn rule(
+fn decide(
     tx: &mut Tx<'_>,
     session: &mut Session<'_>,
     tasks: &HashMap<TaskId, TaskRow>,
     places: &[Place],
-    rulings: &mut [Vec<Ruling>],
+    rulings: &mut [Vec<UploadVerdict>],
 ) -> Result<(), Failure> {
     let collected = collected_times(tx, tasks, places)?;
     let mut scopes = BTreeMap::<Scope, Vec<&Place>>::new();
@@ -156,7 +156,7 @@ impl Ended {
 
 /// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
 /// of those that they were in: a collection that was asked for since still waits for them.
-pub(super) fn wait_again(
+pub(super) fn requeue(
     tx: &mut Tx<'_>,
     task: i32,
     from: Timestamp,

@@ -76,12 +76,12 @@ pub struct Progress {
 }
 
 /// Copies the database of `party` to a new file that only its owner may read, and returns its size
-/// in bytes. `told` hears of the progress twice a second.
+/// in bytes. `on_progress` hears of the progress twice a second.
 pub fn backup(
     database: &Path,
     party: &str,
     to: &Path,
-    told: impl Fn(Progress) + Send,
+    on_progress: impl Fn(Progress) + Send,
 ) -> Result<u64, BackupError> {
     let source = open(database, party)?;
     let taken = || BackupError::Taken { path: to.to_owned() };
@@ -94,7 +94,7 @@ pub fn backup(
     };
     let new = absolute(to).and_then(|to| NewFile::beside(&to, Readers::Owner)).map_err(file)?;
     let failed = |cause| BackupError::Copy { path: database.to_owned(), cause };
-    copy(&source, new.temporary(), told).map_err(failed)?;
+    copy(&source, new.temporary(), on_progress).map_err(failed)?;
     if let Some(what) = damage(new.temporary()).map_err(failed)? {
         return Err(BackupError::Damaged { path: database.to_owned(), what });
     }
@@ -119,7 +119,11 @@ fn open(path: &Path, party: &str) -> Result<Connection, BackupError> {
 }
 
 /// Copies all that one snapshot sees.
-fn copy(source: &Connection, to: &Path, told: impl Fn(Progress) + Send) -> rusqlite::Result<()> {
+fn copy(
+    source: &Connection,
+    to: &Path,
+    on_progress: impl Fn(Progress) + Send,
+) -> rusqlite::Result<()> {
     let number = |name| source.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let pages = number("page_count")? - number("freelist_count")?;
     let expected = u64::try_from(pages * number("page_size")?).unwrap_or(0);
@@ -128,7 +132,7 @@ fn copy(source: &Connection, to: &Path, told: impl Fn(Progress) + Send) -> rusql
         let (copying, copied) = channel::<()>();
         scope.spawn(move || {
             while copied.recv_timeout(BETWEEN) == Err(RecvTimeoutError::Timeout) {
-                told(Progress { written: size(to), expected });
+                on_progress(Progress { written: size(to), expected });
             }
         });
         let result = source.execute("VACUUM INTO ?1", [name]);

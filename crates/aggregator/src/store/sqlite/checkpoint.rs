@@ -15,12 +15,12 @@ use std::{
 };
 
 /// Copies the log back.
-pub(super) struct Keeper(Mutex<Inner>);
+pub(super) struct Checkpointer(Mutex<Inner>);
 
 struct Inner {
     connection: Connection,
     /// Pages of the log when it was last said that a reader holds it.
-    said: i64,
+    warned_at: i64,
 }
 
 /// What became of the log.
@@ -34,14 +34,14 @@ pub(super) enum Log {
     Held,
 }
 
-impl Keeper {
+impl Checkpointer {
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::ZERO)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "cache_size", -64)?;
-        Ok(Self(Mutex::new(Inner { connection, said: 0 })))
+        Ok(Self(Mutex::new(Inner { connection, warned_at: 0 })))
     }
 
     /// Copies the log back as far as that is possible at once, and empties it if it is long or if
@@ -65,7 +65,7 @@ impl Keeper {
         let writer = lock(writer);
         let rest = Copied::by(&inner.connection, "TRUNCATE")?;
         writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        inner.said = 0;
+        inner.warned_at = 0;
         Ok(if rest.held { Log::Held } else { Log::Emptied })
     }
 }
@@ -78,7 +78,7 @@ impl Inner {
         for _ in 0..ROUNDS {
             let Copied { held, pages } = Copied::by(&self.connection, "PASSIVE")?;
             if held {
-                self.say(pages);
+                self.log_outcome(pages);
                 return Ok(None);
             }
             if pages - before < CHECKPOINT_PAGES {
@@ -90,9 +90,9 @@ impl Inner {
     }
 
     /// Tells the operator, again each time that it has doubled.
-    fn say(&mut self, pages: i64) {
-        if pages >= WORTH_A_WORD.max(2 * self.said) {
-            self.said = pages;
+    fn log_outcome(&mut self, pages: i64) {
+        if pages >= WARN_FROM.max(2 * self.warned_at) {
+            self.warned_at = pages;
             tracing::warn!(
                 pages,
                 "somebody reads the database for long, a backup perhaps, so its log grows"
@@ -124,7 +124,7 @@ const HELD_PAGES: i64 = 64 << 10;
 /// Times to run after a writer that is as fast as we are, before it has to wait for the rest.
 const ROUNDS: u32 = 8;
 /// Pages of the log (64 MiB) from which on the operator hears of it.
-const WORTH_A_WORD: i64 = 16 << 10;
+const WARN_FROM: i64 = 16 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -134,7 +134,7 @@ mod tests {
     struct Stage {
         folder: tempfile::TempDir,
         writer: Mutex<Connection>,
-        keeper: Keeper,
+        checkpointer: Checkpointer,
     }
 
     impl Stage {
@@ -145,8 +145,8 @@ mod tests {
             writer.pragma_update(None, "journal_mode", "WAL").unwrap();
             writer.execute_batch("CREATE TABLE t (x)").unwrap();
             writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).unwrap();
-            let keeper = Keeper::open(&path).unwrap();
-            Self { folder, writer: Mutex::new(writer), keeper }
+            let checkpointer = Checkpointer::open(&path).unwrap();
+            Self { folder, writer: Mutex::new(writer), checkpointer }
         }
 
         /// Somebody who reads for as long as this lives.
@@ -162,7 +162,7 @@ mod tests {
         }
 
         fn copy_back(&self, shorter: bool) -> Log {
-            self.keeper.copy_back(&self.writer, shorter).unwrap()
+            self.checkpointer.copy_back(&self.writer, shorter).unwrap()
         }
 
         fn log_bytes(&self) -> u64 {
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn it_waits_for_nobody() {
         let stage = Stage::new();
-        let inner = stage.keeper.0.lock().unwrap();
+        let inner = stage.checkpointer.0.lock().unwrap();
         let waits = inner.connection.pragma_query_value(None, "busy_timeout", |row| row.get(0));
         assert_eq!(waits, Ok(0_i64));
     }

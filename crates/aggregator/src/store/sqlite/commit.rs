@@ -5,7 +5,7 @@ use super::{
     lease::segments_of,
     replay::Tables,
     stored, task_row,
-    upload::{Ended, insert_segment, wait_again},
+    upload::{Ended, insert_segment, requeue},
 };
 use crate::store::{
     BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
@@ -36,7 +36,7 @@ pub(super) fn commit_leader_job(
     tx.prepare_cached("DELETE FROM segments WHERE job = ?1")?.execute([commit.job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([commit.job.0])?;
     if let Some(again) = commit.again {
-        wait_again(tx, job.task, again.from, again.reports, &ended)?;
+        requeue(tx, job.task, again.from, again.reports, &ended)?;
     }
     if let Some(batch) = job.batch {
         mark_if_full(tx, job.task, &batch)?;

@@ -4,7 +4,7 @@ use super::{from_stored, is_collected, stored, time_from_stored, upload::insert_
 use crate::store::{
     BatchingMode, JobId, LeasePolicy, LeaseToken, LeasedJob, Segment, StoreError, Timestamp,
     bucket::time_key,
-    job::{LONGEST_WAIT, Room, last_wait},
+    job::{LONGEST_WAIT, QuotaLeft, last_wait},
     plan::{Head, MAX_HEADS, PART_BELOW, Pending, plan},
     segment,
 };
@@ -20,7 +20,7 @@ pub(super) fn lease_jobs(
     now: Timestamp,
     policy: &LeasePolicy,
 ) -> Result<Vec<LeasedJob>, StoreError> {
-    let (mut room, mut jobs) = (Room::of(policy), Vec::new());
+    let (mut room, mut jobs) = (QuotaLeft::of(policy), Vec::new());
     if policy.new_first {
         jobs.extend(new_jobs(tx, now, policy, &mut room)?);
         jobs.extend(lease_again(tx, now, policy, &mut room)?);
@@ -35,7 +35,7 @@ fn new_jobs(
     tx: &Transaction<'_>,
     now: Timestamp,
     policy: &LeasePolicy,
-    room: &mut Room,
+    room: &mut QuotaLeft,
 ) -> Result<Vec<LeasedJob>, StoreError> {
     let (mut jobs, mut plans) = (Vec::new(), Vec::new());
     for task in waiting_tasks(tx)?.into_iter().filter(|task| room.has_for(&task.id)) {
@@ -72,7 +72,7 @@ fn lease_again(
     tx: &Transaction<'_>,
     now: Timestamp,
     policy: &LeasePolicy,
-    room: &mut Room,
+    room: &mut QuotaLeft,
 ) -> Result<Vec<LeasedJob>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT jobs.key, tasks.id, attempt + 1, batch, abandoned

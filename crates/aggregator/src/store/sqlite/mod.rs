@@ -27,7 +27,7 @@ use super::{
     Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
     Timestamp, UploadBatch, replay::Known,
 };
-use checkpoint::Keeper;
+use checkpoint::Checkpointer;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 use sottovoce_dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -46,7 +46,7 @@ pub struct SqliteStore {
     /// None for a database in memory, which only one connection can see.
     reader: Option<Mutex<Connection>>,
     /// None likewise.
-    keeper: Option<Keeper>,
+    checkpointer: Option<Checkpointer>,
     /// What is known of report IDs without reading them.
     known: Known,
 }
@@ -69,7 +69,7 @@ impl SqliteStore {
         Ok(Self {
             writer: Mutex::new(writer),
             reader: Some(Mutex::new(reader)),
-            keeper: Some(Keeper::open(&path).map_err(sqlite)?),
+            checkpointer: Some(Checkpointer::open(&path).map_err(sqlite)?),
             known: Known::default(),
         })
     }
@@ -81,7 +81,12 @@ impl SqliteStore {
         let mut writer = Connection::open_in_memory().map_err(sqlite)?;
         configure(&writer, WRITER_CACHE).map_err(sqlite)?;
         schema::prepare(&mut writer, &path, "")?;
-        Ok(Self { writer: Mutex::new(writer), reader: None, keeper: None, known: Known::default() })
+        Ok(Self {
+            writer: Mutex::new(writer),
+            reader: None,
+            checkpointer: None,
+            known: Known::default(),
+        })
     }
 
     /// Ends the leases of a server that is no more, so that its jobs need not run out of time.
@@ -446,8 +451,8 @@ impl Datastore for SqliteStore {
     /// Cuts free pages off the end of the file, a few at a time, and empties the log.
     fn give_back(&self) -> Result<(), StoreError> {
         let cut = self.cut_free_pages()?;
-        if let Some(keeper) = &self.keeper {
-            keeper.copy_back(&self.writer, cut)?;
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.copy_back(&self.writer, cut)?;
         }
         Ok(())
     }

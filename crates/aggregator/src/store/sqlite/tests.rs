@@ -173,7 +173,7 @@ fn a_damaged_segment_is_reported_and_not_leased() {
         linger: Duration::ZERO,
         limit: 1,
         new_first: false,
-        shares: Vec::new(),
+        quotas: Vec::new(),
     };
     let error = store.lease_jobs(Timestamp(0), &policy).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }));
@@ -304,7 +304,7 @@ fn a_batch_of_which_nothing_is_left_leaves_no_row() {
         linger: Duration::ZERO,
         limit: 100,
         new_first: false,
-        shares: Vec::new(),
+        quotas: Vec::new(),
     };
     let jobs = store.lease_jobs(Timestamp(1), &policy).unwrap();
     let rows = || {

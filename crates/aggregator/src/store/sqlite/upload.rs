@@ -12,7 +12,7 @@ use rusqlite::{OptionalExtension, Transaction};
 use sottovoce_dap::{ids::TaskId, time::Time};
 use std::collections::{BTreeMap, BTreeSet};
 
-type Ruling = Result<(), Refusal>;
+type UploadVerdict = Result<(), Refusal>;
 
 /// Where a report stands in the call: upload, then place within it.
 type Place = (usize, usize);
@@ -22,7 +22,7 @@ pub(super) fn accept_reports(
     session: &mut Session<'_>,
     now: Timestamp,
     uploads: &[UploadBatch],
-) -> Result<Vec<Vec<Ruling>>, StoreError> {
+) -> Result<Vec<Vec<UploadVerdict>>, StoreError> {
     let mut rulings: Vec<_> = uploads.iter().map(|u| vec![Ok(()); u.len()]).collect();
     let mut by_task = BTreeMap::<&TaskId, Vec<Place>>::new();
     for (upload, batch) in uploads.iter().enumerate() {
@@ -30,20 +30,20 @@ pub(super) fn accept_reports(
     }
     for (id, places) in by_task {
         let task = task_row(tx, id)?;
-        rule(tx, session, task, uploads, &places, &mut rulings)?;
+        decide(tx, session, task, uploads, &places, &mut rulings)?;
         pack(tx, task, now, uploads, &places, &rulings)?;
     }
     Ok(rulings)
 }
 
 /// Decides about the reports of one task and remembers the IDs of those it accepts.
-fn rule(
+fn decide(
     tx: &Transaction<'_>,
     session: &mut Session<'_>,
     task: TaskRow,
     uploads: &[UploadBatch],
     places: &[Place],
-    rulings: &mut [Vec<Ruling>],
+    rulings: &mut [Vec<UploadVerdict>],
 ) -> Result<(), StoreError> {
     let entry = |(upload, at): Place| uploads[upload].entries()[at];
     let collected = collected_times(tx, task, places.iter().map(|place| entry(*place).time))?;
@@ -130,7 +130,7 @@ fn pack(
     now: Timestamp,
     uploads: &[UploadBatch],
     places: &[Place],
-    rulings: &[Vec<Ruling>],
+    rulings: &[Vec<UploadVerdict>],
 ) -> Result<(), StoreError> {
     let accepted = places.iter().filter(|(upload, at)| rulings[*upload][*at].is_ok());
     let packed = accepted.map(|&(upload, at)| {
@@ -156,7 +156,7 @@ pub(super) struct Ended {
 
 /// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
 /// of those that they were in: a collection that was asked for since still waits for them.
-pub(super) fn wait_again(
+pub(super) fn requeue(
     tx: &Transaction<'_>,
     task: i64,
     from: Timestamp,

@@ -458,7 +458,7 @@ pub(crate) fn tasks_of_one_peer_share_its_room_in_new_jobs_and_old_ones(bench: &
         upload_singly(&*store, *task, &(first..first + 12).map(|n| (n, 1)).collect::<Vec<_>>());
     }
     let policy =
-        |room| LeasePolicy { shares: vec![Share { tasks: tasks[..2].to_vec(), room }], ..POLICY };
+        |room| LeasePolicy { quotas: vec![Quota { tasks: tasks[..2].to_vec(), room }], ..POLICY };
     let of =
         |jobs: &[LeasedJob], task: &TaskId| jobs.iter().filter(|job| job.task == *task).count();
     let jobs = store.lease_jobs(NOW, &policy(0)).unwrap();

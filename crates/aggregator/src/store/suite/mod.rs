@@ -14,7 +14,7 @@ pub(super) mod upload;
 
 use super::{
     Acceptance, BatchingMode, Blob, BucketKey, BucketRange, BucketShard, Datastore, LeaderCommit,
-    LeasePolicy, LeasedJob, Share, TaskRecord, Timestamp, UploadBatch,
+    LeasePolicy, LeasedJob, Quota, TaskRecord, Timestamp, UploadBatch,
 };
 use sottovoce_dap::{
     ids::{ReportId, TaskId},
@@ -146,7 +146,7 @@ const POLICY: LeasePolicy = LeasePolicy {
     linger: Duration::from_secs(1),
     limit: 10,
     new_first: false,
-    shares: Vec::new(),
+    quotas: Vec::new(),
 };
 
 fn seconds_later(seconds: u64) -> Timestamp {

@@ -183,7 +183,7 @@ fn a_damaged_segment_is_reported_and_not_leased() {
         linger: Duration::ZERO,
         limit: 1,
         new_first: false,
-        shares: Vec::new(),
+        quotas: Vec::new(),
     };
     let error = store.lease_jobs(NOW, &policy).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }));

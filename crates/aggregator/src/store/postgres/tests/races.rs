@@ -143,7 +143,7 @@ fn of_expired_jobs_each_goes_to_one_replica() {
         linger: Duration::ZERO,
         limit: 3,
         new_first: false,
-        shares: Vec::new(),
+        quotas: Vec::new(),
     };
     let jobs = thread::scope(|scope| {
         let workers = [(); 4].map(|()| {

@@ -1,12 +1,12 @@
-//! Which helper has how much of us: fair shares of jobs and collections for each.
+//! How many jobs and collections each helper has at the same time, so that none takes them all.
 
 use super::Leader;
-use crate::{clock, store::Share, task::Task};
+use crate::{clock, store::Quota, task::Task};
 use sottovoce_dap::{exchange::ExchangeError, ids::TaskId};
 use sottovoce_transport::{
     error::TransportError,
     exchange::IncompleteError,
-    peers::{Peers, Place, origin},
+    peers::{Peers, Permit, origin},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +15,7 @@ use std::{
 };
 
 /// The helpers, and the tasks that are theirs.
-pub(super) struct Shares {
+pub(super) struct Quotas {
     pub(super) jobs: Peers,
     pub(super) collections: Peers,
     origins: Mutex<HashMap<TaskId, String>>,
@@ -24,7 +24,7 @@ pub(super) struct Shares {
 /// Collections at the same time with one helper.
 const COLLECTIONS: usize = 8;
 
-impl Shares {
+impl Quotas {
     pub(super) fn new(jobs: usize) -> Self {
         Self {
             jobs: Peers::new(jobs),
@@ -34,7 +34,7 @@ impl Shares {
     }
 
     /// Notes whose a task is. One that nobody has noted yet counts as a helper of its own.
-    pub(super) fn learn(&self, task: &Task) {
+    pub(super) fn add_task(&self, task: &Task) {
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         origins.entry(task.id).or_insert_with(|| {
             origin(task.configuration.helper_aggregator_endpoint.as_str()).to_owned()
@@ -42,36 +42,41 @@ impl Shares {
     }
 
     /// How many jobs each helper has room for now.
-    pub(super) fn of_jobs(&self, now: Instant) -> Vec<Share> {
+    pub(super) fn for_jobs(&self, now: Instant) -> Vec<Quota> {
         let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut shares = BTreeMap::<&str, Vec<TaskId>>::new();
+        let mut quotas = BTreeMap::<&str, Vec<TaskId>>::new();
         for (task, origin) in &*origins {
-            shares.entry(origin).or_default().push(*task);
+            quotas.entry(origin).or_default().push(*task);
         }
-        let share = |(origin, tasks)| Share { tasks, room: self.jobs.room(origin, now) };
-        shares.into_iter().map(share).collect()
+        let quota = |(origin, tasks)| Quota { tasks, room: self.jobs.room(origin, now) };
+        quotas.into_iter().map(quota).collect()
     }
 }
 
 impl Leader {
     /// Notes how a helper answered, if it did.
-    pub(super) fn heard(&self, place: &Place, task: &TaskId, error: Option<&IncompleteError>) {
+    pub(super) fn record_answer(
+        &self,
+        permit: &Permit,
+        task: &TaskId,
+        error: Option<&IncompleteError>,
+    ) {
         match error {
-            Some(error) if is_ill(error) => {
-                if let Some(rest) = place.failed(clock::instant()) {
-                    tracing::warn!(%task, %error, ?rest, "a helper is left alone for a while");
+            Some(error) if is_down(error) => {
+                if let Some(backoff) = permit.failed(clock::instant()) {
+                    tracing::warn!(%task, %error, ?backoff, "a helper is left alone for a while");
                 }
             }
-            Some(error) if error.is_trouble() => place.busy(),
-            _ => place.went_well(),
+            Some(error) if error.is_peer_failure() => permit.answered_busy(),
+            _ => permit.succeeded(),
         }
-        let resting = self.shares.jobs.resting().max(self.shares.collections.resting());
-        self.metrics.helpers_left_alone(resting);
+        let backed_off = self.quotas.jobs.backed_off().max(self.quotas.collections.backed_off());
+        self.metrics.helpers_left_alone(backed_off);
     }
 }
 
 /// Whether what failed is the helper, and not only this request of it.
-fn is_ill(error: &IncompleteError) -> bool {
+fn is_down(error: &IncompleteError) -> bool {
     let IncompleteError::Transport(error) = error else { return true };
     let TransportError::Exchange { source, .. } = error else {
         return matches!(error, TransportError::NoResponse { .. });

@@ -13,7 +13,7 @@ use std::{
 
 /// The credit of all clients.
 #[derive(Debug)]
-pub struct Credit {
+pub struct RateLimiter {
     rate: Option<Rate>,
     table: Mutex<Table>,
 }
@@ -62,7 +62,7 @@ impl Table {
     }
 }
 
-impl Credit {
+impl RateLimiter {
     /// So many requests of one address in a second on average, and so many at once after a pause; any
     /// number if `per_second` is 0.
     pub fn new(per_second: u32, at_once: u32) -> Self {
@@ -100,64 +100,64 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_share_a_credit() {
-        let (credit, now) = (Credit::new(1, 1), Instant::now());
-        let take = |text: &str| credit.take(text.parse().unwrap(), now).is_ok();
+        let (limiter, now) = (RateLimiter::new(1, 1), Instant::now());
+        let take = |text: &str| limiter.take(text.parse().unwrap(), now).is_ok();
         assert!(take("2001:db8::1") && !take("2001:db8::ffff:1") && take("2001:db8:0:1::1"));
     }
 
     #[test]
     fn a_burst_passes_and_then_as_many_as_time_allows() {
-        let (credit, now) = (Credit::new(10, 3), Instant::now());
-        assert!((0..3).all(|_| credit.take(address(1), now).is_ok()));
-        assert_eq!(credit.take(address(1), now), Err(Duration::from_millis(100)));
-        assert!(credit.take(address(2), now).is_ok());
+        let (limiter, now) = (RateLimiter::new(10, 3), Instant::now());
+        assert!((0..3).all(|_| limiter.take(address(1), now).is_ok()));
+        assert_eq!(limiter.take(address(1), now), Err(Duration::from_millis(100)));
+        assert!(limiter.take(address(2), now).is_ok());
         let later = now + Duration::from_millis(100);
-        assert!(credit.take(address(1), later).is_ok());
-        assert!(credit.take(address(1), later).is_err());
+        assert!(limiter.take(address(1), later).is_ok());
+        assert!(limiter.take(address(1), later).is_err());
     }
 
     #[test]
     fn a_full_table_forgets_the_idle_and_lets_newcomers_share() {
-        let (credit, now) = (Credit::new(1, 1), Instant::now());
+        let (limiter, now) = (RateLimiter::new(1, 1), Instant::now());
         for number in 0..u32::try_from(ADDRESSES).unwrap() {
-            credit.take(Ipv4Addr::from(number).into(), now).unwrap();
+            limiter.take(Ipv4Addr::from(number).into(), now).unwrap();
         }
-        let strangers = [250, 251].map(|last| credit.take(address(last), now).is_ok());
+        let strangers = [250, 251].map(|last| limiter.take(address(last), now).is_ok());
         assert_eq!(strangers, [true, false]);
-        assert!(credit.take(address(252), now + Duration::from_secs(2)).is_ok());
-        assert!(credit.table.lock().unwrap().clients.len() < 10);
+        assert!(limiter.take(address(252), now + Duration::from_secs(2)).is_ok());
+        assert!(limiter.table.lock().unwrap().clients.len() < 10);
     }
 
     #[test]
     fn a_full_table_of_busy_clients_is_looked_through_once_a_second_and_not_at_each_request() {
-        let (credit, now) = (Credit::new(1, 10), Instant::now());
+        let (limiter, now) = (RateLimiter::new(1, 10), Instant::now());
         let later = now + Duration::from_secs(60);
-        credit.table.lock().unwrap().clients = (0..u32::try_from(ADDRESSES).unwrap())
+        limiter.table.lock().unwrap().clients = (0..u32::try_from(ADDRESSES).unwrap())
             .map(|n| (Ipv4Addr::from(n).into(), later))
             .collect();
-        let swept = || credit.table.lock().unwrap().swept_at;
+        let swept = || limiter.table.lock().unwrap().swept_at;
         for milliseconds in [0, 1, 999] {
-            let _ = credit.take(address(1), now + Duration::from_millis(milliseconds));
+            let _ = limiter.take(address(1), now + Duration::from_millis(milliseconds));
             assert_eq!(swept(), Some(now));
         }
-        let _ = credit.take(address(1), now + Duration::from_secs(1));
+        let _ = limiter.take(address(1), now + Duration::from_secs(1));
         assert_eq!(swept(), Some(now + Duration::from_secs(1)));
     }
 
     #[test]
     fn loopback_is_a_client_and_not_the_crowd() {
-        let (credit, now) = (Credit::new(1, 1), Instant::now());
+        let (limiter, now) = (RateLimiter::new(1, 1), Instant::now());
         for number in 0..u32::try_from(ADDRESSES).unwrap() - 1 {
-            credit.take(Ipv4Addr::from(number).into(), now).unwrap();
+            limiter.take(Ipv4Addr::from(number).into(), now).unwrap();
         }
-        let take = |text: &str| credit.take(text.parse().unwrap(), now).is_ok();
+        let take = |text: &str| limiter.take(text.parse().unwrap(), now).is_ok();
         assert!(take("::1") && !take("::1"));
         assert!(take("2001:db8::1") && !take("2001:db8:1::1"));
     }
 
     #[test]
     fn no_limit_is_no_limit() {
-        let (credit, now) = (Credit::new(0, 1), Instant::now());
-        assert!((0..1000).all(|_| credit.take(address(1), now).is_ok()));
+        let (limiter, now) = (RateLimiter::new(0, 1), Instant::now());
+        assert!((0..1000).all(|_| limiter.take(address(1), now).is_ok()));
     }
 }

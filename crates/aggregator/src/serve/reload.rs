@@ -1,4 +1,4 @@
-//! Files that are renewed while the server runs: noticed by what is in them.
+//! Reload of files that are renewed while the server runs: a change is noticed by what is in them.
 //!
 //! Not by when they were written: a file that is copied or unpacked may be as old as it likes.
 
@@ -12,19 +12,19 @@ use std::{
 use zeroize::Zeroizing;
 
 /// How often renewed files are looked for.
-pub const LOOK_EVERY: Duration = Duration::from_secs(20);
+pub const RELOAD_EVERY: Duration = Duration::from_secs(20);
 
 /// A file as it was read, wiped after use: it may be a key.
 pub type Contents = Zeroizing<Vec<u8>>;
 
 /// Files that belong together, and what was last seen in them.
 #[derive(Debug)]
-pub struct Renewal {
+pub struct WatchedFiles {
     paths: Vec<PathBuf>,
     seen: Mutex<[u8; 32]>,
 }
 
-impl Renewal {
+impl WatchedFiles {
     /// Reads files, in their order; changes are noticed from then on.
     pub fn begin(paths: Vec<PathBuf>) -> Result<(Self, Vec<Contents>), (PathBuf, io::Error)> {
         let contents = read(&paths)?;
@@ -71,17 +71,17 @@ mod tests {
         let (now, long_ago) = (SystemTime::now(), SystemTime::UNIX_EPOCH);
         write(0, "one", now);
         write(1, "two", now);
-        let (renewal, contents) = Renewal::begin(paths.to_vec()).unwrap();
+        let (watched, contents) = WatchedFiles::begin(paths.to_vec()).unwrap();
         assert_eq!(contents[1].as_slice(), b"two");
         write(0, "one", long_ago);
-        assert!(renewal.changed().is_none());
+        assert!(watched.changed().is_none());
         write(1, "six", long_ago);
-        assert_eq!(renewal.changed().unwrap()[1].as_slice(), b"six");
-        assert!(renewal.changed().is_none());
+        assert_eq!(watched.changed().unwrap()[1].as_slice(), b"six");
+        assert!(watched.changed().is_none());
         write(0, "ones", now);
         write(1, "ix", now);
-        assert!(renewal.changed().is_some());
+        assert!(watched.changed().is_some());
         fs::remove_file(&paths[0]).unwrap();
-        assert!(renewal.changed().is_none());
+        assert!(watched.changed().is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! A configuration with its database.
 
-use super::told;
+use super::report_added;
 use anyhow::Context;
 use sottovoce_aggregator::{
     clock,
@@ -22,7 +22,7 @@ use std::{path::Path, sync::Arc};
 use zeroize::Zeroizing;
 
 /// What a command works on.
-pub(super) struct Opened<T> {
+pub(super) struct Instance<T> {
     pub(super) config: Config,
     pub(super) store: Arc<dyn Datastore>,
     /// The embedded database, which belongs to one server alone.
@@ -31,7 +31,7 @@ pub(super) struct Opened<T> {
     pub(super) tasks: Tasks<T>,
 }
 
-impl<T: StoredTask + FromFile> Opened<T> {
+impl<T: StoredTask + FromFile> Instance<T> {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let config = Config::read(path)?;
         let keys = database_keys(&config)?;
@@ -41,7 +41,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
     }
 
     /// Adds the tasks that the configuration names.
-    pub(super) fn take_on(&self) -> anyhow::Result<()> {
+    pub(super) fn add_configured_tasks(&self) -> anyhow::Result<()> {
         self.config.programs.iter().try_for_each(|program| self.add_program(program))?;
         self.config.tasks.iter().try_for_each(|task| self.add_task_file(task))
     }
@@ -80,7 +80,7 @@ impl<T: StoredTask + FromFile> Opened<T> {
             said.push(entries::windows(task.task(), clock::now())?);
         }
         self.store.log(&said)?;
-        told(task.task().id, self.tasks.add(task)?);
+        report_added(task.task().id, self.tasks.add(task)?);
         Ok(())
     }
 }

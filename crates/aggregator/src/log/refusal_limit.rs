@@ -12,7 +12,7 @@ pub(super) const EACH: u32 = 16;
 /// How many refusals of each task were written in its current period. A memory of this process: each replica
 /// and each start has a bound of its own.
 #[derive(Debug, Default)]
-pub(super) struct Folded(Mutex<HashMap<TaskId, Period>>);
+pub(super) struct RefusalLimit(Mutex<HashMap<TaskId, Period>>);
 
 #[derive(Debug, Default)]
 struct Period {
@@ -22,7 +22,7 @@ struct Period {
     known: Vec<[u8; 32]>,
 }
 
-impl Folded {
+impl RefusalLimit {
     /// Takes the next number of a task in a period, from zero; `None` if the entry is known to be there.
     pub(super) fn take(&self, task: TaskId, period: u64, key: &[u8; 32]) -> Option<u32> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,12 +39,12 @@ impl Folded {
     }
 
     /// Gives a number back: nothing was written.
-    pub(super) fn give_back(&self, task: &TaskId, period: u64) {
+    pub(super) fn release(&self, task: &TaskId, period: u64) {
         self.change(task, period, |current| current.taken = current.taken.saturating_sub(1));
     }
 
     /// An entry is there.
-    pub(super) fn know(&self, task: &TaskId, period: u64, key: [u8; 32]) {
+    pub(super) fn mark_written(&self, task: &TaskId, period: u64, key: [u8; 32]) {
         self.change(task, period, |current| {
             if current.known.len() < EACH as usize && !current.known.contains(&key) {
                 current.known.push(key);
