@@ -20,7 +20,8 @@ mod tally;
 mod task;
 mod world;
 
-use plan::Plan;
+use crate::store::faulty::{Verb, When};
+use plan::{Plan, Server};
 use run::run;
 use std::{
     env,
@@ -76,6 +77,44 @@ fn explain(seed: u64) {
         outcome.wrong.join("\n"),
         outcome.trace.join("\n")
     );
+}
+
+/// Verbs that the leader calls on a report's way and a collection's, and those that the helper calls.
+const OF_LEADER: [Verb; 10] = [
+    Verb::Task,
+    Verb::AcceptReports,
+    Verb::LeaseJobs,
+    Verb::CommitLeaderJob,
+    Verb::StartCollection,
+    Verb::PendingCollections,
+    Verb::CloseBatch,
+    Verb::FinishCollection,
+    Verb::Collection,
+    Verb::Publish,
+];
+const OF_HELPER: [Verb; 7] = [
+    Verb::Task,
+    Verb::ReplayJob,
+    Verb::CommitHelperJob,
+    Verb::DeleteJob,
+    Verb::CloseBatch,
+    Verb::Collection,
+    Verb::Publish,
+];
+
+#[test]
+fn both_roles_recover_from_each_verb_that_fails_before_or_after_its_commit() {
+    let leader = OF_LEADER.map(|verb| (Server::Leader(0), verb));
+    let helper = OF_HELPER.map(|verb| (Server::Helper(0), verb));
+    for (server, verb) in leader.into_iter().chain(helper) {
+        for when in [When::BeforeCommit, When::AfterCommit] {
+            let outcome = run(&Plan::with_one_fault(server, verb, when));
+            let case = format!("{server:?}, {verb:?}, {when:?}");
+            let wrong = outcome.wrong.join("\n");
+            assert!(wrong.is_empty(), "{case}\n{wrong}\n{}", outcome.trace.join("\n"));
+            assert_eq!(outcome.unspent, 0, "{case}: nobody called it");
+        }
+    }
 }
 
 #[test]

@@ -144,6 +144,26 @@ impl Plan {
         Self { seed, replicas, rotates, bad_partner, steps }
     }
 
+    /// A quiet run but for one verb that fails once, when it is first called after the start.
+    pub(super) fn with_one_fault(server: Server, verb: Verb, when: When) -> Self {
+        let upload = |(task, window)| {
+            let reports = (0..4).map(|number| Kind::Honest { window, number }).collect();
+            let what = What::Upload { task, reports, tries: 12, twice: true };
+            Step { at: window * WINDOW + 1_000, what }
+        };
+        let ask = |window| {
+            let what = What::Ask { task: 0, first: window, windows: 1 };
+            Step { at: (window + 1) * WINDOW + 35_000, what }
+        };
+        let mut steps = vec![Step { at: 0, what: What::Disk { server, verb, when } }];
+        steps.extend(
+            (0..2).flat_map(|task| (0..WINDOWS).map(move |window| (task, window))).map(upload),
+        );
+        steps.extend((0..WINDOWS).map(ask));
+        steps.sort_by_key(|step| step.at);
+        Self { seed: 0, replicas: 1, rotates: false, bad_partner: None, steps }
+    }
+
     /// A plan that fails likewise with as few steps as can be found.
     pub(super) fn shrunk(self, fails: impl Fn(&Self) -> bool) -> Self {
         let mut plan = self;

@@ -25,6 +25,8 @@ const PATIENCE: u64 = 60 * 60_000;
 pub(super) struct Outcome {
     pub(super) wrong: Vec<String>,
     pub(super) trace: Vec<String>,
+    /// Faults of disks that did not happen: nobody called the verb.
+    pub(super) unspent: usize,
 }
 
 /// Carries a plan out.
@@ -41,14 +43,15 @@ pub(super) fn run(plan: &Plan) -> Outcome {
             let world = World::new(plan);
             world.clone().play(plan).await;
             world.check();
-            (world.wrong(), world.trace.lock().unwrap().clone())
+            let unspent = *world.unspent.lock().unwrap();
+            (world.wrong(), world.trace.lock().unwrap().clone(), unspent)
         })
     }));
-    let (mut wrong, trace) = played.unwrap_or_default();
+    let (mut wrong, trace, unspent) = played.unwrap_or_default();
     drop(runtime);
     seeded::set(None);
     wrong.extend(simulated::end().into_iter().map(|said| format!("panicked: {said}")));
-    Outcome { wrong, trace }
+    Outcome { wrong, trace, unspent }
 }
 
 impl World {
@@ -107,6 +110,7 @@ impl World {
         for host in self.hosts() {
             simulated::set_ahead(host.party, 0);
             if let Some(store) = host.store() {
+                *self.unspent.lock().unwrap() += store.faults_left();
                 store.mend();
             }
         }

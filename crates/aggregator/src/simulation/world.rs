@@ -34,6 +34,7 @@ pub(super) struct World {
     pub(super) asked: Mutex<Vec<(usize, Range<u64>)>>,
     numbers: Mutex<u64>,
     pub(super) trace: Mutex<Vec<String>>,
+    pub(super) unspent: Mutex<usize>,
     failures: Mutex<Vec<String>>,
 }
 
@@ -79,6 +80,7 @@ impl World {
             asked: Mutex::default(),
             numbers: Mutex::default(),
             trace: Mutex::default(),
+            unspent: Mutex::default(),
             failures: Mutex::default(),
         })
     }

@@ -13,7 +13,7 @@
 //! enters at [`commit_helper_job`](Datastore::commit_helper_job).
 //!
 //! [`sqlite`] is the embedded backend and [`postgres`] the one for many replicas; [`sealed`]
-//! encrypts secrets before they come here, [`faulty`] fails verbs on purpose.
+//! encrypts secrets before they come here, `faulty` fails verbs on purpose.
 
 #![cfg_attr(
     not(any(feature = "postgres", feature = "sqlite")),
@@ -23,7 +23,8 @@
 mod blob;
 mod bucket;
 mod collection;
-pub mod faulty;
+#[cfg(all(test, feature = "sqlite"))]
+pub(crate) mod faulty;
 mod job;
 mod plan;
 #[cfg(feature = "postgres")]
