@@ -37,7 +37,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("client/personal", &["program"]),
     ("courier", &["client", "dap", "log", "program", "transport"]),
     ("aggregator", &["connections", "dap", "log", "privacy", "program", "whole-file"]),
-    ("aggregator/store", &["dap/codec", "dap/ids", "dap/time", "whole-file"]),
+    (
+        "aggregator/store",
+        &["aggregator/test_support", "dap/codec", "dap/ids", "dap/time", "whole-file"],
+    ),
+    // A server of PostgreSQL for tests.
+    ("aggregator/test_support", &[]),
     ("aggregator/leader", &["aggregator", "aggregator/store", "dap", "log", "transport"]),
     ("aggregator/helper", &["aggregator", "aggregator/store", "dap"]),
     // All roles in one process, and a network that is none: only tests.
@@ -133,6 +138,7 @@ const WITHIN: &[(&str, &str)] = &[
     ("estimate/findings", "estimate"),
     ("estimate/plan", "estimate"),
     ("aggregator/store", "aggregator"),
+    ("aggregator/test_support", "aggregator"),
     ("audit/witness", "audit"),
 ];
 

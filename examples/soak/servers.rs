@@ -3,9 +3,9 @@
 use anyhow::{Context, bail, ensure};
 use postgres::{Client, NoTls};
 use sottovoce::{command_line::write_secret, local_servers::allocator};
-use sottovoce_aggregator::store::{
-    postgres::{PostgresStore, TemporaryPostgres},
-    sealed::DatabaseKey,
+use sottovoce_aggregator::{
+    store::{postgres::PostgresStore, sealed::DatabaseKey},
+    test_support::postgres::TemporaryPostgres,
 };
 use std::{
     fs::{self, File},

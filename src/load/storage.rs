@@ -3,9 +3,9 @@
 use crate::{command_line::write_secret, local_servers::Usage};
 use anyhow::Context;
 use rusqlite::{Connection, OpenFlags};
-use sottovoce_aggregator::store::{
-    postgres::{PostgresStore, TemporaryPostgres},
-    sealed::DatabaseKey,
+use sottovoce_aggregator::{
+    store::{postgres::PostgresStore, sealed::DatabaseKey},
+    test_support::postgres::TemporaryPostgres,
 };
 use std::{
     path::{Path, PathBuf},

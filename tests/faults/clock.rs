@@ -13,7 +13,7 @@ use crate::{
 };
 use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
 use rusqlite::Connection;
-use sottovoce_aggregator::store::postgres::TemporaryPostgres;
+use sottovoce_aggregator::test_support::postgres::TemporaryPostgres;
 use sottovoce_collector::collect::request;
 use sottovoce_dap::{codec::Encode, media_type::MediaType, problem::ProblemType};
 use std::{

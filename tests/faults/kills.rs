@@ -8,7 +8,7 @@ use crate::{
     tally::{Tally, first_seed, rounds},
 };
 use rand::{RngExt, rngs::StdRng};
-use sottovoce_aggregator::store::postgres::TemporaryPostgres;
+use sottovoce_aggregator::test_support::postgres::TemporaryPostgres;
 use std::{thread, time::Duration};
 
 /// Reports of a round: of a time-interval task, and of a leader-selected one whose batches they

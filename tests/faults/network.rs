@@ -7,7 +7,7 @@ use crate::{
     support::world::seeded,
     tally::{first_seed, rounds},
 };
-use sottovoce_aggregator::store::postgres::TemporaryPostgres;
+use sottovoce_aggregator::test_support::postgres::TemporaryPostgres;
 use std::{collections::BTreeMap, time::Instant};
 
 const REPORTS: [usize; 2] = [1800, 700];

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use rusqlite::Connection;
-use sottovoce_aggregator::store::postgres::TemporaryPostgres;
+use sottovoce_aggregator::test_support::postgres::TemporaryPostgres;
 use sottovoce_collector::{collect::request, open::open};
 use sottovoce_dap::{
     codec::{Decode, Encode},

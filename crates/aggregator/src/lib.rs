@@ -44,4 +44,6 @@ pub mod store;
 pub mod task;
 pub mod task_file;
 pub mod tasks;
+#[cfg(all(unix, feature = "postgres", any(test, feature = "test-util")))]
+pub mod test_support;
 pub mod upkeep;

@@ -55,16 +55,12 @@ mod replay;
 mod schema;
 mod session;
 mod tasks;
-#[cfg(unix)]
-mod temporary;
 mod upkeep;
 mod upload;
 mod url;
 
 pub use error::OpenError;
 pub use schema::Migrated;
-#[cfg(unix)]
-pub use temporary::{TemporaryError, TemporaryPostgres};
 
 use super::{
     Acceptance, BatchSummary, BatchingMode, Blob, BucketKey, Closed, Closing, CollectionId,

@@ -4,9 +4,13 @@ mod database;
 mod pooler;
 mod races;
 mod schema;
+mod tls;
 
 use super::*;
-use crate::store::suite::{Bench, conformance};
+use crate::{
+    store::suite::{Bench, conformance},
+    test_support::postgres::TemporaryPostgres,
+};
 use sottovoce_dap::ids::ReportId;
 use std::{
     sync::{

@@ -37,7 +37,7 @@ impl Bouncer {
         fs::write(&config, text).unwrap();
         let mut command = Command::new("pgbouncer");
         command.arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
-        if let Some((user, group)) = super::super::temporary::user() {
+        if let Some((user, group)) = crate::test_support::postgres::user() {
             // It refuses to run as root.
             for path in [folder.path(), &config] {
                 std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();

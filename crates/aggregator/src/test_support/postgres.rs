@@ -3,15 +3,18 @@
 //! Its files are in a temporary folder, which goes when the server does. A small watchdog stops it
 //! when whoever started it is gone, however that came about.
 
-use super::failure::describe;
 use postgres::{Client, NoTls};
 use rand::{TryRng, rngs::SysRng};
 use std::{
+    error::Error as _,
     fmt::Write as _,
     fs,
     io::{self, BufRead, BufReader, Write as _},
     net::TcpListener,
-    os::unix::{fs::DirBuilderExt, process::CommandExt},
+    os::unix::{
+        fs::{DirBuilderExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -127,6 +130,24 @@ impl TemporaryPostgres {
     /// the work.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Puts a file that only the server may read in its data folder, where settings find it by its name.
+    pub fn put_file(&self, name: &str, text: &str) -> Result<PathBuf, TemporaryError> {
+        let path = self.folder.join("data").join(name);
+        fs::write(&path, text).map_err(system("writing a file"))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+            .map_err(system("protecting a file"))?;
+        if let Some((user, group)) = self.user {
+            std::os::unix::fs::chown(&path, Some(user), Some(group))
+                .map_err(system("giving a file to PostgreSQL's user"))?;
+        }
+        Ok(path)
+    }
+
+    /// A setting such as `("ssl", "on")`, from the next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push(format!("{name}={value}"));
     }
 
     /// Ends the server and all its processes as a power loss would. What the disk has by then is
@@ -286,7 +307,7 @@ fn binaries() -> Option<PathBuf> {
 }
 
 /// The user and group to run as, if we are root: PostgreSQL's own, else nobody.
-pub(super) fn user() -> Option<(u32, u32)> {
+pub(crate) fn user() -> Option<(u32, u32)> {
     let ours = fs::metadata("/proc/self").ok()?;
     if std::os::unix::fs::MetadataExt::uid(&ours) != 0 {
         return None;
@@ -298,6 +319,17 @@ pub(super) fn user() -> Option<(u32, u32)> {
         Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
     };
     find("postgres").or_else(|| find("nobody"))
+}
+
+/// What the database says, and what is behind it if it says nothing.
+fn describe(error: &postgres::Error) -> String {
+    let mut what = error.to_string();
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        what = format!("{what}: {found}");
+        cause = found.source();
+    }
+    what
 }
 
 fn free_port() -> Result<u16, TemporaryError> {
@@ -334,29 +366,9 @@ fn system(what: &str) -> impl FnOnce(io::Error) -> TemporaryError {
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
 mod tests {
-    use super::super::PostgresStore;
     use super::*;
-
-    /// Files of a server of 127.0.0.1 for tests alone; the root's key is thrown away.
-    const CERTIFICATES: [(&str, &str); 3] = [
-        ("server.crt", include_str!("tls/server.pem")),
-        ("server.key", include_str!("tls/server.key")),
-        ("root.pem", include_str!("tls/root.pem")),
-    ];
-
-    fn give_certificates(server: &TemporaryPostgres) {
-        for (name, text) in CERTIFICATES {
-            let path = server.folder.join("data").join(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-                .unwrap();
-            if let Some((user, group)) = server.user {
-                std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
-            }
-        }
-    }
 
     #[test]
     fn a_server_that_sends_clients_away_while_it_recovers_has_not_given_up() {
@@ -368,32 +380,5 @@ mod tests {
         let damaged = of(9, "PANIC:  could not locate a valid checkpoint record")
             + &of(7, "LOG:  aborting startup due to startup process failure");
         assert!(gave_up(&damaged, 7));
-    }
-
-    #[test]
-    fn a_server_is_spoken_to_in_tls_once_its_certificate_is_verified() {
-        let server = TemporaryPostgres::start_with(&[("fsync", "off")]).unwrap();
-        let Some(mut server) = super::super::tests::present(server) else { return };
-        give_certificates(&server);
-        server.kill().unwrap();
-        server.settings.push("ssl=on".to_owned());
-        server.start_again().unwrap();
-        let url = server.create_database("secret").unwrap();
-        let root = server.folder.join("data/root.pem").display().to_string();
-        let with = |mode: &str| url.replace("sslmode=disable", mode);
-        let trusted =
-            with(&format!("sslmode=verify-full&sslrootcert={root}&channel_binding=require"));
-        PostgresStore::migrate(&trusted, "leader").unwrap();
-        let store = PostgresStore::open(&trusted, "leader", 1).unwrap();
-        let encrypted = store.write(|tx| {
-            let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-            Ok(tx.row(sql, &[])?.map(|row| row.get::<_, bool>(0)))
-        });
-        assert_eq!(encrypted, Ok(Some(true)));
-        let refused = |url: &str| PostgresStore::migrate(url, "leader").unwrap_err().to_string();
-        let unknown = refused(&with("sslmode=require"));
-        assert!(unknown.contains("certificate"), "{unknown}");
-        let another = refused(&trusted.replace("127.0.0.1", "localhost"));
-        assert!(another.contains("not valid for name"), "{another}");
     }
 }

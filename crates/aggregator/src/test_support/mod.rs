@@ -1,0 +1,3 @@
+//! What tests and measurements of several crates need, and no server.
+
+pub mod postgres;
