@@ -18,6 +18,8 @@ pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_sottovoce-helper");
 
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// The same of a server that starts, while its process lives.
+const START: Duration = Duration::from_secs(300);
 
 /// A server that may or may not be running.
 pub(crate) struct Server {
@@ -58,10 +60,11 @@ impl Server {
         self
     }
 
-    /// Starts the server and waits until it answers.
+    /// Starts the server and waits until it answers, for as long as its process lives: its database may still
+    /// be recovering.
     pub(crate) fn start(&self) {
         self.launch();
-        poll("the server's start", || {
+        poll_within(START, "the server's start", || {
             if let Some(status) = self.child.lock().unwrap().as_mut().unwrap().try_wait().unwrap() {
                 panic!("{} ended with {status}:\n{}", self.binary, self.log());
             }
@@ -181,13 +184,17 @@ fn binary(name: &str) -> Command {
 const TEST_VARIABLES: [&str; 2] = ["SOTTOVOCE_FAULT_SEED", "SOTTOVOCE_FAULT_ROUNDS"];
 
 /// Asks again and again until there is an answer; panics when patience is over.
-pub(crate) fn poll<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn poll<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    poll_within(PATIENCE, what, ask)
+}
+
+fn poll_within<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = ask() {
             return found;
         }
-        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        assert!(started.elapsed() < patience, "{what}: not within {patience:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -165,7 +165,7 @@ impl TemporaryPostgres {
         if self.watchdog.is_some() {
             return Ok(());
         }
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + RETRY;
         loop {
             match self.launch() {
                 // A process that is just dying may hold the old memory for a moment.
@@ -238,7 +238,8 @@ impl TemporaryPostgres {
         ready
     }
 
-    /// Waits until the server says in its file that it is ready, or in its log that it is not.
+    /// Waits until the server says in its file that it is ready, or in its log that it is not, for as long as
+    /// its process lives: on a busy disk it may recover for minutes.
     fn wait(&self, said_before: usize) -> Result<(), TemporaryError> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -250,7 +251,7 @@ impl TemporaryPostgres {
             }
             let log = self.log();
             let said = log.get(said_before..).unwrap_or_default();
-            if gave_up(said, self.pid) || Instant::now() > until {
+            if gave_up(said, self.pid) || !is_running(self.pid) || Instant::now() > until {
                 return Err(TemporaryError::Start { log: said.trim().to_owned() });
             }
             thread::sleep(POLL);
@@ -288,6 +289,16 @@ impl Drop for TemporaryPostgres {
 /// come while it recovers are sent away in the same words, by other processes.
 fn gave_up(log: &str, pid: u32) -> bool {
     log.contains(&format!("[{pid}] FATAL:")) || log.contains("aborting startup")
+}
+
+/// Whether there is such a process, and it is not only waited for. Where nobody says, it is taken for granted.
+fn is_running(pid: u32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => {
+            !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X']))
+        }
+        Err(_) => !Path::new("/proc/self/stat").exists(),
+    }
 }
 
 /// Where PostgreSQL's programs are: first in PATH, then where Debian hides them.
@@ -362,8 +373,10 @@ fn system(what: &str) -> impl FnOnce(io::Error) -> TemporaryError {
     move |cause| TemporaryError::System { what: what.to_owned(), cause }
 }
 
-/// How long a server may take to start: after a kill it recovers first.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server that runs may take until it is ready: after a kill it recovers first.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long one that ends at once is started again: the killed one may still be going.
+const RETRY: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -380,5 +393,19 @@ mod tests {
         let damaged = of(9, "PANIC:  could not locate a valid checkpoint record")
             + &of(7, "LOG:  aborting startup due to startup process failure");
         assert!(gave_up(&damaged, 7));
+    }
+
+    #[test]
+    fn a_process_runs_until_it_has_ended_though_nobody_has_waited_for_it() {
+        let mut command = Command::new("/bin/sh");
+        let mut child = command.args(["-c", "read -r _"]).stdin(Stdio::piped()).spawn().unwrap();
+        assert!(is_running(child.id()));
+        drop(child.stdin.take());
+        let until = Instant::now() + PATIENCE;
+        while is_running(child.id()) && Path::new("/proc/self/stat").exists() {
+            assert!(Instant::now() < until);
+            thread::sleep(POLL);
+        }
+        child.wait().unwrap();
     }
 }
