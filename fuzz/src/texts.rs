@@ -2,8 +2,8 @@
 
 use crate::choice;
 use sottovoce_client::event::Event;
+use sottovoce_collector::document::ReleaseDocument;
 use sottovoce_dap::{ids::TaskId, media_type::MediaType, printable, problem::ProblemDocument};
-use sottovoce_estimate::findings::saved::Saved;
 use sottovoce_program::Program;
 
 /// One text of the kind that the first byte names.
@@ -22,7 +22,7 @@ pub fn texts(data: &[u8]) {
         4 => identifier(text),
         5 => shown(text),
         _ => {
-            let _ = Saved::read(text);
+            let _ = ReleaseDocument::read(text);
         }
     }
 }

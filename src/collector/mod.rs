@@ -7,8 +7,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use sottovoce_collector::{
     collect::{Collected, Collection, collect, request},
+    document::ReleaseDocument,
     open::open,
-    present::{self, Json},
+    present,
     proofs::{self, Expected, Proofs, Unproved},
     release::Release,
     secrets::CollectorSecrets,
@@ -17,7 +18,7 @@ use sottovoce_collector::{
 use sottovoce_dap::{
     collect::Query, task::BatchMode, time::Interval, vdaf::unshard::AggregateResult,
 };
-use sottovoce_estimate::findings::{self, Findings};
+use sottovoce_estimate::findings::Findings;
 use sottovoce_program::{Program, compile::CompiledTask, parse_moment};
 use sottovoce_transport::http::HttpClient;
 use std::{path::PathBuf, time::Duration};
@@ -71,9 +72,7 @@ pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
             match collector.collect(task, query).await {
                 Ok(batch) => {
                     let release = &batch.release;
-                    let ((start, end), counts) = (release.period, release.counts.clone());
-                    let id = release.batch.clone();
-                    batches.push(findings::Batch { task, counts, start, end, id });
+                    batches.push(release.as_batch(task));
                     if args.json {
                         collected.push(batch);
                     } else {
@@ -86,9 +85,8 @@ pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
         }
         let findings = Findings::of(&program, batches)?;
         if args.json {
-            let metrics: Vec<_> =
-                collected.iter().map(|b| Json::new(&b.release, period.as_ref())).collect();
-            let document = serde_json::json!({ "metrics": metrics, "findings": findings.metrics });
+            let releases = collected.iter().map(|batch| &batch.release);
+            let document = ReleaseDocument::new(releases, period.as_ref(), findings);
             command_line::print(serde_json::to_string_pretty(&document)?)?;
             for batch in collected {
                 collector.forget(batch).await?;

@@ -5,7 +5,7 @@ use crate::local_servers::Usage;
 use serde::Serialize;
 use sottovoce_collector::{
     present::{columns, period, privacy},
-    release::Release,
+    release::{Figure, Release},
 };
 use sottovoce_privacy::units::Guarantee;
 use sottovoce_program::budget::PeriodCost;
@@ -48,32 +48,27 @@ pub struct Metric {
 /// One answer's figures.
 #[derive(Debug, Serialize)]
 pub struct Bin {
-    /// The answer.
-    pub label: String,
     /// Devices that gave it.
     pub truth: u64,
-    /// What the collector makes of the batch: unbiased, and so perhaps below zero.
-    pub estimate: f64,
-    /// The same as tables show it: within the interval.
-    #[serde(skip)]
-    pub shown: f64,
-    /// Lower end of the 95 % interval.
-    pub low: f64,
-    /// Upper end of the 95 % interval.
-    pub high: f64,
+    /// What the collector makes of the batch.
+    #[serde(flatten)]
+    pub figure: Figure,
+}
+
+impl Bin {
+    /// Whether the 95 % interval holds the truth.
+    #[expect(clippy::cast_precision_loss, reason = "a number of devices")]
+    fn holds(&self) -> bool {
+        let estimate = &self.figure.estimate;
+        (estimate.low..=estimate.high).contains(&(self.truth as f64))
+    }
 }
 
 impl Metric {
     /// Sets a release beside the truth, bin by bin.
     pub fn new(release: &Release, truth: &[u64]) -> Self {
-        let bins = release.bins.iter().zip(truth).map(|(figure, truth)| Bin {
-            label: figure.label.clone(),
-            truth: *truth,
-            estimate: figure.estimate.estimate,
-            shown: figure.estimate.shown(),
-            low: figure.estimate.low,
-            high: figure.estimate.high,
-        });
+        let bins = release.bins.iter().cloned().zip(truth);
+        let bins = bins.map(|(figure, truth)| Bin { truth: *truth, figure });
         Self {
             name: release.name.clone(),
             reports: release.reports,
@@ -85,10 +80,9 @@ impl Metric {
     fn table(&self) -> String {
         let mut rows = vec!["answer\ttruth\testimate\t95 % interval\t".to_owned()];
         for bin in &self.bins {
-            let Bin { label, truth, shown, low, high, .. } = bin;
-            #[expect(clippy::cast_precision_loss, reason = "a number of devices")]
-            let inside = (*low..=*high).contains(&(*truth as f64));
-            let mark = if inside { "✓" } else { "outside" };
+            let Bin { truth, figure: Figure { label, estimate, .. } } = bin;
+            let (shown, low, high) = (estimate.shown(), estimate.low, estimate.high);
+            let mark = if bin.holds() { "✓" } else { "outside" };
             rows.push(format!("{label}\t{truth}\t{shown:.0}\t{low:.0} – {high:.0}\t{mark}"));
         }
         format!(
@@ -108,8 +102,7 @@ impl std::fmt::Display for Outcome {
             writeln!(f, "{}", metric.table())?;
         }
         let bins = self.metrics.iter().flat_map(|metric| &metric.bins);
-        #[expect(clippy::cast_precision_loss, reason = "a number of devices")]
-        let inside = bins.clone().filter(|bin| (bin.low..=bin.high).contains(&(bin.truth as f64)));
+        let inside = bins.clone().filter(|bin| bin.holds());
         writeln!(
             f,
             "{} of {} intervals hold the truth; about 95 % should.",

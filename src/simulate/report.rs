@@ -18,7 +18,7 @@ use sottovoce_dap::time::{Interval, Time};
 use sottovoce_estimate::{
     confidence::Confidence,
     figure::ratio,
-    findings::{Batch, Findings, measure::Measure},
+    findings::{Findings, measure::Measure},
     interval::Scope,
     plan,
 };
@@ -161,8 +161,7 @@ pub(super) fn outcome(
         let interval = Interval::new(Time(*window), 1)?;
         let release = Release::new(program, task, &aggregate, sums.2, interval)?;
         releases.push(beside(task, &release, results.truths.get(key).unwrap_or(&nothing))?);
-        let end = release.period.1;
-        batches.push(Batch { task, counts: release.counts, start, end, id: None });
+        batches.push(release.as_batch(task));
     }
     let accuracy = Accuracy::of(releases.iter());
     let judged = accuracy.filter(|_| results.counts.bare + results.counts.lies == 0);

@@ -2,8 +2,8 @@
 //!
 //! [`window`] picks the batch to ask for, [`collect`] carries the collection job to its end,
 //! [`open`] puts the two aggregate shares together, [`release`] turns the counts into estimates
-//! with their guarantees, [`proofs`] fetches the proof that both logs have it, and [`present`] shows
-//! them to people and machines.
+//! with their guarantees, [`proofs`] fetches the proof that both logs have it, [`present`] shows them to
+//! people, and [`document`] is what machines read.
 //!
 //! The last day whose reports have had an hour to arrive:
 //!
@@ -21,6 +21,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 pub mod collect;
+pub mod document;
 pub mod open;
 pub mod present;
 pub mod proofs;

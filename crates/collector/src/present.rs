@@ -1,8 +1,6 @@
-//! Releases for people and for machines.
+//! Releases for people.
 
 use super::release::Release;
-use serde::Serialize;
-use sottovoce_dap::ids::TaskId;
 use sottovoce_estimate::{
     compare::Counted,
     findings,
@@ -11,49 +9,6 @@ use sottovoce_estimate::{
 use sottovoce_privacy::units::Guarantee;
 use sottovoce_program::{budget::PeriodCost, format_moment};
 use std::fmt::{self, Write};
-
-/// A release as JSON has it.
-#[derive(Serialize)]
-pub struct Json<'a> {
-    name: &'a str,
-    task: TaskId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    batch: Option<&'a str>,
-    reports: u64,
-    reports_of_one_device: u64,
-    start: String,
-    end: String,
-    bins: &'a [super::release::Figure],
-    /// What one device risks over a period, all its reports of all metrics together.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    period: Option<&'a PeriodCost>,
-    /// What one report in one batch does.
-    privacy: &'a [Guarantee],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proofs: Option<&'a super::proofs::Proofs>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unproved: Option<&'a super::proofs::Unproved>,
-}
-
-impl<'a> Json<'a> {
-    /// A release, and what a period of the program's budget comes to.
-    pub fn new(release: &'a Release, period: Option<&'a PeriodCost>) -> Self {
-        Self {
-            name: &release.name,
-            task: release.task,
-            batch: release.batch.as_deref(),
-            reports: release.reports,
-            reports_of_one_device: release.counts.repeats(),
-            start: format_moment(release.period.0),
-            end: format_moment(release.period.1),
-            bins: &release.bins,
-            period,
-            privacy: &release.privacy,
-            proofs: release.proofs.as_ref().and_then(|proofs| proofs.as_ref().ok()),
-            unproved: release.proofs.as_ref().and_then(|proofs| proofs.as_ref().err()),
-        }
-    }
-}
 
 /// A release as a table for the terminal, with what it is a part of: a period of the program's budget.
 pub fn table(release: &Release, cost: Option<&PeriodCost>) -> String {

@@ -4,7 +4,7 @@
 //! A log names a release by the share that was handed over, so that the proof is of exactly what
 //! was opened here.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sottovoce_dap::{
     collect::{BatchSelector, CollectionJobResp, Query},
     exchange,
@@ -95,7 +95,7 @@ impl UnprovedError {
 }
 
 /// A release that a log is proved to have.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logged {
     /// The log's name.
     pub log: String,
@@ -103,12 +103,10 @@ pub struct Logged {
     pub index: u64,
     /// The proof, as it came (C2SP tlog-proof).
     pub proof: String,
-    #[serde(skip)]
-    release: Release,
 }
 
 /// The proofs of both logs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proofs {
     /// The leader's.
     pub leader: Logged,
@@ -117,16 +115,16 @@ pub struct Proofs {
 }
 
 /// Why a release is not proved, log by log: what JSON has as `unproved`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unproved {
     /// Why not by the leader's.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
     /// Why not by the helper's.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helper: Option<String>,
     /// Why not by the two together: each proves it, and they contradict each other.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub both: Option<String>,
 }
 
@@ -178,7 +176,7 @@ pub async fn proofs(
     let until = if leader.is_ok() { until } else { Instant::now() };
     let helper = helper.wait(http, expected, until).await;
     match (leader, helper) {
-        (Ok(leader), Ok(helper)) => match agree(&leader.release, &helper.release) {
+        (Ok((leader, one)), Ok((helper, other))) => match agree(&one, &other) {
             Ok(()) => Ok(Proofs { leader, helper }),
             Err(error) => Err(Unproved { both: Some(error.to_string()), ..Unproved::default() }),
         },
@@ -219,7 +217,7 @@ impl Asked<'_> {
         http: &HttpClient,
         expected: Expected<'_>,
         until: Instant,
-    ) -> Result<Logged, UnprovedError> {
+    ) -> Result<(Logged, Release), UnprovedError> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
             match self.ask(http, expected).await {
@@ -239,7 +237,7 @@ impl Asked<'_> {
         &self,
         http: &HttpClient,
         expected: Expected<'_>,
-    ) -> Result<Logged, UnprovedError> {
+    ) -> Result<(Logged, Release), UnprovedError> {
         let role = self.role;
         let key = EntryKey::release(&ShareDigest::of(self.share));
         let base = self.endpoint.as_str().trim_end_matches('/');
@@ -255,7 +253,12 @@ impl Asked<'_> {
         }
     }
 
-    fn check(&self, bytes: &[u8], expected: Expected<'_>) -> Result<Logged, UnprovedError> {
+    /// Checks a proof; gives it with what the log says of the release.
+    fn check(
+        &self,
+        bytes: &[u8],
+        expected: Expected<'_>,
+    ) -> Result<(Logged, Release), UnprovedError> {
         let role = self.role;
         let proved = Proof::parse(bytes)
             .and_then(|proof| Ok((proof.to_string(), proof.verify(self.trust)?)));
@@ -274,7 +277,7 @@ impl Asked<'_> {
             return Err(other(what));
         }
         let log = self.trust.origin().to_owned();
-        Ok(Logged { log, index: proved.index, proof, release })
+        Ok((Logged { log, index: proved.index, proof }, release))
     }
 }
 

@@ -1,10 +1,13 @@
 //! A release: what a collected batch says, with its uncertainty and its price in privacy.
 
 use super::proofs::{Proofs, Unproved};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sottovoce_dap::{ids::TaskId, time::Interval, vdaf::unshard::AggregateResult};
 use sottovoce_estimate::{
-    Estimate, EstimateError, confidence::Confidence, estimates, findings::counts::noisy_counts,
+    Estimate, EstimateError,
+    confidence::Confidence,
+    estimates,
+    findings::{Batch, counts::noisy_counts},
     noisy_counts::NoisyCounts,
 };
 use sottovoce_privacy::units::Guarantee;
@@ -36,7 +39,7 @@ pub struct Release {
 }
 
 /// One bin of a release.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// The answer.
     pub label: String,
@@ -106,5 +109,11 @@ impl Release {
             counts: noisy,
             proofs: None,
         })
+    }
+
+    /// The same as a batch of its task, for findings.
+    pub fn as_batch<'a>(&self, task: &'a CompiledTask) -> Batch<'a> {
+        let (start, end) = self.period;
+        Batch { task, counts: self.counts.clone(), start, end, id: self.batch.clone() }
     }
 }

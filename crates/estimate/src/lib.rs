@@ -66,11 +66,11 @@ use confidence::Confidence;
 use interval::{CountNoise, Interval, Scope};
 use noisy_counts::{Channel, NoisyCounts};
 use number::Real;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sottovoce_privacy::randomizer::KaryRandomizer;
 
 /// One bin's figures.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Unbiased estimate of the devices whose answer this is; may be negative.
     pub estimate: f64,

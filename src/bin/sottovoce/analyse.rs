@@ -2,7 +2,8 @@
 
 use anyhow::Context;
 use sottovoce::command_line;
-use sottovoce_estimate::findings::{Findings, saved::Saved};
+use sottovoce_collector::document::ReleaseDocument;
+use sottovoce_estimate::findings::Findings;
 use sottovoce_program::Program;
 use std::path::PathBuf;
 
@@ -32,7 +33,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let place = || path.display().to_string();
         let text = std::fs::read_to_string(path).with_context(place)?;
         batches.extend(
-            Saved::read(&text).and_then(|saved| saved.batches(&program)).with_context(place)?,
+            ReleaseDocument::read(&text)
+                .and_then(|document| document.batches(&program))
+                .with_context(place)?,
         );
     }
     let findings = Findings::of(&program, batches)?;

@@ -1,8 +1,8 @@
 //! What releases say in words: shares and means, differences that the data supports, and those
 //! that it does not.
 //!
-//! [`Findings::of`] takes the batches of one program, from the collector or from what it wrote down
-//! ([`saved`]), and asks [`crate`] what each metric's kind allows: the main [`measure`]
+//! [`Findings::of`] takes the batches of one program, from the collector or from what it wrote down, and
+//! asks [`crate`] what each metric's kind allows: the main [`measure`]
 //! of each batch, arms of a public dimension against each other, segments of a private one,
 //! strengths of candidates, changes over windows, and what dishonest devices could have done. What
 //! cannot be answered is refused, with the reason; an arm, a segment or a window that says too little is
@@ -13,7 +13,6 @@ mod batch;
 mod batch_findings;
 pub mod counts;
 pub mod measure;
-pub mod saved;
 mod segments;
 mod silence;
 mod words;

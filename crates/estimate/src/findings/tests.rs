@@ -2,7 +2,6 @@ use super::*;
 use crate::{
     aggregator_noise::AggregatorNoise,
     compare::Verdict,
-    findings::saved::Saved,
     noisy_counts::{Channel, NoisyCounts},
 };
 use sottovoce_privacy::rng::SimulationRng;
@@ -127,33 +126,6 @@ fn too_few_answers_are_refused_in_words() {
 }
 
 #[test]
-fn a_release_of_another_programs_task_is_refused_with_both_ids() {
-    let text = include_str!("../../../../examples/support-assistant.toml");
-    let other = text.replace("epsilon0 = 4.0", "epsilon0 = 2.0").replace("3000", "400");
-    assert_ne!(text, other);
-    let other = Program::parse("program.toml", &other).unwrap();
-    let program = program();
-    let [theirs, ours] = [&other, &program].map(|program| program.task("quality").unwrap());
-    assert_ne!(theirs.task_id, ours.task_id);
-    assert_eq!(theirs.labels(), ours.labels());
-    let bins: Vec<_> = theirs
-        .labels()
-        .into_iter()
-        .map(|label| serde_json::json!({ "label": label, "reported": 1000 }))
-        .collect();
-    let document = serde_json::json!({ "metrics": [{
-        "name": "quality", "task": theirs.task_id, "reports": 5000, "bins": bins,
-        "start": "2026-11-01T00:00:00Z", "end": "2026-11-02T00:00:00Z",
-    }] });
-    let saved = || Saved::read(&document.to_string()).unwrap();
-    assert!(saved().batches(&other).is_ok());
-    let error = saved().batches(&program).unwrap_err().to_string();
-    for id in [theirs.task_id, ours.task_id] {
-        assert!(error.contains(&id.to_string()), "{error}");
-    }
-}
-
-#[test]
 fn batches_of_one_window_are_told_apart_by_their_ids() {
     let program = program();
     let selected = |arm, up, seed: u64, id: &str| Batch {
@@ -259,57 +231,6 @@ fn a_batch_of_several_windows_counts_device_windows() {
     assert!(words.contains("6000 reports"), "{words}");
     assert!(of_several.contains("6000 device-windows (a device may be in it 7 times)"));
     assert!(of_several.contains("share of device-windows with an answer"), "{of_several}");
-}
-
-#[test]
-fn what_the_collector_wrote_is_read_back_and_nothing_else() {
-    let program = program();
-    let quality = program.task("quality").unwrap();
-    let bins: Vec<_> = quality
-        .labels()
-        .into_iter()
-        .map(|label| serde_json::json!({ "label": label, "reported": 1000 }))
-        .collect();
-    let release = serde_json::json!({
-        "name": "quality", "task": quality.task_id, "reports": 5000, "bins": bins,
-        "start": "2026-11-01T00:00:00Z", "end": "2026-11-02T00:00:00Z",
-    });
-    let read = |release: &serde_json::Value, times: usize| {
-        let document = serde_json::json!({ "metrics": vec![release; times] }).to_string();
-        let batches = Saved::read(&document).and_then(|saved| saved.batches(&program));
-        batches.map(|batches| Findings::of(&program, batches)).map_err(|error| error.to_string())
-    };
-    let findings = read(&release, 1).unwrap().unwrap();
-    assert_eq!(findings.metrics[0].batches[0].figures.len(), 3, "{findings}");
-    assert!(read(&release, 2).unwrap().unwrap_err().to_string().contains("twice"));
-    for (change, words) in [
-        (serde_json::json!({ "name": "other" }), "not a task of the program"),
-        (serde_json::json!({ "task": null }), "has no task ID"),
-        (serde_json::json!({ "task": "x" }), "must be 32 bytes"),
-        (serde_json::json!({ "bins": [] }), "bins are not those"),
-        (serde_json::json!({ "start": "yesterday" }), "a moment in UTC"),
-        (serde_json::json!({ "end": "2026-11-01T00:00:00Z" }), "whole windows"),
-        (serde_json::json!({ "end": "2026-10-01T00:00:00Z" }), "whole windows"),
-        (serde_json::json!({ "end": "2026-11-01T12:00:00Z" }), "whole windows"),
-        (serde_json::json!({ "reports": 3 }), "quality"),
-    ] {
-        let mut broken = release.clone();
-        for (key, value) in change.as_object().unwrap() {
-            broken[key] = value.clone();
-        }
-        let error = read(&broken, 1).unwrap_err();
-        assert!(error.contains(words), "{error}");
-    }
-    // The period says which batch it is, whatever it is called.
-    let named = ["a", "b"].map(|name| {
-        let mut named = release.clone();
-        named["batch"] = name.into();
-        named
-    });
-    let document = serde_json::json!({ "metrics": named }).to_string();
-    let batches = Saved::read(&document).unwrap().batches(&program).unwrap();
-    assert!(Findings::of(&program, batches).unwrap_err().to_string().contains("twice"));
-    assert!(Saved::read("{").is_err() && Saved::read("{\"metrics\": 3}").is_err());
 }
 
 /// The example with other metrics.
