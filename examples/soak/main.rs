@@ -23,12 +23,13 @@ use growth::{Grown, Samples};
 use serde::Serialize;
 use servers::{Servers, Storage};
 use sottovoce::{
-    collector::{Collector, read_secrets},
+    collector::{collect, read_secrets},
     command_line,
     keygen::Secrets,
     local_servers::free_ports,
     servers::{self as command, Command},
 };
+use sottovoce_collector::collector::Collector;
 use sottovoce_dap::{
     collect::Query,
     time::{Interval, Time},
@@ -175,7 +176,7 @@ impl Run<'_> {
         let secrets = read_secrets(&self.folder.join("collector.secrets.toml"))?;
         let collector = Collector::new(self.program, secrets, PATIENCE)?;
         let query = Query::TimeInterval(Interval::new(window, 1)?.into());
-        let batch = collector.collect(self.task, query).await?;
+        let batch = collect(&collector, self.task, query).await?;
         let found: Vec<_> = batch.release.bins.iter().map(|bin| bin.reported).collect();
         let sums: Vec<_> = sent.iter().map(|sum| i64::try_from(*sum)).collect::<Result<_, _>>()?;
         ensure!(found == sums, "collected {found:?}, and sent {sums:?}");

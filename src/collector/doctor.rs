@@ -1,6 +1,6 @@
 //! `doctor`: whether the leader holds the same as the collector, before any real report.
 
-use crate::collector::read_secrets;
+use super::secrets_of;
 use crate::command_line;
 use anyhow::ensure;
 use clap::Args;
@@ -31,12 +31,7 @@ pub struct DoctorArgs {
 /// own `doctor` does the same between them.
 pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     let program = Program::read(&args.program)?;
-    let secrets = read_secrets(&args.secrets)?;
-    ensure!(
-        secrets.hpke_config == *program.collector(),
-        "{} is not the key of the collector that the program names",
-        args.secrets.display()
-    );
+    let secrets = secrets_of(&program, &args.secrets)?;
     let http = HttpClient::new(Duration::from_secs(30))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut wrong = 0;

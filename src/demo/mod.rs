@@ -10,14 +10,14 @@ mod program;
 pub mod report;
 
 use crate::{
-    collector::{Collector, read_secrets},
+    collector::{collect, read_secrets},
     keygen::Secrets,
     local_servers::{Servers, Setup, free_ports},
 };
 use anyhow::Context;
 use report::{Metric, Outcome};
 use sottovoce_aggregator::serve::signals::stop_signal;
-use sottovoce_collector::window;
+use sottovoce_collector::{collector::Collector, window};
 use sottovoce_dap::collect::Query;
 use sottovoce_program::Program;
 use std::{
@@ -77,7 +77,7 @@ async fn demonstrate(options: &Options) -> anyhow::Result<Outcome> {
     let mut figures = Vec::new();
     for metric in &metrics {
         let task = program.task(metric.name).context("the demo's program lacks a metric")?;
-        let batch = collector.collect(task, Query::TimeInterval(window.into())).await?;
+        let batch = collect(&collector, task, Query::TimeInterval(window.into())).await?;
         figures.push(Metric::new(&batch.release, &metric.truth(task)?));
     }
     let usage = servers.stop().await?;

@@ -11,7 +11,7 @@ pub mod report;
 mod storage;
 
 use crate::{
-    collector::{Collector, read_secrets},
+    collector::{collect, read_secrets},
     keygen::Secrets,
     local_servers::{Servers, Setup, free_ports},
 };
@@ -19,7 +19,7 @@ use anyhow::{Context, ensure};
 use devices::{Devices, Plan, Sent};
 use report::{Disk, Latency, Measured, Memory, Parties, milliseconds};
 use sottovoce_client::report::Reporter;
-use sottovoce_collector::window;
+use sottovoce_collector::{collector::Collector, window};
 use sottovoce_courier::uploader::Uploader;
 use sottovoce_dap::{
     collect::Query,
@@ -168,7 +168,8 @@ impl Run<'_> {
         let secrets = read_secrets(&self.folder.join("collector.secrets.toml"))?;
         let collector = Collector::new(self.program, secrets, self.options.at_most)?;
         let interval = Interval::new(window, 1)?;
-        let batch = collector.collect(self.task, Query::TimeInterval(interval.into())).await?;
+        let query = Query::TimeInterval(interval.into());
+        let batch = collect(&collector, self.task, query).await?;
         let release = &batch.release;
         let reported: Vec<_> = release.bins.iter().map(|bin| bin.reported).collect();
         let sums: Vec<_> =

@@ -1,5 +1,6 @@
-//! The collector: asks the leader for a batch, opens both shares, and says what they mean.
+//! The collector: asks the leader for a batch, opens both shares, and says what they mean. It knows no terminal.
 //!
+//! [`collector`] is all of it for one program: it gives releases, and says meanwhile how it goes on. Below it,
 //! [`window`] picks the batch to ask for, [`collect`] carries the collection job to its end,
 //! [`open`] puts the two aggregate shares together, [`release`] turns the counts into estimates
 //! with their guarantees, [`proofs`] fetches the proof that both logs have it, [`present`] shows them to
@@ -21,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
 pub mod collect;
+pub mod collector;
 pub mod document;
 pub mod open;
 pub mod present;
