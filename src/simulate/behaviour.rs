@@ -3,16 +3,11 @@
 //! Each device has a generator of its own, by the seed and its number, which nothing but
 //! behaviour draws from: what engines, servers and mishaps do leaves it as it is.
 
-use super::{
-    answers::given,
-    scenario::{Asked, Lie, Scenario},
-};
+use super::scenario::{Asked, Lie, Scenario};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use sottovoce_program::{
     answer::Given,
-    compile::CompiledTask,
     dimension::{Dimension, Visibility},
-    metric::MetricKind,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -138,12 +133,7 @@ impl<'a> Person<'a> {
 
     /// Draws what happens in the next window, the first of which is 0; nothing if the app is not
     /// opened. In the last one nobody says anything: it is there for what is still to be sent.
-    pub fn next_window(
-        &mut self,
-        window: u64,
-        is_last: bool,
-        tasks: &[CompiledTask],
-    ) -> Option<Visit> {
+    pub fn next_window(&mut self, window: u64, is_last: bool) -> Option<Visit> {
         let scenario = self.scenario;
         let moves = self.rng.random::<f64>();
         self.presence = match self.presence {
@@ -160,7 +150,7 @@ impl<'a> Person<'a> {
         let shift: f64 =
             scenario.shifts.iter().filter(|(from, _)| *from <= window).map(|(_, by)| by).sum();
         let satisfied = (self.satisfied + shift).clamp(0.0, 1.0);
-        let responses = (0..responses).map(|_| self.see(satisfied, tasks)).collect();
+        let responses = (0..responses).map(|_| self.see(satisfied)).collect();
         Some(Visit { moment, responses })
     }
 
@@ -169,12 +159,12 @@ impl<'a> Person<'a> {
         self.presence == Presence::Gone
     }
 
-    fn see(&mut self, satisfied: f64, tasks: &[CompiledTask]) -> Seen {
+    fn see(&mut self, satisfied: f64) -> Seen {
         let is_satisfied = self.rng.random::<f64>() < satisfied;
         let mut seen = Seen::default();
         for (index, asked) in self.scenario.metrics.iter().enumerate() {
             if !asked.is_derived
-                && let Some(thought) = self.think(asked, &tasks[asked.tasks[0]], is_satisfied)
+                && let Some(thought) = self.think(asked, is_satisfied)
             {
                 seen.thoughts.insert(index, thought);
             }
@@ -182,10 +172,11 @@ impl<'a> Person<'a> {
         seen
     }
 
-    fn think(&mut self, asked: &Asked, task: &CompiledTask, is_satisfied: bool) -> Option<Thought> {
+    fn think(&mut self, asked: &Asked, is_satisfied: bool) -> Option<Thought> {
         let saying = &asked.sayings[usize::from(is_satisfied)];
+        let kind = asked.metric.kind.as_kind();
         let rng = &mut self.rng;
-        if let MetricKind::Signals(names) = &asked.metric.kind {
+        if let Some(names) = kind.signals() {
             let seen = names.iter().zip(&saying.weights).filter(|(_, p)| chance(**p, rng));
             let seen: BTreeSet<_> = seen.map(|(name, _)| name.clone()).collect();
             let withdrawn = chance(self.scenario.withdrawn, rng);
@@ -201,9 +192,9 @@ impl<'a> Person<'a> {
         let opponent = rng.random_range(0..u32::MAX) as usize;
         let changed = chance(self.scenario.changed, rng);
         let withdrawn = chance(self.scenario.withdrawn, rng);
-        let first = changed.then(|| given(task, other, opponent)).flatten();
+        let first = changed.then(|| kind.given(other, opponent)).flatten();
         let voice = if speaks { Voice::Said { first, withdrawn } } else { Voice::Silent };
-        Some(Thought { given: given(task, outcome, opponent)?, voice })
+        Some(Thought { given: kind.given(outcome, opponent)?, voice })
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn live(
     let mut expected = BTreeMap::new();
     for index in 0..=world.options.windows {
         let is_last = index == world.options.windows;
-        let visit = person.next_window(index, is_last, world.program.tasks());
+        let visit = person.next_window(index, is_last);
         let Some(visit) = visit else {
             if person.is_gone() {
                 break;

@@ -2,7 +2,7 @@
 //! truth.
 //!
 //! A [`scenario`] says how people behave; [`behaviour`] draws what one of them thinks, says and
-//! does, from a seed, as [`answers`]; [`population`] runs one device after the other on all cores, each `device`
+//! does, from a seed; [`population`] runs one device after the other on all cores, each `device`
 //! through all its windows in time of its own, and drops it, so that memory does not grow with
 //! them; [`aggregators`] are a leader and a helper within the process, which open, verify and add
 //! up every report; [`truth`] keeps what was so, and [`counts`] what happened; [`report`] lays what a
@@ -15,7 +15,6 @@
 //! sends depends on a jitter of its own, and so does then whether a report comes in time.
 
 pub mod aggregators;
-pub mod answers;
 pub mod behaviour;
 pub mod counts;
 mod device;

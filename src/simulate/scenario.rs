@@ -10,13 +10,13 @@ mod file;
 pub use dishonest::{Dishonest, Lie};
 pub use example::example;
 
-use super::answers::usual;
 use file::{At, File, SayingTable, SegmentTable, Source};
 use sottovoce_program::{
     Program,
     compile::CompiledTask,
     dimension::{Dimension, Visibility},
-    metric::{Metric, MetricKind},
+    kind::Kind,
+    metric::Metric,
 };
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -279,17 +279,17 @@ fn saying(
             source.error(label, reason)
         })
     };
-    let mut weights = usual(&task.metric.kind, &outcomes, is_satisfied);
+    let mut weights = usual(task.metric.kind.as_kind(), outcomes.len(), is_satisfied);
     if let Some(says) = &table.says {
+        let is_signals = task.encoding().is_vector();
         weights.fill(0.0);
         for (label, weight) in says.get_ref() {
-            weights[index_of(label)?] = if matches!(task.metric.kind, MetricKind::Signals(_)) {
+            weights[index_of(label)?] = if is_signals {
                 source.probability(Some(weight), 0.0)?
             } else {
                 source.weight(weight)?
             };
         }
-        let is_signals = matches!(task.metric.kind, MetricKind::Signals(_));
         if !is_signals && weights.iter().all(|weight| *weight == 0.0) {
             return Err(source.error(says, "no outcome has a weight above 0; give one"));
         }
@@ -300,6 +300,20 @@ fn saying(
         rates[index_of(label)?] = source.probability(Some(rate), 0.0)?;
     }
     Ok(Saying { weights, rates })
+}
+
+/// What people say if the scenario does not: satisfied ones mostly the better half of what there is
+/// to say, the others mostly the other half; of signals the first ones.
+#[expect(clippy::cast_precision_loss, reason = "a handful of outcomes")]
+fn usual(kind: &dyn Kind, count: usize, satisfied: bool) -> Vec<f64> {
+    let is_best_first = kind.is_best_first();
+    let good = |index: usize| {
+        let late = (index as f64 + 0.5) / count as f64;
+        let good = if is_best_first { 1.0 - late } else { late };
+        if satisfied { good } else { 1.0 - good }
+    };
+    let sharpened = |index| good(index).powi(3);
+    (0..count).map(|index| if count == 1 { 0.5 } else { sharpened(index) }).collect()
 }
 
 /// The dimension of a name, if the program has it and it is of that kind.
@@ -360,7 +374,7 @@ pub(super) fn metrics(program: &Program) -> Vec<&Metric> {
 
 /// Whether the device works a metric out from what was said to others.
 fn is_derived(metric: &Metric) -> bool {
-    matches!(metric.kind, MetricKind::Joint(_) | MetricKind::Score { source: Some(_), .. })
+    metric.kind.as_kind().derived().is_some()
 }
 
 #[cfg(test)]

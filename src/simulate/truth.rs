@@ -8,7 +8,7 @@ use sottovoce_program::{
     answer::{Answer, Given},
     compile::CompiledTask,
     encoding::Encoded,
-    metric::MetricKind,
+    kind::Derived,
 };
 use std::collections::BTreeMap;
 
@@ -120,16 +120,16 @@ pub(super) fn said_to(
     score: &dyn Fn(&str) -> Option<f64>,
 ) -> Option<Given> {
     let at = |name: &str| metrics.iter().position(|asked| asked.metric.name == *name);
-    match &metrics[index].metric.kind {
-        MetricKind::Joint(parts) => {
+    match metrics[index].metric.kind.as_kind().derived() {
+        Some(Derived::Joint(joint)) => {
             let side = |name: &str| said_to(metrics, at(name)?, said, score).map(Box::new);
-            let [first, second] = [side(&parts[0].metric), side(&parts[1].metric)];
+            let [first, second] = joint.parts.each_ref().map(|part| side(&part.metric));
             (first.is_some() || second.is_some()).then_some(Given::Joint { first, second })
         }
-        MetricKind::Score { source: Some(source), .. } => {
+        Some(Derived::Score(source)) => {
             said.get(&at(&source.of)?)?;
             score(&metrics[index].metric.name).map(Given::Score)
         }
-        _ => said.get(&index).cloned(),
+        None => said.get(&index).cloned(),
     }
 }

@@ -4,22 +4,23 @@
 //! the private dimensions' values, each outcome of the metric. A device without an answer reports
 //! no value of a private dimension either.
 
-mod outcomes;
+pub use super::{
+    kind::{Compared, EncodingError},
+    label::NO_ANSWER,
+};
 
-pub use super::label::NO_ANSWER;
 use super::{
-    answer::{Answer, Outcome},
+    answer::Answer,
     dimension::Dimension,
+    kind::{Derived, Kind, MetricKind, Said, position},
     metric::Metric,
 };
-use outcomes::{Outcomes, Said, position};
 use sottovoce_privacy::randomizer::Bin;
-use thiserror::Error;
 
 /// How a metric's answers become bins.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoding {
-    outcomes: Outcomes,
+    kind: MetricKind,
     segments: Vec<Dimension>,
 }
 
@@ -48,77 +49,34 @@ pub enum Encoded {
     Bits(Vec<bool>),
 }
 
-/// Two candidates, by index, and how their comparison ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Compared {
-    /// The first candidate.
-    pub left: usize,
-    /// The second candidate.
-    pub right: usize,
-    /// Which was better.
-    pub outcome: Outcome,
-}
-
-/// An answer that the metric does not have.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum EncodingError {
-    /// The answer is to another kind of question.
-    #[error("the metric takes another kind of answer")]
-    Kind,
-    /// A level or candidate that is not declared.
-    #[error("{found:?} is not one of: {}", valid.join(", "))]
-    Unknown {
-        /// What was given.
-        found: String,
-        /// What is declared.
-        valid: Vec<String>,
-    },
-    /// A score that is not a number.
-    #[error("a score must be a number")]
-    NotANumber,
-    /// An empty list of ratings.
-    #[error("no aspect is rated; a device without a rating has no answer")]
-    NothingRated,
-    /// A candidate against itself.
-    #[error("{0:?} cannot be compared with itself")]
-    Same(String),
-    /// A private dimension without a value.
-    #[error("the answer needs a value of the dimension {0:?}")]
-    MissingSegment(String),
-    /// A value of a dimension that the metric does not have.
-    #[error("the metric is not broken down by {0:?}")]
-    ExtraSegment(String),
-}
-
 impl Encoding {
-    /// The encoding of a metric; preferences take whichever of pairs and candidates has fewer
-    /// bins.
+    /// The encoding of a metric.
     pub fn of(metric: &Metric) -> Self {
         let segments = metric.dimensions.iter().filter(|dimension| !dimension.is_public());
         let segments = segments.cloned().collect();
-        Self { outcomes: Outcomes::of(&metric.kind), segments }
+        Self { kind: metric.kind.clone(), segments }
     }
 
     /// The encoding's name in the manifest.
     pub fn name(&self) -> &'static str {
-        self.outcomes.name()
+        self.kind().encoding()
     }
 
     /// Whether an answer may be in several bins at once.
     pub fn is_vector(&self) -> bool {
-        matches!(self.outcomes, Outcomes::Signals(_))
+        self.kind().signals().is_some()
     }
 
     /// The number of bins, *no answer* included; the largest number if there are more.
     pub fn bins(&self) -> u32 {
         let cells = self.segments.iter().map(|dimension| dimension.values.len());
-        let bins = cells.fold(self.outcomes.len(), usize::saturating_mul).saturating_add(1);
+        let bins = cells.fold(self.kind().outcome_count(), usize::saturating_mul).saturating_add(1);
         u32::try_from(bins).unwrap_or(u32::MAX)
     }
 
     /// What each bin says, in their order.
     pub fn meanings(&self) -> Vec<Meaning> {
-        let outcomes = self.outcomes.len();
+        let outcomes = self.kind().outcome_count();
         let answer =
             |index: usize| Meaning::Answer { cell: index / outcomes, outcome: index % outcomes };
         let answers = self.cells().len() * outcomes;
@@ -127,19 +85,22 @@ impl Encoding {
 
     /// The outcomes of the metric by itself.
     pub fn outcomes(&self) -> Vec<String> {
-        self.outcomes.labels()
+        self.kind().outcomes()
     }
 
     /// For a preference that is reported by pairs: the candidates and, for each outcome, the two
     /// that were compared (by index) and whether the first won, the second did, or neither.
     pub fn pairs(&self) -> Option<(&[String], Vec<Compared>)> {
-        self.outcomes.pairs()
+        self.kind().pairs()
     }
 
     /// For a joint: what each of the two metrics can have said, *nothing* first. Outcome `i` of the
     /// joint is the pair number `i + 1`, the second side counting fastest.
     pub fn sides(&self) -> Option<[Vec<String>; 2]> {
-        self.outcomes.sides()
+        match self.kind().derived()? {
+            Derived::Joint(joint) => Some(joint.sides()),
+            Derived::Score(_) => None,
+        }
     }
 
     /// The combinations of the private dimensions' values; one without a name if there are none.
@@ -183,7 +144,7 @@ impl Encoding {
     /// What each bin means, in their order.
     pub fn labels(&self) -> Vec<String> {
         let cells = self.cells();
-        let outcomes = self.outcomes.labels();
+        let outcomes = self.kind().outcomes();
         let cells = cells.iter().flat_map(|cell| {
             outcomes.iter().map(move |outcome| match cell.as_str() {
                 "" => outcome.clone(),
@@ -210,10 +171,10 @@ impl Encoding {
                 value.ok_or_else(|| EncodingError::MissingSegment(dimension.name.clone()))?;
             cell = cell * dimension.values.len() + position(&dimension.values, value)?;
         }
-        let first = 1 + cell * self.outcomes.len();
+        let first = 1 + cell * self.kind().outcome_count();
         // More bins than any randomizer has: it refuses this one.
         let bin = |outcome| Bin::new(u32::try_from(first + outcome).unwrap_or(u32::MAX));
-        Ok(match self.outcomes.encode(given)? {
+        Ok(match self.kind().encode(given)? {
             Said::Nothing => Encoded::One(Bin::new(0)),
             Said::One(outcome) => Encoded::One(bin(outcome)),
             Said::OneOf(outcomes) => Encoded::OneOf(outcomes.into_iter().map(bin).collect()),
@@ -221,6 +182,10 @@ impl Encoding {
                 self.bits(&outcomes.iter().map(|outcome| first + outcome).collect::<Vec<_>>())
             }
         })
+    }
+
+    fn kind(&self) -> &dyn Kind {
+        self.kind.as_kind()
     }
 
     fn bits(&self, set: &[usize]) -> Encoded {

@@ -10,7 +10,7 @@ mod words;
 
 use super::{
     Program, ProgramKind, Weekday, budget::PeriodCost, compile::CompiledTask, dimension::Dimension,
-    format_duration, format_moment, metric::MetricKind,
+    format_duration, format_moment,
 };
 use serde::Serialize;
 use sottovoce_dap::task::BatchMode;
@@ -73,6 +73,9 @@ pub struct Question {
     pub question: String,
     /// What an answer is.
     pub answer: String,
+    /// Whether it is made of what others ask, and so asks nothing new.
+    #[serde(skip)]
+    asks_nothing_new: bool,
     /// What a report can say, *no answer* first: one of these, or for signals any of them.
     pub report: Vec<String>,
     /// Whether it can say several of them.
@@ -255,11 +258,13 @@ fn questions(program: &Program) -> Vec<Question> {
 fn question(task: &CompiledTask) -> Question {
     let mechanism = &task.randomizer().mechanism;
     let (randomized, truth) = words::randomized(mechanism);
+    let kind = task.metric.kind.as_kind();
     Question {
         metric: task.metric.name.clone(),
         kind: task.metric.kind.name(),
         question: task.metric.question.clone(),
-        answer: words::answer(&task.metric.kind),
+        answer: kind.answer(),
+        asks_nothing_new: kind.question().is_some(),
         report: task.labels(),
         any: task.encoding().is_vector(),
         breakdown: task.metric.dimensions.iter().map(words::breakdown).collect(),
@@ -285,12 +290,12 @@ fn never_leaves(program: &Program) -> Vec<String> {
         when.to_owned(),
         "when the user was asked and why, what they lean to, and their habits".to_owned(),
     ];
-    let has = |is: fn(&MetricKind) -> bool| program.tasks().iter().any(|t| is(&t.metric.kind));
-    if has(|kind| matches!(kind, MetricKind::Triage { .. })) {
-        kept.push("the text of comments: they are sorted on the device".to_owned());
-    }
-    if has(|kind| matches!(kind, MetricKind::Finding { .. })) {
-        kept.push("the conversation in which harm was found".to_owned());
+    for task in program.tasks() {
+        if let Some(words) = task.metric.kind.as_kind().never_leaves()
+            && !kept.iter().any(|known| known == words)
+        {
+            kept.push(words.to_owned());
+        }
     }
     kept
 }

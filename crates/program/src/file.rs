@@ -5,7 +5,6 @@ use super::{
     asking::AskingTable,
     profile::ProfileTable,
     source::{At, Source},
-    triage::RuleTable,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -180,7 +179,7 @@ pub(super) struct DimensionTable {
 #[serde(deny_unknown_fields)]
 pub(super) struct MetricTable {
     /// What an answer is.
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = KINDS)))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = super::kind::NAMES)))]
     pub(super) kind: At<String>,
     /// What the user is asked, or what is observed; a joint can do without.
     pub(super) question: Option<At<String>>,
@@ -223,22 +222,64 @@ pub(super) struct MetricTable {
     pub(super) randomizer: Option<At<String>>,
 }
 
-/// What `kind` of a metric may say.
-pub(super) const KINDS: [&str; 10] = [
-    "thumbs",
-    "rating",
-    "ratings",
-    "preference",
-    "signals",
-    "count",
-    "score",
-    "triage",
-    "finding",
-    JOINT,
-];
+/// What sorts a comment into a category.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleTable {
+    /// One of the categories of the metric.
+    pub(super) category: At<String>,
+    /// Whole words or phrases, whatever their case.
+    pub(super) words: Option<At<Vec<At<String>>>>,
+    /// A regular expression.
+    pub(super) pattern: Option<At<String>>,
+}
 
-/// The kind that is made of others, and so is parsed after them.
-pub(super) const JOINT: &str = "joint";
+impl MetricTable {
+    /// The keys that only some kinds have, each with its place if it is there. A new key is one of them, or
+    /// one that all kinds have.
+    pub(super) fn keys_of_kinds(&self) -> [(&'static str, Option<usize>); 13] {
+        fn place<T>(value: Option<&At<T>>) -> Option<usize> {
+            value.map(|value| value.span().start)
+        }
+        let Self {
+            kind: _,
+            question: _,
+            dimensions: _,
+            epsilon0: _,
+            allow_many_bins: _,
+            randomizer: _,
+            stars,
+            levels,
+            candidates,
+            aspects,
+            signals,
+            categories,
+            severities,
+            joins,
+            rules,
+            max,
+            buckets,
+            of,
+            weights,
+        } = self;
+        [
+            ("stars", place(stars.as_ref())),
+            ("levels", place(levels.as_ref())),
+            ("candidates", place(candidates.as_ref())),
+            ("aspects", place(aspects.as_ref())),
+            ("signals", place(signals.as_ref())),
+            ("categories", place(categories.as_ref())),
+            ("severities", place(severities.as_ref())),
+            ("joins", place(joins.as_ref())),
+            ("rules", place(rules.as_ref())),
+            ("max", place(max.as_ref())),
+            ("buckets", place(buckets.as_ref())),
+            ("of", place(of.as_ref())),
+            ("weights", place(weights.as_ref())),
+        ]
+    }
+}
 
 impl File {
     pub(super) fn parse(source: Source<'_>) -> Result<Self, ProgramError> {

@@ -29,7 +29,7 @@ pub mod dimension;
 pub mod encoding;
 pub mod explain;
 mod file;
-mod joint;
+pub mod kind;
 mod label;
 pub mod log;
 pub mod manifest;
@@ -39,13 +39,12 @@ pub mod profile;
 pub mod randomizer;
 #[cfg(feature = "schema")]
 pub mod schema;
-pub mod score;
 pub mod settings;
 mod source;
 pub mod template;
-pub mod triage;
 
 pub use calendar::{Calendar, NoWeekday, NoWeeks, Weekday};
+pub use kind::{score, triage};
 pub use moment::{format_duration, format_moment, parse_duration, parse_moment};
 pub use source::ProgramError;
 
@@ -54,6 +53,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use budget::DeviceBudget;
 use compile::CompiledTask;
 use file::File;
+use kind::{Form, Written};
 use log::LogPolicy;
 use metric::Metric;
 use profile::ProfilePolicy;
@@ -118,13 +118,16 @@ impl ProgramKind {
         table: &file::MetricTable,
         metric: &Metric,
     ) -> Result<(), ProgramError> {
-        let is_finding = matches!(metric.kind, metric::MetricKind::Finding { .. });
-        let reason = match self {
-            Self::Feedback if is_finding => {
+        let reason = match (self, metric.kind.as_kind().purpose()) {
+            (Self::Feedback, Self::Feedback) | (Self::RedTeam, Self::RedTeam) => {
+                return self.check_breakdown(source, table, metric);
+            }
+            (Self::Feedback, Self::RedTeam) => {
                 "findings belong in a red-team channel: a program with kind = \"red-team\""
             }
-            Self::RedTeam if !is_finding => "a red-team channel has metrics of kind finding only",
-            _ => return self.check_breakdown(source, table, metric),
+            (Self::RedTeam, Self::Feedback) => {
+                "a red-team channel has metrics of kind finding only"
+            }
         };
         Err(source.error(&table.kind, reason))
     }
@@ -185,13 +188,16 @@ impl Program {
         if metrics.is_empty() {
             return Err(source.whole("asks nothing; add a table [metrics.NAME]"));
         }
-        // Joints after what they are made of.
-        let is_joint = |table: &file::MetricTable| table.kind.get_ref() == file::JOINT;
-        metrics.sort_by_key(|(name, table)| (is_joint(table), name.span().start));
+        // Those that are made of others after these.
+        let is_made_of_others = |table: &file::MetricTable| {
+            Form::of(table.kind.get_ref()).is_some_and(|form| form.is_made_of_others)
+        };
+        metrics.sort_by_key(|(name, table)| (is_made_of_others(table), name.span().start));
         let mut parsed: Vec<Metric> = Vec::new();
         for (name, table) in &metrics {
-            score::check(source, table, &file.metrics)?;
-            let metric = Metric::parse(source, name, table, &dimensions, &parsed)?;
+            let (tables, dimensions) = (&file.metrics, &dimensions);
+            let written = Written { source, table, tables, dimensions, parsed: &parsed };
+            let metric = Metric::parse(name, &written)?;
             program.kind.check(source, table, &metric)?;
             parsed.push(metric);
         }

@@ -8,9 +8,8 @@ use super::{
     Program, Weekday,
     dimension::{Dimension, Visibility},
     encoding::Encoding,
-    metric::{Metric, MetricKind, Part},
-    score::ScoreSource,
-    triage::Rule,
+    kind::Promised,
+    metric::Metric,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -40,11 +39,8 @@ pub struct Manifest {
     /// Which devices are held out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held_out: Vec<HeldOut>,
-    /// What a joint is made of.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    joins: Vec<Joined>,
     #[serde(flatten)]
-    worked_out: WorkedOut,
+    of_its_kind: Promised,
     randomizer: Randomizer,
     /// What each aggregator adds to each count, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,47 +67,6 @@ impl HeldOut {
         let Visibility::HeldOut(cohort) = &dimension.visibility else { return None };
         let (salt, threshold) = (cohort.salt().to_owned(), cohort.threshold().to_string());
         Some(Self { dimension: dimension.name.clone(), salt, threshold })
-    }
-}
-
-/// One side of a joint: labels of bins do not say which metric they are of.
-#[derive(Clone, Debug, Serialize)]
-struct Joined {
-    part: String,
-    question: String,
-    #[serde(flatten)]
-    worked_out: WorkedOut,
-}
-
-impl Joined {
-    fn of(part: &Part) -> Self {
-        let worked_out = WorkedOut::of(&part.kind);
-        Self { part: part.name(), question: part.question.clone(), worked_out }
-    }
-}
-
-/// How the device comes to an answer that nobody gave.
-#[derive(Clone, Debug, Serialize)]
-struct WorkedOut {
-    /// What a score is worked out from, if the program says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    score: Option<ScoreSource>,
-    /// What sorts comments, if anything: SHA-256 of the rules, in base64url.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rules: Option<String>,
-}
-
-impl WorkedOut {
-    fn of(kind: &MetricKind) -> Self {
-        let (mut score, mut rules) = (None, None);
-        match kind {
-            MetricKind::Score { source, .. } => score.clone_from(source),
-            MetricKind::Triage { rules: some, .. } if !some.is_empty() => {
-                rules = Some(Rule::digest(some));
-            }
-            _ => {}
-        }
-        Self { score, rules }
     }
 }
 
@@ -196,11 +151,7 @@ impl Manifest {
             encoding: encoding.name(),
             bins: encoding.labels(),
             held_out: metric.dimensions.iter().filter_map(HeldOut::of).collect(),
-            joins: match &metric.kind {
-                MetricKind::Joint(parts) => parts.iter().map(|part| Joined::of(part)).collect(),
-                _ => Vec::new(),
-            },
-            worked_out: WorkedOut::of(&metric.kind),
+            of_its_kind: metric.kind.as_kind().promised(),
             randomizer: mechanism.into(),
             aggregator_noise: program.privacy.aggregator_noise.map(Noise::from),
             week_begins: program.window.week_begins().unwrap_or_default(),

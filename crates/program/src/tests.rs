@@ -176,6 +176,14 @@ pub(super) fn asking(metrics: &str) -> Result<Program, ProgramError> {
     program(|text| format!("{}{metrics}", &text[..text.find("[metrics").unwrap()]))
 }
 
+/// A red-team channel with these metrics.
+pub(super) fn red_team(metrics: &str) -> Result<Program, ProgramError> {
+    program(|text| {
+        let head = &text[..text.find("[metrics").unwrap()];
+        format!("kind = \"red-team\"\n{head}{metrics}")
+    })
+}
+
 #[test]
 fn every_kind_of_metric_compiles_to_bins_that_say_what_they_are() {
     for (metric, bins, vdaf) in [

@@ -5,7 +5,6 @@ use super::{
     file::{At, DishonestTable, Source},
     is_derived,
 };
-use crate::simulate::answers::given;
 use sottovoce_program::{
     Program,
     answer::Given,
@@ -95,7 +94,8 @@ fn answer(task: &CompiledTask, bin: usize) -> Option<(Given, BTreeMap<String, St
     if is_derived(&task.metric) || is_the_devices {
         return None;
     }
-    Some((given(task, outcome, 0)?, values_of(task.encoding(), task, cell)))
+    let given = task.metric.kind.as_kind().given(outcome, 0)?;
+    Some((given, values_of(task.encoding(), task, cell)))
 }
 
 /// The values of private dimensions that make a cell: the last dimension counts fastest.

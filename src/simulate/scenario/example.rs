@@ -1,6 +1,6 @@
 //! A scenario for a program to begin with: commented, with every metric's outcomes.
 
-use super::{Asked, MetricKind, Scenario, dimensions, is_derived};
+use super::{Asked, Scenario, dimensions, is_derived};
 use sottovoce_program::{
     Program,
     compile::CompiledTask,
@@ -76,7 +76,7 @@ fn says(asked: &Asked, program: &Program) -> String {
     }
     let task = &program.tasks()[asked.tasks[0]];
     let outcomes = task.encoding().outcomes();
-    let is_signals = matches!(asked.metric.kind, MetricKind::Signals(_));
+    let is_signals = task.encoding().is_vector();
     let mut text = if is_signals {
         "\n# The probability of each signal, of a response that satisfied, and of one that did not.\n"
     } else {

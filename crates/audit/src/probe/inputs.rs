@@ -2,13 +2,8 @@
 
 use sottovoce_privacy::guarantee::Mechanism;
 use sottovoce_program::{
-    answer::{Answer, Given, Outcome, Thumb},
-    compile::CompiledTask,
-    dimension::Visibility,
-    encoding::Encoded,
-    metric::MetricKind,
+    answer::Answer, compile::CompiledTask, dimension::Visibility, encoding::Encoded,
 };
-use std::collections::{BTreeMap, BTreeSet};
 
 /// An answer and what it is before randomization: a bit for each bin.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +50,7 @@ pub fn flip_probability(mechanism: &Mechanism) -> f64 {
 
 fn answers(task: &CompiledTask) -> Vec<Answer> {
     let mut answers = vec![Answer::none()];
-    for given in given(&task.metric.kind) {
+    for given in task.metric.kind.as_kind().samples() {
         let mut answer = Answer::given(given);
         for dimension in task.metric.dimensions.iter().filter(|d| !d.is_public()) {
             let value = match &dimension.visibility {
@@ -69,47 +64,4 @@ fn answers(task: &CompiledTask) -> Vec<Answer> {
         answers.push(answer);
     }
     answers
-}
-
-fn given(kind: &MetricKind) -> Vec<Given> {
-    match kind {
-        MetricKind::Thumbs => vec![Given::Thumbs(Thumb::Up), Given::Thumbs(Thumb::Down)],
-        MetricKind::Rating(levels) => levels.iter().cloned().map(Given::Rating).collect(),
-        MetricKind::Preference(candidates) => preferences(candidates),
-        MetricKind::Ratings { aspects, levels } => {
-            let rated = |level: &String| {
-                let aspect = aspects.first().cloned()?;
-                Some(Given::Ratings(BTreeMap::from([(aspect, level.clone())])))
-            };
-            levels.iter().filter_map(rated).collect()
-        }
-        MetricKind::Signals(signals) => {
-            let all: BTreeSet<_> = signals.iter().cloned().collect();
-            vec![Given::Signals(all), Given::Signals(BTreeSet::new())]
-        }
-        MetricKind::Count(buckets) => buckets.iter().copied().map(Given::Count).collect(),
-        MetricKind::Score { buckets, .. } => buckets.iter().copied().map(Given::Score).collect(),
-        MetricKind::Triage { categories, .. } => {
-            categories.iter().cloned().map(Given::Triage).collect()
-        }
-        MetricKind::Finding { categories, severities } => categories
-            .iter()
-            .flat_map(|category| severities.iter().map(move |severity| (category, severity)))
-            .map(|(category, severity)| Given::Finding {
-                category: category.clone(),
-                severity: severity.clone(),
-            })
-            .collect(),
-        // Of a joint, saying nothing and saying one half are compared.
-        MetricKind::Joint(parts) => given(&parts[0].kind)
-            .into_iter()
-            .map(|first| Given::Joint { first: Some(Box::new(first)), second: None })
-            .collect(),
-    }
-}
-
-fn preferences(candidates: &[String]) -> Vec<Given> {
-    let [left, right, ..] = candidates else { return Vec::new() };
-    let outcome = |outcome| Given::Preference { left: left.clone(), right: right.clone(), outcome };
-    [Outcome::Left, Outcome::Right, Outcome::Tie].map(outcome).to_vec()
 }

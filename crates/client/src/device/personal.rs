@@ -20,7 +20,8 @@ use super::{
 use sottovoce_program::{
     Program,
     answer::{Given, Outcome},
-    metric::{Metric, MetricKind},
+    kind::{Derived, MetricKind},
+    metric::Metric,
     score::ScoreSource,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +93,10 @@ impl Device {
         now: u64,
     ) -> Result<Option<Score>, DeviceError> {
         let metric = &tasks_of(&self.program, metric)?[0].metric;
-        let MetricKind::Score { source: Some(source), .. } = &metric.kind else { return Ok(None) };
+        let source = match metric.kind.as_kind().derived() {
+            Some(Derived::Score(source)) => source,
+            Some(Derived::Joint(_)) | None => return Ok(None),
+        };
         let mark = self.state.place(response).response;
         let items = self.state.pending.get(&source.of).map(Pending::items);
         let item = items.unwrap_or_default().iter().find(|item| item.response == mark);
@@ -140,7 +144,7 @@ impl ChangeStep<'_> {
             .collect();
         let baseline = &mut self.state.personal.baseline;
         for metric in metrics(program) {
-            let (name, MetricKind::Signals(declared)) = (&metric.name, &metric.kind) else {
+            let (name, Some(declared)) = (&metric.name, metric.kind.as_kind().signals()) else {
                 continue;
             };
             for item in items(name) {

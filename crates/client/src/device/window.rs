@@ -27,7 +27,7 @@ use sottovoce_program::{
     Program,
     answer::{Answer, Given},
     compile::CompiledTask,
-    metric::{MetricKind, Part},
+    kind::{Derived, Joint},
 };
 
 /// What a metric contributes to a window.
@@ -271,13 +271,12 @@ fn derived(
     window: u64,
     now: u64,
 ) -> Option<(Answer, Option<ResponseMark>)> {
-    let (item, given) = match &task.metric.kind {
-        MetricKind::Score { source: Some(source), .. } => {
+    let (item, given) = match task.metric.kind.as_kind().derived()? {
+        Derived::Score(source) => {
             let item = said_by(program, state, &source.of, window).next()?;
             (item, scored(state, program, source, item, now))
         }
-        MetricKind::Joint(parts) => joined(program, state, parts, window, now)?,
-        _ => return None,
+        Derived::Joint(joint) => joined(program, state, joint, window, now)?,
     };
     let segments = private_part(task, &item.segments, state);
     let is_new = !state.was_drawn(&task.metric.name, item.response);
@@ -289,26 +288,24 @@ fn derived(
 fn joined<'a>(
     program: &Program,
     state: &'a State,
-    parts: &[Box<Part>; 2],
+    joint: &Joint,
     window: u64,
     now: u64,
 ) -> Option<(&'a Item, Given)> {
     // A score is said of what its signals were observed of.
-    let said = parts.each_ref().map(|part| {
-        let metric = match &part.kind {
-            MetricKind::Score { source: Some(source), .. } => &source.of,
-            _ => &part.metric,
+    let said = joint.parts.each_ref().map(|part| {
+        let metric = match part.kind.as_kind().derived() {
+            Some(Derived::Score(source)) => &source.of,
+            Some(Derived::Joint(_)) | None => &part.metric,
         };
         said_by(program, state, metric, window).collect::<Vec<_>>()
     });
     let head = said.iter().filter_map(|items| items.first()).min_by_key(|item| item.rank)?;
     let [first, second] = [0, 1].map(|side| {
         let item = said[side].iter().find(|item| item.response == head.response)?;
-        Some(Box::new(match &parts[side].kind {
-            MetricKind::Score { source: Some(source), .. } => {
-                scored(state, program, source, item, now)
-            }
-            _ => item.given.clone(),
+        Some(Box::new(match joint.parts[side].kind.as_kind().derived() {
+            Some(Derived::Score(source)) => scored(state, program, source, item, now),
+            Some(Derived::Joint(_)) | None => item.given.clone(),
         }))
     });
     Some((head, Given::Joint { first, second }))

@@ -39,10 +39,7 @@ use super::{
 };
 use serde::{Deserialize, Serialize};
 use sottovoce_program::{
-    answer::{Given, Thumb},
-    metric::MetricKind,
-    profile::ProfilePolicy,
-    score::MOST_WEIGHT,
+    answer::Given, kind::MetricKind, profile::ProfilePolicy, score::MOST_WEIGHT,
 };
 use std::collections::BTreeSet;
 
@@ -99,24 +96,7 @@ pub struct Reading {
 /// down or the worse half no; the middle, and other kinds of answer, do not say. Of several
 /// aspects it is the mean.
 pub fn satisfied(kind: &MetricKind, given: &Given) -> Option<bool> {
-    let half = |levels: &[String], chosen: &mut dyn Iterator<Item = &String>| {
-        let (mut balance, highest) = (0, levels.len().checked_sub(1)?);
-        for level in chosen {
-            let level = levels.iter().position(|known| known == level)?;
-            balance += 2 * i64::try_from(level).ok()? - i64::try_from(highest).ok()?;
-        }
-        (balance != 0).then_some(balance > 0)
-    };
-    match (kind, given) {
-        (MetricKind::Thumbs, Given::Thumbs(thumb)) => Some(*thumb == Thumb::Up),
-        (MetricKind::Rating(levels), Given::Rating(level)) => {
-            half(levels, &mut std::iter::once(level))
-        }
-        (MetricKind::Ratings { levels, .. }, Given::Ratings(ratings)) => {
-            half(levels, &mut ratings.values())
-        }
-        _ => None,
-    }
+    kind.as_kind().satisfied(given)
 }
 
 impl Baseline {
@@ -258,6 +238,10 @@ fn gate(answers: f64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sottovoce_program::{
+        answer::Thumb,
+        kind::{Rating, Ratings, Thumbs},
+    };
 
     const NOW: u64 = 1_795_417_761;
     const DAY: u64 = 86_400;
@@ -387,19 +371,19 @@ mod tests {
     #[test]
     fn answers_say_whether_they_are_content() {
         let levels = names(&["bad", "so-so", "good"]);
-        let rating = MetricKind::Rating(levels.clone());
+        let rating = Rating { levels: levels.clone() }.into();
         let rated = |level: &str| satisfied(&rating, &Given::Rating(level.to_owned()));
         assert_eq!(["bad", "so-so", "good", "?"].map(rated), [Some(false), None, Some(true), None]);
-        let ratings = MetricKind::Ratings { aspects: names(&["a", "b"]), levels };
+        let ratings = Ratings { aspects: names(&["a", "b"]), levels }.into();
         let pair = |a: &str, b: &str| {
             let rated = [("a", a), ("b", b)].map(|(x, y)| (x.to_owned(), y.to_owned()));
             satisfied(&ratings, &Given::Ratings(rated.into()))
         };
         assert_eq!(pair("good", "so-so"), Some(true));
         assert_eq!((pair("good", "bad"), pair("bad", "so-so")), (None, Some(false)));
-        let thumb = |thumb| satisfied(&MetricKind::Thumbs, &Given::Thumbs(thumb));
+        let thumb = |thumb| satisfied(&Thumbs.into(), &Given::Thumbs(thumb));
         assert_eq!((thumb(Thumb::Up), thumb(Thumb::Down)), (Some(true), Some(false)));
-        assert_eq!(satisfied(&MetricKind::Thumbs, &Given::Count(3)), None);
+        assert_eq!(satisfied(&Thumbs.into(), &Given::Count(3)), None);
     }
 
     proptest! {

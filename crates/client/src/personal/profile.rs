@@ -19,7 +19,7 @@ use super::clock::{Clock, decay};
 use serde::{Deserialize, Serialize};
 use sottovoce_program::{
     answer::{Given, Outcome},
-    metric::MetricKind,
+    kind::{MetricKind, Rated},
     profile::ProfilePolicy,
 };
 use std::collections::BTreeMap;
@@ -74,14 +74,8 @@ impl Profile {
     /// Takes from an answer what it says about aspects: the ratings of a `ratings` metric. Other
     /// kinds of answer say nothing here, and levels that the metric does not have are ignored.
     pub fn hear(&mut self, policy: ProfilePolicy, kind: &MetricKind, given: &Given, now: u64) {
-        let (MetricKind::Ratings { aspects, levels }, Given::Ratings(ratings)) = (kind, given)
-        else {
-            return;
-        };
-        for (aspect, level) in ratings.iter().filter(|(aspect, _)| aspects.contains(aspect)) {
-            if let Some(level) = levels.iter().position(|known| known == level) {
-                self.rated(policy, aspect, level, levels.len(), now);
-            }
+        for Rated { aspect, level, levels } in kind.as_kind().rated(given) {
+            self.rated(policy, aspect, level, levels, now);
         }
     }
 
@@ -218,6 +212,7 @@ fn unit(value: f64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use sottovoce_program::kind::{Ratings, Thumbs};
 
     const NOW: u64 = 1_795_417_761;
     const DAY: u64 = 86_400;
@@ -226,6 +221,11 @@ mod tests {
     fn tone(profile: &Profile, now: u64) -> (f64, f64) {
         let leaning = profile.leaning(POLICY, "tone", now);
         (leaning.value, leaning.confidence)
+    }
+
+    fn tone_rated() -> MetricKind {
+        let levels = ["bad", "good"].map(str::to_owned).to_vec();
+        Ratings { aspects: vec!["tone".to_owned()], levels }.into()
     }
 
     fn close(found: (f64, f64), expected: (f64, f64)) {
@@ -251,15 +251,12 @@ mod tests {
         profile.rated(POLICY, "", 1, 2, NOW);
         profile.rated(POLICY, &"x".repeat(LONGEST_NAME + 1), 1, 2, NOW);
         profile.set(POLICY, "tone", f64::NAN, NOW);
-        let kind = MetricKind::Ratings {
-            aspects: vec!["tone".into()],
-            levels: vec!["bad".into(), "good".into()],
-        };
+        let kind = tone_rated();
         for (aspect, level) in [("speed", "good"), ("tone", "great")] {
             let given = Given::Ratings([(aspect.to_owned(), level.to_owned())].into());
             profile.hear(POLICY, &kind, &given, NOW);
         }
-        profile.hear(POLICY, &MetricKind::Thumbs, &Given::Ratings(BTreeMap::new()), NOW);
+        profile.hear(POLICY, &Thumbs.into(), &Given::Ratings(BTreeMap::new()), NOW);
         assert!(profile.leanings(POLICY, NOW).is_empty());
     }
 
@@ -270,10 +267,7 @@ mod tests {
             profile.rated(POLICY, "tone", level, 5, NOW);
             close(tone(&profile, NOW), (value, 0.25));
         }
-        let kind = MetricKind::Ratings {
-            aspects: vec!["tone".into()],
-            levels: vec!["bad".into(), "good".into()],
-        };
+        let kind = tone_rated();
         let mut profile = Profile::default();
         for _ in 0..27 {
             let given = Given::Ratings([("tone".to_owned(), "good".to_owned())].into());

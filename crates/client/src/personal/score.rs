@@ -80,7 +80,7 @@ pub fn score(
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use sottovoce_program::{Program, metric::MetricKind};
+    use sottovoce_program::{Program, kind::Derived};
     use std::sync::LazyLock;
 
     const NOW: u64 = 1_795_417_761;
@@ -94,9 +94,9 @@ mod tests {
                        [metrics.well]\nkind = \"score\"\nquestion = \"?\"\nbuckets = [0, 0.5]\n\
                        of = \"did\"\nweights = { copied = 1, regenerated = -1.5 }\n";
         let program = Program::parse("program.toml", &format!("{example}\n{metrics}")).unwrap();
-        match &program.task("well").unwrap().metric.kind {
-            MetricKind::Score { source: Some(source), .. } => source.clone(),
-            kind => panic!("{kind:?}"),
+        match program.task("well").unwrap().metric.kind.as_kind().derived() {
+            Some(Derived::Score(source)) => source.clone(),
+            other => panic!("{other:?}"),
         }
     });
 

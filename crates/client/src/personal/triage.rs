@@ -19,7 +19,7 @@ use regex_lite::Regex;
 use serde::Deserialize;
 use sottovoce_program::{
     answer::Given,
-    metric::MetricKind,
+    kind::{self, MetricKind},
     triage::{Rule, Sign, compile},
 };
 use std::fmt;
@@ -107,9 +107,8 @@ enum Matcher {
 impl Triage {
     /// The rules of a metric of kind `triage`; it may have none.
     pub fn of(kind: &MetricKind) -> Result<Self, TriageError> {
-        let MetricKind::Triage { categories, rules } = kind else {
-            return Err(TriageError::Kind(kind.name()));
-        };
+        let kind::Triage { categories, rules } =
+            kind.as_kind().sorting().ok_or_else(|| TriageError::Kind(kind.name()))?;
         let matcher = |(index, rule): (usize, &Rule)| {
             let number = index + 1;
             let category = categories.iter().position(|known| *known == rule.category);
@@ -221,7 +220,7 @@ mod tests {
 
     fn triage(rules: Vec<Rule>) -> Result<Triage, TriageError> {
         let categories = ["bug", "gap", "idea"].map(str::to_owned).to_vec();
-        Triage::of(&MetricKind::Triage { categories, rules })
+        Triage::of(&kind::Triage { categories, rules }.into())
     }
 
     fn found(rules: Vec<Rule>, comment: &str) -> Option<String> {
@@ -230,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_refused() {
-        let other = Triage::of(&MetricKind::Thumbs).unwrap_err();
+        let other = Triage::of(&kind::Thumbs.into()).unwrap_err();
         assert_eq!(other, TriageError::Kind("thumbs"));
         let stray = triage(vec![with_words("bug", &["a"]), with_words("bugs", &["a"])]);
         assert!(stray.unwrap_err().to_string().contains("rule 2 is about \"bugs\""));

@@ -4,7 +4,8 @@
 use crate::compare::Unit;
 use sottovoce_program::{
     encoding::{Encoding, Meaning},
-    metric::{Metric, MetricKind},
+    kind::Reading,
+    metric::Metric,
 };
 
 /// A ratio of weighted sums of rates.
@@ -23,76 +24,13 @@ pub struct Measure {
 impl Measure {
     /// The main measure of a metric, if it has one.
     pub fn of(metric: &Metric) -> Option<Self> {
-        match &metric.kind {
-            MetricKind::Thumbs => Some(Self {
-                name: "share of up among answers".to_owned(),
-                unit: Unit::Rate,
-                worth: 0.02,
-                scores: vec![Some(1.0), Some(0.0)],
-            }),
-            MetricKind::Rating(levels) => {
-                Some(Self::mean("mean of answers".to_owned(), 1, [0, levels.len(), 0]))
-            }
-            // One value to a bin; buckets of several have no mean.
-            MetricKind::Count(bounds) if bounds.iter().copied().eq(0..bounds.len() as u64) => {
-                let name = format!("mean, {} and more taken as that", bounds.len() - 1);
-                Some(Self::mean(name, 0, [0, bounds.len(), 0]))
-            }
-            MetricKind::Finding { categories, severities } => {
-                let half = severities.len() / 2;
-                let grave = |index| Some(f64::from(u8::from(index >= severities.len() - half)));
-                let scores = (0..categories.len()).flat_map(|_| (0..severities.len()).map(grave));
-                let from = &severities[severities.len() - half];
-                let graver = if half > 1 { " or graver" } else { "" };
-                let name = format!("share of {from}{graver} among findings");
-                Some(Self { name, unit: Unit::Rate, worth: 0.02, scores: scores.collect() })
-            }
-            _ => None,
-        }
+        metric.kind.as_kind().readings().main.map(Self::from)
     }
 
     /// Further measures of a metric: the two best levels of a rating, the mean of each aspect, the
     /// share of each category of findings.
     pub fn others(metric: &Metric) -> Vec<Self> {
-        match &metric.kind {
-            MetricKind::Rating(levels) if levels.len() > 2 => {
-                let others = vec![Some(0.0); levels.len() - 2];
-                vec![Self {
-                    name: "share of the two best levels among answers".to_owned(),
-                    unit: Unit::Rate,
-                    worth: 0.02,
-                    scores: [others, vec![Some(1.0); 2]].concat(),
-                }]
-            }
-            MetricKind::Ratings { aspects, levels } => {
-                let (count, last) = (levels.len(), aspects.len() - 1);
-                let mean = |(index, aspect): (usize, &String)| {
-                    let parts = [index * count, count, (last - index) * count];
-                    Self::mean(format!("mean of {aspect}"), 1, parts)
-                };
-                aspects.iter().enumerate().map(mean).collect()
-            }
-            MetricKind::Finding { categories, severities } => {
-                let count = severities.len();
-                let share = |(index, category): (usize, &String)| {
-                    let of = |other| Some(f64::from(u8::from(other == index)));
-                    let scores = (0..categories.len() * count).map(|outcome| of(outcome / count));
-                    let name = format!("share of {category} among findings");
-                    Self { name, unit: Unit::Rate, worth: 0.02, scores: scores.collect() }
-                };
-                categories.iter().enumerate().map(share).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The mean of outcomes that score `first` and one more each, between outcomes that do not
-    /// count: so many before, of the mean, and after.
-    fn mean(name: String, first: u32, [before, counted, after]: [usize; 3]) -> Self {
-        let none = |count| std::iter::repeat_n(None, count);
-        let scores = (first..).take(counted).map(|score| Some(f64::from(score)));
-        let scores = none(before).chain(scores).chain(none(after)).collect();
-        Self { name, unit: Unit::Score, worth: 0.1, scores }
+        metric.kind.as_kind().readings().others.into_iter().map(Self::from).collect()
     }
 
     /// The weight of each bin, of some cells or of all.
@@ -117,6 +55,21 @@ impl Measure {
         let scores = || self.scores.iter().copied().flatten();
         let fold = |f: fn(f64, f64) -> f64, start| scores().fold(start, f);
         (fold(f64::min, f64::INFINITY), fold(f64::max, f64::NEG_INFINITY))
+    }
+}
+
+impl From<Reading> for Measure {
+    fn from(reading: Reading) -> Self {
+        match reading {
+            Reading::Share { name, of } => {
+                let scores = of.into_iter().map(|is_in| Some(f64::from(u8::from(is_in)))).collect();
+                Self { name, unit: Unit::Rate, worth: 0.02, scores }
+            }
+            Reading::Mean { name, scores } => {
+                let scores = scores.into_iter().map(|score| score.map(f64::from)).collect();
+                Self { name, unit: Unit::Score, worth: 0.1, scores }
+            }
+        }
     }
 }
 

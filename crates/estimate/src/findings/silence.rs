@@ -8,23 +8,21 @@ use crate::{
 };
 use sottovoce_program::{
     encoding::Meaning,
-    metric::{Metric, MetricKind},
+    kind::{Derived, Part, Yes},
+    metric::Metric,
 };
-
-/// Whether an explicit outcome, of so many, says yes.
-type IsYes = fn(usize, usize) -> bool;
 
 /// The share of yes among all devices, corrected for those who did not answer; nothing if the
 /// metric is no joint with a thumb or a rating first.
 pub(super) fn correction(batch: &Batch<'_>) -> Option<Result<Correction, EstimateError>> {
-    let is_yes = explicit(&batch.task.metric)?;
-    let [firsts, seconds] = batch.task.encoding().sides()?;
+    let (_, Yes { outcomes: is_yes, .. }) = explicit(&batch.task.metric)?;
+    let [_, seconds] = batch.task.encoding().sides()?;
     // A joint's outcomes are numbered through both sides, from nothing of both, which is no answer.
     let cell = |pair: usize| {
         let (first, stratum) = (pair / seconds.len(), pair % seconds.len());
         match first.checked_sub(1) {
             None => Cell::Silent(stratum),
-            Some(outcome) if is_yes(outcome, firsts.len() - 1) => Cell::Yes(stratum),
+            Some(outcome) if is_yes[outcome] => Cell::Yes(stratum),
             Some(_) => Cell::No(stratum),
         }
     };
@@ -39,48 +37,37 @@ pub(super) fn correction(batch: &Batch<'_>) -> Option<Result<Correction, Estimat
 
 /// In words what the share is of.
 pub(super) fn of_what(metric: &Metric) -> Option<String> {
-    let MetricKind::Joint([first, _]) = &metric.kind else { return None };
-    Some(match first.kind {
-        MetricKind::Rating(ref levels) if levels.len() > 2 => {
-            format!("share of the two best levels of {}", first.metric)
-        }
-        MetricKind::Rating(ref levels) => {
-            let best = levels.last().map_or("", String::as_str);
-            format!("share of {best} to {}", first.metric)
-        }
-        _ => format!("share of up to {}", first.metric),
-    })
+    let (first, yes) = explicit(metric)?;
+    Some(format!("{} {}", yes.share, first.metric))
 }
 
-fn explicit(metric: &Metric) -> Option<IsYes> {
-    let MetricKind::Joint([first, _]) = &metric.kind else { return None };
-    match first.kind {
-        MetricKind::Thumbs => Some(|outcome, _| outcome == 0),
-        // The same two levels whose share among answers is told of a rating by itself.
-        MetricKind::Rating(_) => {
-            Some(|outcome, levels| outcome + if levels > 2 { 2 } else { 1 } >= levels)
-        }
-        _ => None,
-    }
+/// The explicit side of a joint, with its outcomes that are a yes.
+fn explicit(metric: &Metric) -> Option<(&Part, Yes)> {
+    let first = match metric.kind.as_kind().derived()? {
+        Derived::Joint(joint) => &joint.parts[0],
+        Derived::Score(_) => return None,
+    };
+    Some((first, first.kind.as_kind().readings().yes?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sottovoce_program::metric::Part;
+    use sottovoce_program::kind::{Count, Joint, MetricKind, Preference, Rating, Thumbs};
 
-    fn joined(kind: MetricKind) -> Metric {
+    fn joined(kind: impl Into<MetricKind>) -> Metric {
         let part = |metric: &str, kind| Part {
             metric: metric.to_owned(),
             signal: None,
             kind,
             question: "?".to_owned(),
         };
-        let sides = [part("quality", kind), part("turns", MetricKind::Count(vec![0, 1]))];
+        let turns = part("turns", Count { buckets: vec![0, 1] }.into());
+        let parts = [part("quality", kind.into()), turns].map(Box::new);
         Metric {
             name: "both".to_owned(),
             question: "?".to_owned(),
-            kind: MetricKind::Joint(sides.map(Box::new)),
+            kind: Joint { parts }.into(),
             dimensions: Vec::new(),
             epsilon0: None,
             allow_many_bins: false,
@@ -88,32 +75,32 @@ mod tests {
         }
     }
 
+    fn rating(count: usize) -> Rating {
+        Rating { levels: (1..=count).map(|level| format!("level {level}")).collect() }
+    }
+
     #[test]
     fn only_what_has_an_obvious_yes_is_corrected() {
-        let names = |count: usize| (1..=count).map(|level| format!("level {level}")).collect();
-        let yes = |kind, outcomes: usize| {
-            let is_yes = explicit(&joined(kind))?;
-            Some((0..outcomes).filter(|outcome| is_yes(*outcome, outcomes)).collect::<Vec<_>>())
-        };
-        assert_eq!(yes(MetricKind::Preference(names(2)), 3), None);
-        assert_eq!(yes(MetricKind::Count(vec![0, 1]), 2), None);
-        assert_eq!(yes(MetricKind::Thumbs, 2), Some(vec![0]));
-        assert_eq!(yes(MetricKind::Rating(names(2)), 2), Some(vec![1]));
+        fn yes(kind: impl Into<MetricKind>) -> Option<Vec<usize>> {
+            let metric = joined(kind);
+            let (_, yes) = explicit(&metric)?;
+            let outcomes = yes.outcomes.into_iter().enumerate();
+            Some(outcomes.filter_map(|(outcome, is_yes)| is_yes.then_some(outcome)).collect())
+        }
+        assert_eq!(yes(Preference { candidates: rating(2).levels }), None);
+        assert_eq!(yes(Count { buckets: vec![0, 1] }), None);
+        assert_eq!(yes(Thumbs), Some(vec![0]));
+        assert_eq!(yes(rating(2)), Some(vec![1]));
         for count in [3, 5, 10] {
-            let best = Some(vec![count - 2, count - 1]);
-            assert_eq!(yes(MetricKind::Rating(names(count)), count), best);
+            assert_eq!(yes(rating(count)), Some(vec![count - 2, count - 1]));
         }
     }
 
     #[test]
     fn what_is_corrected_is_said_in_words() {
-        let levels = |names: &[&str]| {
-            MetricKind::Rating(names.iter().map(|name| (*name).to_owned()).collect())
-        };
-        let said = |kind| of_what(&joined(kind)).unwrap();
-        assert_eq!(said(MetricKind::Thumbs), "share of up to quality");
-        assert_eq!(said(levels(&["bad", "good"])), "share of good to quality");
-        let three = said(levels(&["bad", "fine", "good"]));
-        assert_eq!(three, "share of the two best levels of quality");
+        let said = |metric: &Metric| of_what(metric).unwrap();
+        assert_eq!(said(&joined(Thumbs)), "share of up to quality");
+        assert_eq!(said(&joined(rating(2))), "share of level 2 to quality");
+        assert_eq!(said(&joined(rating(3))), "share of the two best levels of quality");
     }
 }

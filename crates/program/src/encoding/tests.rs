@@ -1,11 +1,11 @@
 use super::*;
 use crate::{
-    answer::{Given, Thumb},
+    answer::{Given, Outcome, Thumb},
     dimension::Visibility,
-    metric::{MetricKind, Part},
+    kind::{Count, Finding, Joint, Part, Preference, Rating, Ratings, Score, Signals, Thumbs},
 };
 
-fn metric(kind: MetricKind, segments: &[(&str, &[&str])]) -> Metric {
+fn metric(kind: impl Into<MetricKind>, segments: &[(&str, &[&str])]) -> Metric {
     let dimensions = segments.iter().map(|(name, values)| Dimension {
         name: (*name).to_owned(),
         visibility: Visibility::Private,
@@ -14,7 +14,7 @@ fn metric(kind: MetricKind, segments: &[(&str, &[&str])]) -> Metric {
     Metric {
         name: "m".into(),
         question: "?".into(),
-        kind,
+        kind: kind.into(),
         dimensions: dimensions.collect(),
         epsilon0: None,
         allow_many_bins: false,
@@ -48,7 +48,7 @@ fn preference(left: usize, right: usize, outcome: Outcome) -> Answer {
 
 #[test]
 fn no_answer_is_always_the_first_bin() {
-    for kind in [MetricKind::Thumbs, MetricKind::Preference(names(4))] {
+    for kind in [MetricKind::from(Thumbs), Preference { candidates: names(4) }.into()] {
         let encoding = Encoding::of(&metric(kind, &[("s", &["a", "b"])]));
         assert_eq!(label(&encoding, &Answer::none()), NO_ANSWER);
         assert_eq!(encoding.labels().len(), encoding.bins() as usize);
@@ -58,7 +58,7 @@ fn no_answer_is_always_the_first_bin() {
 #[test]
 fn private_dimensions_multiply_the_bins() {
     let segments: [(&str, &[&str]); 2] = [("who", &["new", "old"]), ("topic", &["x", "y", "z"])];
-    let encoding = Encoding::of(&metric(MetricKind::Thumbs, &segments));
+    let encoding = Encoding::of(&metric(Thumbs, &segments));
     assert_eq!(encoding.bins(), 13);
     let answer = Answer::given(Given::Thumbs(Thumb::Down))
         .with_segment("who", "old")
@@ -68,7 +68,7 @@ fn private_dimensions_multiply_the_bins() {
 
 #[test]
 fn a_preference_says_the_same_whichever_candidate_stands_left() {
-    let encoding = Encoding::of(&metric(MetricKind::Preference(names(3)), &[]));
+    let encoding = Encoding::of(&metric(Preference { candidates: names(3) }, &[]));
     assert_eq!((encoding.name(), encoding.bins()), ("pairs", 10));
     for one in 0..3 {
         for other in (0..3).filter(|other| *other != one) {
@@ -85,7 +85,7 @@ fn a_preference_says_the_same_whichever_candidate_stands_left() {
 
 #[test]
 fn many_candidates_are_reported_one_at_a_time() {
-    let encoding = Encoding::of(&metric(MetricKind::Preference(names(5)), &[]));
+    let encoding = Encoding::of(&metric(Preference { candidates: names(5) }, &[]));
     assert_eq!((encoding.name(), encoding.bins()), ("candidates", 16));
     let label = label(&encoding, &preference(4, 1, Outcome::Left));
     assert_eq!(label, "model 4 won|model 1 lost");
@@ -93,7 +93,7 @@ fn many_candidates_are_reported_one_at_a_time() {
 
 #[test]
 fn answers_that_the_metric_does_not_have_are_refused() {
-    let rating = Encoding::of(&metric(MetricKind::Rating(names(2)), &[("s", &["a", "b"])]));
+    let rating = Encoding::of(&metric(Rating { levels: names(2) }, &[("s", &["a", "b"])]));
     let level = |text: &str| Answer::given(Given::Rating(text.into()));
     let error = |answer: &Answer| rating.encode(answer).unwrap_err();
     assert_eq!(error(&level("model 0")), EncodingError::MissingSegment("s".into()));
@@ -104,7 +104,7 @@ fn answers_that_the_metric_does_not_have_are_refused() {
     assert!(matches!(error(&level("x").with_segment("s", "a")), EncodingError::Unknown { .. }));
     let thumb = Answer::given(Given::Thumbs(Thumb::Up)).with_segment("s", "a");
     assert_eq!(error(&thumb), EncodingError::Kind);
-    let models = Encoding::of(&metric(MetricKind::Preference(names(2)), &[]));
+    let models = Encoding::of(&metric(Preference { candidates: names(2) }, &[]));
     let same = models.encode(&preference(1, 1, Outcome::Tie)).unwrap_err();
     assert_eq!(same, EncodingError::Same("model 1".into()));
 }
@@ -115,10 +115,8 @@ fn words(list: &[&str]) -> Vec<String> {
 
 #[test]
 fn one_aspect_of_those_rated_is_reported() {
-    let kind = MetricKind::Ratings {
-        aspects: words(&["accuracy", "tone"]),
-        levels: words(&["bad", "fine", "good"]),
-    };
+    let kind =
+        Ratings { aspects: words(&["accuracy", "tone"]), levels: words(&["bad", "fine", "good"]) };
     let encoding = Encoding::of(&metric(kind, &[]));
     assert_eq!((encoding.name(), encoding.bins()), ("aspects", 7));
     let rated = |list: &[(&str, &str)]| {
@@ -135,7 +133,7 @@ fn one_aspect_of_those_rated_is_reported() {
 
 #[test]
 fn signals_are_bits_and_silence_is_one_of_them() {
-    let kind = MetricKind::Signals(words(&["copied", "edited", "left"]));
+    let kind = Signals { signals: words(&["copied", "edited", "left"]) };
     let encoding = Encoding::of(&metric(kind, &[]));
     let observed = |list: &[&str]| {
         Answer::given(Given::Signals(list.iter().map(|name| (*name).to_owned()).collect()))
@@ -150,20 +148,18 @@ fn signals_are_bits_and_silence_is_one_of_them() {
 #[test]
 fn counts_and_scores_fall_into_their_buckets() {
     let count = |kind, n| label(&Encoding::of(&metric(kind, &[])), &Answer::given(Given::Count(n)));
-    let values = || MetricKind::Count(vec![0, 1, 2]);
+    let values = || Count { buckets: vec![0, 1, 2] };
     assert_eq!(
         [0, 1, 2, u64::MAX].map(|n| count(values(), n)),
         ["0", "1", "2 or more", "2 or more"]
     );
-    let buckets = || MetricKind::Count(vec![0, 1, 3, 10]);
+    let buckets = || Count { buckets: vec![0, 1, 3, 10] };
     assert_eq!(
         [0, 2, 3, 9, 10].map(|n| count(buckets(), n)),
         ["0", "1–2", "3–9", "3–9", "10 or more"]
     );
-    let encoding = Encoding::of(&metric(
-        MetricKind::Score { buckets: vec![-1.0, 0.0, 0.5], source: None },
-        &[],
-    ));
+    let score = Score { buckets: vec![-1.0, 0.0, 0.5], source: None };
+    let encoding = Encoding::of(&metric(score, &[]));
     let score = |x| encoding.encode(&Answer::given(Given::Score(x)));
     let labelled = |x| label(&encoding, &Answer::given(Given::Score(x)));
     assert_eq!(labelled(f64::NEG_INFINITY), "below 0");
@@ -176,7 +172,7 @@ fn counts_and_scores_fall_into_their_buckets() {
 
 #[test]
 fn a_finding_is_a_category_and_how_grave() {
-    let kind = MetricKind::Finding {
+    let kind = Finding {
         categories: words(&["bias", "leak"]),
         severities: words(&["mild", "serious", "grave"]),
     };
@@ -197,16 +193,16 @@ fn a_finding_is_a_category_and_how_grave() {
 
 /// A rating of three levels with one signal of several.
 fn joint(segments: &[(&str, &[&str])]) -> Encoding {
-    let part = |metric: &str, signal: Option<&str>, kind| Part {
+    let part = |metric: &str, signal: Option<&str>, kind: MetricKind| Part {
         metric: metric.to_owned(),
         signal: signal.map(str::to_owned),
         kind,
         question: "?".to_owned(),
     };
-    let rating = part("quality", None, MetricKind::Rating(words(&["bad", "fine", "good"])));
-    let signals = MetricKind::Signals(words(&["edited", "copied"]));
-    let sides = [rating, part("did", Some("copied"), signals)];
-    Encoding::of(&metric(MetricKind::Joint(sides.map(Box::new)), segments))
+    let rating = Rating { levels: words(&["bad", "fine", "good"]) };
+    let signals = Signals { signals: words(&["edited", "copied"]) };
+    let sides = [part("quality", None, rating.into()), part("did", Some("copied"), signals.into())];
+    Encoding::of(&metric(Joint { parts: sides.map(Box::new) }, segments))
 }
 
 fn both(level: Option<&str>, observed: Option<&[&str]>) -> Answer {

@@ -15,14 +15,12 @@ use sottovoce_privacy::{
 
 pub(super) fn page(explanation: &Explanation) -> String {
     let Explanation { program, purpose, questions, never_leaves, .. } = explanation;
-    // A joint asks nothing new: it is made of what was said to others.
-    let asked = questions.iter().map(|question| match question.kind {
-        "joint" => question.answer.as_str(),
-        _ => question.question.as_str(),
+    let asked = questions.iter().map(|question| {
+        if question.asks_nothing_new { &question.answer } else { &question.question }
     });
     [
         format!("You are asked to take part in {program:?}: {purpose}."),
-        format!("What it asks, or counts:\n{}", list(asked)),
+        format!("What it asks, or counts:\n{}", list(asked.map(String::as_str))),
         what_is_sent(explanation),
         who_sees_it(explanation),
         format!(

@@ -6,7 +6,6 @@ use crate::{
     dimension::{Dimension, Visibility},
     format_duration,
     log::LogPolicy,
-    metric::MetricKind,
     moment::largest_unit,
 };
 use sottovoce_privacy::{
@@ -336,43 +335,6 @@ fn in_public(log: &LogWords) -> Vec<String> {
         words.push("nobody insists on proof that something is in them".to_owned());
     }
     words
-}
-
-pub(super) fn answer(kind: &MetricKind) -> String {
-    match kind {
-        MetricKind::Thumbs => "up or down".to_owned(),
-        MetricKind::Rating(levels) => format!("one of: {}", levels.join(", ")),
-        MetricKind::Preference(names) => {
-            format!("which of two is better, or neither, out of: {}", names.join(", "))
-        }
-        MetricKind::Ratings { aspects, levels } => format!(
-            "one of {} for each of: {}; one of them, drawn at random, is reported",
-            levels.join(", "),
-            aspects.join(", ")
-        ),
-        MetricKind::Signals(names) => {
-            format!("observed, not asked: which of these happened: {}", names.join(", "))
-        }
-        MetricKind::Count(_) => "how often something happened, in steps".to_owned(),
-        MetricKind::Score { source: Some(source), .. } => format!(
-            "a score that the device works out from signals of {} and the user's habits, in steps",
-            source.of
-        ),
-        MetricKind::Score { .. } => "a score that the device works out, in steps".to_owned(),
-        MetricKind::Triage { categories, rules } => {
-            let how = if rules.is_empty() { "chosen" } else { "chosen, or found by rules" };
-            format!("the category of a problem, {how} on the device: {}", categories.join(", "))
-        }
-        MetricKind::Finding { categories, severities } => format!(
-            "what was found, out of: {}; and how grave, out of: {}",
-            categories.join(", "),
-            severities.join(", ")
-        ),
-        MetricKind::Joint(parts) => {
-            let [first, second] = parts.each_ref().map(|part| part.name());
-            format!("what was said to {first} and to {second} about one response, together")
-        }
-    }
 }
 
 pub(super) fn breakdown(dimension: &Dimension) -> String {

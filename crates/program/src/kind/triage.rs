@@ -1,18 +1,81 @@
-//! Rules that sort a comment into the categories of a `triage` metric, on the device.
+//! `triage`: the category of a problem, perhaps by rules that sort a comment on the device.
 //!
 //! The rules are bound into the manifest by their hash: devices with other rules would report
-//! another quantity. Patterns are in the syntax of `regex-lite`, which only the client has. With
-//! the feature `client` a program with a pattern that cannot be read is refused; servers, which
-//! never see a comment, take patterns as they stand.
+//! another quantity. Patterns are in the syntax of `regex-lite`; a program with a pattern that cannot be
+//! read is refused by every party, although only the client sees comments.
 
-use super::{
+use super::{EncodingError, Kind, Promised, Said, Written, position};
+use crate::{
     ProgramError,
+    answer::Given,
+    file::RuleTable,
     source::{At, Source},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sottovoce_dap::printable::is_hidden;
+
+/// The category of a problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Triage {
+    /// What there is to choose from.
+    pub categories: Vec<String>,
+    /// What sorts a comment into them; the first that matches decides.
+    pub rules: Vec<Rule>,
+}
+
+impl Kind for Triage {
+    fn keys() -> &'static [&'static str] {
+        &["categories", "rules"]
+    }
+
+    fn parse(written: &Written<'_>) -> Result<Self, ProgramError> {
+        let categories = written.list("categories", &written.table.categories, 2)?;
+        let rules = Rule::parse_all(written.source, written.table.rules.as_ref(), &categories)?;
+        Ok(Self { categories, rules })
+    }
+
+    fn promised(&self) -> Promised {
+        let rules = (!self.rules.is_empty()).then(|| Rule::digest(&self.rules));
+        Promised { rules, ..Promised::default() }
+    }
+
+    fn answer(&self) -> String {
+        let how = if self.rules.is_empty() { "chosen" } else { "chosen, or found by rules" };
+        let categories = self.categories.join(", ");
+        format!("the category of a problem, {how} on the device: {categories}")
+    }
+
+    fn never_leaves(&self) -> Option<&'static str> {
+        Some("the text of comments: they are sorted on the device")
+    }
+
+    fn encoding(&self) -> &'static str {
+        "categories"
+    }
+
+    fn outcome_count(&self) -> usize {
+        self.categories.len()
+    }
+
+    fn outcomes(&self) -> Vec<String> {
+        self.categories.clone()
+    }
+
+    fn encode(&self, given: &Given) -> Result<Said, EncodingError> {
+        let Given::Triage(category) = given else { return Err(EncodingError::Kind) };
+        position(&self.categories, category).map(Said::One)
+    }
+
+    fn given(&self, outcome: usize, _opponent: usize) -> Option<Given> {
+        self.categories.get(outcome).cloned().map(Given::Triage)
+    }
+
+    fn sorting(&self) -> Option<&Triage> {
+        Some(self)
+    }
+}
 
 /// What makes a comment belong to a category.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,19 +96,6 @@ pub enum Sign {
     Pattern(String),
 }
 
-/// What sorts a comment into a category.
-#[derive(Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(super) struct RuleTable {
-    /// One of the categories of the metric.
-    category: At<String>,
-    /// Whole words or phrases, whatever their case.
-    words: Option<At<Vec<At<String>>>>,
-    /// A regular expression.
-    pattern: Option<At<String>>,
-}
-
 /// A comment of the longest kind then takes about a millisecond a rule, and 30 ms for the worst
 /// pattern that fits.
 const MOST_RULES: usize = 32;
@@ -53,7 +103,7 @@ const MOST_WORDS: usize = 64;
 const LONGEST_PATTERN: usize = 256;
 
 impl Rule {
-    pub(super) fn parse_all(
+    fn parse_all(
         source: Source<'_>,
         rules: Option<&At<Vec<At<RuleTable>>>>,
         categories: &[String],
@@ -88,7 +138,7 @@ impl Rule {
     }
 
     /// SHA-256 of rules, in base64url.
-    pub(super) fn digest(rules: &[Self]) -> String {
+    fn digest(rules: &[Self]) -> String {
         let bytes = serde_json::to_vec(rules).expect("strings are always JSON");
         URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
     }
@@ -141,7 +191,7 @@ pub fn compile(pattern: &str) -> Result<regex_lite::Regex, regex_lite::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Program, tests::asking};
+    use crate::{Program, tests::asking};
 
     fn sorted(rules: &str) -> Result<Program, String> {
         let metric = "[metrics.m]\nquestion = \"?\"\nkind = \"triage\"\n\

@@ -1,12 +1,20 @@
-//! What a `score` metric is made of: signals of another metric, each with a weight.
+//! `score`: a number that the device works out, perhaps from signals of another metric, each with a weight.
 
 use super::{
-    ProgramError,
-    file::MetricTable,
-    source::{At, Source},
+    Derived, EncodingError, Kind, Promised, Said, Written,
+    buckets::{bounds, bucket, bucket_labels},
 };
+use crate::{ProgramError, answer::Given, source::At};
 use serde::Serialize;
-use std::collections::BTreeMap;
+
+/// A score worked out on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// Where buckets begin; what is below the first is in it too.
+    pub buckets: Vec<f64>,
+    /// What it is worked out from, if that is not the app's doing.
+    pub source: Option<ScoreSource>,
+}
 
 /// A weight's largest size, in log-odds: odds of 22,000 to 1.
 pub const MOST_WEIGHT: f64 = 10.0;
@@ -25,22 +33,81 @@ pub struct ScoreSource {
 
 const FORMULA: &str = "logistic, beside the device's baseline, 1";
 
+impl Kind for Score {
+    fn keys() -> &'static [&'static str] {
+        &["buckets", "of", "weights"]
+    }
+
+    fn parse(written: &Written<'_>) -> Result<Self, ProgramError> {
+        check(written)?;
+        let missing = || written.wrong("a score needs `buckets`: where each begins");
+        let buckets = bounds(written, written.table.buckets.as_ref().ok_or_else(missing)?)?;
+        Ok(Self { buckets, source: ScoreSource::parse(written)? })
+    }
+
+    fn is_observed(&self) -> bool {
+        true
+    }
+
+    fn promised(&self) -> Promised {
+        Promised { score: self.source.clone(), ..Promised::default() }
+    }
+
+    fn answer(&self) -> String {
+        match &self.source {
+            Some(source) => format!(
+                "a score that the device works out from signals of {} and the user's habits, in steps",
+                source.of
+            ),
+            None => "a score that the device works out, in steps".to_owned(),
+        }
+    }
+
+    fn encoding(&self) -> &'static str {
+        "buckets"
+    }
+
+    fn outcome_count(&self) -> usize {
+        self.buckets.len()
+    }
+
+    fn outcomes(&self) -> Vec<String> {
+        bucket_labels(&self.buckets, false)
+    }
+
+    fn encode(&self, given: &Given) -> Result<Said, EncodingError> {
+        let Given::Score(score) = given else { return Err(EncodingError::Kind) };
+        if score.is_nan() {
+            return Err(EncodingError::NotANumber);
+        }
+        Ok(Said::One(bucket(&self.buckets, *score)))
+    }
+
+    fn given(&self, outcome: usize, _opponent: usize) -> Option<Given> {
+        self.buckets.get(outcome).copied().map(Given::Score)
+    }
+
+    fn derived(&self) -> Option<Derived<'_>> {
+        self.source.as_ref().map(Derived::Score)
+    }
+}
+
 impl ScoreSource {
     /// From a metric's table; `None` if the app works the score out.
-    pub(super) fn parse(
-        source: Source<'_>,
-        table: &MetricTable,
-    ) -> Result<Option<Self>, ProgramError> {
-        let (of, weights) = match (&table.of, &table.weights) {
+    fn parse(written: &Written<'_>) -> Result<Option<Self>, ProgramError> {
+        let (of, weights) = match (&written.table.of, &written.table.weights) {
             (None, None) => return Ok(None),
             (Some(of), Some(weights)) => (of, weights),
-            (Some(of), None) => return Err(source.error(of, "`of` needs `weights` of its signals")),
+            (Some(of), None) => {
+                return Err(written.error(of, "`of` needs `weights` of its signals"));
+            }
             (None, Some(weights)) => {
-                return Err(source.error(weights, "`weights` need `of`, a metric of kind signals"));
+                let reason = "`weights` need `of`, a metric of kind signals";
+                return Err(written.error(weights, reason));
             }
         };
         if weights.get_ref().is_empty() {
-            return Err(source.error(weights, "needs the weight of at least one signal"));
+            return Err(written.error(weights, "needs the weight of at least one signal"));
         }
         let weights = weights.get_ref().iter().map(|(signal, weight)| {
             let size = weight.get_ref().abs();
@@ -48,23 +115,22 @@ impl ScoreSource {
                 return Ok((signal.get_ref().clone(), *weight.get_ref()));
             }
             let reason = format!("must be from -{MOST_WEIGHT} to {MOST_WEIGHT}, and not 0");
-            Err(source.error(weight, reason))
+            Err(written.error(weight, reason))
         });
         let weights = weights.collect::<Result<_, _>>()?;
         Ok(Some(Self { formula: FORMULA, of: of.get_ref().clone(), weights }))
     }
 }
 
-/// Refuses a score of what is no signal, or with buckets that no score falls in.
-pub(super) fn check(
-    source: Source<'_>,
-    table: &MetricTable,
-    metrics: &BTreeMap<At<String>, MetricTable>,
-) -> Result<(), ProgramError> {
-    let (Some(of), Some(weights)) = (&table.of, &table.weights) else { return Ok(()) };
-    let named = metrics.iter().find(|(name, _)| name.get_ref() == of.get_ref());
+/// Refuses a score of what is no signal, or with buckets that no score falls in. The metric of the signals may
+/// stand later in the file, so its table is asked.
+fn check(written: &Written<'_>) -> Result<(), ProgramError> {
+    let (Some(of), Some(weights)) = (&written.table.of, &written.table.weights) else {
+        return Ok(());
+    };
+    let named = written.tables.iter().find(|(name, _)| name.get_ref() == of.get_ref());
     let signals = named.and_then(|(_, metric)| metric.signals.as_ref()).ok_or_else(|| {
-        source.error(of, format!("{:?} is no metric of kind signals", of.get_ref()))
+        written.error(of, format!("{:?} is no metric of kind signals", of.get_ref()))
     })?;
     let signals: Vec<_> = signals.get_ref().iter().map(|signal| signal.get_ref().trim()).collect();
     for signal in weights.get_ref().keys() {
@@ -72,13 +138,13 @@ pub(super) fn check(
             let known = signals.join(", ");
             let reason =
                 format!("{:?} is no signal of {}: {known}", signal.get_ref(), of.get_ref());
-            return Err(source.error(signal, reason));
+            return Err(written.error(signal, reason));
         }
     }
-    for bucket in table.buckets.iter().flat_map(At::get_ref) {
+    for bucket in written.table.buckets.iter().flat_map(At::get_ref) {
         if !(0.0..1.0).contains(bucket.get_ref()) {
             let reason = "a score of signals lies between 0 and 1, and so must its buckets begin";
-            return Err(source.error(bucket, reason));
+            return Err(written.error(bucket, reason));
         }
     }
     Ok(())
@@ -86,7 +152,7 @@ pub(super) fn check(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Program, tests::asking};
+    use crate::{Program, tests::asking};
 
     const DID: &str = "[metrics.did]\nquestion = \"?\"\nkind = \"signals\"\n\
                        signals = [\"copied\", \"regenerated\"]\n";
