@@ -6,6 +6,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/matches.rs"]
+mod matches;
+
+use matches::passed_over;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -238,6 +242,99 @@ fn pure_crates_do_no_input_or_output_and_read_no_clock() {
         }
     }
     assert!(wrong.is_empty(), "see ARCHITECTURE.md\n{}", wrong.join("\n"));
+}
+
+/// Enums that say what is special about a kind of metric. A `match` over one names each variant, so that the
+/// compiler says what a new one needs.
+const TOLD_APART: &[&str] = &["MetricKind::", "Derived::", "Reading::"];
+
+/// Files that have a kind's word for something else: keys of a metric's table, mechanisms, a range.
+const OTHER_WORDS: &[&str] = &["program/file", "privacy/guarantee/mod", "estimate/rating"];
+
+/// A new kind of metric is a file in `program/kind` and a line in `program/kind.rs`.
+#[test]
+fn kinds_of_metric_are_told_apart_in_one_folder() {
+    let names = kinds();
+    let mut wrong = Vec::new();
+    for (file, name) in sources() {
+        if name == "program/kind" || name.starts_with("program/kind/") {
+            continue;
+        }
+        let text = without_tests(&fs::read_to_string(&file).unwrap(), &name);
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split("//").next().unwrap();
+            if line.trim().starts_with("kind = \"") {
+                continue; // of a program that the code writes
+            }
+            let is_variant =
+                |of: &str| of.starts_with(|c: char| c.is_uppercase() || "{*".contains(c));
+            let variant = line.split("MetricKind::").skip(1).any(is_variant);
+            let word = names.iter().any(|kind| line.contains(&format!("\"{kind}\"")));
+            if variant || word && !OTHER_WORDS.contains(&name.as_str()) {
+                wrong.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "ask its `Kind`; see ARCHITECTURE.md\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_kind_of_metric_has_its_file() {
+    for kind in kinds() {
+        let file = root().join(format!("crates/program/src/kind/{kind}.rs"));
+        assert!(file.exists(), "{}", file.display());
+    }
+}
+
+#[test]
+fn no_arm_takes_kinds_of_metric_that_are_not_named() {
+    let mut wrong = Vec::new();
+    for (file, name) in sources() {
+        let text = without_tests(&fs::read_to_string(&file).unwrap(), &name);
+        let found = passed_over(&text, TOLD_APART);
+        wrong.extend(found.iter().map(|(line, what)| format!("{}:{line}: {what}", file.display())));
+    }
+    assert!(wrong.is_empty(), "name each; see ARCHITECTURE.md\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_arm_for_all_others_is_noticed_whatever_it_is_called() {
+    let of = |arms: &str| {
+        let text = format!("fn f() {{\n    match kind {{ {arms} }}\n}}");
+        passed_over(&text, TOLD_APART).len()
+    };
+    assert_eq!(of("MetricKind::A(_) => g(a, 1), MetricKind::B => {}"), 0);
+    assert_eq!(
+        of("Some(Derived::A(_)) | None => vec![\",}\"], Some(Derived::B(_)) => match x { _ => 1 }"),
+        0
+    );
+    assert_eq!(of("Reading::A => {} _ => 2"), 1);
+    assert_eq!(of("Reading::A => h(|_| {}), other if is(&other) => 2, Reading::B => '}'"), 1);
+    assert_eq!(of("A => match kind { MetricKind::A => 1, _ => 2 }, B => 1"), 1);
+    assert_eq!(
+        of("1 => matches!(kind, Derived::A(_)), _ => { let Derived::A(a) = kind else { b }; }"),
+        2
+    );
+    assert_eq!(of("// MetricKind::A =>\n _ => \"MetricKind::A\""), 0);
+}
+
+/// The words of the table in `program/kind.rs`.
+fn kinds() -> Vec<String> {
+    let text = fs::read_to_string(root().join("crates/program/src/kind.rs")).unwrap();
+    let (_, table) = text.split_once("\nkinds! {\n").unwrap();
+    let lines = table.lines().take_while(|line| *line != "}");
+    let word = |line: &str| Some(line.trim().strip_prefix('"')?.split_once("\" => ")?.0.to_owned());
+    let words: Vec<_> = lines.filter_map(word).collect();
+    assert!(words.len() > 9, "{words:?}");
+    words
+}
+
+/// The code of a file that is not for tests.
+fn without_tests(text: &str, name: &str) -> String {
+    if name.split('/').any(|part| part == "tests") {
+        return String::new();
+    }
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()
 }
 
 #[test]
