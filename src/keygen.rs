@@ -1,10 +1,10 @@
-//! The secrets that parties share before the first report.
+//! The secrets that parties agree on before the first report.
 //!
 //! | secret | leader | helper | collector |
 //! |---|---|---|---|
 //! | seed of the verify keys | ✓ | ✓ | |
-//! | leader's token | shows it | knows it | |
-//! | collector's token | knows it | | shows it |
+//! | leader's token | presents it | checks it | |
+//! | collector's token | checks it | | presents it |
 //! | collector's HPKE private key | | | ✓ |
 //!
 //! The aggregators' own HPKE keys are not among them: each server makes and keeps its own.
@@ -20,7 +20,7 @@ use sottovoce_dap::{
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// All parties' secrets, before they are handed out.
+/// All parties' secrets.
 pub struct Secrets {
     seed: VerifyKeySeed,
     leader_token: BearerToken,
@@ -44,7 +44,7 @@ impl Secrets {
         URL_SAFE_NO_PAD.encode(self.collector.config.to_bytes())
     }
 
-    /// Writes one file for each party; gives their places.
+    /// Writes one file for each party and returns their paths.
     pub fn write(&self, folder: &Path) -> anyhow::Result<[PathBuf; 3]> {
         let seed = self.seed.secret_text();
         let (leader_token, collector_token) =
@@ -53,9 +53,9 @@ impl Secrets {
             "# The leader's secrets.\n\
              # Shared with the helper: verify keys are derived from it.\n\
              verify_key_seed = \"{}\"\n\
-             # Shared with the helper, to which the leader shows it.\n\
+             # Shared with the helper: the leader presents it there.\n\
              leader_token = \"{leader_token}\"\n\
-             # Shared with the collector, which shows it to the leader.\n\
+             # Shared with the collector, which presents it to the leader.\n\
              collector_token = \"{collector_token}\"\n",
             *seed
         ));
@@ -63,27 +63,27 @@ impl Secrets {
             "# The helper's secrets.\n\
              # Shared with the leader: verify keys are derived from it.\n\
              verify_key_seed = \"{}\"\n\
-             # Shared with the leader, which shows it to the helper.\n\
+             # Shared with the leader, which presents it to the helper.\n\
              leader_token = \"{leader_token}\"\n",
             *seed
         ));
         let private_key = Zeroizing::new(URL_SAFE_NO_PAD.encode(self.collector.secret_bytes()));
         let collector = Zeroizing::new(format!(
             "# The collector's secrets.\n\
-             # The public half of its key, as the program names it.\n\
+             # The public half of its key, as in the program.\n\
              hpke_config = \"{}\"\n\
-             # The private half: opens aggregate shares. Nobody else has it.\n\
+             # The private half: decrypts aggregate shares. Nobody else has it.\n\
              hpke_private_key = \"{}\"\n\
-             # Shared with the leader, to which the collector shows it.\n\
+             # Shared with the leader: the collector presents it there.\n\
              collector_token = \"{collector_token}\"\n",
             self.collector_hpke_config(),
             *private_key
         ));
         let paths = ["leader", "helper", "collector"]
             .map(|party| folder.join(format!("{party}.secrets.toml")));
-        // All or none: half of an old set and half of a new one would fit nowhere.
+        // All or none: a mix of an old and a new set is of no use.
         if let Some(path) = paths.iter().find(|path| path.exists()) {
-            anyhow::bail!("{} is there already; move it away first", path.display());
+            anyhow::bail!("{} already exists; move it away first", path.display());
         }
         for (written, (path, text)) in paths.iter().zip([&leader, &helper, &collector]).enumerate()
         {
@@ -94,7 +94,7 @@ impl Secrets {
     }
 }
 
-/// What cannot be removed is named by the next attempt.
+/// A file that cannot be removed is named by the next attempt.
 fn remove(path: &PathBuf) {
     let _ = std::fs::remove_file(path);
 }

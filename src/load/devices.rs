@@ -1,4 +1,4 @@
-//! Many devices at once: they randomize, seal and send, and remember only what they drew.
+//! Many devices at once: they randomize, seal and send, and remember only the randomized answers.
 
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,9 +26,9 @@ pub(super) struct Plan {
     pub(super) reports: u64,
     /// Reports of one request.
     pub(super) per_upload: u64,
-    /// Requests under way at once.
+    /// Concurrent requests.
     pub(super) connections: usize,
-    /// When to stop even so.
+    /// When to stop in any case.
     pub(super) until: Instant,
     /// The window that they are for.
     pub(super) window: Time,
@@ -39,7 +39,7 @@ pub(super) struct Plan {
 pub(super) struct Sent {
     /// Reports that the leader acknowledged.
     pub(super) reports: u64,
-    /// What they say, added up: what the collector must find.
+    /// Their sums per bin, which the collector must find.
     pub(super) sums: Vec<u64>,
     /// How long each request took.
     pub(super) latencies: Vec<Duration>,
@@ -50,18 +50,18 @@ pub(super) struct Devices {
     pub(super) uploader: Arc<Uploader>,
     pub(super) reporter: Arc<Reporter>,
     pub(super) configs: HpkeConfigs,
-    /// What they may answer: each gives the next one.
+    /// The possible answers, given in turn.
     pub(super) levels: Arc<[&'static str]>,
 }
 
-/// One request's reports, and what they say.
+/// One request's reports and their measurements.
 struct Sealed {
     reports: Vec<Prepared>,
     measured: Vec<usize>,
 }
 
 impl Devices {
-    /// Makes and sends the reports, both at once and on all cores.
+    /// Makes and sends the reports concurrently, on all cores.
     pub(super) async fn send(&self, plan: Plan) -> anyhow::Result<Sent> {
         let style = "{bar:40} {pos}/{len} reports ({per_sec}, {eta} left)";
         let progress =
@@ -79,8 +79,12 @@ impl Devices {
                 let started = Instant::now();
                 let uploaded = uploader.upload(&reporter, &mut reports, u64::MAX).await?;
                 let lost = [&uploaded.refused[..], &uploaded.unknown].concat();
-                ensure!(lost.is_empty(), "refused: {lost:?}");
-                ensure!(reports.is_empty(), "{} reports came too early", reports.len());
+                ensure!(lost.is_empty(), "the leader refused reports: {lost:?}");
+                ensure!(
+                    reports.is_empty(),
+                    "the leader says that {} reports are too early",
+                    reports.len()
+                );
                 Ok((measured, started.elapsed()))
             });
         }

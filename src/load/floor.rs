@@ -1,7 +1,7 @@
-//! What a report cannot cost less than: both aggregators open their shares and verify them.
+//! The minimum cost of a report: both aggregators open their shares and verify them.
 //!
 //! Two HPKE opens and one Prio3 verification on either side, of reports that devices would send,
-//! with nothing around: no HTTP, no codec of messages, no storage. On all cores, as in the servers.
+//! without HTTP, message encoding or storage. On all cores, as in the servers.
 
 use crate::local_servers::Usage;
 use anyhow::{Context, ensure};
@@ -147,7 +147,7 @@ impl Pair {
         let answers: Vec<_> = answers.into_iter().collect::<Result<_, _>>()?;
         let answers: Vec<_> = answers.iter().map(|answer| (Some(answer.as_slice()), 0)).collect();
         let (verdicts, _) = batch.finish(self.leader.vdaf_context(), &answers, 1);
-        ensure!(verdicts.iter().all(Result::is_ok), "a valid report does not verify");
+        ensure!(verdicts.iter().all(Result::is_ok), "a valid report failed verification");
         Ok(())
     }
 }

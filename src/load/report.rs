@@ -1,4 +1,4 @@
-//! What a load says: costs per report, beside what a report cannot cost less than.
+//! The result of a load: costs per report, and the floor.
 
 use super::devices::Sent;
 use serde::Serialize;
@@ -95,7 +95,7 @@ impl fmt::Display for Measured {
         let Parties { leader, helper, database, total } = self.cpu_ms_per_report;
         writeln!(
             f,
-            "{} reports, {} a request, on {}: {:.1} s, {:.0} reports a second, devices included",
+            "{} reports, {} per request, on {}: {:.1} s, {:.0} reports per second including the devices",
             self.reports,
             self.reports_per_upload,
             self.storage,
@@ -104,18 +104,18 @@ impl fmt::Display for Measured {
         )?;
         writeln!(
             f,
-            "CPU a report: {total:.4} ms (leader {leader:.4}, helper {helper:.4}, database \
+            "CPU per report: {total:.4} ms (leader {leader:.4}, helper {helper:.4}, database \
              {database:.4}), {:.2} times the floor of {:.4} ms",
             self.times_floor, self.floor_ms_per_report
         )?;
         let Latency { p50, p99 } = self.latency_ms;
-        writeln!(f, "upload requests: half within {p50:.1} ms, 99 % within {p99:.1} ms")?;
+        writeln!(f, "upload latency: p50 {p50:.1} ms, p99 {p99:.1} ms")?;
         let Memory { leader, helper } = self.peak_rss_mb;
-        writeln!(f, "memory at the peak: leader {leader:.1} MB, helper {helper:.1} MB")?;
+        writeln!(f, "peak memory: leader {leader:.1} MB, helper {helper:.1} MB")?;
         let Disk { before, leader, helper } = self.disk_bytes_per_report;
         write!(
             f,
-            "disk a report: {before:.0} bytes while it waits, then {leader:.1} at the leader and \
+            "disk per report: {before:.0} bytes while it waits, then {leader:.1} at the leader and \
              {helper:.1} at the helper"
         )
     }

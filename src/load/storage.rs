@@ -1,4 +1,4 @@
-//! Where the servers of a load keep their memory, and how full it is.
+//! The servers' databases during a load, and how full they are.
 
 use crate::{command_line::write_secret, local_servers::Usage};
 use anyhow::Context;
@@ -30,7 +30,7 @@ impl Storage {
     /// Starts a PostgreSQL server and makes both databases, with a key for each in `folder`.
     pub(super) fn postgres(folder: &Path) -> anyhow::Result<Self> {
         let server = TemporaryPostgres::start()?;
-        let server = server.context("PostgreSQL is not installed, or initdb is not to be found")?;
+        let server = server.context("PostgreSQL is not installed: initdb was not found")?;
         for party in PARTIES {
             let url = server.create_database(party)?;
             PostgresStore::migrate(&url, party)?;
@@ -63,8 +63,7 @@ impl Storage {
         }
     }
 
-    /// Bytes in use at the leader and at the helper. Room that is free is used again before more
-    /// is taken.
+    /// Bytes in use at the leader and at the helper, without free pages.
     pub(super) fn bytes(&self) -> anyhow::Result<[u64; 2]> {
         match self {
             Self::Sqlite([leader, helper]) => Ok([pages(leader)?, pages(helper)?]),

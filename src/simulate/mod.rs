@@ -1,4 +1,4 @@
-//! Simulations: many device engines with invented users, the real encoding, and figures beside the
+//! Simulations: many device engines with invented users, the real encoding, and figures compared with the
 //! truth.
 //!
 //! A [`scenario`] says how people behave; [`behaviour`] draws what one of them thinks, says and
@@ -61,15 +61,15 @@ pub fn run(
 /// Refuses what cannot be simulated, before any work is done.
 fn check(program: &Program, options: Options) -> anyhow::Result<()> {
     let Options { devices, windows, start, .. } = options;
-    ensure!(devices > 0 && windows > 0, "a simulation has at least one device and one window");
+    ensure!(devices > 0 && windows > 0, "a simulation needs at least one device and one window");
     if let Some(interval) = program.interval() {
         let unit = program.window();
         let first = unit.time_at(start).0;
         let [from, to] = [interval.start(), interval.end()];
         ensure!(
             from.0 <= first && first.saturating_add(windows) <= to.0,
-            "the program asks from {} to {}, and {windows} windows from {} are not all in it; use \
-             --start and --windows",
+            "the program runs from {} to {}, and {windows} windows from {} are not all within that; change \
+             --start or --windows",
             format_moment(unit.start_of(from)),
             format_moment(unit.start_of(to)),
             format_moment(start),

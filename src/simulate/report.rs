@@ -198,13 +198,13 @@ fn problems(counts: Counts, accuracy: Option<Accuracy>, least: Option<usize>) ->
     {
         let Accuracy { figures, held, .. } = accuracy;
         problems.push(format!(
-            "{held} of {figures} intervals hold the truth, and fewer than {least} do so once in a \
-             million times if they are 95 % intervals"
+            "{held} of {figures} intervals hold the truth; with correct 95 % intervals, fewer than {least} would \
+             happen once in a million runs"
         ));
     }
     if counts.refused != counts.forged {
         problems.push(format!(
-            "verification refused {} reports, and {} were forged",
+            "verification refused {} reports, but {} were forged",
             counts.refused, counts.forged
         ));
     }

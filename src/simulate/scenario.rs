@@ -1,6 +1,6 @@
 //! How simulated people behave: one TOML file, checked against the program.
 //!
-//! Everything may be left out. What cannot be meant is refused at its line: an unknown key, a
+//! Everything may be left out. Errors name the line: an unknown key, a
 //! probability above 1, a dimension, a value, a metric or an answer that the program does not have.
 
 mod dishonest;
@@ -21,7 +21,7 @@ use sottovoce_program::{
 use std::collections::BTreeMap;
 use thiserror::Error;
 
-/// A scenario that says something impossible.
+/// An invalid scenario.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{place}: {reason}")]
 pub struct ScenarioError {
@@ -149,7 +149,7 @@ fn responses(source: Source<'_>, value: Option<&At<u32>>) -> Result<u32, Scenari
     if (1..=MOST_RESPONSES).contains(&found) {
         return Ok(found);
     }
-    Err(source.error(value, format!("must be 1 to {MOST_RESPONSES}, and is {found}")))
+    Err(source.error(value, format!("must be 1 to {MOST_RESPONSES}, not {found}")))
 }
 
 fn segments(
@@ -172,7 +172,7 @@ fn segments(
     match tables.first() {
         None => Ok(vec![Segment { share: 1.0, values: BTreeMap::new(), satisfied: None }]),
         Some(first) if segments.iter().all(|segment| segment.share == 0.0) => {
-            Err(source.error(&first.share, "nobody is in any segment; give one a share above 0"))
+            Err(source.error(&first.share, "all segments have share 0; give one a share above 0"))
         }
         Some(_) => Ok(segments),
     }
@@ -196,7 +196,7 @@ fn arms(
             weights[index] = source.weight(share)?;
         }
         if weights.iter().all(|weight| *weight == 0.0) {
-            return Err(source.error(name, "no value has a share above 0; give one"));
+            return Err(source.error(name, "all values have share 0; give one a share above 0"));
         }
         for (dimension, known_weights) in &mut arms {
             if dimension.name == known.name {
@@ -246,7 +246,8 @@ fn asked(source: Source<'_>, file: &File, program: &Program) -> Result<Vec<Asked
         let found = file.metrics.iter().find(|(name, _)| *name.get_ref() == metric.name);
         let is_derived = is_derived(metric);
         if let Some((name, _)) = found.filter(|_| is_derived) {
-            let reason = "the device works this metric out; say what people say to the others";
+            let reason =
+                "the device derives this metric; describe the metrics that it is derived from";
             return Err(source.error(name, reason));
         }
         let task = tasks[0].1;
@@ -291,7 +292,7 @@ fn saying(
             };
         }
         if !is_signals && weights.iter().all(|weight| *weight == 0.0) {
-            return Err(source.error(says, "no outcome has a weight above 0; give one"));
+            return Err(source.error(says, "all outcomes have weight 0; give one a weight above 0"));
         }
     }
     let rate = source.probability(table.rate.as_ref(), USUAL_RATE)?;
@@ -331,7 +332,7 @@ fn dimension(
         let known: Vec<_> = known.collect();
         let there_is = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let reason = format!(
-            "no metric of the program has the {kind} dimension {:?}; there is: {there_is}",
+            "no metric of the program has the {kind} dimension {:?}; it has: {there_is}",
             name.get_ref()
         );
         source.error(name, reason)
@@ -346,7 +347,7 @@ fn known_value(
     let found = dimension.values.iter().position(|known| known == value.get_ref());
     found.ok_or_else(|| {
         let (name, known) = (&dimension.name, dimension.values.join(", "));
-        source.error(value, format!("{:?} is no value of {name}: {known}", value.get_ref()))
+        source.error(value, format!("{name} has no value {:?}; it has: {known}", value.get_ref()))
     })
 }
 

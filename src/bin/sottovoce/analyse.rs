@@ -1,4 +1,4 @@
-//! `sottovoce analyse`: what releases say together.
+//! `sottovoce analyse`: comparisons across releases.
 
 use anyhow::Context;
 use sottovoce::command_line;
@@ -7,18 +7,17 @@ use sottovoce_estimate::findings::Findings;
 use sottovoce_program::Program;
 use std::path::PathBuf;
 
-/// Say what releases show: differences between arms, changes over windows, strengths of candidates,
-/// gaps between segments.
+/// Compare releases: differences between arms, changes over windows, strengths of candidates, gaps between
+/// segments.
 ///
-/// Reads what the collector wrote with --json, any number of files, of one program; a release of a task
-/// that the program does not compile to is refused. Nothing is asked
-/// of anyone: releases may be looked at as often as you like. A claim that the data does not
-/// support is refused in words.
+/// Reads any number of files that the collector wrote with --json, all of one program. A release of a task
+/// that the program does not compile to is refused. Analysing costs no privacy, so repeat it as often as you
+/// like. Where the data does not support a claim, the output says so.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The program that the releases are of.
+    /// The program of the releases.
     program: PathBuf,
-    /// What the collector wrote with --json.
+    /// Files that the collector wrote with --json.
     #[arg(required = true, value_name = "RELEASES")]
     releases: Vec<PathBuf>,
     /// Print JSON.

@@ -1,4 +1,4 @@
-//! `sottovoce check`: is the program right, and what will it do?
+//! `sottovoce check`: validates and explains a program.
 
 use anyhow::Context;
 use sottovoce::command_line;
@@ -6,16 +6,16 @@ use sottovoce_estimate::plan;
 use sottovoce_program::{Program, explain::Explanation};
 use std::path::PathBuf;
 
-/// Check a program, and explain in plain words what it will do.
+/// Validate a program and explain in plain words what it will do.
 ///
-/// For a privacy office: what one device risks over a period, what is asked, what leaves a device and what never does, how often, who
-/// sees what, and under which guarantee. A program that promises more than it keeps is refused, with
-/// the line and what would do.
+/// For a privacy office: what one device risks over a period, what is asked, what leaves a device and what
+/// never does, how often, who sees what, and under which guarantee. A program that promises more privacy
+/// than it gives is refused, with the line and a value that works.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The program.
     program: PathBuf,
-    /// Print what its users are shown before they agree.
+    /// Print the text that users are shown before they consent.
     #[arg(long, conflicts_with = "json")]
     for_users: bool,
     /// Print JSON.

@@ -1,4 +1,4 @@
-//! `sottovoce guarantee`: how private a report is, per trust model.
+//! `sottovoce guarantee`: the privacy of one report, per trust model.
 
 use anyhow::bail;
 use sottovoce_privacy::{
@@ -12,33 +12,33 @@ use sottovoce_privacy::{
 };
 use std::fmt::Write as _;
 
-/// Show how private a report is, per trust model; or what a wanted privacy needs.
+/// Compute the privacy of one report per trust model, or what a target ε needs.
 ///
-/// Give two of --epsilon0, --reports and --epsilon, and the third is worked out: the ε that only
-/// one honest aggregator and honest devices (OAMC) guarantee, the largest ε0 that meets a wanted ε,
-/// or the smallest batch that does. Each ε is a proved upper bound.
+/// Give two of --epsilon0, --reports and --epsilon; the third is computed: the ε with one honest aggregator and
+/// honest devices (OAMC), the largest ε0 that meets the target ε, or the smallest batch that does. Each ε is
+/// a proved upper bound.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What devices do: krr (k-ary randomized response on one choice), bits (bitwise, on one choice
-    /// as a vector with one bit on) or signals (bitwise, on independent yes/no signals).
+    /// The randomizer: krr (k-ary randomized response on one choice), bits (bitwise, on one choice as a one-hot
+    /// vector) or signals (bitwise, on independent yes/no signals).
     #[arg(long, value_parser = kind, value_name = "krr|bits|signals")]
     randomizer: MechanismKind,
-    /// The number of bins or bits, with "no answer".
+    /// Number of bins or bits, including "no answer".
     #[arg(long, value_name = "K")]
     bins: u32,
-    /// The budget of a report with krr; of each bit that changes with bits and signals, where a
-    /// whole report spends twice as much (bits) or K times as much (signals), shown under OC.
+    /// The ε of the randomizer: of a report with krr, of one bit with bits and signals. A whole report then spends
+    /// twice as much (bits) or K times as much (signals), shown under OC.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     epsilon0: Option<f64>,
-    /// Honest reports in the batch, the target's included.
+    /// Honest reports in the batch, including the one to protect.
     #[arg(long, value_name = "N")]
     reports: Option<u64>,
-    /// The ε wanted under OAMC.
+    /// The target ε under OAMC.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     epsilon: Option<f64>,
     /// The δ of ε, under OAMC: for every set of outcomes, its probability under one answer is at most
-    /// e^ε times that under any other, plus δ. The figure that is called pointwise is exceeded with a
-    /// probability of at most δ.
+    /// e^ε times that under any other, plus δ. The privacy loss exceeds the pointwise figure with a probability of at
+    /// most δ.
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
     delta: f64,
     /// Print JSON.
@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let reports = smallest_batch(&mechanism, usable_epsilon(target)?, delta)?;
             (mechanism, reports)
         }
-        _ => bail!("give two of --epsilon0, --reports and --epsilon; the third is worked out"),
+        _ => bail!("give two of --epsilon0, --reports and --epsilon; the third is computed"),
     };
     let release = Release { mechanism, noise: None, honest };
     let guarantees = release.guarantees(delta)?;

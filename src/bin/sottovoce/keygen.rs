@@ -1,16 +1,16 @@
-//! `sottovoce keygen`: each party's secrets.
+//! `sottovoce keygen`: generates each party's secrets.
 
 use anyhow::Context;
 use sottovoce::{command_line, keygen::Secrets};
 use std::path::PathBuf;
 
-/// Make the secrets of leader, helper and collector, one file each.
+/// Generate the secrets of leader, helper and collector, one file each.
 ///
-/// Hand each file to its party over a channel you trust, and to nobody else. Nothing that is there
-/// is ever written over.
+/// Give each file to its party only, over a channel that you trust. Existing files are never overwritten.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The folder to write leader.secrets.toml, helper.secrets.toml and collector.secrets.toml to.
+    /// The folder for leader.secrets.toml, helper.secrets.toml and collector.secrets.toml; created if it does not
+    /// exist.
     folder: PathBuf,
 }
 
@@ -20,8 +20,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let secrets = Secrets::generate()?;
     let written = secrets.write(folder)?;
     for path in written {
-        eprintln!("{} is for its party only", path.display());
+        eprintln!("{}: for this party only", path.display());
     }
-    eprintln!("\nPut this line in the program:");
+    eprintln!("\nPut this line into the program:");
     command_line::print(format_args!("collector = \"{}\"", secrets.collector_hpke_config()))
 }

@@ -1,4 +1,4 @@
-//! `sottovoce load`: what the servers cost, measured on this machine.
+//! `sottovoce load`: measures what reports cost the servers.
 
 use sottovoce::{
     command_line,
@@ -6,27 +6,26 @@ use sottovoce::{
 };
 use std::time::Duration;
 
-/// Measure what reports cost the servers: CPU, memory, disk and time, on this machine.
+/// Measure what reports cost the servers on this machine: CPU, memory, disk and time.
 ///
-/// Starts a leader and a helper of its own, sends randomized reports of a metric with five bins as
-/// fast as the servers take them, collects, and checks that the sums are exactly what was sent.
-/// The floor is measured in the same run: what opening and verifying a report costs without any
-/// server around it.
+/// Starts a leader and a helper, sends randomized reports of a metric with five bins as fast as the
+/// servers accept them, collects, and checks that the sums are exactly what was sent. The same run
+/// measures the floor: the CPU time of opening and verifying a report without a server.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Reports to send.
+    /// Number of reports.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
     reports: u64,
-    /// Reports of one upload request: a device sends one, a relay many.
+    /// Reports in one upload request: a device sends one, a relay many.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
     reports_per_upload: u64,
-    /// Upload requests under way at once.
+    /// Concurrent upload requests.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: u16,
-    /// Stop sending after this many seconds, and measure what was sent.
+    /// Stop sending after this many seconds and measure what was sent until then.
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=36_000))]
     seconds: u64,
-    /// Keep it in PostgreSQL, on a server that is started for this and stopped after it.
+    /// Use PostgreSQL for storage: starts a temporary server of its own.
     #[arg(long)]
     postgres: bool,
     /// Print the figures as JSON.

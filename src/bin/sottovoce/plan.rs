@@ -1,4 +1,4 @@
-//! `sottovoce plan`: what a device risks over a period, what a program will say for it, and how surely.
+//! `sottovoce plan`: what a device risks over a period, and how precise the figures will be.
 
 use sottovoce::command_line;
 use sottovoce_collector::present;
@@ -9,28 +9,28 @@ use sottovoce_estimate::plan::{
 use sottovoce_program::{Program, format_duration, parse_duration};
 use std::{fmt::Write, path::PathBuf};
 
-/// Show what a device risks over a period, what a program will say for it, and how surely.
+/// Show what a device risks over a period, and how precise the figures will be.
 ///
-/// First what all reports of one device come to, over a period of the budget and all metrics; then
-/// whether batches fill, and for each metric its randomizer and why, the expected error of a rate, the
-/// smallest difference between two arms that shows, and what one report guarantees. Errors are for a
-/// rate of one half, the least certain.
+/// Shows the privacy loss of one device over a budget period with all metrics, then whether batches fill, and
+/// for each metric the randomizer and why, the expected error of a rate, the smallest detectable
+/// difference between two arms, and the guarantee of one report. Errors are for a rate of one half, where they
+/// are largest.
 ///
-/// With --precision it proposes other numbers: the fewest windows of a period in which each device must
-/// report, with the window's length, epsilon0 and min_batch_size, so that every window's figures are as
-/// precise and what a device risks over a period keeps budget.central (epsilon = 1 if there is none).
+/// With --precision it proposes settings: the smallest number of windows per period in which each device
+/// reports, with the window's length, epsilon0 and min_batch_size, such that every window's figures have that
+/// precision and the privacy loss over a period stays within budget.central (epsilon = 1 if there is none).
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The program.
     program: PathBuf,
-    /// Devices that take part [default: as many as fill the program's batches].
+    /// Number of devices that take part [default: as many as fill the program's batches].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     devices: Option<u64>,
-    /// Propose numbers with which the 95 % interval of a rate is this narrow on either side in each
-    /// window, such as 2pp.
+    /// Propose settings with which the 95 % interval of a rate is at most this wide on either side in each window,
+    /// such as 2pp (percentage points).
     #[arg(long, value_name = "POINTS", requires = "devices")]
     precision: Option<String>,
-    /// Propose only windows of this length, such as "1 day".
+    /// Only propose windows of this length, such as "1 day".
     #[arg(long, value_name = "LENGTH", requires = "precision")]
     window: Option<String>,
     /// Print JSON.
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let wanted = Wanted { devices, precision: precision.parse()?, window };
     let progress = indicatif::ProgressBar::new_spinner();
     let proposal = Proposal::find(&program, wanted, |window| {
-        progress.set_message(format!("looking at windows of {}", format_duration(window)));
+        progress.set_message(format!("trying windows of {}", format_duration(window)));
         progress.tick();
     });
     progress.finish_and_clear();

@@ -5,7 +5,7 @@ use sottovoce_program::schema;
 
 /// Print the JSON Schema of program files, for editors.
 ///
-/// In VS Code with Even Better TOML: put `#:schema ./program.schema.json` in the first line.
+/// In VS Code with Even Better TOML, put `#:schema ./program.schema.json` in the program's first line.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {}
 

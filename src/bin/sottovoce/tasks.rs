@@ -7,8 +7,7 @@ use sottovoce_dap::codec::Encode;
 use sottovoce_program::{Program, budget::PeriodCost, compile::CompiledTask, format_duration};
 use std::path::PathBuf;
 
-/// Show the DAP tasks that a program compiles to, and what one device risks over a period with all of
-/// them.
+/// Show the DAP tasks that a program compiles to, and what one device risks over a period.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The program.

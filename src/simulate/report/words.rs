@@ -19,13 +19,13 @@ impl fmt::Display for Outcome {
         }
         more(f, self.releases.len(), "releases")?;
         for TooSmall { task, window, reports } in self.too_small.iter().take(MOST_SHOWN) {
-            writeln!(f, "{task} from {window}: {reports} reports are too few to be released")?;
+            writeln!(f, "{task} from {window}: {reports} reports are too few for a release")?;
         }
         more(f, self.too_small.len(), "windows that are too small")?;
         self.accuracies(f)?;
         writeln!(f)?;
         self.findings.fmt(f)?;
-        self.problems.iter().try_for_each(|problem| writeln!(f, "wrong: {problem}"))
+        self.problems.iter().try_for_each(|problem| writeln!(f, "problem: {problem}"))
     }
 }
 
@@ -34,22 +34,22 @@ impl Outcome {
         let (counts, windows) = (&self.counts, self.windows);
         writeln!(
             f,
-            "{} devices, {} of them take part, {windows} windows from {}, seed {}",
+            "{} devices, of which {} take part; {windows} windows from {}; seed {}",
             self.devices, counts.took_part, self.start, self.seed
         )?;
         if let Some([some, of]) = self.participation {
             writeln!(
                 f,
-                "each device takes part in {some} of the {of} windows of a period, which it draws by itself; a window \
-                 has that share of them"
+                "each device takes part in {some} of the {of} windows of a period, chosen at random by itself; each window \
+                 has that share of the devices"
             )?;
         }
         writeln!(f, "{} reports aggregated, {} requests", counts.accepted, counts.requests)?;
         if counts.lost + counts.crashes + counts.replayed + counts.late > 0 {
             writeln!(
                 f,
-                "{} requests or answers got lost, {} apps were killed; {} reports came again and \
-                 {} late, and were not counted",
+                "{} requests or responses were lost, {} apps were killed; {} replayed and {} late reports were not \
+                 counted",
                 counts.lost, counts.crashes, counts.replayed, counts.late
             )?;
         }
@@ -80,8 +80,8 @@ impl Outcome {
         let coverage = 100.0 * all.coverage;
         write!(f, "{coverage:.1} % of the 95 % intervals hold the truth")?;
         match self.least_held {
-            Some(least) => writeln!(f, "; fewer than {least} would be wrong"),
-            None => writeln!(f, "; with dishonest devices among them, that is not judged"),
+            Some(least) => writeln!(f, "; fewer than {least} would be a failure"),
+            None => writeln!(f, "; not judged, because there are dishonest devices"),
         }
     }
 }
@@ -116,7 +116,7 @@ impl fmt::Display for MeasureBesideTruth {
         let [estimate, low, high] = [shown, *low, *high].map(number);
         writeln!(
             f,
-            "  {name}: {everybody} of what everybody thought, {truth} of what was said, estimated \
+            "  {name}: {everybody} of everybody's opinions, {truth} of the answers given, estimate \
              {estimate} ({low} – {high})"
         )
     }
@@ -124,7 +124,7 @@ impl fmt::Display for MeasureBesideTruth {
 
 fn more(f: &mut fmt::Formatter<'_>, count: usize, what: &str) -> fmt::Result {
     if count > MOST_SHOWN {
-        writeln!(f, "\nand {} more {what}; --json has them all", count - MOST_SHOWN)?;
+        writeln!(f, "\nand {} more {what}; see --json", count - MOST_SHOWN)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Devices that lie: all the same lie, in one of three ways.
+//! Dishonest devices: all send the same wrong answer, in one of three ways.
 
 use super::{
     Asked, ScenarioError,
@@ -52,15 +52,19 @@ impl Dishonest {
             return Ok(Self::default());
         };
         if answer + bare + forged > 1.0 {
-            return Err(source.error(first, "the shares of dishonest devices are more than 1"));
+            return Err(
+                source.error(first, "the shares of dishonest devices add up to more than 1")
+            );
         }
         let (Some(metric), Some(bin)) = (&table.metric, &table.bin) else {
-            return Err(source.error(first, "needs `metric` and `bin`: what they report"));
+            return Err(
+                source.error(first, "dishonest devices need `metric` and `bin`: what they report")
+            );
         };
         let lie = lie(source, metric, bin, program, metrics)?;
         if let (Some(share), None) = (&table.answer, &lie.answer) {
-            let reason = "no user can give this answer, as the device works it out or chooses it \
-                          itself; use `bare`";
+            let reason = "no user can give this answer, because the device derives or chooses it; \
+                          use `bare`";
             return Err(source.error(share, reason));
         }
         Ok(Self { answer, bare, forged, lie: Some(lie) })

@@ -14,7 +14,7 @@ pub fn example(program: &Program) -> String {
     text.push_str(&people(program));
     text.push_str(&arms(program));
     text.push_str(LATER);
-    let usual = Scenario::parse("the usual scenario", "", program);
+    let usual = Scenario::parse("the default scenario", "", program);
     for asked in usual.iter().flat_map(|scenario| &scenario.metrics) {
         text.push_str(&says(asked, program));
     }
@@ -23,7 +23,7 @@ pub fn example(program: &Program) -> String {
 }
 
 const LATER: &str = "
-# What is added to satisfaction from a window on; the first window is 0.
+# Changes of satisfaction, each from a window on; the first window is 0.
 # [[shifts]]
 # from = 3
 # satisfied = -0.1
@@ -31,13 +31,13 @@ const LATER: &str = "
 
 fn people(program: &Program) -> String {
     let is_private = |d: &&Dimension| d.visibility == Visibility::Private;
-    let mut text = "\n# Kinds of people, each with its own satisfaction.".to_owned();
+    let mut text = "\n# Groups of people, each with its own satisfaction.".to_owned();
     let private: Vec<_> = dimensions(program).filter(is_private).collect();
     if private.is_empty() {
         text.push_str("\n# [[segments]]\n# share = 0.3\n# satisfied = 0.6\n");
         return text;
     }
-    text.push_str(" Of private dimensions that are not named, each\n# value is as likely.\n");
+    text.push_str(" Values of private dimensions that are\n# not named are equally likely.\n");
     let (first, count) = (private[0], private[0].values.len());
     for (index, value) in first.values.iter().enumerate() {
         let satisfied = if index + 1 == count { 0.75 } else { 0.6 };
@@ -64,7 +64,7 @@ fn arms(program: &Program) -> String {
         return shares;
     }
     format!(
-        "\n# The shares of devices with each value of a public dimension, and what a value adds to\n\
+        "\n# The share of devices with each value of a public dimension, and each value's effect on\n\
          # satisfaction.\n[arms]\n{shares}[effects]\n{effects}"
     )
 }
@@ -72,16 +72,16 @@ fn arms(program: &Program) -> String {
 fn says(asked: &Asked, program: &Program) -> String {
     let name = &asked.metric.name;
     if asked.is_derived {
-        return format!("\n# {name} is worked out by the device.\n");
+        return format!("\n# {name} is derived by the device.\n");
     }
     let task = &program.tasks()[asked.tasks[0]];
     let outcomes = task.encoding().outcomes();
     let is_signals = task.encoding().is_vector();
     let mut text = if is_signals {
-        "\n# The probability of each signal, of a response that satisfied, and of one that did not.\n"
+        "\n# The probability of each signal, after a response that satisfied and after one that did not.\n"
     } else {
-        "\n# `says` is the weight of each outcome, `rate` how often people say what they think; \
-         `rates` has a\n# rate for each outcome.\n"
+        "\n# `says` has the weight of each outcome, `rate` how often people answer; `rates` has a rate for each\n\
+         # outcome.\n"
     }
     .to_owned();
     for (mood, saying, rate) in
@@ -108,8 +108,8 @@ fn liars(program: &Program) -> String {
     let (metric, labels) = (&task.metric.name, task.labels());
     let bin = key(labels.get(1).map_or("", String::as_str));
     format!(
-        "\n# Devices that lie: through the engine, in every window; by a report of one bin without \
-         noise; by\n# one of more than one vote, which verification must refuse.\n# [dishonest]\n\
+        "\n# Dishonest devices: the same answer through the engine in every window (answer), a report of one \
+         bin\n# without noise (bare), or a report of several votes, which verification must refuse (forged).\n# [dishonest]\n\
          # answer = 0.01\n# bare = 0.01\n# forged = 0.01\n# metric = \"{metric}\"\n# bin = {bin}\n"
     )
 }
