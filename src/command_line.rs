@@ -1,4 +1,6 @@
-//! What all binaries say alike when something goes wrong.
+//! What all binaries have in common: errors, exit codes, and files on the command line.
+
+pub mod file_argument;
 
 use sottovoce_dap::printable::lines;
 use sottovoce_whole_file::{self as whole_file, Readers};
@@ -20,8 +22,8 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// The error with its causes; those that an error has quoted already are not told twice. It may quote
-/// others, and is made fit for a terminal.
+/// The error with its causes, each once: a cause that an outer error quotes already is left out. Control
+/// characters are replaced, since errors may quote other parties.
 pub fn story(error: &anyhow::Error) -> String {
     let story = error.chain().fold(String::new(), |mut story, cause| {
         let cause = cause.to_string();
@@ -34,7 +36,7 @@ pub fn story(error: &anyhow::Error) -> String {
     lines(&story)
 }
 
-/// Prints data for whoever reads standard output; no error if they have stopped reading.
+/// Prints data on standard output. A closed pipe is no error.
 pub fn print(text: impl std::fmt::Display) -> anyhow::Result<()> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -42,19 +44,19 @@ pub fn print(text: impl std::fmt::Display) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a new file that only its owner may read; never over one that is there.
+/// Writes a new file that only its owner may read. An existing file is an error.
 pub fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     write_new(path, text, Readers::Owner)
 }
 
-/// Writes a new file; never over one that is there.
+/// Writes a new file. An existing file is an error.
 pub fn write_new(path: &Path, text: &str, readers: Readers) -> anyhow::Result<()> {
-    // Under its own name only once it is whole: half a key would be taken for one.
+    // It gets its name only once it is complete: half a key would look like a key.
     whole_file::create(path, text.as_bytes(), readers).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
-            anyhow::anyhow!("{} is there already; move it away first", path.display())
+            anyhow::anyhow!("{} already exists; move it away first", path.display())
         }
-        _ => anyhow::Error::new(error).context(format!("{} cannot be made", path.display())),
+        _ => anyhow::Error::new(error).context(format!("cannot write {}", path.display())),
     })
 }
 
@@ -64,7 +66,7 @@ mod tests {
     use anyhow::Context;
 
     #[test]
-    fn no_cause_is_told_twice() {
+    fn no_cause_is_printed_twice() {
         let inner = anyhow::anyhow!("the disk is full");
         let quoted = inner.context("saving failed (the disk is full)").context("task 7");
         assert_eq!(story(&quoted), "task 7: saving failed (the disk is full)");
@@ -76,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_never_written_over_another() {
+    fn a_secret_never_overwrites_another() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         write_secret(&path, "first").unwrap();

@@ -14,8 +14,17 @@ use crate::auditor::{
     witness::WitnessArgs,
 };
 use crate::command_line;
-use clap::Subcommand;
+use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+
+/// Check what aggregators and devices promise, trusting none of them.
+#[derive(Debug, Parser)]
+#[command(name = "sottovoce-auditor", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
 
 /// What an auditor does.
 #[derive(Debug, Subcommand)]
@@ -42,9 +51,9 @@ pub enum Command {
     Witness(WitnessArgs),
 }
 
-/// Carries a command out.
-pub fn run(command: &Command) -> ExitCode {
-    match command {
+/// Runs the auditor's command line.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match &arguments.command {
         Command::Verify(args) => judged(verify::run(args)),
         Command::Watch(args) => judged(verify::watch(args)),
         Command::Report(args) => judged(report::run(args)),

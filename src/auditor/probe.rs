@@ -20,7 +20,7 @@ pub struct ProbeArgs {
     /// The program whose promises are put to the test.
     program: PathBuf,
     /// Only this task, by the name that `sottovoce tasks` shows; all of them otherwise.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     task: Option<String>,
     /// Probe this program, which speaks the lines that the manual of `audit::probe::client` describes,
     /// in place of the shipped library.

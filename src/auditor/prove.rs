@@ -1,6 +1,9 @@
 //! Gathers the proofs that both logs have a program's tasks, for devices that insist on them.
 
-use crate::command_line;
+use crate::command_line::{
+    self,
+    file_argument::{FileArgument, Named, RequiredFile},
+};
 use anyhow::Context;
 use clap::Args;
 use sottovoce_audit::source::Reader;
@@ -14,12 +17,24 @@ use std::{path::PathBuf, time::Duration};
 pub struct ProveArgs {
     /// The program; its table [log] names the keys of both logs.
     program: PathBuf,
-    /// Where to write the proofs, which the app gives its devices with the program.
-    #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
+    #[command(flatten)]
+    output: RequiredFile<ProofsFile>,
     /// Give up when a log does not answer, or asks to be left alone, for this many seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     patience: u64,
+}
+
+/// Where to write the proofs: `program.toml program.proofs`, or `--output FILE`.
+#[derive(Debug)]
+struct ProofsFile;
+
+impl Named for ProofsFile {
+    const FILE: FileArgument = FileArgument {
+        name: "OUTPUT",
+        option: "output",
+        short: Some('o'),
+        help: "Where to write the proofs, which the app ships to its devices with the program",
+    };
 }
 
 /// Fetches, checks and writes the proofs.
@@ -40,11 +55,11 @@ pub fn run(args: &ProveArgs) -> anyhow::Result<()> {
     }
     let text = serde_json::to_string_pretty(&proofs)?;
     logged::verify(&program, &text)?;
-    std::fs::write(&args.output, text)
-        .with_context(|| format!("{} cannot be written", args.output.display()))?;
+    std::fs::write(&args.output.path, text)
+        .with_context(|| format!("{} cannot be written", args.output.path.display()))?;
     command_line::print(format_args!(
         "{} proves that both logs have all {} tasks of {}",
-        args.output.display(),
+        args.output.path.display(),
         program.tasks().len(),
         program.name()
     ))

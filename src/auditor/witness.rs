@@ -1,6 +1,9 @@
 //! `sottovoce-auditor witness`: serve, or write what serving needs.
 
-use crate::command_line;
+use crate::command_line::{
+    self,
+    file_argument::{FileArgument, Named, RequiredFile},
+};
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use sottovoce_audit::witness::{
@@ -24,9 +27,26 @@ use tokio::net::TcpListener;
 pub struct WitnessArgs {
     #[command(subcommand)]
     command: Option<WitnessCommand>,
-    /// The configuration, as `init` writes it.
-    #[arg(long, value_name = "FILE", required = true)]
+    /// The witness's configuration, as `init` writes it.
+    #[arg(value_name = "CONFIG", required_unless_present = "option")]
     config: Option<PathBuf>,
+    /// The same as CONFIG.
+    #[arg(id = "option", long = "config", short = 'c', value_name = "FILE")]
+    #[arg(conflicts_with = "config")]
+    config_option: Option<PathBuf>,
+}
+
+/// `witness witness.toml`, or `witness --config witness.toml`.
+#[derive(Debug)]
+struct ConfigFile;
+
+impl Named for ConfigFile {
+    const FILE: FileArgument = FileArgument {
+        name: "CONFIG",
+        option: "config",
+        short: Some('c'),
+        help: "The witness's configuration, as `init` writes it",
+    };
 }
 
 #[derive(Debug, Subcommand)]
@@ -34,11 +54,7 @@ enum WitnessCommand {
     /// Write a first configuration, a key and empty records; print the key that others have to know.
     Init(InitArgs),
     /// Print the key that others have to know.
-    Key {
-        /// The configuration.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    Key(RequiredFile<ConfigFile>),
 }
 
 #[derive(Debug, Args)]
@@ -46,29 +62,33 @@ struct InitArgs {
     /// The witness's name: its URL without the scheme, such as `witness.example`.
     #[arg(long)]
     name: String,
-    /// The configuration to write; key and records are put beside it. None may be there yet.
-    #[arg(long, short, value_name = "FILE", default_value = "witness.toml")]
+    /// The configuration to write; key and records are put beside it. None of them may exist.
+    #[arg(value_name = "OUTPUT", default_value = "witness.toml", conflicts_with = "option")]
     output: PathBuf,
+    /// The same as OUTPUT.
+    #[arg(id = "option", long = "output", short = 'o', value_name = "FILE")]
+    output_option: Option<PathBuf>,
 }
 
 /// Carries a command out.
 pub fn run(args: &WitnessArgs) -> anyhow::Result<()> {
-    match (&args.command, &args.config) {
+    match (&args.command, args.config.as_ref().or(args.config_option.as_ref())) {
         (Some(WitnessCommand::Init(args)), _) => init(args),
-        (Some(WitnessCommand::Key { config }), _) => {
-            let key = WitnessKey::read(&Config::read(config)?.key)?;
+        (Some(WitnessCommand::Key(config)), _) => {
+            let key = WitnessKey::read(&Config::read(&config.path)?.key)?;
             command_line::print(key.verifier_key())
         }
         (None, Some(config)) => start(&Config::read(config)?),
-        (None, None) => anyhow::bail!("which configuration? `witness --config FILE`"),
+        (None, None) => anyhow::bail!("name a configuration: `witness witness.toml`"),
     }
 }
 
 fn init(args: &InitArgs) -> anyhow::Result<()> {
-    let (name, path) = (KeyName::new(&args.name)?, &args.output);
+    let (name, path) =
+        (KeyName::new(&args.name)?, args.output_option.as_ref().unwrap_or(&args.output));
     let (key, records) = (path.with_extension("key"), path.with_extension("records"));
     for path in [path, &key, &records] {
-        ensure!(!path.exists(), "{} is there already; name another with --output", path.display());
+        ensure!(!path.exists(), "{} already exists; name another file", path.display());
     }
     ensure!(*path != key && *path != records, "a configuration is better called witness.toml");
     let text = config::template(&base_name(&key), &base_name(&records));

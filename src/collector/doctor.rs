@@ -1,7 +1,10 @@
 //! `doctor`: whether the leader holds the same as the collector, before any real report.
 
 use super::secrets_of;
-use crate::command_line;
+use crate::command_line::{
+    self,
+    file_argument::{FileArgument, Named, RequiredFile},
+};
 use anyhow::ensure;
 use clap::Args;
 use sottovoce_collector::secrets::CollectorSecrets;
@@ -22,16 +25,28 @@ use std::{
 pub struct DoctorArgs {
     /// The program that all parties hold.
     program: PathBuf,
-    /// The collector's secrets, from `sottovoce keygen`.
-    #[arg(long, value_name = "FILE")]
-    secrets: PathBuf,
+    #[command(flatten)]
+    secrets: RequiredFile<SecretsFile>,
+}
+
+/// `program.toml collector.secrets.toml`, or `--secrets FILE`.
+#[derive(Debug)]
+struct SecretsFile;
+
+impl Named for SecretsFile {
+    const FILE: FileArgument = FileArgument {
+        name: "SECRETS",
+        option: "secrets",
+        short: None,
+        help: "The collector's secrets, from `sottovoce keygen`",
+    };
 }
 
 /// Asks the leader about each task of the program, and prints what was found. The aggregators'
 /// own `doctor` does the same between them.
 pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     let program = Program::read(&args.program)?;
-    let secrets = secrets_of(&program, &args.secrets)?;
+    let secrets = secrets_of(&program, &args.secrets.path)?;
     let http = HttpClient::new(Duration::from_secs(30))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut wrong = 0;

@@ -4,7 +4,7 @@ pub mod doctor;
 
 use crate::command_line;
 use anyhow::{Context, bail, ensure};
-use clap::Args;
+use clap::{Args, Parser, Subcommand};
 use indicatif::ProgressBar;
 use sottovoce_collector::{
     collector::{Batch, Collector, Progress},
@@ -22,16 +22,39 @@ use std::{
     time::Duration,
 };
 
+/// Collect a batch of each metric and print estimates with their intervals and guarantees.
+///
+/// A batch can be collected only once; asking again for the same one gives the same figures.
+#[derive(Debug, Parser)]
+#[command(name = "sottovoce-collector", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    collect: Option<CollectArgs>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask the leader whether it holds the same tasks, keys and clock, and collect nothing.
+    Doctor(doctor::DoctorArgs),
+}
+
 /// What to collect, and as whom.
 #[derive(Debug, Args)]
 pub struct CollectArgs {
     /// The program that all parties hold.
     pub program: PathBuf,
+    // Not a `RequiredFile`: clap does not tell whether an optional group is there that has another within.
     /// The collector's secrets, from `sottovoce keygen`.
-    #[arg(long, value_name = "FILE")]
-    pub secrets: PathBuf,
+    #[arg(value_name = "SECRETS", required_unless_present = "secrets_option")]
+    pub secrets: Option<PathBuf>,
+    /// The same as SECRETS.
+    #[arg(long = "secrets", value_name = "SECRETS", conflicts_with = "secrets")]
+    pub secrets_option: Option<PathBuf>,
     /// Collect only this task, by the name that `sottovoce tasks` shows; all of them otherwise.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub task: Option<String>,
     /// Start of the first window, such as 2026-11-01T00:00:00Z; the last ones that are over with
     /// their grace otherwise.
@@ -49,10 +72,21 @@ pub struct CollectArgs {
     pub json: bool,
 }
 
+/// Runs the collector's command line.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    match (&arguments.command, &arguments.collect) {
+        (Some(Command::Doctor(args)), _) => doctor::run(args),
+        (None, Some(args)) => collect_batches(args),
+        (None, None) => bail!("name a program; see `sottovoce-collector --help`"),
+    }
+}
+
 /// Collects the batches and prints what they say.
-pub fn run(args: &CollectArgs) -> anyhow::Result<()> {
+fn collect_batches(args: &CollectArgs) -> anyhow::Result<()> {
     let program = Program::read(&args.program)?;
-    let secrets = secrets_of(&program, &args.secrets)?;
+    let path = args.secrets.as_ref().or(args.secrets_option.as_ref());
+    let path = path.context("name the collector's secrets; see `sottovoce-collector --help`")?;
+    let secrets = secrets_of(&program, path)?;
     let tasks = chosen(&program, args.task.as_deref())?;
     // Once for all tables: composing a period takes up to seconds.
     let period = program.budget().map(|_| program.period_cost()).transpose()?;

@@ -1,6 +1,6 @@
 //! `database`: its schema, and the key that its secrets are sealed under.
 
-use super::{ConfigArgs, instance::Instance};
+use super::{ConfigArgs, ConfigOption, instance::Instance};
 use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::Subcommand;
@@ -32,7 +32,7 @@ pub enum DatabaseCommand {
     Backup {
         /// Where the server's configuration is.
         #[command(flatten)]
-        config: ConfigArgs,
+        config: ConfigOption,
         /// The file to make, which only its owner may read; it must not be there yet.
         file: PathBuf,
     },
@@ -43,11 +43,11 @@ pub enum DatabaseCommand {
 pub(super) fn run<T: StoredTask + FromFile>(command: &DatabaseCommand) -> anyhow::Result<()> {
     match command {
         DatabaseCommand::NewKey => command_line::print(&*DatabaseKey::random()?.to_text()),
-        DatabaseCommand::Migrate(args) => migrate::<T>(&Config::read(&args.config)?),
+        DatabaseCommand::Migrate(args) => migrate::<T>(&Config::read(&args.path)?),
         DatabaseCommand::Backup { config, file } => {
             back_up::<T>(&Config::read(&config.config)?, file)
         }
-        DatabaseCommand::Reseal(args) => reseal(&Instance::<T>::open(&args.config)?),
+        DatabaseCommand::Reseal(args) => reseal(&Instance::<T>::open(&args.path)?),
     }
 }
 

@@ -22,7 +22,7 @@ use sottovoce_transport::{error::TransportError, http::HttpClient};
 
 /// Asks the other aggregator about each task, and prints what was found.
 pub(super) fn run<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
-    let opened = Instance::<T>::open(&args.config)?;
+    let opened = Instance::<T>::open(&args.path)?;
     let tasks = opened.tasks.all()?;
     ensure!(!tasks.is_empty(), "there is no task to compare; add one with `tasks add`");
     let http = helper_client(&opened.config.peer)?;

@@ -1,6 +1,6 @@
 //! `hpke`: the keys that devices seal to.
 
-use super::{ConfigArgs, instance::Instance};
+use super::{ConfigArgs, ConfigOption, instance::Instance};
 use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
@@ -37,16 +37,16 @@ pub struct RotateArgs {
 #[derive(Debug, Args)]
 pub struct DestroyArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    config: ConfigOption,
     /// The key's ID.
     id: u8,
 }
 
 pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Result<()> {
     match command {
-        HpkeCommand::List(args) => list(&Instance::<T>::open(&args.config)?),
+        HpkeCommand::List(args) => list(&Instance::<T>::open(&args.path)?),
         HpkeCommand::Rotate(args) => {
-            let opened = Instance::<T>::open(&args.config.config)?;
+            let opened = Instance::<T>::open(&args.config.path)?;
             let pending = opened.config.hpke.pending;
             let now = clock::now();
             let offered = if args.at_once { now } else { now.after(pending) };

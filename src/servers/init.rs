@@ -1,24 +1,13 @@
 //! `init`: a configuration to begin with.
 
-use crate::command_line;
-use anyhow::ensure;
-use clap::Args;
+use crate::command_line::{self, file_argument::OutputArgs};
 use sottovoce_aggregator::config::template;
-use sottovoce_whole_file::Readers;
 use std::path::PathBuf;
 
-/// Where to write it.
-#[derive(Debug, Args)]
-pub struct InitArgs {
-    /// The file to write; it must not be there yet.
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
-}
-
-pub(super) fn run(role: &str, args: &InitArgs) -> anyhow::Result<()> {
-    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{role}.toml")));
-    ensure!(!path.exists(), "{} is there already; name another file with --output", path.display());
-    command_line::write_new(&path, &template::text(role), Readers::All)?;
+pub(super) fn run(role: &str, output: &OutputArgs) -> anyhow::Result<()> {
+    let usual = PathBuf::from(format!("{role}.toml"));
+    let path = output.path_or(&usual);
+    output.write(path, &template::text(role))?;
     command_line::print(format_args!(
         "{path} is written. Next:\n  \
          put the secrets that you share with the other parties beside it, as {role}.secrets.toml \

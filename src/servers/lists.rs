@@ -49,7 +49,7 @@ pub enum CollectionsCommand {
 }
 
 pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Result<()> {
-    for task in Instance::<T>::open(&config.config)?.tasks.all()? {
+    for task in Instance::<T>::open(&config.path)?.tasks.all()? {
         let task = task.task();
         let configuration = &task.configuration;
         command_line::print(format_args!(

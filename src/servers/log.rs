@@ -1,6 +1,6 @@
 //! `log`: what anybody may read of this aggregator, and the keys that sign it.
 
-use super::{ConfigArgs, instance::Instance};
+use super::{ConfigArgs, ConfigOption, instance::Instance};
 use crate::command_line;
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -37,7 +37,7 @@ pub enum LogCommand {
 #[derive(Debug, Args)]
 pub struct RetireArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    config: ConfigOption,
     /// The key's ID, as `log status` shows it.
     id: u8,
 }
@@ -46,7 +46,7 @@ pub struct RetireArgs {
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    config: ConfigOption,
     /// The folder; made if it is not there.
     folder: PathBuf,
 }
@@ -54,14 +54,14 @@ pub struct ExportArgs {
 pub(super) fn run<T: StoredTask + FromFile>(command: &LogCommand) -> anyhow::Result<()> {
     match command {
         LogCommand::Key(args) => {
-            let log = Instance::<T>::open(&args.config)?.public_log()?;
+            let log = Instance::<T>::open(&args.path)?.public_log()?;
             let keys = log.keys()?;
             keys.first().ok_or(LogError::NoKey)?;
             keys.iter().try_for_each(|key| command_line::print(key.verifier_key()))
         }
-        LogCommand::Status(args) => status(&Instance::<T>::open(&args.config)?),
+        LogCommand::Status(args) => status(&Instance::<T>::open(&args.path)?),
         LogCommand::NewKey(args) => {
-            let opened = Instance::<T>::open(&args.config)?;
+            let opened = Instance::<T>::open(&args.path)?;
             let log = opened.public_log()?;
             let name = log.keys()?.first().ok_or(LogError::NoKey)?.verifier_key().name().clone();
             let id = keys::make(opened.store.as_ref(), &opened.keys, &name, clock::now())?;

@@ -18,7 +18,8 @@ mod repair;
 mod serving;
 mod witnesses;
 
-use clap::{Args, Subcommand};
+use crate::command_line::file_argument::{FileArgument, Named, OutputArgs, RequiredFile};
+use clap::{Args, Parser, Subcommand};
 use instance::Instance;
 use serving::Parts;
 use sottovoce_aggregator::{
@@ -30,7 +31,27 @@ use sottovoce_aggregator::{
 };
 use std::{path::PathBuf, sync::Arc};
 
-/// What a server can be told to do.
+/// The DAP leader: accepts reports from devices, aggregates them with the helper, and releases batches
+/// to the collector.
+#[derive(Debug, Parser)]
+#[command(name = "sottovoce-leader", version, max_term_width = 100)]
+pub struct LeaderArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The DAP helper: verifies and aggregates its half of what the leader sends, and releases each batch
+/// once.
+#[derive(Debug, Parser)]
+#[command(name = "sottovoce-helper", version, max_term_width = 100)]
+pub struct HelperArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A server's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve until told to stop (Ctrl-C or SIGTERM).
@@ -43,7 +64,7 @@ pub enum Command {
         check_config: bool,
     },
     /// Write a commented configuration to begin with.
-    Init(init::InitArgs),
+    Init(OutputArgs),
     /// Manage the tasks in the database, whether the server is running or not.
     #[command(subcommand)]
     Tasks(TasksCommand),
@@ -77,7 +98,7 @@ pub enum TasksCommand {
     Add {
         /// Where the server's configuration is.
         #[command(flatten)]
-        config: ConfigArgs,
+        config: ConfigOption,
         /// The program or task file.
         file: PathBuf,
     },
@@ -85,15 +106,31 @@ pub enum TasksCommand {
     List(ConfigArgs),
 }
 
-/// Where the server's configuration is.
+/// Where the server's configuration is, in commands that take no other positional argument.
+pub type ConfigArgs = RequiredFile<ConfigFile>;
+
+/// `serve leader.toml`, or `serve --config leader.toml`.
+#[derive(Debug)]
+pub struct ConfigFile;
+
+impl Named for ConfigFile {
+    const FILE: FileArgument = FileArgument {
+        name: "CONFIG",
+        option: "config",
+        short: Some('c'),
+        help: "The server's configuration file",
+    };
+}
+
+/// Where the server's configuration is, in commands whose positional arguments are something else.
 #[derive(Debug, Args)]
-pub struct ConfigArgs {
+pub struct ConfigOption {
     /// The server's configuration file.
     #[arg(long, short, value_name = "FILE")]
     pub config: PathBuf,
 }
 
-/// Runs the leader's command.
+/// Runs a command of the leader.
 pub fn leader(command: Command) -> anyhow::Result<()> {
     use helper_client::HelperFiles;
     use sottovoce_aggregator::{
@@ -128,7 +165,7 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
     })
 }
 
-/// Runs the helper's command.
+/// Runs a command of the helper.
 pub fn helper(command: Command) -> anyhow::Result<()> {
     use sottovoce_aggregator::{
         helper::{self, Helper},
@@ -152,12 +189,12 @@ where
 {
     match command {
         Command::Serve { config, check_config: false } => {
-            let opened = Instance::<T>::open(&config.config)?;
+            let opened = Instance::<T>::open(&config.path)?;
             opened.add_configured_tasks()?;
             return Ok(Some(opened));
         }
         Command::Serve { config, check_config: true } => check::<T>(&config)?,
-        Command::Init(args) => init::run(T::ROLE, &args)?,
+        Command::Init(output) => init::run(T::ROLE, &output)?,
         Command::Tasks(command) => tasks::<T>(command)?,
         Command::Batches(command) => lists::batches::<T>(&command)?,
         Command::Reports(command) => lists::reports::<T>(&command)?,
@@ -172,14 +209,14 @@ where
 
 /// Reads all that serving would read, and changes nothing.
 fn check<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
-    let config = Config::read(&args.config)?;
+    let config = Config::read(&args.path)?;
     logs::check(&config.log)?;
     config.tls.as_ref().map(sottovoce_aggregator::serve::tls::Certificates::load).transpose()?;
     if T::ROLE == "leader" {
         helper_client::helper_client(&config.peer)?;
     }
     instance::check_files::<T>(&config)?;
-    crate::command_line::print(format_args!("{} is in order", args.config.display()))
+    crate::command_line::print(format_args!("{} is in order", args.path.display()))
 }
 
 fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> {

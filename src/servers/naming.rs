@@ -1,6 +1,6 @@
 //! Which tasks an operator means, and what tasks and batches are called.
 
-use super::ConfigArgs;
+use super::ConfigOption;
 use clap::Args;
 use sottovoce_aggregator::task::Task;
 use sottovoce_dap::{ids::BatchId, time::Time};
@@ -10,9 +10,13 @@ use std::path::Path;
 #[derive(Debug, Args)]
 pub struct ListArgs {
     #[command(flatten)]
-    config: ConfigArgs,
-    /// Only this task, by its ID or by its name in the program.
-    #[arg(long, allow_hyphen_values = true)]
+    config: ConfigOption,
+    /// Only this task, by its ID or by its name in the program [default: all tasks].
+    // An ID is base64url, and may begin with a hyphen.
+    #[arg(value_name = "TASK", allow_hyphen_values = true)]
+    task_word: Option<String>,
+    /// The same as TASK.
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "task_word")]
     task: Option<String>,
     /// Print JSON for machines, one object a line.
     #[arg(long)]
@@ -22,6 +26,10 @@ pub struct ListArgs {
 impl ListArgs {
     pub(super) fn config(&self) -> &Path {
         &self.config.config
+    }
+
+    fn task(&self) -> Option<&str> {
+        self.task_word.as_deref().or(self.task.as_deref())
     }
 
     pub(super) fn json(&self) -> bool {
@@ -34,7 +42,7 @@ pub(super) fn select_tasks<'a>(
     args: &ListArgs,
     tasks: impl Iterator<Item = &'a Task>,
 ) -> anyhow::Result<Vec<&'a Task>> {
-    select_task(args.task.as_deref(), tasks)
+    select_task(args.task(), tasks)
 }
 
 /// The tasks of an ID or name, or all.
@@ -74,4 +82,27 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ListArgs,
+    }
+
+    #[test]
+    fn a_task_is_named_by_position_or_by_option_also_if_it_begins_with_a_hyphen() {
+        for words in [&["-aB"][..], &["--task", "-aB"], &["--task=-aB"]] {
+            let line = [&["list", "--config", "c", "--json"], words].concat();
+            let Line { args } = Line::try_parse_from(line).unwrap();
+            assert_eq!((args.task(), args.json()), (Some("-aB"), true), "{words:?}");
+        }
+        let both = ["list", "--config", "c", "a", "--task", "b"];
+        assert!(Line::try_parse_from(both).is_err());
+    }
 }

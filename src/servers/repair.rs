@@ -1,7 +1,7 @@
 //! `batches repair`: what both aggregators hold of a batch is kept, what one holds alone is dropped.
 
 use super::{
-    ConfigArgs,
+    ConfigOption,
     compare::Comparing,
     instance::Instance,
     naming::{bucket, name, select_task},
@@ -33,13 +33,21 @@ use std::collections::BTreeSet;
 #[derive(Debug, Args)]
 pub struct RepairArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    config: ConfigOption,
     /// The task, by its ID or by its name in the program.
-    #[arg(long, allow_hyphen_values = true)]
-    task: String,
+    // IDs are base64url, and may begin with a hyphen.
+    #[arg(value_name = "TASK", allow_hyphen_values = true, required_unless_present = "task")]
+    #[arg(requires = "batch_word")]
+    task_word: Option<String>,
     /// The batch, as `batches compare` prints it.
-    #[arg(long, allow_hyphen_values = true)]
-    batch: String,
+    #[arg(value_name = "BATCH", allow_hyphen_values = true, required_unless_present = "batch")]
+    batch_word: Option<String>,
+    /// The same as TASK.
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "task_word", requires = "batch")]
+    task: Option<String>,
+    /// The same as BATCH.
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "batch_word")]
+    batch: Option<String>,
     /// Repair our side by the plan of this digest, which the other operator has agreed to. Without
     /// it, the plan is shown and nothing is changed.
     #[arg(long, value_name = "DIGEST")]
@@ -47,6 +55,18 @@ pub struct RepairArgs {
     /// Print JSON for machines.
     #[arg(long)]
     json: bool,
+}
+
+impl RepairArgs {
+    /// The task that was named in either form; clap requires one.
+    fn task(&self) -> &str {
+        self.task_word.as_deref().or(self.task.as_deref()).unwrap_or_default()
+    }
+
+    /// The batch, likewise.
+    fn batch(&self) -> &str {
+        self.batch_word.as_deref().or(self.batch.as_deref()).unwrap_or_default()
+    }
 }
 
 #[derive(Serialize)]
@@ -67,11 +87,11 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &RepairArgs) -> anyhow::Result
     let opened = Instance::<T>::open(&args.config.config)?;
     let comparing = Comparing::new(&opened)?;
     let tasks = opened.tasks.all()?;
-    let found = select_task(Some(&args.task), tasks.iter().map(|task| task.task()))?;
+    let found = select_task(Some(args.task()), tasks.iter().map(|task| task.task()))?;
     let [task] = found[..] else {
-        bail!("{} tasks are named {:?}; name one by its ID", found.len(), args.task);
+        bail!("{} tasks are named {:?}; name one by its ID", found.len(), args.task());
     };
-    let key = find(&comparing, task, &args.batch)?;
+    let key = find(&comparing, task, args.batch())?;
     let (leader, helper) = comparing.both(task, &Wanted::Parts(key.clone()))?;
     let bytes = URL_SAFE_NO_PAD.decode(&key)?;
     let plan = Plan::new(&task.id, &bytes, &leader, &helper)?;
@@ -195,8 +215,21 @@ mod tests {
     /// One ID in 64 begins with a hyphen.
     #[test]
     fn ids_that_begin_with_a_hyphen_are_no_options() {
-        let words = ["repair", "--config", "c", "--task", "-aB", "--batch", "--x", "--json"];
-        let Line { args } = Line::try_parse_from(words).unwrap();
-        assert_eq!((&args.task[..], &args.batch[..], args.json), ("-aB", "--x", true));
+        for words in [
+            &["--config", "c", "--task", "-aB", "--batch", "--x", "--json"][..],
+            &["--config", "c", "-aB", "--x", "--json"],
+            &["--json", "-aB", "--x", "-c", "c"],
+        ] {
+            let Line { args } = Line::try_parse_from([&["repair"], words].concat()).unwrap();
+            assert_eq!((args.task(), args.batch(), args.json), ("-aB", "--x", true), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_task_and_a_batch_are_given_once_each_and_together() {
+        for words in [&[][..], &["-aB"], &["--task", "-aB"], &["--task", "a", "-aB", "--x"]] {
+            let line = [&["repair", "--config", "c"], words].concat();
+            assert!(Line::try_parse_from(line).is_err(), "{words:?}");
+        }
     }
 }

@@ -267,7 +267,7 @@ fn a_configuration_is_checked_without_being_used() {
     let leader = Server::new(crate::server::LEADER, free_port(), path.clone());
     let config = path.to_str().unwrap();
     succeeds(&leader.run(&["init", "--output", config]));
-    fails(&leader.run(&["init", "--output", config]), &["is there already"]);
+    fails(&leader.run(&["init", config]), &["already exists"]);
     let check = || tell(&leader, &["serve", "--check-config"]);
     fails(&check(), &["leader.secrets.toml", "cannot be read"]);
     let keygen = std::process::Command::new(env!("CARGO_BIN_EXE_sottovoce"))
