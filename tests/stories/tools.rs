@@ -23,7 +23,7 @@ fn printed(folder: &Path, arguments: &[&str]) -> String {
 fn a_new_program_can_be_checked_at_once_and_says_what_to_replace() {
     let folder = tempfile::tempdir().unwrap();
     for (kind, file) in [("feedback", "program.toml"), ("red-team", "red.toml")] {
-        let init = ["init", "--kind", kind, "--name", "support", "--output", file];
+        let init = ["init", file, "--kind", kind, "--name", "support"];
         assert_eq!(printed(folder.path(), &init), "", "standard output is for data");
         let words = printed(folder.path(), &["check", file]);
         assert!(words.starts_with("support: "), "{words}");
@@ -45,17 +45,67 @@ fn what_is_there_is_never_written_over() {
     fs::write(folder.path().join("program.toml"), "mine").unwrap();
     let refused = sottovoce(folder.path(), &["init"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stderr).contains("move it away"), "{refused:?}");
+    assert!(text(&refused.stderr).contains("--force"), "{refused:?}");
     assert_eq!(fs::read_to_string(folder.path().join("program.toml")).unwrap(), "mine");
-    let refused = sottovoce(folder.path(), &["init", "--name", "Our App", "--output", "new.toml"]);
+    let refused = sottovoce(folder.path(), &["init", "new.toml", "--name", "Our App"]);
     assert!(text(&refused.stderr).contains("a-z, 0-9"), "{refused:?}");
     assert!(!folder.path().join("new.toml").exists());
+}
+
+/// As people type it: a file, or nothing at all.
+#[test]
+fn a_new_program_goes_where_it_is_told_under_a_name_that_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = folder.path().join("Chat App");
+    fs::create_dir(&app).unwrap();
+    for (words, file, name) in [
+        (&["init"][..], "program.toml", "chat-app"),
+        (&["init", "support.toml"], "support.toml", "support"),
+        (&["init", "-o", "other.toml"], "other.toml", "other"),
+        (&["init", "other.toml", "--force", "--name", "again"], "other.toml", "again"),
+    ] {
+        printed(&app, words);
+        let program = fs::read_to_string(app.join(file)).unwrap();
+        assert!(program.contains(&format!("name = \"{name}\"\n")), "{words:?}: {program}");
+    }
+}
+
+/// For packagers: what they install beside the five binaries.
+#[test]
+fn completions_and_manual_pages_are_of_all_binaries() {
+    let folder = tempfile::tempdir().unwrap();
+    const ALL: [&str; 5] = [
+        "sottovoce",
+        "sottovoce-leader",
+        "sottovoce-helper",
+        "sottovoce-collector",
+        "sottovoce-auditor",
+    ];
+    for (shell, start, end) in
+        [("bash", "", ".bash"), ("zsh", "_", ""), ("fish", "", ".fish"), ("elvish", "", ".elv")]
+    {
+        let said = printed(folder.path(), &["completions", shell, shell]);
+        for name in ALL {
+            let file = format!("{shell}/{start}{name}{end}");
+            assert!(said.contains(&file), "{file} is not in {said}");
+            let script = fs::read_to_string(folder.path().join(file)).unwrap();
+            assert!(script.contains(name), "{script}");
+        }
+    }
+    let said = printed(folder.path(), &["man", "man1"]);
+    for name in ALL {
+        assert!(said.contains(&format!("man1/{name}.1")), "{said}");
+        let page = fs::read_to_string(folder.path().join(format!("man1/{name}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    let page = folder.path().join("man1/sottovoce-leader-batches-repair.1");
+    assert!(fs::read_to_string(page).unwrap().contains("BATCH"));
 }
 
 #[test]
 fn a_check_is_for_offices_for_users_and_for_machines() {
     let folder = tempfile::tempdir().unwrap();
-    printed(folder.path(), &["init"]);
+    printed(folder.path(), &["init", "--name", "my-app"]);
     let users = printed(folder.path(), &["check", "program.toml", "--for-users"]);
     assert!(users.starts_with("You are asked to take part in \"my-app\""), "{users}");
     let machine = json(&sottovoce(folder.path(), &["check", "program.toml", "--json"]));

@@ -7,20 +7,25 @@ mod guarantee;
 mod init;
 mod keygen;
 mod load;
+mod packaging;
 mod plan;
 mod schema;
 mod simulate;
 mod tasks;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use sottovoce::{
+    auditor, collector,
+    servers::{self, HelperArguments, LeaderArguments},
+};
 use std::process::ExitCode;
 
-/// Hear the users of an LLM app without overhearing any of them.
+/// Tools for differentially private feedback about LLM apps.
 ///
-/// Users' feedback is randomized and secret-shared on their devices; two aggregators that do not
-/// collude add the shares up; a collector sees noisy totals only.
+/// Devices randomize their users' answers and secret-share them between two aggregators that do not
+/// collude. The aggregators add the shares up, and a collector combines the sums into noisy totals.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "sottovoce", version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -39,16 +44,28 @@ enum Command {
     Keygen(keygen::Arguments),
     Load(load::Arguments),
     Schema(schema::Arguments),
-    /// Be the demo's leader.
-    #[command(hide = true, subcommand)]
-    Leader(sottovoce::servers::Command),
-    /// Be the demo's helper.
-    #[command(hide = true, subcommand)]
-    Helper(sottovoce::servers::Command),
+    Completions(packaging::CompletionsArguments),
+    Man(packaging::ManArguments),
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    sottovoce::command_line::exit(server().unwrap_or_else(tool))
+}
+
+/// The demo and the load run their servers as `sottovoce leader …` and `sottovoce helper …`, so that they
+/// need no other binary. People have `sottovoce-leader` and `sottovoce-helper`.
+fn server() -> Option<anyhow::Result<()>> {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let role = arguments.peek()?.to_str()?.to_owned();
+    match role.as_str() {
+        "leader" => Some(servers::leader(LeaderArguments::parse_from(arguments).command)),
+        "helper" => Some(servers::helper(HelperArguments::parse_from(arguments).command)),
+        _ => None,
+    }
+}
+
+fn tool() -> anyhow::Result<()> {
+    match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Tasks(arguments) => tasks::run(&arguments),
         Command::Guarantee(arguments) => guarantee::run(&arguments),
@@ -60,8 +77,27 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
-        Command::Leader(command) => sottovoce::servers::leader(command),
-        Command::Helper(command) => sottovoce::servers::helper(command),
-    };
-    sottovoce::command_line::exit(result)
+        Command::Completions(arguments) => packaging::completions(&arguments, binaries()),
+        Command::Man(arguments) => packaging::man(&arguments, binaries()),
+    }
+}
+
+/// The command lines of all five binaries.
+fn binaries() -> [clap::Command; 5] {
+    [
+        Arguments::command(),
+        LeaderArguments::command(),
+        HelperArguments::command(),
+        collector::Arguments::command(),
+        auditor::Arguments::command(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    /// Clap's own checks of names, positions and conflicts, which otherwise run when a command is used.
+    #[test]
+    fn all_command_lines_are_consistent() {
+        super::binaries().into_iter().for_each(clap::Command::debug_assert);
+    }
 }
