@@ -1,7 +1,7 @@
 //! A leader and a helper as processes of their own, on loopback: for the demonstration and for
 //! measurements.
 //!
-//! Each is this very program, told to serve, with its own configuration, keys and database.
+//! Each is this same program, run as a server with its own configuration, keys and database.
 
 use anyhow::{Context, bail};
 use std::{
@@ -39,7 +39,7 @@ struct Server {
     address: String,
 }
 
-/// What a process took of the machine.
+/// What a process used of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// CPU time.
@@ -48,9 +48,9 @@ pub struct Usage {
     pub memory: u64,
 }
 
-/// What the environment of a server is to say to the C library's allocator, as the units of `deploy/` do,
-/// unless this process's own says something. Without, there is a heap for each thread, and a server
-/// that runs for long keeps more of what it freed.
+/// Settings of the C library's allocator for a server, the same as in the units of `deploy/`, except for those that
+/// this process's own environment has. Without them there is a heap for each thread, and a server that
+/// runs for long keeps more of what it freed.
 pub fn allocator() -> impl Iterator<Item = (&'static str, &'static str)> {
     ALLOCATOR.into_iter().filter(|(name, _)| std::env::var_os(name).is_none())
 }
@@ -62,14 +62,14 @@ const ALLOCATOR: [(&str, &str); 4] = [
     ("MALLOC_TOP_PAD_", "65536"),
 ];
 
-/// Two ports that nobody listens on.
+/// Two free ports.
 pub fn free_ports() -> anyhow::Result<[u16; 2]> {
     let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
     Ok([one.local_addr()?.port(), other.local_addr()?.port()])
 }
 
 impl Servers {
-    /// Starts both and waits until they serve.
+    /// Starts both and waits until they are ready.
     pub async fn start(setup: &Setup<'_>) -> anyhow::Result<Self> {
         let [leader, helper] = setup.ports;
         let [leader_database, helper_database] = &setup.databases;
@@ -82,22 +82,33 @@ impl Servers {
         Ok(servers)
     }
 
-    /// What the leader and the helper took so far.
+    /// What the leader and the helper have used so far.
     pub fn usage(&self) -> [Usage; 2] {
         [&self.leader, &self.helper].map(|server| Usage::of(server.process.id().unwrap_or(0)))
     }
 
-    /// Process ID of the helper, for whoever wants it to pause.
+    /// The process ID of the helper, to pause it.
     pub fn helper_id(&self) -> Option<u32> {
         self.helper.process.id()
     }
 
-    /// Stops both; says what they took.
+    /// Waits until either server ends by itself, and says why with the end of its log.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        let Self { leader, helper } = self;
+        tokio::select! {
+            error = leader.ended() => error,
+            error = helper.ended() => error,
+        }
+    }
+
+    /// Asks both to stop, as an operator would, and waits for them; kills one that does not. Gives what
+    /// they used.
     pub async fn stop(mut self) -> anyhow::Result<[Usage; 2]> {
         let usage = self.usage();
-        for server in [&mut self.leader, &mut self.helper] {
-            server.process.kill().await.with_context(|| format!("stopping the {}", server.role))?;
-        }
+        let Self { leader, helper } = &mut self;
+        let (leader, helper) = tokio::join!(leader.stop(), helper.stop());
+        leader?;
+        helper?;
         Ok(usage)
     }
 }
@@ -129,14 +140,34 @@ impl Server {
         Ok(Self { role, process, log, address })
     }
 
+    async fn ended(&mut self) -> anyhow::Error {
+        let status = self.process.wait().await;
+        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+        anyhow::anyhow!("the {} has ended ({status}):\n{}", self.role, self.last_lines())
+    }
+
+    async fn stop(&mut self) -> anyhow::Result<()> {
+        let Some(process) = self.process.id() else { return Ok(()) };
+        let asked = signal(process, "TERM").await.is_ok();
+        if asked && tokio::time::timeout(STOP_WITHIN, self.process.wait()).await.is_ok() {
+            return Ok(());
+        }
+        self.process.kill().await.with_context(|| format!("stopping the {}", self.role))
+    }
+
+    fn last_lines(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let client = reqwest::Client::new();
         let url = format!("http://{}/healthz", self.address);
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
             if let Some(status) = self.process.try_wait()? {
-                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-                bail!("the {} ended at once ({status}):\n{log}", self.role);
+                bail!("the {} has ended ({status}):\n{}", self.role, self.last_lines());
             }
             if client.get(&url).send().await.is_ok_and(|response| response.status().is_success()) {
                 return Ok(());
@@ -148,7 +179,7 @@ impl Server {
 }
 
 impl Usage {
-    /// What a process took so far; nothing where the system has no `/proc`.
+    /// What a process has used so far; zero where the system has no `/proc`.
     pub fn of(process: u32) -> Self {
         let status = read(process, "status");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -164,6 +195,17 @@ impl Usage {
         children.map(|child| cpu(child, 4)).sum::<Duration>() + cpu(process, 4)
     }
 }
+
+/// Sends a signal to a process of ours.
+pub async fn signal(process: u32, signal: &str) -> anyhow::Result<()> {
+    let mut kill = Command::new("kill");
+    let status = kill.args(["-s", signal, &process.to_string()]).status().await?;
+    anyhow::ensure!(status.success(), "kill -s {signal} {process}: {status}");
+    Ok(())
+}
+
+/// Longer than a server takes to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// The first `fields` of: user time, system time, and the same of ended children.
 fn cpu(process: u32, fields: usize) -> Duration {

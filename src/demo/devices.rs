@@ -1,4 +1,4 @@
-//! One device for each judgement, through the client library.
+//! One device for each judgement, using the client library.
 
 use super::data::Asked;
 use anyhow::{Context, ensure};
@@ -21,10 +21,10 @@ pub struct Sent {
     pub bytes: u64,
 }
 
-/// Requests under way at once: enough that uploads share the leader's transactions.
+/// Concurrent requests: enough for uploads to share the leader's transactions.
 const AT_ONCE: usize = 32;
 
-/// Makes and sends everyone's report; `answered` is when, in seconds since the Epoch.
+/// Makes and sends each device's report. `answered` is when they answered, in seconds since the Epoch.
 pub(super) async fn send(
     program: &Program,
     metrics: &[Asked],
@@ -42,7 +42,7 @@ pub(super) async fn send(
         let reporter = Arc::new(Reporter::new(task)?);
         let configs = Arc::new(uploader.hpke_configs(answered).await?);
         let mut uploads = JoinSet::new();
-        // Bounded: no more is sealed ahead than is being sent.
+        // Bounded: no more reports are sealed in advance than are being sent.
         for answers in metric.answers.chunks(AT_ONCE * reports_per_upload) {
             let (reporter_, configs, answers) =
                 (Arc::clone(&reporter), Arc::clone(&configs), answers.to_vec());
@@ -66,7 +66,11 @@ pub(super) async fn send(
                 uploads.spawn(async move {
                     let mut reports = reports;
                     let uploaded = uploader.upload(&reporter, &mut reports, answered).await?;
-                    ensure!(reports.is_empty(), "{} reports came too early", reports.len());
+                    ensure!(
+                        reports.is_empty(),
+                        "the leader says that {} reports are too early",
+                        reports.len()
+                    );
                     Ok(uploaded)
                 });
             }

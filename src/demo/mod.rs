@@ -1,13 +1,22 @@
-//! The whole way on one machine: real feedback, two real servers, released figures.
+//! The whole system on one machine: real feedback, two real servers, released figures.
 //!
-//! [`data`] is the feedback, [`local_servers`](crate::local_servers) starts a leader and a helper
-//! as processes of their own, [`devices`] sends one report for each judgement through the client library. Then the collector
-//! collects, and [`report`] sets its figures beside the truth, which only a demonstration knows.
+//! [`data`] is the feedback. [`local_servers`](crate::local_servers) starts a leader and a helper as processes of
+//! their own, and [`devices`] sends one report for each judgement through the client library. Then the
+//! collector collects, and [`report`] prints its figures beside the truth, which only a demonstration knows.
+//!
+//! [`serve()`] keeps both servers up for somebody who tries an app on them; [`welcome`] is what it prints.
 
+mod clock;
+mod crowd;
 pub mod data;
 mod devices;
+mod folder;
 mod program;
 pub mod report;
+mod serve;
+mod welcome;
+
+pub use serve::serve;
 
 use crate::{
     collector::{collect, read_secrets},
@@ -15,35 +24,36 @@ use crate::{
     local_servers::{Servers, Setup, free_ports},
 };
 use anyhow::Context;
+use folder::Folder;
 use report::{Metric, Outcome};
 use sottovoce_aggregator::serve::signals::stop_signal;
 use sottovoce_collector::{collector::Collector, window};
 use sottovoce_dap::collect::Query;
 use sottovoce_program::Program;
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
-/// What the demonstration is asked for.
+/// Settings of a demonstration.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Devices, one for each judgement; as many as there are judgements if it is not given.
     pub devices: Option<usize>,
-    /// Where to leave databases and logs.
+    /// The folder to keep databases and logs in.
     pub keep: Option<PathBuf>,
     /// Reports of one upload request.
     pub reports_per_upload: usize,
 }
 
-/// Runs the demonstration; whatever it made is gone afterwards, unless it is to be kept.
+/// Runs the demonstration. Its files are removed at the end, unless they are to be kept.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut stop = stop_signal()?;
         tokio::select! {
             outcome = demonstrate(options) => outcome,
-            _ = stop.wait_for(|stop| *stop) => anyhow::bail!("interrupted; everything is cleaned up"),
+            _ = stop.wait_for(|stop| *stop) => anyhow::bail!("interrupted; all files are removed"),
         }
     })
 }
@@ -57,7 +67,7 @@ async fn demonstrate(options: &Options) -> anyhow::Result<Outcome> {
     secrets.write(folder.path())?;
     let ports = free_ports()?;
     let smallest = metrics.iter().map(|metric| metric.answers.len()).min().unwrap_or(0);
-    let text = program::text(ports, &secrets.collector_hpke_config(), smallest);
+    let text = program::to_replay(ports, &secrets.collector_hpke_config(), smallest);
     std::fs::write(&program_path, &text)?;
     let program = Program::parse("program.toml", &text)?;
 
@@ -68,7 +78,7 @@ async fn demonstrate(options: &Options) -> anyhow::Result<Outcome> {
     })
     .await?;
     // The devices answered in the hour that closed last, so that it can be collected now.
-    let window = window::choose(program.window(), program.grace(), None, 1, unix_now()?)?;
+    let window = window::choose(program.window(), program.grace(), None, 1, clock::now())?;
     let answered = program.window().start_of(window.start());
     let sent = devices::send(&program, &metrics, answered, options.reports_per_upload).await?;
 
@@ -80,45 +90,8 @@ async fn demonstrate(options: &Options) -> anyhow::Result<Outcome> {
         let batch = collect(&collector, task, Query::TimeInterval(window.into())).await?;
         figures.push(Metric::new(&batch.release, &metric.truth(task)?));
     }
-    let usage = servers.stop().await?;
     let elapsed = started.elapsed();
+    let usage = servers.stop().await?;
     let period = program.period_cost()?;
     Ok(Outcome { period, metrics: figures, sent, usage, elapsed, kept: folder.kept() })
-}
-
-fn unix_now() -> anyhow::Result<u64> {
-    Ok(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs())
-}
-
-/// Where everything happens.
-enum Folder {
-    Temporary(tempfile::TempDir),
-    Kept(PathBuf),
-}
-
-impl Folder {
-    fn new(keep: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = keep else {
-            let folder = tempfile::Builder::new().prefix("sottovoce-demo-").tempdir()?;
-            return Ok(Self::Temporary(folder));
-        };
-        std::fs::create_dir_all(path).with_context(|| path.display().to_string())?;
-        let is_empty = std::fs::read_dir(path)?.next().is_none();
-        anyhow::ensure!(is_empty, "{} is not empty; name a new folder", path.display());
-        Ok(Self::Kept(path.canonicalize()?))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Temporary(folder) => folder.path(),
-            Self::Kept(path) => path,
-        }
-    }
-
-    fn kept(&self) -> Option<PathBuf> {
-        match self {
-            Self::Temporary(_) => None,
-            Self::Kept(path) => Some(path.clone()),
-        }
-    }
 }

@@ -11,7 +11,7 @@ use sottovoce_privacy::units::Guarantee;
 use sottovoce_program::budget::PeriodCost;
 use std::{fmt::Write, path::PathBuf, time::Duration};
 
-/// All that a demonstration says.
+/// The outcome of a demonstration.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// What one device risks over a period, with all metrics.
@@ -21,13 +21,13 @@ pub struct Outcome {
     /// What the devices sent.
     #[serde(skip)]
     pub sent: Sent,
-    /// What the servers took.
+    /// What the servers used.
     #[serde(skip)]
     pub usage: [Usage; 2],
-    /// How long all of it took.
+    /// How long everything took.
     #[serde(skip)]
     pub elapsed: Duration,
-    /// Where databases and logs are left.
+    /// Where databases and logs were kept.
     #[serde(skip)]
     pub kept: Option<PathBuf>,
 }
@@ -41,7 +41,7 @@ pub struct Metric {
     pub reports: u64,
     /// The figures.
     pub bins: Vec<Bin>,
-    /// What they cost.
+    /// The privacy of one report in the batch.
     pub privacy: Vec<Guarantee>,
 }
 
@@ -65,7 +65,7 @@ impl Bin {
 }
 
 impl Metric {
-    /// Sets a release beside the truth, bin by bin.
+    /// Compares a release with the truth, bin by bin.
     pub fn new(release: &Release, truth: &[u64]) -> Self {
         let bins = release.bins.iter().cloned().zip(truth);
         let bins = bins.map(|(figure, truth)| Bin { truth: *truth, figure });

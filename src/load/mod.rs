@@ -1,7 +1,7 @@
-//! A load of honest reports on both servers, and what it costs them.
+//! Sends honest reports to both servers and measures what they cost.
 //!
-//! [`devices`] makes and sends reports through the client library, as fast as the servers take
-//! them; the collector collects and its sums must be exactly what was sent. [`floor`] measures, in
+//! [`devices`] makes and sends reports through the client library, as fast as the servers accept
+//! them; the collector's sums must be exactly what was sent. [`floor`] measures, in
 //! the same run, what the cryptography alone costs. [`storage`] starts the databases and asks
 //! how full they are, and [`report`] puts it together. Everything is on this machine and bounded in count and time.
 
@@ -13,7 +13,7 @@ mod storage;
 use crate::{
     collector::{collect, read_secrets},
     keygen::Secrets,
-    local_servers::{Servers, Setup, free_ports},
+    local_servers::{Servers, Setup, free_ports, signal},
 };
 use anyhow::{Context, ensure};
 use devices::{Devices, Plan, Sent};
@@ -34,22 +34,22 @@ use std::{
 };
 use storage::Storage;
 
-/// What is asked for.
+/// Settings of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Reports to send.
     pub reports: u64,
     /// Reports of one upload request.
     pub per_upload: u64,
-    /// Upload requests under way at once.
+    /// Concurrent upload requests.
     pub connections: usize,
     /// Stop sending after this long.
     pub at_most: Duration,
-    /// Keep it in PostgreSQL, on a server that is started for it.
+    /// Use PostgreSQL, on a temporary server of its own.
     pub postgres: bool,
 }
 
-/// Runs the load on servers of its own.
+/// Starts servers and runs the load on them.
 pub fn run(options: Options) -> anyhow::Result<Measured> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(load(options))
@@ -193,14 +193,6 @@ impl Run<'_> {
         }
         Ok((self.servers.usage()[0].cpu.saturating_sub(before)) / REQUESTS)
     }
-}
-
-/// Stops a process of ours, or lets it go on.
-async fn signal(process: u32, signal: &str) -> anyhow::Result<()> {
-    let mut kill = tokio::process::Command::new("kill");
-    let status = kill.args(["-s", signal, &process.to_string()]).status().await?;
-    ensure!(status.success(), "kill -s {signal} {process}: {status}");
-    Ok(())
 }
 
 /// Reports that are looked at while they wait.
