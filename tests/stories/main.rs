@@ -17,6 +17,7 @@ mod audit;
 mod collector;
 mod culprit;
 mod engine;
+mod first_report;
 mod forged;
 mod happy;
 mod helper;
