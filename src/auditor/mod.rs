@@ -17,7 +17,7 @@ use crate::command_line;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Check what aggregators and devices promise, trusting none of them.
+/// Verify aggregators' logs, test clients, and run a witness, without trusting any of them.
 #[derive(Debug, Parser)]
 #[command(name = "sottovoce-auditor", version, max_term_width = 100)]
 pub struct Arguments {
@@ -29,25 +29,26 @@ pub struct Arguments {
 /// What an auditor does.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Verify both aggregators' logs by the program: nothing altered, nothing released twice, too small
-    /// or beyond the budget.
+    /// Verify both aggregators' logs against the program: nothing was altered, released twice, released from
+    /// too small a batch, or beyond the privacy budget.
     ///
-    /// Ends with 0 if all holds, 1 if a promise is broken, 3 if that cannot be told.
+    /// Exit status: 0 if there is no violation, 1 if there is one, 3 if the logs could not be verified.
     Verify(LogArgs),
-    /// Verify again and again, and end with 1 as soon as something is violated.
+    /// Verify at an interval until there is a violation, then exit with status 1.
     Watch(WatchArgs),
-    /// Verify, and write a document for a privacy office, with an entry for the deployments registry.
+    /// Verify, and write a report for a privacy office, with a draft entry for the Differential Privacy
+    /// Deployments Registry.
     ///
-    /// Ends as `verify` does.
+    /// Exit status: as `verify`.
     Report(ReportArgs),
-    /// Put a client to the test: whether it really adds the noise that its manifest promises.
+    /// Test whether a client adds the noise that its manifest promises.
     ///
-    /// Ends with 0 if it does, 1 if it does not, 3 if the limits were reached before that was clear, or the
-    /// client did not answer.
+    /// Exit status: 0 if it does, 1 if it does not, 3 if a limit was reached before that was decided or the
+    /// client failed.
     Probe(ProbeArgs),
-    /// Gather the proofs that both logs have a program's tasks, for devices that insist on them.
+    /// Write a file of inclusion proofs that both logs have the program's tasks, for devices that require them.
     Prove(ProveArgs),
-    /// Cosign checkpoints of logs that only grow, as long as they do.
+    /// Run a witness: cosign checkpoints of logs that prove to be append-only.
     Witness(WitnessArgs),
 }
 

@@ -1,4 +1,4 @@
-//! `probe`: what is asked, and what is told.
+//! `probe`: arguments and output.
 
 use crate::command_line;
 use anyhow::{Context, bail};
@@ -17,28 +17,28 @@ use std::{fmt::Write, path::PathBuf, time::Duration};
 /// What to probe.
 #[derive(Debug, Args)]
 pub struct ProbeArgs {
-    /// The program whose promises are put to the test.
+    /// The program file whose promises are tested.
     program: PathBuf,
-    /// Only this task, by the name that `sottovoce tasks` shows; all of them otherwise.
+    /// Test only this task, by its name in `sottovoce tasks`. Default: all tasks.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     task: Option<String>,
-    /// Probe this program, which speaks the lines that the manual of `audit::probe::client` describes,
-    /// in place of the shipped library.
+    /// Test this executable instead of the shipped client library. It is run with a protocol of JSON lines on
+    /// standard input and output, which the documentation of `sottovoce_audit::probe::client` describes.
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
-    /// The probability with which all outcomes hold together.
+    /// The confidence level of all verdicts together.
     #[arg(long, default_value_t = 0.999)]
     confidence: f64,
-    /// How near the bound must come to what is promised: 0.05 is within five percent.
+    /// How close the measured lower bound on ε must come to the promised ε: 0.05 is within five percent.
     #[arg(long, default_value_t = 0.05)]
     precision: f64,
-    /// Reports of a task, at most.
+    /// Maximum number of reports for each task.
     #[arg(long, default_value_t = 2_000_000)]
     reports: u64,
-    /// Seconds for a task, at most.
+    /// Maximum number of seconds for each task.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-    /// Print JSON for machines.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -47,7 +47,7 @@ pub struct ProbeArgs {
 pub fn run(args: &ProbeArgs) -> anyhow::Result<Option<bool>> {
     for (name, value) in [("confidence", args.confidence), ("precision", args.precision)] {
         if !(value > 0.0 && value < 1.0) {
-            bail!("--{name} must be above 0 and below 1, and {value} was given");
+            bail!("--{name} is {value}; it must be above 0 and below 1");
         }
     }
     let text = std::fs::read_to_string(&args.program)
@@ -91,7 +91,7 @@ fn chosen<'a>(program: &'a Program, name: Option<&str>) -> anyhow::Result<Vec<&'
     let names: Vec<_> = program.tasks().iter().map(|task| task.name.as_str()).collect();
     let task = program.task(name);
     let task =
-        task.with_context(|| format!("there is no task {name:?}; there are: {}", names.join(", ")));
+        task.with_context(|| format!("no task is named {name:?}; tasks: {}", names.join(", ")));
     Ok(vec![task?])
 }
 
@@ -131,19 +131,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn words(outcome: &Outcome) -> String {
     let Outcome { task, reports, seconds, confidence, judgement, verdict } = outcome;
     let verdict = match verdict {
-        Verdict::Certified => "does as its manifest promises",
-        Verdict::Faulty => "DOES NOT do as its manifest promises",
-        Verdict::Undecided => {
-            "could not be decided within the limits; allow more reports or seconds"
-        }
+        Verdict::Certified => "keeps the promises of its manifest",
+        Verdict::Faulty => "BREAKS the promises of its manifest",
+        Verdict::Undecided => "is undecided within the limits; raise --reports or --seconds",
     };
     let text = format!(
-        "{task}: the client {verdict}\n  {reports} reports in {seconds:.1} s; all of this with confidence \
-         {confidence}\n  ε is at least {} and promised to be at most {}  (OC: {})\n  turned over: {} to \
-         {}, promised {:.5}\n  a bin by itself has shown, as likely as not, if it is off by {:.1} % or more",
+        "{task}: the client {verdict}\n  {reports} reports in {seconds:.1} s; confidence level {confidence}\n  \
+         measured ε ≥ {}, promised ε ≤ {}: {}\n  flip probability: measured {} to {}, promised {:.5}\n  \
+         detection limit for one bin: a deviation of {:.1} % is found with a probability of one half",
         at_least(judgement.epsilon_at_least, 3),
         at_most(judgement.epsilon0, 3),
-        sottovoce_privacy::units::TrustModel::Oc.in_words(),
+        sottovoce_privacy::units::TrustModel::Oc.named(),
         at_least(judgement.flips.low, 5),
         at_most(judgement.flips.high, 5),
         judgement.flips_promised,

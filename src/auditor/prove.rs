@@ -1,4 +1,4 @@
-//! Gathers the proofs that both logs have a program's tasks, for devices that insist on them.
+//! Fetches inclusion proofs of a program's tasks from both logs, for devices that require them.
 
 use crate::command_line::{
     self,
@@ -15,11 +15,11 @@ use std::{path::PathBuf, time::Duration};
 /// What to prove.
 #[derive(Debug, Args)]
 pub struct ProveArgs {
-    /// The program; its table [log] names the keys of both logs.
+    /// The program file; its table [log] has the keys of both logs.
     program: PathBuf,
     #[command(flatten)]
     output: RequiredFile<ProofsFile>,
-    /// Give up when a log does not answer, or asks to be left alone, for this many seconds.
+    /// Retry for this many seconds while a log is unreachable or answers with a Retry-After.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     patience: u64,
 }
@@ -58,7 +58,7 @@ pub fn run(args: &ProveArgs) -> anyhow::Result<()> {
     std::fs::write(&args.output.path, text)
         .with_context(|| format!("{} cannot be written", args.output.path.display()))?;
     command_line::print(format_args!(
-        "{} proves that both logs have all {} tasks of {}",
+        "wrote {}: inclusion proofs from both logs for all {} tasks of {}",
         args.output.path.display(),
         program.tasks().len(),
         program.name()
@@ -74,12 +74,16 @@ fn one(
     let proof = reader.proof(&EntryKey::task(&task.task_id)).map_err(|error| {
         let passes = error.may_pass();
         let error = anyhow::Error::new(error);
-        if passes { error.context("try again later, or with more --patience") } else { error }
+        if passes { error.context("retry later, or raise --patience") } else { error }
     })?;
     let proof = proof.with_context(|| {
-        format!("{} does not have {}; has its operator taken it on?", reader.source(), task.name)
+        format!(
+            "the log at {} does not have the task {}; its operator has to serve the program first",
+            reader.source(),
+            task.name
+        )
     })?;
-    let proof = String::from_utf8(proof).context("the proof is not text")?;
+    let proof = String::from_utf8(proof).context("the proof is not UTF-8")?;
     logged::check(program, task, trust, &proof)?;
     Ok(proof)
 }

@@ -12,7 +12,7 @@ use std::{fs, path::PathBuf};
 pub struct ReportArgs {
     #[command(flatten)]
     logs: LogArgs,
-    /// The folder to write to; made if it is not there.
+    /// The folder to write to; created if it does not exist.
     #[arg(long, short, value_name = "FOLDER")]
     output: PathBuf,
 }
@@ -25,7 +25,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<bool> {
     // A document is of everything, not of what happened since the last one.
     let outcome = args.logs.audit(&programs, &logs, &mut args.logs.remembered()?, true)?;
     fs::create_dir_all(&args.output)
-        .with_context(|| format!("{} cannot be made", args.output.display()))?;
+        .with_context(|| format!("{} cannot be created", args.output.display()))?;
     for program in &programs {
         let explanation = Explanation::in_full(program)?;
         let blocks = document(program, &explanation, &outcome);

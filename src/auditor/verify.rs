@@ -1,4 +1,4 @@
-//! `verify` and `watch`: the same audit, once or again and again.
+//! `verify` and `watch`: the same audit, once or at an interval.
 
 use crate::command_line;
 use anyhow::{Context, bail};
@@ -15,43 +15,45 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// What to audit, and whom to believe.
+/// What to audit, and which keys to trust.
 #[derive(Debug, Args)]
 pub struct LogArgs {
-    /// The programs that the aggregators serve: what is promised, and the keys of the logs.
+    /// The program files that the aggregators serve. They have the promises and the keys of the logs.
     #[arg(required = true)]
     pub programs: Vec<PathBuf>,
-    /// The leader's log: a URL or a folder; the one under its endpoint otherwise, or `none`.
-    #[arg(long, value_name = "PLACE")]
+    /// The leader's log: a URL, a folder with a copy, or `none` to skip it. Default: `log` under the leader's
+    /// endpoint.
+    #[arg(long, value_name = "URL|FOLDER|none")]
     pub leader: Option<String>,
-    /// The helper's log, likewise.
-    #[arg(long, value_name = "PLACE")]
+    /// The helper's log: a URL, a folder with a copy, or `none` to skip it. Default: `log` under the helper's
+    /// endpoint.
+    #[arg(long, value_name = "URL|FOLDER|none")]
     pub helper: Option<String>,
-    /// Keys of the leader's log, in place of those that the program names.
+    /// Verifier key of the leader's log, instead of those in the program's [log]; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub leader_key: Vec<VerifierKey>,
-    /// Keys of the helper's log, in place of those that the program names.
+    /// Verifier key of the helper's log, instead of those in the program's [log]; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub helper_key: Vec<VerifierKey>,
-    /// Keys of witnesses, beside those that the program names.
+    /// Verifier key of a witness, in addition to those in the program's [log]; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub witness: Vec<VerifierKey>,
-    /// How many witnesses must have cosigned; as many as the program says otherwise.
+    /// How many witnesses must have cosigned a checkpoint. Default: the quorum in the program's [log].
     #[arg(long, value_name = "NUMBER")]
     pub quorum: Option<usize>,
-    /// Remember in this file what was verified, and read only what is new since then.
+    /// Keep what was verified in this file, and read only entries that are new since then.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Print JSON for machines.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
-    /// Show what is only worth knowing, too.
+    /// Show notes too, not only warnings and violations.
     #[arg(long)]
     pub notes: bool,
-    /// Read no more new entries of one log than this at a time: a log may claim any number.
+    /// Maximum number of new entries to read from one log in one audit. A log may claim any size.
     #[arg(long, value_name = "NUMBER", default_value_t = Bounds::default().entries)]
     pub max_entries: u64,
-    /// Read no longer in one log than this at a time.
+    /// Maximum time to read one log in one audit.
     #[arg(long, value_name = "SECONDS", default_value_t = Bounds::default().time.as_secs())]
     pub max_seconds: u64,
 }
@@ -65,17 +67,15 @@ impl LogArgs {
 
     /// The logs that are audited.
     pub fn logs(&self, programs: &[Program]) -> anyhow::Result<Vec<Audited>> {
-        let first = programs.first().context("name a program")?;
+        let first = programs.first().context("name at least one program file")?;
         for program in programs {
             if (program.leader(), program.helper()) != (first.leader(), first.helper()) {
-                bail!("the programs are of different aggregators; audit them one by one");
+                bail!("the programs name different aggregators; audit them one by one");
             }
         }
         let policy = first.log();
         if programs.iter().any(|program| program.log() != policy) {
-            bail!(
-                "the programs name other keys, witnesses or demands in [log]; audit them one by one"
-            );
+            bail!("the programs have different tables [log]; audit them one by one");
         }
         let leader = self.log(
             Role::Leader,
@@ -88,10 +88,10 @@ impl LogArgs {
             (&self.helper_key, policy.map(sottovoce_program::log::LogPolicy::helper)),
         )?;
         match (leader, helper) {
-            (None, None) => bail!("no log is left to audit"),
+            (None, None) => bail!("--leader and --helper are both `none`; name at least one log"),
             (Some(leader), Some(helper)) if leader.trust.origin() == helper.trust.origin() => {
                 bail!(
-                    "both logs are {}, by their keys: each aggregator has a log of its own",
+                    "the keys of both logs name {}; each aggregator has a log of its own, so check the keys",
                     leader.trust.origin()
                 )
             }
@@ -116,7 +116,9 @@ impl LogArgs {
         witnesses.extend(more.into_iter().cloned());
         let quorum = self.quorum.unwrap_or_else(|| named.map_or(0, Trust::quorum));
         let trust = Trust::new(keys.to_vec(), witnesses, quorum).with_context(|| {
-            format!("the {role}'s log: name its key in the program's [log], or as --{role}-key")
+            format!(
+                "the {role}'s log has no usable key; set it in the program's [log], or pass --{role}-key"
+            )
         })?;
         Ok(Some(Audited { role, reader: Reader::new(source)?, trust }))
     }
@@ -172,7 +174,7 @@ pub fn run(args: &LogArgs) -> anyhow::Result<bool> {
     Ok(outcome.holds)
 }
 
-/// How to watch.
+/// What to audit, how often, and where to report a violation.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     #[command(flatten)]
@@ -180,10 +182,10 @@ pub struct WatchArgs {
     /// Seconds between audits.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
-    /// Seconds for which a log may be out of reach before that counts as a violation.
+    /// How many seconds a log may be unreachable before that counts as a violation.
     #[arg(long, default_value_t = 3600)]
     patience: u64,
-    /// Where to send the outcome, as JSON, once something is violated.
+    /// POST the outcome to this URL as JSON when there is a violation.
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
 }
@@ -207,17 +209,23 @@ pub fn watch(args: &WatchArgs) -> anyhow::Result<bool> {
             Err(error) if reached.elapsed() > Duration::from_secs(args.patience) => {
                 let error = command_line::story(&error);
                 eprintln!("error: {error}");
-                args.tell(&serde_json::json!({ "holds": false, "error": error }).to_string());
+                args.tell(
+                    &serde_json::json!({ "No violation found": false, "error": error }).to_string(),
+                );
                 return Ok(false);
             }
-            Err(error) => eprintln!("not verified yet: {}", command_line::story(&error)),
+            Err(error) => eprintln!(
+                "not verified, next attempt in {} s: {}",
+                args.every,
+                command_line::story(&error)
+            ),
         }
         std::thread::sleep(Duration::from_secs(args.every));
     }
 }
 
 impl WatchArgs {
-    /// Calls the webhook, if there is one. That it cannot be called takes nothing from the verdict.
+    /// Calls the webhook, if there is one. A failed call does not change the verdict.
     fn tell(&self, body: &str) {
         if let Err(error) = self.call(body) {
             eprintln!("error: {}", command_line::story(&error));
@@ -242,14 +250,16 @@ impl WatchArgs {
         for last in [false, false, false, true] {
             match runtime.block_on(http.send(request.clone(), None, 64 * 1024)) {
                 Ok(response) if response.status < 300 => return Ok(()),
-                Ok(response) => eprintln!("{url} answers with status {}", response.status),
+                Ok(response) => {
+                    eprintln!("the webhook {url} answered with status {}", response.status);
+                }
                 Err(error) => eprintln!("{error}"),
             }
             if !last {
                 std::thread::sleep(backoff.wait(None));
             }
         }
-        bail!("the webhook {url} could not be called")
+        bail!("the webhook {url} could not be called in 4 attempts")
     }
 }
 

@@ -1,4 +1,4 @@
-//! `sottovoce-auditor witness`: serve, or write what serving needs.
+//! `sottovoce-auditor witness`: run a witness, or write its first configuration and key.
 
 use crate::command_line::{
     self,
@@ -51,9 +51,9 @@ impl Named for ConfigFile {
 
 #[derive(Debug, Subcommand)]
 enum WitnessCommand {
-    /// Write a first configuration, a key and empty records; print the key that others have to know.
+    /// Write a first configuration, a private key and empty records; print the witness's verifier key.
     Init(InitArgs),
-    /// Print the key that others have to know.
+    /// Print the witness's verifier key, which others need to check its cosignatures.
     Key(RequiredFile<ConfigFile>),
 }
 
@@ -90,16 +90,20 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
     for path in [path, &key, &records] {
         ensure!(!path.exists(), "{} already exists; name another file", path.display());
     }
-    ensure!(*path != key && *path != records, "a configuration is better called witness.toml");
+    ensure!(
+        *path != key && *path != records,
+        "{} would be overwritten by the key or the records; choose a name such as witness.toml",
+        path.display()
+    );
     let text = config::template(&base_name(&key), &base_name(&records));
     command_line::write_new(path, &text, Readers::All)?;
     Records::create(&records)?;
     let public = WitnessKey::create(&name, &key)?;
     eprintln!(
-        "{path}, {key} and {records} are made. Next:\n  \
-         name the logs to witness in {path}, by their keys\n  \
-         sottovoce-auditor witness --config {path}\n  \
-         give the witness's URL and this key to whoever runs or reads these logs:",
+        "wrote {path}, {key} and {records}. Next:\n  \
+         add the verifier keys of the logs to witness to {path}\n  \
+         run: sottovoce-auditor witness --config {path}\n  \
+         give the witness's URL and this verifier key to the operators and readers of these logs:",
         path = path.display(),
         key = key.display(),
         records = records.display()
@@ -113,7 +117,10 @@ fn base_name(path: &Path) -> String {
 }
 
 fn start(config: &Config) -> anyhow::Result<()> {
-    ensure!(!config.logs.is_empty(), "no log to witness; name one under `[[logs]]`");
+    ensure!(
+        !config.logs.is_empty(),
+        "the configuration has no log to witness; add its keys under `[[logs]]`"
+    );
     let key = WitnessKey::read(&config.key)?;
     let records = Records::open(&config.records, key, config.logs.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -123,17 +130,17 @@ fn start(config: &Config) -> anyhow::Result<()> {
     served
 }
 
-/// How long a witness that is told to stop then waits for threads that cannot be interrupted.
+/// How long shutdown waits for threads that cannot be interrupted.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 async fn listen(config: &Config, records: Arc<Records>) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
-        format!("{} cannot be listened on; set `listen` to a free address", config.listen)
+        format!("cannot listen on {}; set `listen` to a free address", config.listen)
     })?;
     // For people and for whoever started us on port 0.
     let (name, address) = (records.verifier_key().name().clone(), listener.local_addr()?);
-    command_line::print(format_args!("the witness {name} listens on http://{address}"))?;
+    command_line::print(format_args!("witness {name} listening on http://{address}"))?;
     let router = router(records, &config.limits);
     serve(listener, router, &config.limits, stop).await;
     Ok(())

@@ -23,7 +23,7 @@ use std::{
 /// What to compare, and as whom.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// The program that all parties hold.
+    /// The program file that all parties share.
     program: PathBuf,
     #[command(flatten)]
     secrets: RequiredFile<SecretsFile>,
@@ -54,7 +54,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
         let reasons = runtime.block_on(examine(&http, &program, task, &secrets));
         if reasons.is_empty() {
             command_line::print(format_args!(
-                "✓ {} ({}): the leader agrees on draft, clock, configuration, our key and token",
+                "✓ {} ({}): the leader has the same draft, clock, configuration, collector key and token",
                 task.name, task.task_id
             ))?;
             continue;
@@ -65,7 +65,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
             command_line::print(format_args!("✗ {name} ({id}): the leader: {reason}"))?;
         }
     }
-    ensure!(wrong == 0, "{wrong} of {} tasks are not ready", program.tasks().len());
+    ensure!(wrong == 0, "{wrong} of {} tasks have problems", program.tasks().len());
     Ok(())
 }
 
@@ -94,9 +94,11 @@ fn explain(error: &TransportError) -> String {
         return error.to_string();
     };
     match (problem.status, problem.kind()) {
-        (401, _) => "it does not take our token; both need the same collector_token".to_owned(),
+        (401, _) => {
+            "it rejects our bearer token; set the same collector_token on both sides".to_owned()
+        }
         (_, Some(ProblemType::UnrecognizedTask)) => {
-            "it does not have this task; its operator must add the same program".to_owned()
+            "it does not have this task; its operator has to add the same program".to_owned()
         }
         _ => error.to_string(),
     }
@@ -121,7 +123,9 @@ impl Exchange for Ask {
 
     fn read_success(&self, response: Response) -> Result<Held, ExchangeError> {
         serde_json::from_slice(&response.body).map_err(|_| {
-            let excerpt = Text::new("what it answers is not an answer of this program");
+            let excerpt = Text::new(
+                "the response is not in this program's format; check that the leader is sottovoce",
+            );
             ExchangeError::Status { status: response.status, excerpt }
         })
     }

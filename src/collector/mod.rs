@@ -24,7 +24,7 @@ use std::{
 
 /// Collect a batch of each metric and print estimates with their intervals and guarantees.
 ///
-/// A batch can be collected only once; asking again for the same one gives the same figures.
+/// A batch can be collected only once. Collecting the same batch again gives the same figures.
 #[derive(Debug, Parser)]
 #[command(name = "sottovoce-collector", version, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -37,14 +37,14 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Ask the leader whether it holds the same tasks, keys and clock, and collect nothing.
+    /// Compare tasks, keys, token and clock with the leader; collect nothing.
     Doctor(doctor::DoctorArgs),
 }
 
-/// What to collect, and as whom.
+/// What to collect, and with which secrets.
 #[derive(Debug, Args)]
 pub struct CollectArgs {
-    /// The program that all parties hold.
+    /// The program file that all parties share.
     pub program: PathBuf,
     // Not a `RequiredFile`: clap does not tell whether an optional group is there that has another within.
     /// The collector's secrets, from `sottovoce keygen`.
@@ -53,21 +53,20 @@ pub struct CollectArgs {
     /// The same as SECRETS.
     #[arg(long = "secrets", value_name = "SECRETS", conflicts_with = "secrets")]
     pub secrets_option: Option<PathBuf>,
-    /// Collect only this task, by the name that `sottovoce tasks` shows; all of them otherwise.
+    /// Collect only this task, by its name in `sottovoce tasks`. Default: all tasks.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub task: Option<String>,
-    /// Start of the first window, such as 2026-11-01T00:00:00Z; the last ones that are over with
-    /// their grace otherwise.
+    /// Start of the first window, such as 2026-11-01T00:00:00Z. Default: the latest windows whose grace is over.
     #[arg(long, value_name = "MOMENT")]
     pub start: Option<String>,
-    /// Collect this many windows as one batch; each of them that has reports must have the minimum by
-    /// itself.
+    /// Collect this many windows as one batch. Each window that has reports must have at least min_batch_size.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub windows: u64,
-    /// Give up when the leader is not ready, or does not answer, after this many seconds.
+    /// Retry for this many seconds while the leader is not ready or does not answer, or, if the program requires
+    /// proofs, until both logs prove inclusion of the release.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub patience: u64,
-    /// Print JSON for machines.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -113,7 +112,7 @@ fn collect_batches(args: &CollectArgs) -> anyhow::Result<()> {
         if args.json {
             print_document(&collector, collected, period.as_ref(), findings).await?;
         } else if !findings.metrics.is_empty() {
-            command_line::print(format_args!("What that says\n\n{findings}"))?;
+            command_line::print(format_args!("Findings\n\n{findings}"))?;
         }
         report(failed, tasks.len())
     })
@@ -195,7 +194,7 @@ fn secrets_of(program: &Program, path: &Path) -> anyhow::Result<CollectorSecrets
     let secrets = read_secrets(path)?;
     ensure!(
         secrets.hpke_config == *program.collector(),
-        "{} is not the key of the collector that the program names",
+        "the key in {} is not the program's `collector`; use the secrets that were created with this program's key",
         path.display()
     );
     Ok(secrets)
@@ -221,7 +220,7 @@ fn chosen<'a>(program: &'a Program, name: Option<&str>) -> anyhow::Result<Vec<&'
         Some(task) => Ok(vec![task]),
         None => {
             let names: Vec<_> = program.tasks().iter().map(|task| task.name.as_str()).collect();
-            bail!("the program has no task {name:?}; it has: {}", names.join(", "))
+            bail!("the program has no task {name:?}; tasks: {}", names.join(", "))
         }
     }
 }
@@ -230,7 +229,7 @@ fn query(program: &Program, args: &CollectArgs) -> anyhow::Result<Query> {
     let start = args.start.as_deref().map(parse_moment).transpose().map_err(anyhow::Error::msg)?;
     if program.batch_mode() == BatchMode::LeaderSelected {
         if start.is_some() || args.windows != 1 {
-            bail!("the leader selects this program's batches: leave --start and --windows out");
+            bail!("the leader selects this program's batches: remove --start and --windows");
         }
         return Ok(Query::LeaderSelected);
     }

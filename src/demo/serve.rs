@@ -10,13 +10,14 @@ use super::{
     program, welcome,
 };
 use crate::{
-    collector::{Collector, read_secrets},
+    collector::{self, read_secrets},
     command_line::{self, story},
     keygen::Secrets,
     local_servers::{Servers, Setup, free_ports},
 };
 use anyhow::Context;
 use sottovoce_aggregator::serve::signals::stop_signal;
+use sottovoce_collector::collector::Collector;
 use sottovoce_dap::{
     collect::Query,
     time::{Interval, Time},
@@ -74,7 +75,7 @@ async fn collect(program: &Program, folder: &Path) -> anyhow::Result<Infallible>
         let closes = program.window().start_of(Time(window + 1)) + program.grace();
         sleep_until(closes).await;
         let interval = Interval::new(Time(window), 1)?;
-        match collector.collect(task, Query::TimeInterval(interval.into())).await {
+        match collector::collect(&collector, task, Query::TimeInterval(interval.into())).await {
             Ok(batch) => command_line::print(welcome::window(&batch.release))?,
             Err(error) => {
                 let start = format_moment(program.window().start_of(Time(window)));

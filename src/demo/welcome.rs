@@ -47,7 +47,8 @@ fn sample(program: &Path) -> String {
     let lines = include_str!("../../examples/first_report.rs").lines();
     let from_program = lines.skip_while(|line| !line.contains("Program::read("));
     let body = from_program.take_while(|line| line.trim() != "loop {");
-    let mut text = format!("    let path = Path::new({program:?});\n");
+    let literal = format!("{:?}", program.to_string_lossy());
+    let mut text = format!("    let path = Path::new({literal});\n");
     for line in body {
         text.push_str(line);
         text.push('\n');

@@ -56,10 +56,12 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &ListArgs) -> anyhow::Result<(
         }
         if !args.json() {
             let name = name(task);
-            command_line::print(format_args!("{name}  {same} batches are the same on both sides"))?;
+            command_line::print(format_args!(
+                "{name}  {same} batches are identical on both sides"
+            ))?;
         }
     }
-    ensure!(damaged == 0, "{damaged} batches differ for good, as things stand");
+    ensure!(damaged == 0, "{damaged} batches differ and will stay so; see `batches repair`");
     Ok(())
 }
 
@@ -129,7 +131,7 @@ impl<'a> Comparing<'a> {
 
 fn line(row: &Row) -> String {
     let mut text = format!(
-        "{}  {}  the leader counts {} reports, the helper {}: {}",
+        "{}  {}  the leader has {} reports, the helper {}: {}",
         row.name, row.batch, row.leader_reports, row.helper_reports, row.cause
     );
     for (who, ids) in [("the leader", &row.leader_only), ("the helper", &row.helper_only)] {
@@ -137,11 +139,12 @@ fn line(row: &Row) -> String {
             let more = if ids.len() > SHOWN { ", … (all with --json)" } else { "" };
             let shown = ids.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
             // Writing to a string does not fail.
-            let _ = write!(text, "\n    known to {who} only, {}: {shown}{more}", ids.len());
+            let _ =
+                write!(text, "\n    report IDs that only {who} has, {}: {shown}{more}", ids.len());
         }
     }
     if let Some(id) = &row.counted_once {
-        let _ = write!(text, "\n    known to both and counted by one: {id}");
+        let _ = write!(text, "\n    report ID that both have and only one has counted: {id}");
     }
     text
 }
@@ -173,7 +176,7 @@ impl Exchange for Ask {
 
     fn read_success(&self, response: Response) -> Result<Held, ExchangeError> {
         serde_json::from_slice(&response.body).map_err(|_| {
-            let excerpt = Text::new("what it answers is not an answer of this program");
+            let excerpt = Text::new("the response is not in this program's format; check that the other server is sottovoce");
             ExchangeError::Status { status: response.status, excerpt }
         })
     }

@@ -1,4 +1,4 @@
-//! `database`: its schema, and the key that its secrets are sealed under.
+//! `database`: its schema, and the key that encrypts its secrets.
 
 use super::{ConfigArgs, ConfigOption, instance::Instance};
 use crate::command_line;
@@ -18,25 +18,25 @@ use sottovoce_aggregator::{
 };
 use std::path::{Path, PathBuf};
 
-/// What can be done with the database.
+/// Commands for the database.
 #[derive(Debug, Subcommand)]
 pub enum DatabaseCommand {
-    /// Print a new key. To rotate: put it before the old one in the key file (a line each) on every
-    /// replica, restart them, run `reseal`, then take the old one out.
+    /// Print a new database key. To rotate: insert it before the old one in the key file (one key per line) on
+    /// every replica, restart them, run `reseal`, then remove the old key.
     NewKey,
-    /// Make the tables of a new database, or bring older ones up to date. SQLite files migrate by
-    /// themselves when a server opens them.
+    /// Create the tables of a new database, or migrate older ones. SQLite files are migrated automatically when a
+    /// server opens them.
     Migrate(ConfigArgs),
-    /// Copy the database to a new file while servers run, and check the copy. SQLite only; for PostgreSQL
-    /// this names the command to use.
+    /// Back up the database to a new file while servers run, and verify the copy. SQLite only; for PostgreSQL,
+    /// this prints the command to use.
     Backup {
         /// Where the server's configuration is.
         #[command(flatten)]
         config: ConfigOption,
-        /// The file to make, which only its owner may read; it must not be there yet.
+        /// The file to create, readable only by its owner; it must not exist.
         file: PathBuf,
     },
-    /// Seal all secrets under the newest key, and prove that no other is needed any more.
+    /// Encrypt all secrets again with the newest database key, and verify that no older key is needed.
     Reseal(ConfigArgs),
 }
 
@@ -62,20 +62,22 @@ fn migrate<T: StoredTask>(config: &Config) -> anyhow::Result<()> {
             use sottovoce_aggregator::store::postgres::PostgresStore;
             let done = PostgresStore::migrate(url, T::ROLE)?;
             command_line::print(format_args!(
-                "the schema was version {} and is version {}",
+                "migrated the schema from version {} to version {}",
                 done.from, done.to
             ))
         }
         #[cfg(not(feature = "postgres"))]
-        Database::Postgres(_) => anyhow::bail!("this program was built without PostgreSQL"),
+        Database::Postgres(_) => {
+            anyhow::bail!("this binary was built without the feature `postgres`")
+        }
     }
 }
 
 fn back_up<T: StoredTask>(config: &Config, to: &Path) -> anyhow::Result<()> {
     let Database::Sqlite(path) = &config.database else {
         bail!(
-            "{} is in PostgreSQL, which makes copies of its own while servers run: `pg_dump \
-             --format=custom --file={} NAME`, with the database's name; `pg_restore` puts one back",
+            "{} is a PostgreSQL database; back it up while servers run with `pg_dump --format=custom --file={} NAME`, \
+             where NAME is the database, and restore it with `pg_restore`",
             config.database,
             to.display()
         );
@@ -88,8 +90,8 @@ fn back_up<T: StoredTask>(config: &Config, to: &Path) -> anyhow::Result<()> {
     })?;
     bar.finish_and_clear();
     command_line::print(format_args!(
-        "{} is a whole copy, {bytes} bytes; keep it apart from the database key {}, without which it \
-         cannot be read",
+        "{} is a complete copy of {bytes} bytes; store it separately from the database key {}, which is needed to \
+         restore it",
         to.display(),
         config.database_key.display()
     ))
@@ -108,8 +110,7 @@ fn reseal<T: StoredTask>(opened: &Instance<T>) -> anyhow::Result<()> {
     let opens = prove(opened)?;
     let key = opened.keys.current().id();
     command_line::print(format_args!(
-        "{changed} secrets were sealed anew; all {opens} open under key {key} alone: older keys \
-         are no longer needed and may be taken out"
+        "{changed} secrets were encrypted again; all {opens} decrypt with key {key} alone: older keys can be removed"
     ))
 }
 
@@ -122,7 +123,7 @@ fn anew<T>(
 ) -> anyhow::Result<u64> {
     let Some(anew) = opened.keys.reseal(place, sealed)? else { return Ok(0) };
     let replaced = opened.store.replace_sealed(secret, sealed, &anew)?;
-    ensure!(replaced, "{secret:?} changed meanwhile; run this again");
+    ensure!(replaced, "{secret:?} was changed by another process; run this command again");
     Ok(1)
 }
 

@@ -24,7 +24,7 @@ use sottovoce_transport::{error::TransportError, http::HttpClient};
 pub(super) fn run<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
     let opened = Instance::<T>::open(&args.path)?;
     let tasks = opened.tasks.all()?;
-    ensure!(!tasks.is_empty(), "there is no task to compare; add one with `tasks add`");
+    ensure!(!tasks.is_empty(), "there are no tasks; add some with `tasks add`, or serve a program");
     let http = helper_client(&opened.config.peer)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut wrong = 0;
@@ -34,7 +34,7 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result
         let (answerer, _) = peer(task, T::role());
         match found {
             Ok(()) => command_line::print(format_args!(
-                "✓ {} ({}): {} agrees on draft, clock, configuration, verify key and HPKE keys",
+                "✓ {} ({}): {} has the same draft, clock, configuration, verify key and HPKE keys",
                 name(task),
                 task.id,
                 in_words(answerer)
@@ -52,7 +52,7 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result
             }
         }
     }
-    ensure!(wrong == 0, "{wrong} of {} tasks are not ready", tasks.len());
+    ensure!(wrong == 0, "{wrong} of {} tasks have problems", tasks.len());
     Ok(())
 }
 
@@ -128,10 +128,10 @@ async fn try_token(
         Err(TransportError::Exchange {
             source: ExchangeError::Problem { problem, .. }, ..
         }) if problem.status == 401 => {
-            Err("it does not take our token; both sides need the same leader_token".to_owned())
+            Err("it rejects our bearer token; set the same leader_token on both sides".to_owned())
         }
         Err(error) => Err(explain(&error)),
-        Ok(()) => Err("it knows an aggregation job that was never made".to_owned()),
+        Ok(()) => Err("it answers for an aggregation job that does not exist".to_owned()),
     }
 }
 
@@ -139,10 +139,12 @@ pub(super) fn explain(error: &TransportError) -> String {
     match error {
         TransportError::Exchange { source: ExchangeError::Problem { problem, .. }, .. } => {
             match (problem.status, problem.kind()) {
-                (401, _) => "it holds another verify key; both sides need the same verify_key_seed"
-                    .to_owned(),
+                (401, _) => {
+                    "its verify key differs; set the same verify_key_seed on both sides".to_owned()
+                }
                 (_, Some(ProblemType::UnrecognizedTask)) => {
-                    "it does not have this task; its operator must add the same program".to_owned()
+                    "it does not have this task; its operator has to add the same program"
+                        .to_owned()
                 }
                 _ => error.to_string(),
             }
@@ -171,7 +173,7 @@ impl Exchange for Ask {
 
     fn read_success(&self, response: Response) -> Result<Answer, ExchangeError> {
         serde_json::from_slice(&response.body).map_err(|_| {
-            let excerpt = Text::new("what it answers is not an answer of this program");
+            let excerpt = Text::new("the response is not in this program's format; check that the other server is sottovoce");
             ExchangeError::Status { status: response.status, excerpt }
         })
     }

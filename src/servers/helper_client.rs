@@ -65,9 +65,9 @@ impl HelperFiles {
     fn reload(&self) {
         let Some(contents) = self.watched.changed() else { return };
         match self.http.renew(identity(&self.peer, contents)) {
-            Ok(()) => tracing::info!("renewed files for the helper are in use"),
+            Ok(()) => tracing::info!("reloaded the certificate files for the helper"),
             Err(error) => {
-                tracing::warn!(%error, files = names(&self.peer), "the old files stay in use");
+                tracing::warn!(%error, files = names(&self.peer), "cannot reload the certificate files for the helper; the previous ones stay in use");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `hpke`: the keys that devices seal to.
+//! `hpke`: the keys that devices encrypt to.
 
 use super::{ConfigArgs, ConfigOption, instance::Instance};
 use crate::command_line;
@@ -12,14 +12,14 @@ use sottovoce_aggregator::{
     task_file::FromFile,
 };
 
-/// What can be done with HPKE keys. A running server takes it over within seconds.
+/// Commands for HPKE keys. A running server applies changes within seconds.
 #[derive(Debug, Subcommand)]
 pub enum HpkeCommand {
     /// List the keys, oldest first.
     List(ConfigArgs),
-    /// Make a new key, which takes over once all replicas have it.
+    /// Create a new key, which becomes active once all replicas have it.
     Rotate(RotateArgs),
-    /// Destroy a key that leaked: reports sealed to it are lost.
+    /// Destroy a leaked key. Reports encrypted to it are lost.
     Destroy(DestroyArgs),
 }
 
@@ -28,7 +28,7 @@ pub enum HpkeCommand {
 pub struct RotateArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Offer the new key at once: for a single server, or when the old key leaked.
+    /// Make the new key active immediately: for a single server, or if the old key leaked.
     #[arg(long)]
     at_once: bool,
 }
@@ -51,7 +51,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Re
             let now = clock::now();
             let offered = if args.at_once { now } else { now.after(pending) };
             let id = make(opened.store.as_ref(), &opened.keys, offered)?;
-            command_line::print(format_args!("HPKE key {id} is made"))?;
+            command_line::print(format_args!("created HPKE key {id}"))?;
             list(&opened)
         }
         HpkeCommand::Destroy(args) => {
@@ -70,7 +70,7 @@ fn destroy<T>(opened: &Instance<T>, id: u8) -> anyhow::Result<()> {
     let others = states.iter().any(|(key, state)| key.id != id && *state == KeyState::Active);
     ensure!(
         *state != KeyState::Active || others,
-        "HPKE key {id} is the only one on offer; run `hpke rotate --at-once` first"
+        "HPKE key {id} is the only active key; run `hpke rotate --at-once` first"
     );
     Ok(keyring::destroy(opened.store.as_ref(), key, clock::now())?)
 }

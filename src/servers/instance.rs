@@ -123,7 +123,9 @@ fn open_store(config: &Config, role: &str) -> anyhow::Result<Opening> {
         }
         #[cfg(not(feature = "postgres"))]
         Database::Postgres(_) => {
-            anyhow::bail!("this program was built without PostgreSQL; name an SQLite file")
+            anyhow::bail!(
+                "this binary was built without the feature `postgres`; configure an SQLite file"
+            )
         }
     }
 }
@@ -144,13 +146,13 @@ fn database_keys(config: &Config) -> anyhow::Result<DatabaseKeys> {
     match &config.database {
         Database::Sqlite(database) => anyhow::ensure!(
             !database.exists(),
-            "{} is there, but not its key {}; put the key back, or move the database away to \
-             begin anew",
+            "the database {} exists, but its key {} is missing; restore the key, or move the database away to start \
+             with an empty one",
             database.display(),
             path.display()
         ),
         Database::Postgres(_) => anyhow::bail!(
-            "there is no database key {}; replicas share one, so it is not made by itself: make \
+            "the database key {} is missing; all replicas share one key, so it is not created automatically: create \
              it with `database new-key`, or set {KEYS_VARIABLE}",
             path.display()
         ),

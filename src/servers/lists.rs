@@ -18,33 +18,32 @@ use sottovoce_aggregator::{
 };
 use sottovoce_dap::task::BatchMode;
 
-/// What can be asked about batches.
+/// Commands for batches.
 #[derive(Debug, Subcommand)]
 pub enum BatchesCommand {
-    /// List batches that hold verified reports and are not collected.
+    /// List batches that have verified reports and are not collected yet.
     List(ListArgs),
-    /// Ask the other aggregator what it holds of them: which batches differ, by which reports, and
-    /// how to repair it. Both servers must be running.
-    Compare(ListArgs),
-    /// Repair a batch that the two hold differently: both keep what both hold, and drop what one
-    /// holds alone. Shows the plan first; each operator then agrees to it on their own side. Both
+    /// Compare these batches with the other aggregator: which ones differ, by which reports, and what to do. Both
     /// servers must be running.
+    Compare(ListArgs),
+    /// Repair a batch that differs: both aggregators keep the reports that both have, and drop the others. Shows a
+    /// plan first; each operator then applies it on their own side with --agree. Both servers must be running.
     Repair(repair::RepairArgs),
 }
 
-/// What can be asked about reports.
+/// Commands for reports.
 #[derive(Debug, Subcommand)]
 pub enum ReportsCommand {
-    /// How many reports wait, are on their way, or are stuck, and since when.
+    /// Show how many reports are waiting, in aggregation jobs, or stuck, and since when.
     Status(ListArgs),
-    /// Try stuck reports again, after what the helper had against them was put right.
+    /// Retry stuck reports, after the reason why the helper refused them was fixed.
     RetryStuck(ListArgs),
 }
 
-/// What can be asked about collections.
+/// Commands for collections.
 #[derive(Debug, Subcommand)]
 pub enum CollectionsCommand {
-    /// List collections, oldest first.
+    /// List collection jobs, oldest first.
     List(ListArgs),
 }
 
@@ -64,12 +63,12 @@ pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Re
             configuration.min_batch_size,
             task.window.seconds(),
             match task.window.week_begins() {
-                Some(day) => format!(" from {day}s on"),
+                Some(day) => format!(" beginning on {day}s"),
                 None => String::new(),
             },
             match task.terms.windows {
                 Windows::Full => "",
-                Windows::Unchecked => ", WEAKENED: a batch's windows need not be full",
+                Windows::Unchecked => ", WEAKENED: single windows may have fewer reports",
             },
         ))?;
     }
@@ -132,9 +131,9 @@ pub(super) fn batches<T: StoredTask + FromFile>(command: &BatchesCommand) -> any
         |row| {
             let enough = if row.reports >= row.min_batch_size { "enough" } else { "too few" };
             let aside =
-                if row.set_aside { "  set aside: the helper holds another batch" } else { "" };
+                if row.set_aside { "  set aside: differs from the helper's batch" } else { "" };
             format!(
-                "{}  {}  {} of at least {} reports ({enough})  {}{aside}",
+                "{}  {}  {} reports, minimum {} ({enough})  {}{aside}",
                 row.name,
                 row.batch,
                 row.reports,
@@ -165,7 +164,7 @@ pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> any
             return each::<T, _>(
                 args,
                 |opened, task| Ok(vec![(name(task), opened.store.retry_stuck(&task.id)?)]),
-                |(name, reports)| format!("{name}  {reports} reports wait again"),
+                |(name, reports)| format!("{name}  {reports} reports will be retried"),
             );
         }
     };
@@ -191,7 +190,7 @@ pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> any
             let oldest =
                 row.oldest_seconds.map_or(String::new(), |age| format!(", the oldest for {age} s"));
             format!(
-                "{}  {} wait, {} on their way in {} jobs{oldest}; {} verified and not collected; \
+                "{}  {} waiting, {} in {} aggregation jobs{oldest}; {} verified and not collected; \
                  {} stuck, {} dropped",
                 row.name,
                 row.waiting,
@@ -223,8 +222,8 @@ struct CollectionRow {
 /// What a collection waits for, as its stage says.
 fn waits_for(stage: Stage, by_time: bool) -> Option<&'static str> {
     match stage {
-        Stage::Pending if by_time => Some("reports of its batch to be aggregated"),
-        Stage::Pending => Some("a batch that is full"),
+        Stage::Pending if by_time => Some("the aggregation of its batch's reports"),
+        Stage::Pending => Some("a full batch"),
         Stage::Closed => Some("the helper's share"),
         Stage::Finished | Stage::Failed | Stage::Deleted => None,
     }
@@ -267,7 +266,7 @@ pub(super) fn collections<T: StoredTask + FromFile>(
                 row.attempts,
                 row.closed_at.as_ref().map_or(String::new(), |at| format!(", closed {at}")),
                 row.waits_for.map_or(String::new(), |what| format!(
-                    ", waits for {what}{}",
+                    ", waiting for {what}{}",
                     row.closed_at
                         .as_ref()
                         .or(row.asked_at.as_ref())

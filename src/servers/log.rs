@@ -1,4 +1,4 @@
-//! `log`: what anybody may read of this aggregator, and the keys that sign it.
+//! `log`: the aggregator's public log, and the keys that sign it.
 
 use super::{ConfigArgs, ConfigOption, instance::Instance};
 use crate::command_line;
@@ -16,20 +16,19 @@ use sottovoce_log::{
 };
 use std::path::PathBuf;
 
-/// What can be done with the log. A running server takes it over with its next checkpoint.
+/// Commands for the public log. A running server applies changes with its next checkpoint.
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
-    /// Print the keys that sign the log, one line each, as programs name them.
+    /// Print the log's verifier keys, one per line, as programs list them.
     Key(ConfigArgs),
-    /// How large the log is, what waits to be published, and who has cosigned it.
+    /// Show the log's size, entries that wait to be published, and cosignatures.
     Status(ConfigArgs),
-    /// Make another key, which signs beside the ones there are. To rotate: name it in the programs
-    /// too, wait until auditors have seen the log, then retire the old one.
+    /// Create another key, which signs in addition to the existing ones. To rotate: list it in the programs too,
+    /// wait until auditors have seen the log, then retire the old key.
     NewKey(ConfigArgs),
-    /// End a key: its private part is destroyed.
+    /// Retire a key: its private key is destroyed.
     RetireKey(RetireArgs),
-    /// Write the log as files to a folder, for a web server or an archive. Run it again to bring
-    /// them up to date.
+    /// Export the log as files to a folder, for a web server or an archive. Run it again to update them.
     Export(ExportArgs),
 }
 
@@ -47,7 +46,7 @@ pub struct RetireArgs {
 pub struct ExportArgs {
     #[command(flatten)]
     config: ConfigOption,
-    /// The folder; made if it is not there.
+    /// The folder; created if it does not exist.
     folder: PathBuf,
 }
 
@@ -65,7 +64,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &LogCommand) -> anyhow::Res
             let log = opened.public_log()?;
             let name = log.keys()?.first().ok_or(LogError::NoKey)?.verifier_key().name().clone();
             let id = keys::make(opened.store.as_ref(), &opened.keys, &name, clock::now())?;
-            command_line::print(format_args!("log key {id} is made"))?;
+            command_line::print(format_args!("created log key {id}"))?;
             status(&opened)
         }
         LogCommand::RetireKey(args) => {
@@ -78,9 +77,9 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &LogCommand) -> anyhow::Res
             log.publish()?;
             let done = export(&log, &args.folder)?;
             command_line::print(format_args!(
-                "{} has all {} entries; {} files are new",
-                args.folder.display(),
+                "exported {} entries to {}; {} files are new or changed",
                 done.size,
+                args.folder.display(),
                 done.written
             ))
         }
@@ -94,9 +93,11 @@ fn status<T: StoredTask + FromFile>(opened: &Instance<T>) -> anyhow::Result<()> 
         command_line::print(format_args!("key {}  {}", key.id(), key.verifier_key()))?;
     }
     let (size, waiting) = (head.size, head.waiting);
-    command_line::print(format_args!("{size} entries are published, {waiting} wait"))?;
+    command_line::print(format_args!("{size} entries published, {waiting} waiting"))?;
     if head.checkpoint.is_none() {
-        return command_line::print("no checkpoint yet; the server makes it when it starts");
+        return command_line::print(
+            "no checkpoint yet; the server signs the first one when it starts",
+        );
     }
     let witnesses: Vec<_> =
         opened.config.public_log.witnesses.iter().map(|witness| witness.key.clone()).collect();
@@ -105,7 +106,7 @@ fn status<T: StoredTask + FromFile>(opened: &Instance<T>) -> anyhow::Result<()> 
 
 fn cosigned(log: &PublicLog, witnesses: &[VerifierKey]) -> anyhow::Result<()> {
     let note = log.checkpoint()?;
-    let size = Checkpoint::parse(note.text()).context("the stored checkpoint")?.size;
+    let size = Checkpoint::parse(note.text()).context("the stored checkpoint is damaged")?.size;
     let seen = cosigners(&note, witnesses)?;
     for witness in witnesses {
         let name = witness.name();

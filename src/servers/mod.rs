@@ -1,7 +1,7 @@
 //! The command line of both servers: the same words, each for its own role.
 //!
 //! [`opened`] is a configuration with its database, [`serving`] runs a server,
-//! [`helper_client`] is how it reaches the helper and [`witnesses`] whom it has cosign its log; [`naming`] is
+//! [`helper_client`] is its HTTP client for the helper, [`witnesses`] has its log cosigned; [`naming`] is
 //! what tasks and batches are called. The others are one command each.
 
 mod compare;
@@ -54,47 +54,47 @@ pub struct HelperArguments {
 /// A server's commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve until told to stop (Ctrl-C or SIGTERM).
+    /// Run the server until SIGTERM or Ctrl-C.
     Serve {
         /// Where the server's configuration is.
         #[command(flatten)]
         config: ConfigArgs,
-        /// Check the configuration and every file that it names, and do not serve.
+        /// Check the configuration and every file that it names, then exit.
         #[arg(long)]
         check_config: bool,
     },
-    /// Write a commented configuration to begin with.
+    /// Write a first configuration with comments.
     Init(OutputArgs),
     /// Manage the tasks in the database, whether the server is running or not.
     #[command(subcommand)]
     Tasks(TasksCommand),
-    /// Batches that hold reports and are not collected.
+    /// List, compare and repair batches that have reports and are not collected yet.
     #[command(subcommand)]
     Batches(lists::BatchesCommand),
-    /// Reports on their way.
+    /// Show how many reports are waiting, in aggregation jobs, or stuck.
     #[command(subcommand)]
     Reports(lists::ReportsCommand),
-    /// Collections: what was asked for and what became of it.
+    /// List collection jobs and their states.
     #[command(subcommand)]
     Collections(lists::CollectionsCommand),
-    /// Ask the other aggregator whether it holds the same as we do: draft, clock, tasks, verify
-    /// keys, HPKE keys, token. Both servers must be running.
+    /// Compare with the other aggregator: DAP draft, clock, tasks, verify keys, HPKE keys and token. Both
+    /// servers must be running.
     Doctor(ConfigArgs),
-    /// The keys that devices seal to.
+    /// List, rotate and destroy the HPKE keys that devices encrypt to.
     #[command(subcommand)]
     Hpke(hpke::HpkeCommand),
-    /// The log that anybody may read: its keys, its state, a copy as files.
+    /// The public log: its keys, its state, and an export as files.
     #[command(subcommand)]
     Log(log::LogCommand),
-    /// The database itself: its schema, and the key that its secrets are sealed under.
+    /// Migrate or back up the database, and rotate the key that encrypts its secrets.
     #[command(subcommand)]
     Database(database::DatabaseCommand),
 }
 
-/// What can be done with tasks.
+/// Commands for tasks.
 #[derive(Debug, Subcommand)]
 pub enum TasksCommand {
-    /// Take on the tasks of a program (.toml) or of a plain DAP task file (.json).
+    /// Add the tasks of a program (.toml) or a plain DAP task file (.json).
     Add {
         /// Where the server's configuration is.
         #[command(flatten)]
@@ -216,7 +216,7 @@ fn check<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
         helper_client::helper_client(&config.peer)?;
     }
     instance::check_files::<T>(&config)?;
-    crate::command_line::print(format_args!("{} is in order", args.path.display()))
+    crate::command_line::print(format_args!("{} is valid", args.path.display()))
 }
 
 fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> {
@@ -233,11 +233,11 @@ fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> 
 /// Says whether a task is new.
 fn report_added(id: sottovoce_dap::ids::TaskId, put: Put) {
     match put {
-        Put::Added => eprintln!("task {id} is added"),
-        Put::AlreadyThere => eprintln!("task {id} is there already"),
+        Put::Added => eprintln!("task {id} added"),
+        Put::AlreadyThere => eprintln!("task {id} already exists"),
         Put::Changed => eprintln!(
-            "task {id} is there already, and its grace or window rule has changed: servers keep to it from \
-             their next start on"
+            "task {id} already exists; its grace or window rule has changed, which takes effect when the server \
+             restarts"
         ),
     }
 }

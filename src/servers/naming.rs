@@ -18,7 +18,7 @@ pub struct ListArgs {
     /// The same as TASK.
     #[arg(long, allow_hyphen_values = true, conflicts_with = "task_word")]
     task: Option<String>,
-    /// Print JSON for machines, one object a line.
+    /// Print JSON, one object per line.
     #[arg(long)]
     json: bool,
 }
@@ -56,7 +56,7 @@ pub(super) fn select_task<'a>(
     if found.is_empty() {
         let others: Vec<_> =
             others.iter().map(|task| format!("{} ({})", task.id, name(task))).collect();
-        anyhow::bail!("there is no task {wanted:?}; there are: {}", others.join(", "));
+        anyhow::bail!("there is no task {wanted:?}; tasks: {}", others.join(", "));
     }
     Ok(found)
 }

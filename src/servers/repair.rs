@@ -48,11 +48,11 @@ pub struct RepairArgs {
     /// The same as BATCH.
     #[arg(long, allow_hyphen_values = true, conflicts_with = "batch_word")]
     batch: Option<String>,
-    /// Repair our side by the plan of this digest, which the other operator has agreed to. Without
-    /// it, the plan is shown and nothing is changed.
+    /// Apply the plan with this digest on our side. Both operators have to see the same digest. Without it, the
+    /// plan is shown and nothing is changed.
     #[arg(long, value_name = "DIGEST")]
     agree: Option<String>,
-    /// Print JSON for machines.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -89,7 +89,7 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &RepairArgs) -> anyhow::Result
     let tasks = opened.tasks.all()?;
     let found = select_task(Some(args.task()), tasks.iter().map(|task| task.task()))?;
     let [task] = found[..] else {
-        bail!("{} tasks are named {:?}; name one by its ID", found.len(), args.task());
+        bail!("{} tasks are named {:?}; select one by its ID", found.len(), args.task());
     };
     let key = find(&comparing, task, args.batch())?;
     let (leader, helper) = comparing.both(task, &Wanted::Parts(key.clone()))?;
@@ -100,8 +100,8 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &RepairArgs) -> anyhow::Result
         Some(digest) => {
             ensure!(
                 *digest == plan.digest.to_string(),
-                "the plan is {} by now, not {digest}: the batch has changed on one of the two sides. \
-                 Agree with the other operator anew",
+                "the plan is now {}, not {digest}: the batch has changed on one side; agree on the new plan with the \
+                 other operator",
                 plan.digest
             );
             carry_out(&opened, task, &key, &bytes, &plan)?;
@@ -132,8 +132,7 @@ fn find(comparing: &Comparing<'_>, task: &Task, batch: &str) -> anyhow::Result<S
     match keys.iter().find(is_meant) {
         Some(key) => Ok((**key).clone()),
         None => bail!(
-            "neither side holds a batch {batch} of {} that is not collected; `batches compare` \
-             names those that differ",
+            "neither side has an uncollected batch {batch} of {}; `batches compare` lists those that differ",
             name(task)
         ),
     }
@@ -147,7 +146,9 @@ fn carry_out<T: StoredTask>(
     plan: &Plan,
 ) -> anyhow::Result<()> {
     let (Some(bucket), Some(batch)) = (bucket_key(key), selector(bytes)) else {
-        bail!("the batch's key is neither a time nor a batch ID");
+        bail!(
+            "the batch's key is neither a time nor a batch ID; the other server's version may differ"
+        );
     };
     let entry = entries::repaired(
         entry::Repaired {
@@ -165,9 +166,13 @@ fn carry_out<T: StoredTask>(
     match opened.store.repair_batch(&repair)? {
         Repaired::Dropped(_) | Repaired::Nothing => Ok(()),
         Repaired::Changed => {
-            bail!("the batch has just changed here; nothing was dropped. Agree on it anew")
+            bail!(
+                "the batch has just changed on this side; nothing was dropped; agree on a new plan"
+            )
         }
-        Repaired::Collected => bail!("the batch has just been collected here; nothing was dropped"),
+        Repaired::Collected => {
+            bail!("the batch has just been collected on this side; nothing was dropped")
+        }
     }
 }
 
@@ -184,14 +189,14 @@ fn text<T: StoredTask>(row: &Row) -> String {
     let enough = if kept >= least {
         format!("enough to be collected (at least {least})")
     } else {
-        format!("too few to be collected (at least {least}) unless more come")
+        format!("too few to be collected (at least {least}) unless more arrive")
     };
     let next = if row.repaired {
         let other = if T::role() == Role::Leader { "helper" } else { "leader" };
-        format!("done on this side; once the {other} has done the same, collect it again")
+        format!("applied on this side; after the {other} has applied it too, collect again")
     } else {
-        "nothing is changed yet: once both operators see this plan, each repeats the command with \
-         --agree and its digest"
+        "nothing was changed: when both operators see the same plan, each runs this command again with --agree and \
+         the plan's digest"
             .to_owned()
     };
     format!(

@@ -153,7 +153,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
         let address = listener.local_addr()?;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         // For people and for whoever started us on port 0.
-        crate::command_line::print(format_args!("{name} listens on {scheme}://{address}"))?;
+        crate::command_line::print(format_args!("{name} listening on {scheme}://{address}"))?;
         tracing::info!(%address, role = name, version = env!("CARGO_PKG_VERSION"), "listening");
         let router =
             public(&config.path, router).layer(from_fn_with_state(Arc::clone(&metrics), count));
@@ -175,7 +175,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
             ended = ended => ended?,
             () = too_long => tracing::warn!(
                 role = name,
-                "the server stops before all of its work has ended; what is unfinished is in the database"
+                "shutdown timeout: stopping with work unfinished; it is in the database and resumes at the next start"
             ),
         }
         renewal.iter().chain(&admin).for_each(JoinHandle::abort);
@@ -191,7 +191,10 @@ impl<T: StoredTask + FromFile> Instance<T> {
         let Some(admin_config) = &self.config.admin else { return Ok(None) };
         let listener = listen(admin_config.listen).await?;
         let address = listener.local_addr()?;
-        crate::command_line::print(format_args!("{} is looked into on http://{address}", T::ROLE))?;
+        crate::command_line::print(format_args!(
+            "{} admin interface listening on http://{address}",
+            T::ROLE
+        ))?;
         let metrics = Arc::clone(&admin.metrics);
         let (router, limits) = (admin::router(admin), self.config.limits.clone());
         Ok(Some(tokio::spawn(async move {
@@ -200,7 +203,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
     }
 }
 
-/// What work comes to, or nothing if the server is told to stop before.
+/// The result of the work, or nothing if the server has to stop before.
 async fn unless_stopped<T>(
     mut stop: watch::Receiver<bool>,
     work: impl Future<Output = T>,

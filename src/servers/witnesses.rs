@@ -38,7 +38,7 @@ pub(super) async fn run(
     while !states.is_empty() {
         tokio::select! {
             ended = round(&log, &http, &metrics, &mut states) => if let Err(error) = ended {
-                tracing::warn!(%error, "the log's checkpoint cannot be witnessed");
+                tracing::warn!(%error, "cannot request cosignatures for the log's checkpoint");
             },
             // Whoever was asked is asked again after the next start.
             _ = stop.wait_for(|stop| *stop) => break,
@@ -81,9 +81,9 @@ impl WitnessState {
         self.failures += 1;
         self.due = Instant::now() + Backoff::at_attempt(FIRST_WAIT, LONGEST_WAIT, self.failures);
         if matches!(error, WitnessError::RolledBack { .. }) {
-            tracing::error!(witness = %name, %error, "the public log is behind itself");
+            tracing::error!(witness = %name, %error, "the public log was rolled back");
         } else if self.failures.is_power_of_two() {
-            tracing::warn!(witness = %name, %error, "a witness does not cosign");
+            tracing::warn!(witness = %name, %error, "a witness did not cosign");
         }
     }
 }
@@ -103,8 +103,8 @@ enum WitnessError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     #[error(
-        "the witness has cosigned {theirs} entries, and the log has {ours}: this database is an old \
-         copy, or another one was used for the same log; see the runbook on restoring"
+        "the witness has cosigned {theirs} entries, and the log has {ours}: this database was restored from an old \
+         copy, or the log's key is used with another database; see the runbook on restoring"
     )]
     RolledBack { theirs: u64, ours: u64 },
     #[error("reading the log stopped: {0}")]

@@ -140,11 +140,11 @@ fn a_helper_whose_clock_is_a_little_behind_is_waited_for_and_one_far_behind_refu
         (answer.status != 200).then_some(answer)
     });
     refused.refused_as(ProblemType::BatchInvalid);
-    assert!(refused.text().contains("the helper refuses"), "{}", refused.text());
+    assert!(refused.text().contains("the helper refused"), "{}", refused.text());
     helper_at(100);
     assert_eq!((ask().status, ask().body.len()), (200, 0));
     poll("the leader's patience", || {
-        stage.leader().log().contains("a collection job is put off").then_some(())
+        stage.leader().log().contains("retrying a collection job later").then_some(())
     });
     let answer = Ask::get(&location).token(&task.collector_token).send();
     assert_eq!((answer.status, answer.body.len()), (200, 0), "put off, and not given up");

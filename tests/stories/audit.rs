@@ -125,7 +125,7 @@ fn a_figure_without_proofs_is_held_back_where_the_program_demands_them() {
     let refused = parties.collect(&["--start", &parties.window()]);
     assert!(!refused.status.success() && refused.stdout.is_empty());
     let error = String::from_utf8_lossy(&refused.stderr);
-    assert!(error.contains("held back") && error.contains("the leader's log"), "{error}");
+    assert!(error.contains("figures withheld") && error.contains("the leader's log"), "{error}");
     // Who does not insist gets the figures, and why they are not proved, also as a machine.
     fs::write(&parties.program, forged.replace("required_by", "# required_by")).unwrap();
     let collected = parties.collect(&["--json", "--start", &parties.window()]);
@@ -272,7 +272,7 @@ fn a_watch_remembers_what_a_log_was_without_a_file() {
         .spawn()
         .unwrap();
     let told = |words: &str| fs::read_to_string(&printed).unwrap().contains(words).then_some(());
-    poll("the first audit", || told("holds"));
+    poll("the first audit", || told("No violation found"));
     // An old copy, signed as it should be, in the place of what was seen.
     std::os::unix::fs::symlink(early, folder.join("next")).unwrap();
     fs::rename(folder.join("next"), &shown).unwrap();

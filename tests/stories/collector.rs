@@ -270,7 +270,7 @@ fn every_kind_of_answer_goes_all_the_way() {
             let all = metric["bins"].as_array().unwrap();
             let bin = all.iter().find(|bin| bin["label"] == label).unwrap();
             let estimate = bin["estimate"].as_f64().unwrap();
-            // A bit of a signal is turned over once in 400 times, a choice never in practice.
+            // A bit of a signal is flipped once in 400 times, a choice never in practice.
             assert!((estimate - f64::from(truth)).abs() < 5.0, "{name} {label}: {bin}");
         }
     }
@@ -350,7 +350,7 @@ fn windows_are_united_only_if_each_is_full_and_the_refusal_says_what_to_do() {
     let refused = parties.collect(&both);
     let err = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{err}");
-    for part in ["invalidBatchSize", &small, "needs 20", "one by one"] {
+    for part in ["invalidBatchSize", &small, "needs at least 20", "one by one"] {
         assert!(err.contains(part), "{part}: {err}");
     }
     assert!(!err.contains(&full), "{err}");
@@ -371,7 +371,7 @@ fn a_programs_grace_is_kept_by_its_aggregators_and_renewed_at_their_start() {
     let ask = ["--task", "first", "--start", &window, "--json"];
     // The collector holds a program of the same tasks, and would not wait.
     let err = text(&parties.collect(&ask).stderr);
-    for part in ["batchInvalid", "18000 seconds more", "ask again"] {
+    for part in ["batchInvalid", "18000 seconds: it", "can be collected from"] {
         assert!(err.contains(part), "{part}: {err}");
     }
     for server in &parties.servers {
@@ -411,7 +411,7 @@ fn a_window_that_may_still_grow_is_refused_in_the_words_it_was_asked_for() {
     let parties = Parties::start("");
     let refused = parties.collect(&["--start", "2999-01-01T00:00:00Z"]);
     let err = text(&refused.stderr);
-    assert!(err.contains("2999-01-01T00:00:00Z closes at 2999-01-01T01:00:00Z"), "{err}");
+    assert!(err.contains("2999-01-01T00:00:00Z ends at 2999-01-01T01:00:00Z"), "{err}");
     let refused = parties.collect(&["--start", "2001-01-01T00:30:00Z"]);
     let err = text(&refused.stderr);
     assert!(err.contains("2001-01-01T00:00:00Z and 2001-01-01T01:00:00Z"), "{err}");
@@ -440,14 +440,14 @@ fn the_doctor_agrees_with_the_leader_and_names_what_is_wrong() {
     let wrong = format!("{}{}{}", &good[..at], "x".repeat(20), &good[at + 20..]);
     fs::write(&secrets, wrong).unwrap();
     let (code, said) = doctor();
-    assert!(code == Some(1) && said.contains("does not take our token"), "{said}");
+    assert!(code == Some(1) && said.contains("rejects our bearer token"), "{said}");
 
     fs::write(&secrets, good).unwrap();
     let program = fs::read_to_string(&parties.program).unwrap();
     fs::write(&parties.program, program.replace("And this?", "Something else?")).unwrap();
     let (code, said) = doctor();
     assert!(code == Some(1) && said.contains("does not have this task"), "{said}");
-    assert!(said.contains("1 of 2 tasks are not ready"), "{said}");
+    assert!(said.contains("1 of 2 tasks have problems"), "{said}");
     parties.servers[1].kill();
     let (code, said) = doctor();
     assert!(
@@ -478,7 +478,7 @@ fn a_leader_that_is_started_again_while_it_is_waited_for_costs_no_batch() {
     leader.kill();
     let mut line = String::new();
     BufReader::new(collector.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("did not answer") && line.contains("asking again"), "{line}");
+    assert!(line.contains("did not answer") && line.contains("retrying for up to"), "{line}");
     leader.start();
     helper.start();
     let ended = collector.wait_with_output().unwrap();
@@ -495,7 +495,10 @@ fn a_collector_gives_up_when_its_patience_is_over_and_at_once_when_it_is_refused
     let ended = parties.collector().args(["--patience", "1"]).args(arguments).output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
     let said = text(&ended.stderr);
-    assert!(said.contains("no answer within 1s") && said.contains("when it is back"), "{said}");
+    assert!(
+        said.contains("gave up after retries for 1s") && said.contains("when it is back"),
+        "{said}"
+    );
     parties.servers[1].start();
     // A wrong token is not made right by waiting.
     let secrets = parties.folder.path().join("collector.secrets.toml");
@@ -511,5 +514,5 @@ fn a_collector_gives_up_when_its_patience_is_over_and_at_once_when_it_is_refused
     fs::write(&secrets, wrong.join("\n")).unwrap();
     let ended = parties.collector().args(["--patience", "86400"]).args(arguments).output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
-    assert!(!text(&ended.stderr).contains("asking again"), "{}", text(&ended.stderr));
+    assert!(!text(&ended.stderr).contains("retrying"), "{}", text(&ended.stderr));
 }

@@ -124,7 +124,7 @@ fn tasks_without_task_info_are_added_agreed_on_and_collected_each_by_its_id() {
         let output = server.tell(&["doctor"]);
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{output:?}");
-        assert_eq!(said.matches("agrees on draft, clock").count(), 2, "{said}");
+        assert_eq!(said.matches("has the same draft, clock").count(), 2, "{said}");
     }
     let nothing = Ask::post(&added.at_leader("reports"), MediaType::UploadReq, Vec::new());
     poll("the task", || (nothing.clone().send().status != 404).then_some(()));

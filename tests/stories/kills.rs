@@ -91,7 +91,7 @@ fn close_under_fire(world: &World, query: Query, rng: &mut StdRng) -> u32 {
     world.wait_until_aggregated();
     world.helper.kill();
     world.ask_collection(&collection(query)).send().ok();
-    world.leader.wait_for_log("a collection job is put off");
+    world.leader.wait_for_log("retrying a collection job later");
     world.leader.kill();
     world.leader.start();
     world.helper.start();

@@ -174,7 +174,7 @@ fn a_refusal_is_in_the_log_once_and_with_its_reason() {
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].problem, "invalidBatchSize");
     let detail = &refused[0].detail;
-    assert!(detail.contains("fewer reports than the 5 that it needs"), "{detail}");
+    assert!(detail.contains("fewer reports than the minimum of 5"), "{detail}");
     assert!(!detail.contains('2'), "how many there are is nobody's business: {detail}");
 }
 
@@ -227,7 +227,7 @@ fn a_log_that_is_damaged_lets_no_share_out() {
     world.helper.start();
     let request = sottovoce_collector::collect::request(world.query());
     let location = world.ask_collection(&request).send().location();
-    world.helper.wait_for_log("do not lead to the root of its checkpoint");
+    world.helper.wait_for_log("the root of its files is not its checkpoint's");
     let url = world.task().at_leader(&format!("collection_jobs/{}", last(&location)));
     let answer = Ask::get(&url).token(&world.task().collector_token).send();
     assert!(answer.status == 200 && answer.body.is_empty(), "still pending: nothing came out");

@@ -28,7 +28,7 @@ fn the_leader_takes_reports_while_the_helper_is_away() {
     let reports = world.reports(&measurements);
     world.helper.kill();
     world.upload_all(&reports[..10]);
-    world.leader.wait_for_log("an aggregation job is put off");
+    world.leader.wait_for_log("retrying an aggregation job later");
     world.upload_all(&reports[10..]);
     world.leader.kill();
     world.leader.start();
@@ -153,7 +153,7 @@ fn a_helper_that_refuses_its_share_is_named_and_not_quoted_and_may_be_asked_agai
     refusal.refused_as(ProblemType::BatchMismatch);
     // Its words are for the operator: they may say more than the collector may know.
     let said = refusal.text();
-    assert!(said.contains("the helper refuses") && !said.contains("a bad day"), "{said}");
+    assert!(said.contains("the helper refused") && !said.contains("a bad day"), "{said}");
     drop(impostor);
     world.helper.start();
     world.expect(&measurements);

@@ -205,7 +205,7 @@ fn a_partner_that_freezes_before_it_gives_its_share_holds_up_no_other_collection
     // It is seen that they wait, and for whom.
     let listed = world.leader.tell(&["collections", "list"]);
     let listed = String::from_utf8(listed.stdout).unwrap();
-    assert_eq!(listed.matches("waits for the helper's share since ").count(), 2, "{listed}");
+    assert_eq!(listed.matches("waiting for the helper's share since ").count(), 2, "{listed}");
     assert!(world.leader.terminate_within(STOP).success());
     // Well again, they are collected as if nothing had been.
     partner.bad.store(false, Ordering::SeqCst);

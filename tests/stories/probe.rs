@@ -76,8 +76,11 @@ fn a_right_client_is_not_suspected_and_each_fault_is_named() {
 #[test]
 fn what_is_no_client_is_neither_right_nor_wrong() {
     for (command, told) in [
-        ("echo hello", "the client's line is not {\"report\": …} with base64url: \"hello\""),
-        ("true", "the client ended, or closed its output, before it had answered"),
+        (
+            "echo hello",
+            "the client must write {\"report\": …} with base64url, and wrote: \"hello\"",
+        ),
+        ("true", "the client exited, or closed its standard output, before it had responded"),
         (
             "/nowhere/client --fault none",
             "the client \"/nowhere/client --fault none\" cannot be run",

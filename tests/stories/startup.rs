@@ -67,7 +67,7 @@ fn a_second_server_on_one_configuration_leaves_the_first_alone() {
     let reports = world.reports(&measurements);
     world.helper.kill();
     world.upload_all(&reports);
-    world.leader.wait_for_log("an aggregation job is put off");
+    world.leader.wait_for_log("retrying an aggregation job later");
     says(&fails(&world.leader), &["in use"]);
     world.helper.start();
     world.expect(&measurements);
@@ -83,7 +83,7 @@ fn a_database_of_a_newer_version_is_left_as_it_is() {
     says(&fails(&world.leader), &["leader.db", "9999", "newer version"]);
     fs::write(&path, "not a database, but long enough to look at ".repeat(50)).unwrap();
     fs::remove_file(world.folder.path().join("leader.db-wal")).unwrap_or_default();
-    says(&fails(&world.leader), &["leader.db", "not a SQLite database", "another file"]);
+    says(&fails(&world.leader), &["leader.db", "not an SQLite database", "another file"]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_program_that_contradicts_itself_or_lacks_its_secrets_is_refused() {
     fs::remove_file(folder.join("leader.secrets.toml")).unwrap();
     keygen(folder);
     world.leader.start();
-    assert!(world.leader.log().matches("is added").count() >= 5, "{}", world.leader.log());
+    assert!(world.leader.log().matches(" added").count() >= 5, "{}", world.leader.log());
 
     // Other secrets for tasks that are there.
     world.leader.kill();
@@ -137,7 +137,7 @@ fn a_program_that_contradicts_itself_or_lacks_its_secrets_is_refused() {
     fs::remove_file(folder.join("helper.secrets.toml")).unwrap();
     fs::remove_file(folder.join("collector.secrets.toml")).unwrap();
     keygen(folder);
-    says(&fails(&world.leader), &["already there with another verify key or token"]);
+    says(&fails(&world.leader), &["already exists with another verify key or token"]);
 }
 
 fn keygen(folder: &Path) {
@@ -200,7 +200,7 @@ fn a_task_that_is_added_to_running_servers_is_usable_within_seconds() {
         fs::write(&file, new.file(is_leader)).unwrap();
         let config = server.config.to_str().unwrap();
         let add = || server.run(&["tasks", "add", "--config", config, file.to_str().unwrap()]);
-        for words in ["is added", "is there already"] {
+        for words in ["added", "already exists"] {
             let output = add();
             assert!(output.status.success(), "{output:?}");
             assert_eq!(
@@ -240,6 +240,6 @@ fn a_server_on_port_zero_says_where_it_listens() {
     let world = leaderless();
     configure(&world, &format!(":{}\"", world.leader.port), ":0\"");
     world.leader.launch();
-    world.leader.wait_for_log("leader listens on http://127.0.0.1:");
+    world.leader.wait_for_log("leader listening on http://127.0.0.1:");
     assert!(free_port() > 0);
 }

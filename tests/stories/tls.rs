@@ -68,7 +68,7 @@ fn a_leader_without_a_certificate_or_trust_aggregates_nothing_and_says_why() {
     let world = world("\n[peer]\nca = \"ca.pem\"\n");
     let measurements = sample(&world.task().configuration.vdaf, 6, &mut seeded(2));
     world.upload_all(&world.reports(&measurements));
-    world.leader.wait_for_log("other aggregator's certificate");
+    world.leader.wait_for_log("other aggregator's client certificate");
     world.leader.kill();
     let configure = |peer: &str| {
         let text = fs::read_to_string(&world.leader.config).unwrap();
@@ -90,9 +90,9 @@ fn a_renewed_certificate_is_taken_into_use_while_the_server_runs() {
     let folder = world.folder.path();
     // Half of a renewal: the old pair stays in use.
     fs::write(folder.join("helper.key.pem"), "not a key").unwrap();
-    world.helper.wait_for_log("the old certificates stay in use");
+    world.helper.wait_for_log("the previous ones stay in use");
     issue(folder, "helper", ExtendedKeyUsagePurpose::ServerAuth);
-    world.helper.wait_for_log("renewed certificates are in use");
+    world.helper.wait_for_log("reloaded the TLS certificates");
     let measurements = sample(&world.task().configuration.vdaf, 6, &mut seeded(3));
     world.upload_all(&world.reports(&measurements));
     world.expect(&measurements);

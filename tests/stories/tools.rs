@@ -28,9 +28,9 @@ fn a_new_program_can_be_checked_at_once_and_says_what_to_replace() {
         let words = printed(folder.path(), &["check", file]);
         assert!(words.starts_with("support: "), "{words}");
         for part in [
-            "MIND",
-            "https://leader.example/ is an example's",
-            "key is an example's",
+            "WARNINGS",
+            "https://leader.example/ is a placeholder",
+            "key is a placeholder",
             "WHAT ONE DEVICE RISKS",
         ] {
             assert!(words.contains(part), "{part} is not in {words}");
@@ -73,19 +73,19 @@ fn a_new_program_goes_where_it_is_told_under_a_name_that_fits() {
 /// For packagers: what they install beside the five binaries.
 #[test]
 fn completions_and_manual_pages_are_of_all_binaries() {
-    let folder = tempfile::tempdir().unwrap();
-    const ALL: [&str; 5] = [
+    let all = [
         "sottovoce",
         "sottovoce-leader",
         "sottovoce-helper",
         "sottovoce-collector",
         "sottovoce-auditor",
     ];
+    let folder = tempfile::tempdir().unwrap();
     for (shell, start, end) in
         [("bash", "", ".bash"), ("zsh", "_", ""), ("fish", "", ".fish"), ("elvish", "", ".elv")]
     {
         let said = printed(folder.path(), &["completions", shell, shell]);
-        for name in ALL {
+        for name in all {
             let file = format!("{shell}/{start}{name}{end}");
             assert!(said.contains(&file), "{file} is not in {said}");
             let script = fs::read_to_string(folder.path().join(file)).unwrap();
@@ -93,7 +93,7 @@ fn completions_and_manual_pages_are_of_all_binaries() {
         }
     }
     let said = printed(folder.path(), &["man", "man1"]);
-    for name in ALL {
+    for name in all {
         assert!(said.contains(&format!("man1/{name}.1")), "{said}");
         let page = fs::read_to_string(folder.path().join(format!("man1/{name}.1"))).unwrap();
         assert!(page.contains(".SH SYNOPSIS"), "{page}");
@@ -129,7 +129,7 @@ fn a_check_refuses_what_is_wrong_and_a_budget_that_allows_more_than_it_promises(
     for (from, to, words) in [
         ("window = \"7 days\"", "windw = \"7 days\"", "program.toml:20:1"),
         ("min_batch_size = 3500", "min_batch_size = 300", "use min_batch_size = "),
-        ("\nwindows = 1\n", "\nwindows = 2\n", "OAMC budget"),
+        ("\nwindows = 1\n", "\nwindows = 2\n", "most devices (OAMC)"),
     ] {
         assert!(program.contains(from), "{from}");
         fs::write(&path, program.replacen(from, to, 1)).unwrap();

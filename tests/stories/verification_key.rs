@@ -85,5 +85,5 @@ fn reports_that_were_rejected_for_their_key_count_once_the_helper_knows_it() {
     assert_eq!(helper.seen().iter().filter(is_delete).count(), REJECTED);
     let log = world.leader.log();
     assert!(log.contains("the helper does not know our verification key 0"), "{log}");
-    assert!(log.contains("an aggregation job is cut in halves"), "{log}");
+    assert!(log.contains("splitting an aggregation job in half"), "{log}");
 }

@@ -70,11 +70,11 @@ pub fn answer(
     let refuse =
         |detail: &str| Failure::problem(ProblemType::InvalidMessage, Some(&task.id), detail);
     let question: Question =
-        serde_json::from_slice(body).map_err(|_| refuse("the question cannot be read"))?;
+        serde_json::from_slice(body).map_err(|_| refuse("the request does not decode"))?;
     let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
     let sealed = bytes(&question.sealed);
     if question.asker == name(role) {
-        return Err(refuse("an aggregator does not ask itself"));
+        return Err(refuse("the request is from this aggregator itself; check the endpoints"));
     }
     // First of all: a stranger learns nothing.
     if !is_proof(
@@ -86,11 +86,11 @@ pub fn answer(
         return Err(Failure::Unauthorized);
     }
     let sealed = HpkeCiphertext::from_bytes(&sealed)
-        .map_err(|_| refuse("the sealed word does not decode"))?;
+        .map_err(|_| refuse("the encrypted challenge does not decode"))?;
     let challenge = keys
         .opener(sealed.config_id)
         .and_then(|opener| opener.open(&sealed, INFO, task.id.as_bytes()).ok())
-        .ok_or_else(|| refuse("the word was sealed to a key that is not ours"))?;
+        .ok_or_else(|| refuse("the challenge is not encrypted to one of our HPKE keys"))?;
     let mut answer = Answer { held: held(task, now), proof: String::new() };
     answer.proof = URL_SAFE_NO_PAD.encode(answer.prove(task, role, &challenge));
     Ok(answer)

@@ -31,12 +31,12 @@ pub fn check_request(task: &Task, request: &CollectionJobReq) -> Result<(), Fail
         (Query::TimeInterval(_), BatchMode::TimeInterval)
         | (Query::LeaderSelected, BatchMode::LeaderSelected) => {}
         _ => {
-            let detail = "the batch mode of the query is not that of the task";
+            let detail = "the query's batch mode is not the task's";
             return refuse(ProblemType::InvalidMessage, detail);
         }
     }
     if !request.agg_param.as_bytes().is_empty() {
-        let detail = "Prio3 takes the empty aggregation parameter only";
+        let detail = "the aggregation parameter must be empty for Prio3";
         return refuse(ProblemType::InvalidAggregationParameter, detail);
     }
     let extensions = request
@@ -61,11 +61,12 @@ pub fn until_over(task: &Task, interval: &Interval, now: Timestamp) -> Option<u6
 
 /// Why an interval that is not over is not collected.
 pub fn not_over(task: &Task, interval: &Interval, left: u64) -> ProblemDocument {
-    let end = moment(task, interval.end());
+    let end = task.window.start_of(interval.end());
     let grace = task.terms.grace;
+    let (end, over) = (format_moment(end), format_moment(end.saturating_add(grace)));
     let detail = format!(
-        "the interval ends at {end} and late reports are waited for {grace} seconds more: ask again {left} \
-         seconds from now, or for an interval that is over"
+        "the interval ends at {end}, and its grace for late reports is {grace} seconds: it can be collected from \
+         {over}, {left} seconds from now by this server's clock"
     );
     ProblemDocument::new(ProblemType::BatchInvalid, Some(&task.id), &detail)
 }
@@ -105,7 +106,7 @@ pub fn full_batch(
     let total = BatchTotal::of(&task.vdaf, least, shards).map_err(NotReleased::Broken)?;
     let (true, Some(interval)) = (total.count >= least, total.interval) else {
         // No count: it would tell how many took part in what is too small to be released.
-        let detail = format!("the batch has fewer reports than the {least} that it needs");
+        let detail = format!("the batch has fewer reports than the minimum of {least}");
         return Err(NotReleased::TooFew(problem(ProblemType::InvalidBatchSize, detail)));
     };
     match (task.terms.windows, task.configuration.batch_mode) {
@@ -113,8 +114,8 @@ pub fn full_batch(
             Err(NotReleased::Mixed(problem(ProblemType::InvalidBatchSize, small(task, &total))))
         }
         (Windows::Full, BatchMode::LeaderSelected) if interval.duration() > 1 => {
-            let detail = "the batch holds reports of several windows, and a leader-selected batch must be of \
-                          one: it was filled by an older leader and stays uncollected";
+            let detail = "the batch has reports of several windows, and a leader-selected batch must be of one: an \
+                          older version of the leader filled it; it stays uncollected";
             Err(NotReleased::Mixed(problem(ProblemType::BatchInvalid, detail.to_owned())))
         }
         _ => Ok(FullBatch { total, interval }),
@@ -130,8 +131,8 @@ fn small(task: &Task, total: &BatchTotal) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        "each window of an interval that has reports needs {least} of its own, and those that start at {}{more} \
-         have fewer: collect the windows one by one, or an interval without these",
+        "each window with reports needs at least {least}, and those that start at {}{more} have fewer: collect the \
+         windows one by one, or an interval without these",
         named.join(", ")
     )
 }
@@ -158,7 +159,7 @@ pub fn noisy_share(task: &Task, share: Vec<u8>, windows: u64) -> Result<Vec<u8>,
 #[derive(Debug, Error)]
 pub enum ShareError {
     /// The batch's sums do not add up.
-    #[error("the batch cannot be added up: {0}")]
+    #[error("the aggregate shares of the batch cannot be merged: {0}")]
     Merge(#[from] MergeError),
     /// There is no noise.
     #[error(transparent)]
@@ -262,7 +263,9 @@ mod tests {
         let shards: Vec<_> = (0..40).map(|time| (time, if time == 0 { 77 } else { 3 })).collect();
         let refusal = judge(&task, by_time(&shards)).unwrap_err();
         assert!(refusal.starts_with("mixed: invalidBatchSize: "), "{refusal}");
-        for part in ["needs 10", "1970-01-01T01:00:00Z", "and 34 more have fewer", "one by one"] {
+        for part in
+            ["needs at least 10", "1970-01-01T01:00:00Z", "and 34 more have fewer", "one by one"]
+        {
             assert!(refusal.contains(part), "{part}: {refusal}");
         }
         assert!(refusal.ends_with("without these"), "not cut off: {refusal}");

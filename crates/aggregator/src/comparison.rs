@@ -151,14 +151,16 @@ pub fn answer(
     let refuse =
         |detail: &str| Failure::problem(ProblemType::InvalidMessage, Some(&task.id), detail);
     let question: Question =
-        serde_json::from_slice(body).map_err(|_| refuse("the question cannot be read"))?;
+        serde_json::from_slice(body).map_err(|_| refuse("the request does not decode"))?;
     let proof = URL_SAFE_NO_PAD.decode(&question.proof).unwrap_or_default();
     // First of all: a stranger learns nothing.
     if question.asker == name(role) || !is_proof(task, PURPOSE, &question.parts(), &proof) {
         return Err(Failure::Unauthorized);
     }
     if question.milliseconds.abs_diff(now.0) > FRESH_MILLISECONDS {
-        return Err(refuse("the question is old, or our clocks differ; `doctor` says by how much"));
+        return Err(refuse(
+            "the request has expired, or the clocks differ; `doctor` tells by how much",
+        ));
     }
     held(task, store, &question.wanted).map_err(Failure::from)?.ok_or_else(|| refuse(TOO_MANY))
 }
@@ -169,7 +171,8 @@ pub const LONGEST: usize = 1024;
 const FRESH_MILLISECONDS: u64 = 300_000;
 
 /// More IDs than are compared.
-pub const TOO_MANY: &str = "more than 3,000,000 reports lie around this batch, too many to compare";
+pub const TOO_MANY: &str =
+    "there are more than 3,000,000 reports around this batch, the maximum for a comparison";
 
 /// What we hold ourselves; nothing if it is [too much](TOO_MANY).
 pub fn held(
@@ -289,27 +292,27 @@ impl std::fmt::Display for Cause {
         match self {
             Self::OnTheirWay(reports) => write!(
                 f,
-                "the leader has {reports} reports on their way; compare again when they are done"
+                "{reports} reports are in the leader's aggregation jobs; compare again when these have ended"
             ),
             Self::Stuck(reports) => write!(
                 f,
-                "the leader has given up on {reports} reports; put right what the helper had \
-                 against them (its log says), then run `sottovoce-leader reports retry-stuck`"
+                "the leader has {reports} stuck reports; fix the reason why the helper refuses them (see the \
+                 leader's log), then run `sottovoce-leader reports retry-stuck`"
             ),
             Self::LeaderForgot => f.write_str(
-                "the leader does not know reports that the helper counts: its database is older \
-                 than the helper's, from a backup perhaps. If a newer one exists, restore it. \
-                 Otherwise drop what one of the two holds alone: `batches repair`, on both sides",
+                "the leader's database lacks reports that the helper has: it may be an older backup. If a newer \
+                 backup exists, restore it. Otherwise run `batches repair` on both sides, which drops the reports \
+                 that only one side has",
             ),
             Self::HelperForgot => f.write_str(
-                "the helper does not know reports that the leader counts: its database is older \
-                 than the leader's, from a backup perhaps. If a newer one exists, restore it. \
-                 Otherwise drop what one of the two holds alone: `batches repair`, on both sides",
+                "the helper's database lacks reports that the leader has: it may be an older backup. If a newer \
+                 backup exists, restore it. Otherwise run `batches repair` on both sides, which drops the reports \
+                 that only one side has",
             ),
             Self::Verdicts => f.write_str(
-                "one of the two rejected reports that the other counts, which two right programs \
-                 never do; install the same version on both, then drop what one of the two holds \
-                 alone: `batches repair`, on both sides",
+                "one side rejected reports that the other has counted, which correct servers never do; install the \
+                 same version on both, then run `batches repair` on both sides, which drops the reports that only one \
+                 side has",
             ),
         }
     }

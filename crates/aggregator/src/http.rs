@@ -58,15 +58,15 @@ pub enum Failure {
     Busy,
     /// As many collections of the task are open as may be: the sender may come back.
     ManyCollections,
-    /// The sender asks too often, and may come back after this long.
+    /// The client has exceeded its rate limit, and can retry after this long.
     TooMany(Duration),
     /// What is asked for is not over yet by this server's clock, but will be after this long.
     NotYet(Duration),
     /// The body did not come in time.
     TooSlow,
-    /// The database does not answer, or its disk is full: logged now and then, and the sender may come back.
+    /// The database does not answer, or its disk is full: logged at a limited rate, and the client can retry.
     Away(String),
-    /// We are at fault: logged now and then, and not told.
+    /// We are at fault: logged at a limited rate, without details to the client.
     Fault(String),
 }
 
@@ -95,7 +95,7 @@ impl Failure {
         Self::problem(
             ProblemType::UnrecognizedTask,
             Some(task),
-            "this aggregator has no such task; its operator must add it first",
+            "unknown task; the operator of this aggregator has to add it first",
         )
     }
 
@@ -130,42 +130,41 @@ impl IntoResponse for Failure {
         match self {
             Self::Refused(problem) => problem_response(&problem),
             Self::Unauthorized => {
-                let mut response = plain(
-                    StatusCode::UNAUTHORIZED,
-                    "this needs the bearer token that was agreed on for the task",
-                );
+                let mut response =
+                    plain(StatusCode::UNAUTHORIZED, "the request needs the task's bearer token");
                 let bearer = HeaderValue::from_static("Bearer");
                 response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
                 response
             }
             Self::Uncertified => plain(
                 StatusCode::FORBIDDEN,
-                "this needs a connection with the other aggregator's certificate",
+                "the request needs mutual TLS with the other aggregator's client certificate",
             ),
-            Self::NotFound => plain(StatusCode::NOT_FOUND, "there is no such resource here"),
+            Self::NotFound => plain(StatusCode::NOT_FOUND, "no such resource"),
             // What it does know, the router says in `Allow`.
             Self::MethodNotAllowed => {
-                plain(StatusCode::METHOD_NOT_ALLOWED, "this resource does not know this method")
+                plain(StatusCode::METHOD_NOT_ALLOWED, "this resource does not support this method")
             }
             Self::TooLarge { limit } => plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                &format!("a body may have {limit} bytes here; send less at a time"),
+                &format!(
+                    "the body exceeds the limit of {limit} bytes; send fewer reports at a time"
+                ),
             ),
             Self::Busy => retry_later(plain(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "there is too much to do just now; try again later",
+                "the server is overloaded; retry later",
             )),
             Self::ManyCollections => retry_later(plain(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "too many collections of this task wait for their batches; come back when one is over, \
-                 or delete some",
+                "too many pending collections of this task; retry when one has ended, or delete some",
             )),
             Self::TooMany(wait) => {
                 let mut response = plain(
                     StatusCode::TOO_MANY_REQUESTS,
-                    "one address may not ask so often here; come back later",
+                    "rate limit exceeded for this address; retry after the time in Retry-After",
                 );
-                // Rounded up: who comes back as told gets in.
+                // Rounded up: a retry after that time is let in.
                 let wait = seconds(wait + Duration::from_millis(999));
                 response.headers_mut().insert(RETRY_AFTER, wait);
                 response
@@ -173,15 +172,12 @@ impl IntoResponse for Failure {
             Self::NotYet(wait) => {
                 let mut response = plain(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "the interval is not over yet by this server's clock; send the same again later",
+                    "the interval is not over yet by this server's clock; retry after the time in Retry-After",
                 );
                 response.headers_mut().insert(RETRY_AFTER, seconds(wait));
                 response
             }
-            Self::TooSlow => plain(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body did not arrive in the time that a request may take",
-            ),
+            Self::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "timeout while reading the body"),
             Self::Away(error) => {
                 if let Some(times) = AWAY.count(Instant::now()) {
                     tracing::error!(error, times, "a request is put off");
@@ -189,16 +185,16 @@ impl IntoResponse for Failure {
                 // Whether a commit was reached that nobody heard of is not known here.
                 retry_later(plain(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "this server's database does not answer; send the same again later",
+                    "the server's database is unavailable; retry later",
                 ))
             }
             Self::Fault(error) => {
                 if let Some(times) = FAULTS.count(Instant::now()) {
-                    tracing::error!(error, times, "a request failed");
+                    tracing::error!(error, times, "requests answered with 500: internal error");
                 }
                 retry_later(plain(
                     StatusCode::INTERNAL_SERVER_ERROR,
-                    "this server failed; send the same again later",
+                    "internal server error; retry later",
                 ))
             }
         }

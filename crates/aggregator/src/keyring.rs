@@ -85,7 +85,7 @@ pub enum KeyringError {
     Entry(#[from] EntryTooLong),
     /// There are as many keys as there are IDs.
     #[error(
-        "all 256 key IDs are taken; wait until old keys are destroyed, or shorten hpke.keep_days"
+        "all 256 HPKE key IDs are in use; wait until old keys are destroyed, or lower hpke.keep_days"
     )]
     NoFreeId,
 }
@@ -123,12 +123,12 @@ impl Keyring {
     ) -> Result<(), KeyringError> {
         if is_due(&store.keys(KeyUse::Hpke)?, schedule, now) {
             let id = make(store, database_keys, now.after(schedule.pending))?;
-            tracing::info!(id, "a new HPKE key waits to be offered");
+            tracing::info!(id, "created an HPKE key; it is pending");
         }
         for (key, state) in states(store.keys(KeyUse::Hpke)?, now) {
             if is_over(state, schedule, now, needed_since) {
                 destroy(store, &key, now)?;
-                tracing::info!(id = key.id, "an HPKE key has expired and is destroyed");
+                tracing::info!(id = key.id, "destroyed an expired HPKE key");
             }
         }
         let keys = Arc::new(read(store, database_keys, now)?);

@@ -171,34 +171,34 @@ impl Metrics {
             "aggregation_jobs", jobs, "Aggregation jobs, by how they ended";
             "requests_refused", refused, "Requests answered with an error, by HTTP status";
             "client_addresses_unreadable", unreadable_addresses,
-                "Requests of which the proxy in front did not say, or not legibly, whose they are";
+                "Requests whose forwarding header has no valid client address";
             "connections_ended", connections,
-                "Connections that the server did not take or did not keep, by reason";
-            "releases", releases, "Batches of which an aggregate share was released";
+                "Connections that the server refused or closed, by reason";
+            "releases", releases, "Aggregate shares released";
             "budget_charged_epsilon", charged,
                 "Sum of the claimed epsilon of each release, by trust model";
             "waiting_reports", waiting, "Reports that wait for an aggregation job";
             "oldest_waiting_report_age_seconds", age,
                 "Age of the oldest report that is not aggregated yet";
             "in_flight_reports", in_flight, "Reports in aggregation jobs that have not ended";
-            "stuck_reports", stuck, "Reports that the helper refuses alone, and that are not tried again";
+            "stuck_reports", stuck, "Reports that the helper refuses and that are not retried";
             "set_aside_batches", set_aside,
-                "Leader-selected batches that the helper refuses, until they are repaired";
+                "Leader-selected batches that differ from the helper's and wait for a repair";
             "open_batch_reports", verified, "Verified reports in batches that are not collected";
             "open_batch_fill", fill,
-                "Verified reports not collected, over the least that a batch must have";
-            "public_log_entries", log_entries, "Entries in the public log, under a checkpoint";
+                "Verified reports not collected, divided by min_batch_size";
+            "public_log_entries", log_entries, "Published entries of the public log";
             "public_log_waiting_entries", log_waiting,
-                "Entries of the public log that are not published yet, before which no share leaves";
+                "Entries of the public log that are not published yet, which shares wait for";
             "public_log_witness_failures", witness_failures,
-                "Checkpoints of the public log that a witness did not cosign when asked";
-            "pending_collections", pending_collections, "Collections that wait, by what they wait for";
+                "Failed requests to a witness to cosign a checkpoint";
+            "pending_collections", pending_collections, "Pending collections, by what they wait for";
             "oldest_pending_collection_age_seconds", oldest_pending,
-                "How long the oldest collection that waits for this has waited";
+                "Age of the oldest pending collection, by what it waits for";
             "helpers_left_alone", helpers_left_alone,
-                "Helpers that failed several times in a row and are tried again later";
+                "Helpers in backoff after several failures in a row";
         }
-        let help = "How long an aggregation job took";
+        let help = "Duration of an aggregation job";
         registry.register_with_unit(
             "aggregation_job_duration",
             help,
@@ -328,7 +328,7 @@ impl Metrics {
         set(&self.oldest_pending, oldest);
     }
 
-    /// So many helpers are left alone for now.
+    /// So many helpers are in backoff.
     pub fn helpers_left_alone(&self, helpers: usize) {
         self.helpers_left_alone.set(i64::try_from(helpers).unwrap_or(i64::MAX));
     }

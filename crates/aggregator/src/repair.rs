@@ -34,16 +34,18 @@ pub struct PlanDigest(pub [u8; 32]);
 pub enum NoPlan {
     /// A share of it may have left.
     #[error(
-        "the batch was collected at the {0}'s side, or is being collected: what is released is not \
-         repaired. `collections list` tells by which request"
+        "the batch is collected or being collected at the {0}: a released batch cannot be repaired; \
+         `collections list` shows the collection"
     )]
     Collected(Role),
     /// It may still change.
-    #[error("a job in flight at the {0} may still add to the batch; try again when it is done")]
+    #[error(
+        "an aggregation job in flight at the {0} may still add to the batch; retry when it has ended"
+    )]
     Busy(Role),
     /// The other side is not of this version, or damaged.
     #[error(
-        "what the {0} says of the batch's parts cannot be read; install the same version on both"
+        "the {0}'s list of the batch's parts does not decode; install the same version on both sides"
     )]
     Unreadable(Role),
 }

@@ -144,7 +144,7 @@ pub enum TaskError {
         source: sottovoce_dap::hpke::HpkeError,
     },
     /// A batch of this size hides nobody.
-    #[error("task {task} has a minimum batch size of {size}; a batch must hold at least {least}")]
+    #[error("task {task} has a minimum batch size of {size}; it must be at least {least}")]
     BatchSize {
         /// The task.
         task: TaskId,
@@ -164,7 +164,7 @@ pub enum TaskError {
         source: DecodeError,
     },
     /// The secrets cannot be sealed or opened.
-    #[error("the secrets of task {task}: {source}")]
+    #[error("the secrets of task {task} are not valid: {source}")]
     Secrets {
         /// The task.
         task: TaskId,

@@ -45,8 +45,8 @@ pub enum TasksError {
     Task(#[from] TaskError),
     /// The same task with other secrets.
     #[error(
-        "task {0} is already there with another verify key or token; both aggregators must use \
-         those it was first added with, or a new task"
+        "task {0} already exists with another verify key or token; use the secrets that it was first added with, on \
+         both sides, or a new task"
     )]
     OtherSecrets(TaskId),
 }

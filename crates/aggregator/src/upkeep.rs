@@ -42,12 +42,12 @@ pub async fn run<T: StoredTask>(upkeep: Upkeep, mut stop: watch::Receiver<bool>)
         let more = match blocking::spawn(move || round.round::<T>(clock::now())).await {
             Ok(Round { more, failed }) => {
                 for (part, error) in failed {
-                    tracing::warn!(%part, %error, "a part of the server's upkeep is put off");
+                    tracing::warn!(%part, %error, "a maintenance step failed; it is retried");
                 }
                 more
             }
             Err(error) => {
-                tracing::error!(%error, "the server's upkeep stopped");
+                tracing::error!(%error, "the maintenance worker failed");
                 false
             }
         };
@@ -86,9 +86,9 @@ impl Upkeep {
         failed.note("HPKE keys", rotated);
         failed.note("the log", self.log.publish());
         let responses = Timestamp(now.0.saturating_sub(milliseconds(self.retention.responses)));
-        let forgotten = failed.note("forgetting", store.forget(&Expiry { reports, responses }));
+        let forgotten = failed.note("retention", store.forget(&Expiry { reports, responses }));
         let compacted = failed.note("compaction", store.compact());
-        failed.note("giving room back", store.give_back());
+        failed.note("vacuum", store.give_back());
         let more = forgotten.is_some_and(|forgotten| forgotten.more) || compacted == Some(true);
         Round { more, failed: failed.0 }
     }

@@ -61,19 +61,19 @@ pub enum SourceError {
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// There is no I/O.
-    #[error("the log cannot be read from here: {0}")]
+    #[error("the async runtime for reading logs cannot be started: {0}")]
     Runtime(io::Error),
     /// The server does not answer.
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// The server answers with something else.
-    #[error("{url} answers with status {status}, where a file of the log should be")]
+    #[error("{url} answered with status {status} instead of a file of the log")]
     Status {
         /// What was asked for.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// For how long the server asks to be left alone.
+        /// The server's Retry-After.
         retry_after: Option<Duration>,
     },
     /// The folder does not have it.
@@ -85,16 +85,19 @@ pub enum SourceError {
         source: io::Error,
     },
     /// It is longer than any file of its kind.
-    #[error("{place} is longer than the {limit} bytes that it may have")]
+    #[error("{place} is longer than the maximum of {limit} bytes")]
     TooLong {
         /// Which file.
         place: String,
         /// Its bound.
         limit: usize,
     },
-    /// It is shorter than the checkpoint promises.
+    /// Nothing is there.
+    #[error("there is no log at {0}: it has no checkpoint; check the URL or folder")]
+    NoLog(String),
+    /// It is shorter than the checkpoint says.
     #[error(
-        "{0} is missing, which the checkpoint promises: the log is half-written, or lost a part"
+        "{0} is missing, although the checkpoint covers it: the log is incomplete; copy or restore it again"
     )]
     Missing(String),
 }
@@ -150,10 +153,10 @@ impl Reader {
         &self.source
     }
 
-    /// The newest checkpoint, believed by nobody yet.
+    /// The newest checkpoint, not verified yet.
     pub fn checkpoint(&self) -> Result<Vec<u8>, SourceError> {
         self.read("checkpoint", MAX_NOTE)?
-            .ok_or_else(|| SourceError::Missing(format!("{}/checkpoint", self.source)))
+            .ok_or_else(|| SourceError::NoLog(self.source.to_string()))
     }
 
     /// A file that a checkpoint of `size` entries promises.
@@ -188,7 +191,7 @@ impl Reader {
         }
     }
 
-    /// Asks again, as long as there is patience, where that may help.
+    /// Retries, as long as there is patience, where that may help.
     fn persist(&self, url: &str, limit: usize) -> Result<Option<Vec<u8>>, SourceError> {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
         let started = Instant::now();
@@ -201,7 +204,7 @@ impl Reader {
             if started.elapsed() + wait > self.patience {
                 return Err(error);
             }
-            eprintln!("{error}; asking again in {:.1} s", wait.as_secs_f64());
+            eprintln!("{error}; retry in {:.1} s", wait.as_secs_f64());
             std::thread::sleep(wait);
         }
     }

@@ -27,14 +27,13 @@ pub enum CollectError {
     Leader(TransportError),
     /// The leader is not ready.
     #[error(
-        "the leader is not ready after {0:?}; it goes on by itself, so the same request may be \
-         made again later"
+        "the leader is not ready after {0:?}; it continues with the collection, so run the same command again later"
     )]
     Patience(Duration),
     /// The leader is away, or out of order.
     #[error(
-        "the leader gave no answer within {waited:?} ({last}); what it has taken on it does not forget, \
-         so the same request may be made again when it is back"
+        "gave up after retries for {waited:?} ({last}); a collection that the leader has accepted is not lost, so run \
+         the same command again when it is back"
     )]
     Away {
         /// All the patience that there was.

@@ -50,8 +50,7 @@ pub enum CollectorError {
     Release(#[from] ReleaseError),
     /// The program demands proofs, and the logs give none.
     #[error(
-        "the figures are held back, because the program demands proofs of both logs; ask for the same \
-         batch again once its release is in both"
+        "figures withheld: the program requires inclusion proofs from both logs; collect the same batch again later, or raise --patience"
     )]
     Unproved(#[source] Unproved),
 }

@@ -20,7 +20,9 @@ pub enum OpenError {
     #[error(transparent)]
     Vdaf(#[from] UnsupportedVdaf),
     /// A share was not sealed to this collector, for this task and this request.
-    #[error("the {role}'s aggregate share: {source}; is this the collector that the task names?")]
+    #[error(
+        "the {role}'s aggregate share does not decrypt: {source}; check that the secrets are this program's collector's"
+    )]
     Share {
         /// Whose share it is.
         role: Role,
@@ -31,7 +33,7 @@ pub enum OpenError {
     #[error(transparent)]
     Unshard(#[from] UnshardError),
     /// The aggregators gave out a batch that the task does not allow.
-    #[error("the batch has {count} reports, and the task needs at least {least}")]
+    #[error("the batch has {count} reports; the task's minimum is {least}")]
     TooFew {
         /// Reports in the batch.
         count: u64,

@@ -43,7 +43,7 @@ pub fn table(release: &Release, cost: Option<&PeriodCost>) -> String {
     out.push_str(&columns(&rows));
     out.push_str(&match cost {
         Some(cost) => period(cost),
-        None => "  the program has no budget: nothing limits what one device risks over time\n"
+        None => "  the program has no privacy budget: the privacy loss of one device over time is unlimited\n"
             .to_owned(),
     });
     out.push_str("  one report in this batch:\n");
@@ -65,12 +65,12 @@ pub fn period(cost: &PeriodCost) -> String {
 pub fn privacy(guarantees: &[Guarantee]) -> String {
     guarantees.iter().fold(String::new(), |mut out, guarantee| {
         let Guarantee { trust, epsilon, delta, pointwise, .. } = guarantee;
-        let (epsilon, words) = (epsilon.shown(3), trust.in_words());
+        let epsilon = epsilon.shown(3);
         let delta = match delta.get() {
             0.0 => String::new(),
             _ => format!(", δ = {}; pointwise ε = {}", delta.shown(2), pointwise.shown(3)),
         };
-        let _ = writeln!(out, "  privacy {trust:<4}  ε = {epsilon}{delta}  ({words})");
+        let _ = writeln!(out, "    {:<45}  ε = {epsilon}{delta}", trust.named());
         out
     })
 }

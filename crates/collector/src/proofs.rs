@@ -38,7 +38,7 @@ pub enum UnprovedError {
     },
     /// The log answers with something else.
     #[error(
-        "the {role}'s log answers {status}: it does not have this release, or serves no proofs"
+        "the {role}'s log has no inclusion proof of this release: it answered with status {status}"
     )]
     Status {
         /// Whose log.
@@ -58,8 +58,7 @@ pub enum UnprovedError {
     },
     /// It proves something else.
     #[error(
-        "the {role}'s log has this share under another {what}; it says something else in public than it \
-         told the collector: ask both operators"
+        "the {role}'s log has this share with a different {what} than it sent to the collector; ask both operators"
     )]
     Other {
         /// Whose log.
@@ -68,7 +67,7 @@ pub enum UnprovedError {
         what: &'static str,
     },
     /// The logs contradict each other.
-    #[error("the two logs have this release with another {0}; ask both operators")]
+    #[error("the two logs disagree on the {0} of this release; ask both operators")]
     Disagree(&'static str),
 }
 
@@ -195,7 +194,7 @@ fn agree(one: &Release, other: &Release) -> Result<(), UnprovedError> {
         ("number of reports", one.report_count == other.report_count),
         ("checksum", one.checksum == other.checksum),
         ("interval", one.interval == other.interval),
-        ("charge to the budget", one.charged == other.charged),
+        ("privacy loss", one.charged == other.charged),
     ];
     match same.into_iter().find(|(_, same)| !same) {
         Some((what, _)) => Err(UnprovedError::Disagree(what)),

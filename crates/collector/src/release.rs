@@ -62,7 +62,7 @@ pub enum ReleaseError {
         bins: usize,
     },
     /// A count is larger than any batch.
-    #[error("bin {0} counts more reports than there can be")]
+    #[error("the count of bin {0} is larger than any batch")]
     Count(usize),
     /// The counts contradict each other.
     #[error(transparent)]

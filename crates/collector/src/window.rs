@@ -10,9 +10,9 @@ use thiserror::Error;
 pub enum WindowError {
     /// Late reports may still come.
     #[error(
-        "the window that starts at {} closes at {} and then waits {grace} seconds for late \
-         reports; ask again {wait} seconds from now, since a batch is collected only once",
-        format_moment(*start), format_moment(*closes)
+        "the window from {} ends at {}, and its grace for late reports is {grace} seconds; since a batch is collected \
+         only once, it can be collected from {}",
+        format_moment(*start), format_moment(*closes), format_moment(closes.saturating_add(*grace))
     )]
     TooEarly {
         /// Start in seconds since the Epoch.
@@ -38,7 +38,7 @@ pub enum WindowError {
     #[error(transparent)]
     Interval(#[from] IntervalError),
     /// No window has closed yet.
-    #[error("no window has closed yet since the Epoch; is the clock right?")]
+    #[error("no window has ended since 1970-01-01; check the clock")]
     None,
 }
 

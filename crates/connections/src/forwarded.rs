@@ -32,13 +32,13 @@ pub struct Proxies {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum Unreadable {
     /// The proxy did not write it.
-    #[error("the header is missing or has too few entries")]
+    #[error("the forwarding header is missing or has too few entries")]
     Missing,
     /// The proxy hides the client: `unknown`, or a name of its own (RFC 7239 §6.2, §6.3).
-    #[error("the proxy hides the client's address")]
+    #[error("the forwarding header has no address of the client, because the proxy hides it")]
     Hidden,
     /// It is written in no known way.
-    #[error("the header has an entry that is no address")]
+    #[error("the forwarding header has an entry that is not an address")]
     Malformed,
 }
 

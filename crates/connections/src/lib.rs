@@ -81,13 +81,13 @@ pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
 #[derive(Debug, Error)]
 pub enum Ended {
     /// Nothing happened on it.
-    #[error("nothing happened for too long")]
+    #[error("idle timeout")]
     Idle,
     /// Nothing happened on it, and another needed its slot.
-    #[error("another connection needed the place")]
+    #[error("closed while idle, to make room for another connection")]
     Evicted,
     /// There was no handshake in time.
-    #[error("no TLS handshake in time")]
+    #[error("TLS handshake timeout")]
     Handshake,
     /// The connection broke, or the client broke the protocol.
     #[error("{0}")]

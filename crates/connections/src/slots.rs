@@ -18,10 +18,10 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum Refused {
     /// The client has as many connections as one may, and something happens on each.
-    #[error("the client has too many connections")]
+    #[error("connection limit exceeded for this client")]
     Client,
     /// All slots are taken, or all but those for clients without any.
-    #[error("the server has too many connections")]
+    #[error("connection limit of the server exceeded")]
     Full,
 }
 

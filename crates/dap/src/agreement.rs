@@ -31,10 +31,12 @@ pub struct Held {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Disagreement {
     /// The proof is not one.
-    #[error("its answer does not prove that it holds our verify key and its own HPKE key")]
+    #[error(
+        "it could not prove that it has the same verify key and its own HPKE key; check both task files"
+    )]
     Proof,
     /// Another draft.
-    #[error("it speaks {theirs}, and we speak {ours}; install versions that fit")]
+    #[error("its DAP version is {theirs}, and ours is {ours}; install versions of the same draft")]
     Draft {
         /// The other's.
         theirs: String,
@@ -42,7 +44,7 @@ pub enum Disagreement {
         ours: String,
     },
     /// The clocks differ.
-    #[error("its clock is {seconds} s {direction} ours; let both follow network time")]
+    #[error("its clock is {seconds} s {direction} ours; synchronize both with NTP")]
     Clock {
         /// By how much.
         seconds: u64,
@@ -50,7 +52,7 @@ pub enum Disagreement {
         direction: &'static str,
     },
     /// Something that was agreed on.
-    #[error("its {what} is not ours; add the task again from one and the same program")]
+    #[error("its {what} differs from ours; add the task on both sides from the same program file")]
     Value {
         /// What.
         what: &'static str,

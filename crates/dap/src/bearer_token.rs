@@ -21,7 +21,7 @@ pub struct BearerToken(String);
 /// Text that is not a token.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error(
-    "a bearer token must have 16 to 1024 characters out of letters, digits and -._~+/, with `=` \
+    "a bearer token must have 16 to 1024 characters: letters, digits and -._~+/, with `=` \
      only at the end"
 )]
 pub struct InvalidToken;

@@ -128,7 +128,7 @@ pub enum ExchangeError {
     #[error(transparent)]
     Location(#[from] LocationError),
     /// A success that says neither yes nor later.
-    #[error("the response says where nothing is: it is empty and has no Location to ask again")]
+    #[error("the response is empty and has no Location header to poll")]
     Nowhere,
 }
 

@@ -152,7 +152,7 @@ pub enum HpkeError {
     #[error("the HPKE private key is not valid for its suite")]
     PrivateKey,
     /// The message was sealed to another of our keys.
-    #[error("the message was sealed to key {sealed_to}, not to key {ours}")]
+    #[error("the message is encrypted to HPKE key {sealed_to}, not to key {ours}")]
     ConfigId {
         /// The key that the message names.
         sealed_to: u8,
@@ -160,10 +160,10 @@ pub enum HpkeError {
         ours: u8,
     },
     /// The message does not open: it is not for this key, context or associated data.
-    #[error("the message does not open with this key and context")]
+    #[error("the message does not decrypt with this key and context")]
     Open,
     /// The operating system gave no randomness, or the message is too long.
-    #[error("sealing failed")]
+    #[error("HPKE encryption failed")]
     Seal,
 }
 

@@ -116,7 +116,7 @@ identifier!(
 
 /// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("the operating system's source of randomness failed")]
+#[error("the operating system's random number generator failed")]
 pub struct NoRandomness;
 
 impl ReportId {

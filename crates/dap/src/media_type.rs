@@ -32,7 +32,7 @@ pub enum MediaTypeError {
         expected: MediaType,
     },
     /// Another draft of DAP.
-    #[error("the message is of version {found:?} of DAP's drafts, and this is {VERSION}")]
+    #[error("the message has DAP version {found:?}; {VERSION} is supported")]
     Version {
         /// What the header says, cut short.
         found: String,

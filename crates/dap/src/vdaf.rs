@@ -44,7 +44,7 @@ pub enum UnsupportedVdaf {
     #[error("the VDAF parameters contradict each other: {0}")]
     Parameters(#[from] VdafError),
     /// A measurement would be larger than this implementation takes on.
-    #[error("a vector of {length} elements is longer than the {MAX_LENGTH} that are supported")]
+    #[error("the vector has {length} elements; the maximum is {MAX_LENGTH}")]
     TooLong {
         /// Elements asked for.
         length: u32,

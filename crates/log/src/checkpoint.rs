@@ -29,13 +29,13 @@ pub struct Checkpoint {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CheckpointError {
     /// The note around it.
-    #[error("the checkpoint: {0}")]
+    #[error("the checkpoint is not valid: {0}")]
     Note(#[from] NoteError),
     /// Its text.
-    #[error("the note is no checkpoint: a name, a number of entries and a root are expected")]
+    #[error("the note is not a checkpoint: an origin, a tree size and a root hash are expected")]
     Form,
     /// It is another log's.
-    #[error("the checkpoint is of the log {found}, and {expected} is expected")]
+    #[error("the checkpoint is of the log {found}; {expected} is expected")]
     Origin {
         /// The log that was asked for.
         expected: String,
@@ -43,7 +43,9 @@ pub enum CheckpointError {
         found: String,
     },
     /// Too few witnesses have seen it.
-    #[error("{found} of the trusted witnesses have cosigned the checkpoint, and {needed} must")]
+    #[error(
+        "the checkpoint has no quorum: {found} trusted witnesses have cosigned it, and {needed} must"
+    )]
     Quorum {
         /// Witnesses whose cosignature is there and right.
         found: usize,
@@ -145,26 +147,26 @@ pub struct Trust {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TrustError {
     /// Nobody is trusted.
-    #[error("a log is known by its keys, and none is given")]
+    #[error("the log has no verifier key; at least one is needed")]
     NoKey,
     /// Keys of two logs.
-    #[error("{0} and {1} are two logs; keys of one log have one name")]
+    #[error("{0} and {1} are different logs; all keys of one log have the same name")]
     TwoLogs(String, String),
     /// A key of the other kind.
-    #[error("the key of {0} is not {1}, which is expected there")]
+    #[error("the key of {0} is not {1} key; check that the right key is in the right place")]
     Kind(String, &'static str),
     /// A key that stands there twice.
-    #[error("a key of {0} is named twice, and counts once; name it once")]
+    #[error("a key of {0} is listed twice; list it once")]
     Twice(String),
     /// One key with two owners.
     #[error(
-        "{0} and {1} have one key, so they are one witness; ask both for their keys, and name one of them"
+        "{0} and {1} have the same public key, so they are one witness; check both keys, and list one"
     )]
     OneKey(String, String),
     /// More witnesses than there are.
     #[error(
-        "{quorum} witnesses must have cosigned, and only {witnesses} are named (keys of one name are \
-         one witness's); name more witnesses, or ask for fewer"
+        "the quorum is {quorum}, and only {witnesses} witnesses are listed (keys of the same name are one witness); \
+         list more witnesses, or lower the quorum"
     )]
     Quorum {
         /// As many must have.

@@ -235,8 +235,8 @@ impl fmt::Display for EntryKey {
 /// An entry longer than a log can hold.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error(
-    "an entry of {len} bytes does not fit the log, which holds {MAX_ENTRY}; shorten the \
-     manifest: its questions, labels and rules"
+    "the log entry has {len} bytes, and the maximum is {MAX_ENTRY}; shorten the program's questions, labels and \
+     rules"
 )]
 pub struct EntryTooLong {
     len: usize,
@@ -480,7 +480,7 @@ fn settings(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>, DecodeErro
 fn verifier_key(reader: &mut Reader<'_>) -> Result<VerifierKey, DecodeError> {
     let field = "verifier key";
     let text = text(reader, field, 1, U16)?;
-    text.parse().map_err(|_| DecodeError::Invalid { field, reason: "is not one" })
+    text.parse().map_err(|_| DecodeError::Invalid { field, reason: "is not valid" })
 }
 
 fn text(

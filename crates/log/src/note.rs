@@ -49,18 +49,20 @@ pub struct KeyName(String);
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum KeyError {
     /// The name cannot stand in a note.
-    #[error("{0:?} cannot name a key; use a URL without its scheme, without spaces and `+`")]
+    #[error("{0:?} is not a valid key name; use a URL without its scheme, without spaces and `+`")]
     Name(String),
     /// It is not three parts.
-    #[error("a verifier key has three parts, name+hash+key; take it whole from its owner")]
+    #[error("a verifier key has three parts, name+hash+key; copy all of it")]
     Form,
     /// The key is of another algorithm.
     #[error(
-        "the key of {0} is not an Ed25519 key of a log or a witness, which is all that is known here"
+        "the key of {0} has an unsupported type; Ed25519 keys of logs and witnesses are supported"
     )]
     Kind(String),
     /// The hash does not fit.
-    #[error("the key of {0} does not fit its hash; a character was lost or changed")]
+    #[error(
+        "the key of {0} does not match its hash; copy it again, a character is missing or changed"
+    )]
     Hash(String),
 }
 
@@ -221,16 +223,16 @@ pub struct Note {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NoteError {
     /// More bytes than any note has.
-    #[error("a note of {0} bytes is not read; at most {MAX_NOTE} are")]
+    #[error("the note has {0} bytes; the maximum is {MAX_NOTE}")]
     TooLong(usize),
     /// It is not text, or has no end.
-    #[error("it is no signed note: text, an empty line and lines of signatures are expected")]
+    #[error("it is not a signed note: text, an empty line and signature lines are expected")]
     Form,
     /// A signature line that is none.
-    #[error("a line below the note is not a signature: `— NAME SIGNATURE` is expected")]
+    #[error("the note has an invalid signature line: `— NAME SIGNATURE` is expected")]
     Line,
     /// No key that is trusted has signed it.
-    #[error("no signature is by {expected}; found are those of {found}")]
+    #[error("the note is not signed by {expected}; it is signed by {found}")]
     NotSigned {
         /// The keys that would be believed.
         expected: String,
@@ -238,7 +240,7 @@ pub enum NoteError {
         found: String,
     },
     /// A trusted key's signature is wrong.
-    #[error("the signature of {0} is wrong: the note or the signature was changed")]
+    #[error("the signature of {0} is not valid: the note or the signature was changed")]
     Wrong(String),
 }
 

@@ -36,16 +36,16 @@ pub struct Proof {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ProofError {
     /// More bytes than any proof has.
-    #[error("a proof of {0} bytes is not read; at most {MAX_PROOF} are")]
+    #[error("the proof has {0} bytes; the maximum is {MAX_PROOF}")]
     TooLong(usize),
     /// It is no proof.
-    #[error("it is no proof of inclusion: {0}")]
+    #[error("it is not an inclusion proof: {0}")]
     Form(&'static str),
     /// Its checkpoint is not believed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// It does not lead to the checkpoint's root.
-    #[error("the proof of entry {index}: {source}")]
+    #[error("the inclusion proof of entry {index} is not valid: {source}")]
     Tree {
         /// The entry's place.
         index: u64,
@@ -53,7 +53,9 @@ pub enum ProofError {
         source: TreeError,
     },
     /// What it proves cannot be read.
-    #[error("the proof holds, but its entry does not decode: {0}; a newer version may read it")]
+    #[error(
+        "the inclusion proof is valid, but its entry does not decode: {0}; a newer version may read it"
+    )]
     Entry(#[from] DecodeError),
 }
 
@@ -80,7 +82,7 @@ impl Proof {
         if bytes.len() > MAX_PROOF {
             return Err(ProofError::TooLong(bytes.len()));
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| ProofError::Form("it is not text"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| ProofError::Form("it is not UTF-8"))?;
         text.parse()
     }
 
@@ -110,20 +112,22 @@ impl FromStr for Proof {
         let form = ProofError::Form;
         let (head, checkpoint) = text
             .split_once("\n\n")
-            .ok_or(form("an empty line before the checkpoint is missing"))?;
+            .ok_or(form("the empty line before the checkpoint is missing"))?;
         let mut lines = head.split('\n');
         if lines.next() != Some(HEADER) {
-            return Err(form("its first line is not that of the format"));
+            return Err(form("its first line is not the header of the format"));
         }
         let entry = lines.next().and_then(|line| line.strip_prefix("extra "));
         let entry = entry.and_then(|entry| STANDARD.decode(entry).ok());
-        let entry = entry.ok_or(form("the entry is missing after `extra`"))?;
+        let entry = entry.ok_or(form("the line `extra ENTRY` is missing"))?;
         let index = lines.next().and_then(|line| line.strip_prefix("index "));
-        let index = index.and_then(parse_size).ok_or(form("a number is missing after `index`"))?;
+        let index = index
+            .and_then(parse_size)
+            .ok_or(form("the line `index INDEX` is missing or has no number"))?;
         let hashes: Option<Vec<_>> = lines.take(MAX_HASHES + 1).map(Hash::from_base64).collect();
-        let hashes = hashes.ok_or(form("a line of it is not a hash"))?;
+        let hashes = hashes.ok_or(form("a line of the proof is not a hash"))?;
         if hashes.len() > MAX_HASHES {
-            return Err(form("it has more hashes than any tree is high"));
+            return Err(form("it has more hashes than the highest tree needs"));
         }
         Ok(Self { entry, index, hashes, checkpoint: Note::parse(checkpoint.as_bytes())? })
     }

@@ -117,7 +117,9 @@ impl fmt::Display for TileName {
 
 /// A name that no file of a log has.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("no file of a log has this name; tiles are tile/LEVEL/INDEX, bundles tile/entries/INDEX")]
+#[error(
+    "not the name of a log's file; tiles are tile/LEVEL/INDEX, entry bundles tile/entries/INDEX"
+)]
 pub struct NameError;
 
 impl FromStr for TileName {
@@ -183,7 +185,7 @@ pub enum TileError {
         needed: u64,
     },
     /// A bundle that does not decode.
-    #[error("{name} is not a bundle of {width} entries: {source}")]
+    #[error("{name} is not an entry bundle of {width} entries: {source}")]
     Bundle {
         /// The file.
         name: String,
@@ -315,7 +317,7 @@ impl Edge {
 
 /// An entry that does not fit a bundle.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("an entry of {len} bytes does not fit a log; at most {MAX_ENTRY} do")]
+#[error("the entry has {len} bytes; the maximum is {MAX_ENTRY}")]
 pub struct TooLong {
     /// Its bytes.
     pub len: usize,

@@ -55,7 +55,7 @@ impl fmt::Debug for Hash {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum TreeError {
     /// There is no such entry in a tree of this size.
-    #[error("entry {index} is not in a tree of {size} entries")]
+    #[error("there is no entry {index} in a tree of {size} entries")]
     NoEntry {
         /// The entry's index.
         index: u64,
@@ -63,7 +63,7 @@ pub enum TreeError {
         size: u64,
     },
     /// A tree cannot have been larger before.
-    #[error("a tree of {old} entries cannot become one of {new}: entries are only ever added")]
+    #[error("no consistency proof from {old} entries to {new}: a log is append-only")]
     Shrunk {
         /// Its size before.
         old: u64,
@@ -79,10 +79,10 @@ pub enum TreeError {
         needed: usize,
     },
     /// The proof leads to another root.
-    #[error("the proof leads to another root than the checkpoint's: the entry is not in the log")]
+    #[error("the proof's root is not the checkpoint's: the entry is not in the log")]
     Root,
     /// The trees differ in what they should share.
-    #[error("the newer tree does not begin with the older one: the log was rewritten or forked")]
+    #[error("the newer tree is not consistent with the older one: the log was rewritten or forked")]
     Inconsistent,
 }
 

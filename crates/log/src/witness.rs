@@ -39,16 +39,16 @@ pub struct Request {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// More bytes than any request has.
-    #[error("a request of more than {MAX_REQUEST} bytes is not read")]
+    #[error("the request has more than {MAX_REQUEST} bytes, the maximum")]
     TooLong,
     /// It is no request.
-    #[error("it is no request to a witness: {0}")]
+    #[error("it is not a witness request: {0}")]
     Form(&'static str),
     /// What it is about is no checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The request contradicts itself.
-    #[error("a proof from {old} entries to {new} cannot be: entries are only ever added")]
+    #[error("no consistency proof from {old} entries to {new}: a log is append-only")]
     Shrunk {
         /// Where the proof begins.
         old: u64,
@@ -56,16 +56,14 @@ pub enum Refusal {
         new: u64,
     },
     /// None of the logs that are witnessed.
-    #[error(
-        "the log {0:?} is not witnessed here; its key has to be in the witness's configuration"
-    )]
+    #[error("unknown log {0:?}; its verifier key has to be in the witness's configuration")]
     UnknownLog(String),
     /// The log has not signed it, or not so.
-    #[error("the checkpoint: {0}")]
+    #[error("the checkpoint is not valid: {0}")]
     Signature(NoteError),
     /// The log remembers another size than its witness does.
     #[error(
-        "the last checkpoint cosigned here has {recorded} entries, and the proof is from {old}; \
+        "this witness's latest cosigned checkpoint has {recorded} entries, and the proof is from {old}; \
          prove from {recorded}"
     )]
     Conflict {
@@ -78,13 +76,13 @@ pub enum Refusal {
     #[error("the log has signed two roots for {0} entries: it was rewritten or forked")]
     Forked(u64),
     /// A log without entries has one root.
-    #[error("the checkpoint has no entries, and its root is not that of a log without entries")]
+    #[error("the checkpoint has no entries, and its root is not that of an empty log")]
     Root,
     /// The proof does not hold.
-    #[error("the checkpoint is not proved to go on from the last one cosigned here: {0}")]
+    #[error("the checkpoint is not consistent with the latest one that this witness cosigned: {0}")]
     Inconsistent(TreeError),
     /// A cosignature says when it was made.
-    #[error("the witness does not know the time; its operator has to set its clock")]
+    #[error("the witness's clock is not set; its operator has to set it")]
     Clock,
 }
 
@@ -157,7 +155,7 @@ impl Request {
     pub fn new(old: u64, proof: Vec<Hash>, note: Note) -> Result<Self, Refusal> {
         let checkpoint = Checkpoint::parse(note.text())?;
         if proof.len() > MAX_HASHES {
-            return Err(Refusal::Form("it has more hashes than any proof"));
+            return Err(Refusal::Form("it has more hashes than the longest proof"));
         }
         if old > checkpoint.size {
             return Err(Refusal::Shrunk { old, new: checkpoint.size });
@@ -171,15 +169,17 @@ impl Request {
         if bytes.len() > MAX_REQUEST {
             return Err(Refusal::TooLong);
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| form("it is not text"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| form("it is not UTF-8"))?;
         let (head, note) = text
             .split_once("\n\n")
-            .ok_or(form("an empty line before the checkpoint is missing"))?;
+            .ok_or(form("the empty line before the checkpoint is missing"))?;
         let mut lines = head.split('\n');
         let old = lines.next().and_then(|line| line.strip_prefix("old "));
-        let old = old.and_then(parse_size).ok_or(form("a number is missing after `old`"))?;
+        let old = old
+            .and_then(parse_size)
+            .ok_or(form("the line `old SIZE` is missing or has no number"))?;
         let proof: Option<Vec<_>> = lines.take(MAX_HASHES + 1).map(Hash::from_base64).collect();
-        let proof = proof.ok_or(form("a line of its proof is not a hash"))?;
+        let proof = proof.ok_or(form("a line of the proof is not a hash"))?;
         Self::new(old, proof, Note::parse(note.as_bytes()).map_err(CheckpointError::from)?)
     }
 
@@ -311,21 +311,21 @@ pub enum Answer {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AnswerError {
     /// More bytes than any response has.
-    #[error("a response of {0} bytes is not read; at most {MAX_ANSWER} are")]
+    #[error("the response has {0} bytes; the maximum is {MAX_ANSWER}")]
     TooLong(usize),
     /// Not what the status promises.
-    #[error("the response with status {0} is not that of a witness; is its address right?")]
+    #[error("the response with status {0} is not a witness's; check the URL")]
     Form(u16),
     /// A line of it, or a signature.
-    #[error("the witness's response: {0}")]
+    #[error("the witness's response is not valid: {0}")]
     Line(#[from] NoteError),
     /// No cosignature by the keys that are known.
     #[error(
-        "the response has no cosignature of the witness's key; is the key that is configured its own?"
+        "the response has no cosignature by the configured key; check the witness's verifier key"
     )]
     Strangers,
     /// The witness says no.
-    #[error("the witness refuses with status {status}: {reason}")]
+    #[error("the witness refused with status {status}: {reason}")]
     Refused {
         /// The HTTP status.
         status: u16,

@@ -37,9 +37,9 @@ pub struct Budget {
 pub enum BudgetError {
     /// Too much.
     #[error(
-        "the {trust} budget of {limit} would be broken: {} spent, {} asked, {} left; wait for the \
-         next period, ask less often, or use a smaller epsilon0",
-        at_most(*spent, 3), at_most(*asked, 3), at_least(*left, 3)
+        "the budget of ε = {limit} would be exceeded, {}: {} spent, {} requested, {} left; wait for the next period, \
+         ask less often, or use a smaller epsilon0",
+        trust.named(), at_most(*spent, 3), at_most(*asked, 3), at_least(*left, 3)
     )]
     Exceeded {
         /// Which of the limits.
@@ -188,7 +188,7 @@ mod tests {
         let mut budget = Budget::new(limits(9.0, None));
         budget.charge(&release(4.0), 2).unwrap();
         let words = budget.charge(&release(2.0), 1).unwrap_err().to_string();
-        for part in ["OC", "8.000 spent", "2.000 asked", "1.000 left"] {
+        for part in ["OC", "8.000 spent", "2.000 requested", "1.000 left"] {
             assert!(words.contains(part), "{part:?} is not in {words:?}");
         }
         assert_eq!(budget.spent(), [(release(4.0), 2)], "what is refused is not booked");
@@ -199,7 +199,8 @@ mod tests {
     fn what_is_spent_and_asked_is_shown_rounded_up_what_is_left_down_and_the_limit_as_declared() {
         let error = exceeded(TrustModel::Oamc, [0.9999, 0.933_231, 0.3001]);
         let words = error.to_string();
-        for part in ["budget of 0.9999 would", "0.934 spent", "0.301 asked", "0.066 left"] {
+        for part in ["budget of ε = 0.9999 would", "0.934 spent", "0.301 requested", "0.066 left"]
+        {
             assert!(words.contains(part), "{part:?} is not in {words:?}");
         }
     }

@@ -42,8 +42,8 @@ pub struct Thousandths(u32);
 /// A parameter that no noise has.
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 #[error(
-    "a parameter of noise must be {least} to {most} counts with at most three digits after the \
-     point, and {given} was given; {nearest} is the nearest that is",
+    "the noise parameter is {given}; it must be {least} to {most} with at most three decimal places; the nearest \
+     valid value is {nearest}",
     least = Thousandths::LEAST, most = Thousandths::MOST
 )]
 pub struct NoiseError {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("the operating system's source of randomness failed; nothing was randomized")]
+#[error("the operating system's random number generator failed; nothing was randomized")]
 pub struct NoRandomness;
 
 /// The only generator that real answers are randomized with: ChaCha20, seeded by the operating

@@ -155,13 +155,18 @@ pub enum TrustModel {
 }
 
 impl TrustModel {
-    /// Who is trusted, in a few plain words.
+    /// Who must be honest, in a few plain words.
     pub fn in_words(self) -> &'static str {
         match self {
-            Self::Oc => "nobody but the device itself: even if both aggregators collude",
-            Self::Oaoc => "one honest aggregator, even if all other devices are corrupt",
+            Self::Oc => "even if both aggregators collude",
+            Self::Oaoc => "one honest aggregator",
             Self::Oamc => "one honest aggregator and most devices",
         }
+    }
+
+    /// The same, followed by the draft's name in brackets.
+    pub fn named(self) -> String {
+        format!("{} ({self})", self.in_words())
     }
 }
 

@@ -56,8 +56,8 @@ pub fn plainly(guarantee: &Guarantee, subject: Subject) -> String {
 pub fn promise_plainly(epsilon: Epsilon, delta: Delta, subject: Subject) -> String {
     let summand = if_any(delta, |delta| format!(", plus {}", delta.one_in()));
     format!(
-        "whatever somebody may conclude from what they see: the chance that they come to conclude it \
-         after {} is at most {} times the chance after {}{summand}",
+        "for any conclusion that somebody draws from what they see, its probability after {} is at most {} times \
+         its probability after {}{summand}",
         subject.one(),
         factor(epsilon),
         subject.any_other(),
@@ -71,7 +71,7 @@ pub fn pointwise_exactly(guarantee: &Guarantee, subject: Subject) -> String {
         format!(", except with a probability of at most {} under {one}", delta.shown(2))
     });
     format!(
-        "the outcome that comes about is at most e^{} times as likely under {one} as under {other}{but}",
+        "the observed outcome is at most e^{} times as likely under {one} as under {other}{but}",
         guarantee.pointwise.shown(3),
     )
 }
@@ -83,10 +83,10 @@ pub fn pointwise_plainly(guarantee: &Guarantee, subject: Subject) -> String {
         Subject::Period => ("the answers that were given", "any one other set of answers"),
     };
     let but = if_any(guarantee.delta, |delta| {
-        format!("; the chance that it tells more is at most {}", delta.one_in())
+        format!("; the probability that it reveals more is at most {}", delta.one_in())
     });
     format!(
-        "what is seen makes {given} at most {} times as likely, beside {other}, as before{but}",
+        "what is seen raises the odds of {given} against {other} by a factor of at most {}{but}",
         factor(guarantee.pointwise)
     )
 }
@@ -132,8 +132,8 @@ mod tests {
         // e^1.1 = 3.004.
         assert_eq!(
             pointwise_plainly(&some, Subject::Answer),
-            "what is seen makes the answer that was given at most 3.1 times as likely, beside any \
-             one other answer, as before; the chance that it tells more is at most 1 in 1000000"
+            "what is seen raises the odds of the answer that was given against any one other answer by a factor of \
+             at most 3.1; the probability that it reveals more is at most 1 in 1000000"
         );
     }
 
@@ -155,7 +155,7 @@ mod tests {
             pointwise_exactly(&pure, Subject::Answer),
             pointwise_plainly(&pure, Subject::Answer),
         ] {
-            for exception in ["plus", "except", "chance that it"] {
+            for exception in ["plus", "except", "probability that it"] {
                 assert!(!words.contains(exception), "{words}");
             }
         }

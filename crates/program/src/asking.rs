@@ -91,7 +91,7 @@ impl AskingPolicy {
         if per_day <= per_week {
             return Ok(());
         }
-        let reason = format!("{per_day} a day are more than {per_week} a week allow");
+        let reason = format!("per_day = {per_day} is more than per_week = {per_week}");
         Err(match table.per_week.as_ref().or(table.per_day.as_ref()) {
             Some(cap) => source.error(cap, format!("{reason}; use per_week = {per_day} or more")),
             None => source.whole(reason),
@@ -132,7 +132,7 @@ fn cool_down(
     if seconds <= WEEK {
         return Ok(seconds);
     }
-    Err(source.error(value, "must be a week at most; lower `per_week` to ask less"))
+    Err(source.error(value, "must be at most 1 week; to ask less often, lower `per_week`"))
 }
 
 #[cfg(test)]
@@ -152,11 +152,11 @@ mod tests {
             ("contradiction = -0.1", ":17:17", "from 0 to 1"),
             ("sample = nan", ":17:10", "from 0 to 1"),
             ("cool_down = \"soon\"", ":17:13", "a number and a unit"),
-            ("cool_down = \"2 weeks\"", ":17:13", "a week at most"),
+            ("cool_down = \"2 weeks\"", ":17:13", "at most 1 week"),
             ("per_day = 0", ":17:11", "1 to 24"),
             ("per_day = 25", ":17:11", "1 to 24"),
             ("per_week = 101", ":17:12", "1 to 100"),
-            ("per_week = 2", ":17:12", "3 a day are more than 2 a week"),
+            ("per_week = 2", ":17:12", "per_day = 3 is more than per_week = 2"),
             ("per_day = 12", ":17:11", "use per_week = 12 or more"),
             ("per_day = 3\nper_month = 2", ":18:1", "per_month"),
         ] {

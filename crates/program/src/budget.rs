@@ -65,7 +65,7 @@ impl PeriodCost {
             )
         } else {
             format!(
-                "over a year, with all metrics, reporting in all {of_windows} windows, which no budget limits"
+                "over a year, with all metrics, reporting in all {of_windows} windows, because there is no budget"
             )
         }
     }
@@ -119,12 +119,14 @@ impl DeviceBudget {
         let fitting = local.map(|local| windows_within(program, local));
         let windows = match (&table.windows, fitting) {
             (None, None) => {
-                let reason = "needs `windows`, the most windows of a period in which a device \
-                              reports, or `local`, from which they follow";
+                let reason = "needs `windows`, the maximum number of windows of a period in which a device \
+                              reports, or `local`, from which that number is computed";
                 return Err(source.error(&table.period, reason));
             }
             (Some(windows), Some(fitting)) if *windows.get_ref() > fitting => {
-                let reason = format!("`local` covers {fitting} windows of all metrics, not more");
+                let reason = format!(
+                    "`local` is enough for {fitting} windows of all metrics; lower this, or raise `local`"
+                );
                 return Err(source.error(windows, reason));
             }
             (Some(windows), _) => *windows.get_ref(),

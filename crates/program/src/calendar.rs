@@ -105,9 +105,7 @@ impl fmt::Display for Weekday {
 
 /// A word that is no day.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error(
-    "{0:?} must be a day of the week in English and in small letters, \"monday\" to \"sunday\""
-)]
+#[error("{0:?} must be a day of the week in lower case, \"monday\" to \"sunday\"")]
 pub struct NoWeekday(String);
 
 impl FromStr for Weekday {
@@ -122,8 +120,8 @@ impl FromStr for Weekday {
 /// Windows that are no whole weeks, of which it is said on which day they begin.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "only windows of whole weeks begin on a day of the week, and these last {}: leave week_begins out, or \
-     use window = \"1 week\"", format_duration(*.0)
+    "week_begins needs windows of whole weeks, and these last {}: remove week_begins, or use \
+     window = \"1 week\"", format_duration(*.0)
 )]
 pub struct NoWeeks(u64);
 

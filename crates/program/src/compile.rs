@@ -71,7 +71,7 @@ impl CompiledTask {
         &self.randomizer
     }
 
-    /// What each aggregator adds to each count.
+    /// The noise that each aggregator adds to each count. Default: none.
     pub fn noise(&self) -> Option<AggregatorNoise> {
         self.noise
     }
@@ -86,8 +86,8 @@ impl CompiledTask {
 #[derive(Clone, Debug, Error, PartialEq)]
 pub(super) enum CompileError {
     #[error(
-        "{bins} bins are more than the {most} that one histogram carries well; ask less, use \
-         public dimensions, or set allow_many_bins = true and expect wide intervals"
+        "the metric has {bins} bins, and more than {most} give wide intervals; use fewer labels or dimensions, \
+         make dimensions public, or set allow_many_bins = true"
     )]
     ManyBins { bins: u32, most: u32 },
     #[error(transparent)]
@@ -95,8 +95,8 @@ pub(super) enum CompileError {
     #[error(transparent)]
     Unbounded(#[from] GuaranteeError),
     #[error(
-        "epsilon0 = {epsilon0} in batches of {min_batch_size} gives epsilon = {} at delta = {delta}, \
-         above the {declared} that the program declares; {cure}",
+        "epsilon0 = {epsilon0} in batches of {min_batch_size} gives epsilon = {} at delta = {delta}, above the \
+         declared {declared}; {cure}",
         at_most(*certified, 3)
     )]
     Guarantee {
@@ -107,7 +107,7 @@ pub(super) enum CompileError {
         declared: f64,
         cure: String,
     },
-    #[error("the task's description is too long")]
+    #[error("the task's configuration is too long; shorten the endpoints' URLs")]
     TooLong,
 }
 

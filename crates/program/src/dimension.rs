@@ -133,8 +133,8 @@ fn held_out(
         return Err(source.error(values, reason));
     }
     let (Some(share), Some(salt)) = (&table.share, &table.salt) else {
-        let reason = "needs `share`, of all devices, and `salt`, any text: another one chooses \
-                      other devices";
+        let reason = "needs `share`, the share of devices, and `salt`, any text; another salt selects other \
+                      devices";
         return Err(source.error(&table.kind, reason));
     };
     if !(*share.get_ref() > 0.0 && *share.get_ref() <= 0.5) {

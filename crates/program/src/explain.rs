@@ -119,7 +119,7 @@ pub struct Rhythm {
 pub struct BudgetWords {
     /// Seconds in a period.
     pub period: u64,
-    /// The most windows of a period in which a device reports.
+    /// The maximum number of windows of a period in which a device reports.
     pub windows: u64,
     /// The windows of a period.
     pub of_windows: u64,
@@ -151,7 +151,7 @@ impl Rhythm {
     pub(super) fn windows(&self) -> String {
         let length = format_duration(self.window);
         match self.week_begins {
-            Some(day) => format!("{length}, from {day}s on"),
+            Some(day) => format!("{length}, beginning on {day}s"),
             None => length,
         }
     }
@@ -223,7 +223,7 @@ impl Explanation {
 fn purpose(kind: ProgramKind) -> &'static str {
     match kind {
         ProgramKind::Feedback => "to learn how well an app serves its users",
-        ProgramKind::RedTeam => "to count what harm reporters found, and how grave",
+        ProgramKind::RedTeam => "to count the harms that reporters found, by severity",
     }
 }
 
@@ -280,15 +280,15 @@ fn epsilon0_of_all(program: &Program) -> f64 {
 
 fn never_leaves(program: &Program) -> Vec<String> {
     let when = if program.jitter() == 0 {
-        "when within its window something was said"
+        "the time within the window at which something was answered"
     } else {
-        "when within its window something was said: a report arrives at a random moment after it"
+        "the time within the window at which something was answered: a report is sent at a random time after the window"
     };
     let mut kept = vec![
-        "the text of prompts and responses, and the app's names for them (what the app sends to its own model is the app's affair)".to_owned(),
-        "the answer as it was given: only a randomized one is sent, in two halves".to_owned(),
+        "the text of prompts and responses, and the app's IDs for them (what the app itself sends to its model is outside of this program)".to_owned(),
+        "the answer as it was given: only a randomized answer is sent, split into two shares".to_owned(),
         when.to_owned(),
-        "when the user was asked and why, what they lean to, and their habits".to_owned(),
+        "when and why the user was asked, and the profile of the user's preferences and habits".to_owned(),
     ];
     for task in program.tasks() {
         if let Some(words) = task.metric.kind.as_kind().never_leaves()

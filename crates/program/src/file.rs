@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub(super) struct File {
     /// The program's name: a-z, 0-9, hyphen and underscore.
     pub(super) name: At<String>,
-    /// What it is for; feedback unless it says red-team.
+    /// What the program is for. Default: feedback.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["feedback", "red-team", null])))]
     pub(super) kind: Option<At<String>>,
     /// The leader's endpoint: an https URL.
@@ -28,26 +28,26 @@ pub(super) struct File {
     pub(super) collector: At<String>,
     /// How often a device reports, such as "1 day".
     pub(super) window: At<String>,
-    /// The day that weeks begin on, in UTC, where windows are whole weeks; thursday unless it says otherwise.
+    /// The first day of the week, in UTC, if windows are whole weeks. Default: thursday.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = super::calendar::WORDS)))]
     pub(super) week_begins: Option<At<String>>,
-    /// How long late reports are waited for after a window, such as "6 hours".
+    /// How long after a window late reports still count, such as "6 hours".
     pub(super) grace: Option<At<String>>,
-    /// The least number of reports whose sum anybody sees.
+    /// The minimum number of reports in a sum that anybody sees.
     pub(super) min_batch_size: At<u64>,
-    /// How reports are gathered; time-interval unless it says otherwise.
+    /// How reports are batched. Default: time-interval.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["time-interval", "leader-selected", null])))]
     pub(super) batch_mode: Option<At<String>>,
-    /// The first moment that is reported about, such as 2026-11-01T00:00:00Z.
+    /// When reporting starts, such as 2026-11-01T00:00:00Z.
     pub(super) starts: Option<At<String>>,
-    /// The first moment that is not.
+    /// When reporting ends.
     pub(super) ends: Option<At<String>>,
     /// What one report guarantees.
     #[serde(default)]
     pub(super) privacy: PrivacyTable,
     /// What a device may spend over time.
     pub(super) budget: Option<BudgetTable>,
-    /// The aggregators' logs, and who insists on them.
+    /// The aggregators' public logs, and who requires inclusion proofs.
     pub(super) log: Option<LogTable>,
     /// How devices behave.
     #[serde(default)]
@@ -71,17 +71,17 @@ pub(super) struct File {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct PrivacyTable {
-    /// The budget of one report, even if both aggregators collude; 4 unless it says otherwise.
+    /// The ε of one report, even if both aggregators collude. Default: 4.
     pub(super) epsilon0: Option<At<f64>>,
     /// What is promised of one report in one batch, with one honest aggregator and most devices
     /// honest.
     pub(super) epsilon: Option<At<f64>>,
     /// The delta that belongs to it: for every set of outcomes, its probability under one answer is
-    /// at most e^epsilon times that under another, plus delta. 1e-6 unless it says otherwise.
+    /// at most e^epsilon times that under another, plus delta. Default: 1e-6.
     pub(super) delta: Option<At<f64>>,
-    /// The part of the smallest batch that may be dishonest or missing.
+    /// The share of the smallest batch that may be dishonest or missing. Default: 0.2.
     pub(super) reserve: Option<At<f64>>,
-    /// What each aggregator adds to each count.
+    /// The noise that each aggregator adds to each count. Default: none.
     pub(super) aggregator_noise: Option<At<NoiseTable>>,
 }
 
@@ -90,14 +90,14 @@ pub(super) struct PrivacyTable {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct BudgetTable {
-    /// How long an account runs, such as "90 days"; whole windows.
+    /// The period of the budget, such as "90 days"; a whole number of windows.
     pub(super) period: At<String>,
-    /// The most windows of a period in which a device reports.
+    /// The maximum number of windows of a period in which a device reports.
     pub(super) windows: Option<At<u64>>,
-    /// The most that epsilon0 may sum to in a period.
+    /// The maximum sum of epsilon0 in a period.
     pub(super) local: Option<At<f64>>,
-    /// What all reports of a period together may lose, with one honest aggregator and most devices
-    /// honest.
+    /// The maximum privacy loss of all reports of a period together, with one honest aggregator and
+    /// most devices honest.
     pub(super) central: Option<CentralTable>,
 }
 
@@ -112,7 +112,7 @@ pub(super) struct CentralTable {
     pub(super) delta: At<f64>,
 }
 
-/// The aggregators' logs, and who insists on them. Keys may change without changing any task.
+/// The aggregators' public logs, and who requires inclusion proofs. Keys can change without changing any task.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -121,12 +121,12 @@ pub(super) struct LogTable {
     pub(super) leader: At<Vec<At<String>>>,
     /// The keys of the helper's log.
     pub(super) helper: At<Vec<At<String>>>,
-    /// The keys of those who cosign both logs.
+    /// The keys of the witnesses that cosign both logs.
     #[serde(default)]
     pub(super) witnesses: Vec<At<String>>,
-    /// How many of them must have cosigned what is believed; 0 unless it says otherwise.
+    /// How many witnesses must have cosigned a checkpoint for it to be trusted. Default: 0.
     pub(super) quorum: Option<At<u64>>,
-    /// Who insists on proofs: "collector" on those of each release, "devices" on those of each task.
+    /// Who requires inclusion proofs: "collector" for each release, "devices" for each task.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(extend("items" = {"enum": ["collector", "devices"]})))]
     pub(super) required_by: Vec<At<String>>,
@@ -137,12 +137,12 @@ pub(super) struct LogTable {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeviceTable {
-    /// Over how long after a window's end devices spread their reports; at most the grace, and half
-    /// of it unless it says otherwise.
+    /// Devices send their reports at a random time within this duration after a window's end; at most
+    /// the grace. Default: half of the grace.
     pub(super) jitter: Option<At<String>>,
 }
 
-/// What each aggregator adds to each count.
+/// The noise that each aggregator adds to each count. Default: none.
 #[derive(Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -161,15 +161,15 @@ pub(super) struct NoiseTable {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct DimensionTable {
-    /// Assigned by the publisher and visible, about the user and protected, or a cohort that devices
-    /// choose.
+    /// public: assigned by the publisher and visible to the aggregators; private: protected like the
+    /// answer; held-out: a random share of devices.
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["public", "private", "held-out"])))]
     pub(super) kind: At<String>,
     /// Its values, of a public or private dimension.
     pub(super) values: Option<At<Vec<At<String>>>>,
     /// The share of devices that is held out, above 0 and at most 0.5.
     pub(super) share: Option<At<f64>>,
-    /// Any text; another one chooses other devices to hold out.
+    /// Any text; another salt holds out other devices.
     pub(super) salt: Option<At<String>>,
 }
 

@@ -29,9 +29,9 @@ pub(super) fn labels(
         let looks = Looks::of(text);
         if let Some((other, _)) = seen.iter().find(|(_, other)| other.like(&looks)) {
             let reason = if other == text {
-                format!("{text:?} is there already")
+                format!("{text:?} is listed twice")
             } else {
-                format!("{text:?} cannot be told from {other:?}; use other words for one of them")
+                format!("{text:?} looks the same as {other:?}; change one of them")
             };
             return Err(source.error(label, reason));
         }
@@ -54,7 +54,7 @@ pub(super) fn without(
         let apart = format!(" {} ", label.get_ref().trim());
         if let Some(joint) = joints.iter().find(|joint| apart.contains(*joint)) {
             let reason = format!(
-                "a label here must not have {:?}, which stands between labels in results",
+                "a label here must not contain {:?}, which separates labels in results",
                 joint.trim()
             );
             return Err(source.error(label, reason));
@@ -88,16 +88,18 @@ fn plain(text: &str) -> Result<(), String> {
         before = c;
     }
     if text.contains("  ") {
-        return Err("a label has one space between words, since more look like one".to_owned());
+        return Err("a label must not have two spaces in a row; they look like one".to_owned());
     }
     if joins(text) {
-        let reason = "a label must not begin or end with a dot like \"·\" nor have one beside a space: it \
-                      stands between labels in results";
+        let reason = "a label must not begin or end with a dot like \"·\" nor have one next to a space: it \
+                      separates labels in results";
         return Err(reason.to_owned());
     }
     let looks = Looks::of(text);
     match RESERVED.iter().find(|reserved| Looks::of(reserved).like(&looks)) {
-        Some(reserved) => Err(format!("{reserved:?} is what results call an answer that is none")),
+        Some(reserved) => {
+            Err(format!("the label {reserved:?} is reserved for missing answers in results"))
+        }
         None => Ok(()),
     }
 }
@@ -106,21 +108,21 @@ fn plain(text: &str) -> Result<(), String> {
 fn character(before: char, c: char, after: Option<char>) -> Result<(), String> {
     let code = u32::from(c);
     if is_hidden(c) && !(c == '\u{200d}' && joins_emoji(before, after)) {
-        return Err(format!("a label must not have U+{code:04X}, which nobody sees"));
+        return Err(format!("a label must not contain U+{code:04X}, which is invisible"));
     }
     let within =
         |ranges: &[(char, char)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&c));
     let replaced = within(REPLACED) && !TOLD_APART.contains(c) || HANGUL_PARTS.contains(&c);
     if replaced || c != ' ' && c.is_whitespace() {
         return Err(format!(
-            "a label must not have {c:?} (U+{code:04X}); write the usual character"
+            "a label must not contain {c:?} (U+{code:04X}); use the ordinary character that it looks like"
         ));
     }
     let joined = JOINED.iter().any(|(mark, letters)| *mark == c && letters.contains(before));
     if joined || within(MARKS) {
         return Err(format!(
-            "a label must not have U+{code:04X} after {before:?}; write both as the one character that they \
-             make (normalization form NFC)"
+            "a label must not contain U+{code:04X} after {before:?}; write both as one precomposed character \
+             (Unicode normalization form NFC)"
         ));
     }
     Ok(())
@@ -224,7 +226,7 @@ mod tests {
         ] {
             let error = refused(&["first", one, other]).unwrap_or_else(|| panic!("{one} {other}"));
             assert!(error.contains(":37:1: "), "{one} {other}: {error}");
-            let words = ["cannot be told from", "there already"];
+            let words = ["looks the same as", "listed twice"];
             assert!(words.iter().any(|words| error.contains(words)), "{error}");
         }
     }
@@ -252,7 +254,7 @@ mod tests {
             ("cafe\u{301}", "U+0301 after 'e'"),
             ("か\u{3099}", "U+3099"),
             ("\u{1112}\u{1161}", "U+1112"),
-            ("a  b", "one space"),
+            ("a  b", "two spaces"),
             ("a\tb", "printable"),
         ] {
             let error = refused(&["first", label]).unwrap_or_else(|| panic!("{label:?}"));
@@ -268,7 +270,7 @@ mod tests {
         };
         for hidden in ["Good\u{202e}?", "Go\u{200b}od?", "\u{2066}Good?", "Good\u{1b}[2J?"] {
             let error = asked(hidden).unwrap_or_else(|| panic!("{hidden:?}"));
-            assert!(error.contains(":34:12: a question must not have U+"), "{error}");
+            assert!(error.contains(":34:12: a question must not contain U+"), "{error}");
         }
         assert_eq!(asked("Good?\nOr not? می\u{200c}خواهم 👩\u{200d}💻 ❤\u{fe0f}"), None);
     }

@@ -123,10 +123,10 @@ impl ProgramKind {
                 return self.check_breakdown(source, table, metric);
             }
             (Self::Feedback, Self::RedTeam) => {
-                "findings belong in a red-team channel: a program with kind = \"red-team\""
+                "a metric of kind finding needs a program with kind = \"red-team\""
             }
             (Self::RedTeam, Self::Feedback) => {
-                "a red-team channel has metrics of kind finding only"
+                "a program with kind = \"red-team\" can have only metrics of kind finding"
             }
         };
         Err(source.error(&table.kind, reason))
@@ -142,7 +142,8 @@ impl ProgramKind {
         match dimensions.find(|(_, dimension)| !dimension.is_public()) {
             Some((name, dimension)) if self == Self::RedTeam => {
                 let reason = format!(
-                    "{:?} is not public, and a red-team channel says nothing about its reporters",
+                    "{:?} is not public; a program with kind = \"red-team\" can have only public dimensions, \
+                     because it must reveal nothing about reporters",
                     dimension.name
                 );
                 Err(source.error(name, reason))
@@ -163,7 +164,7 @@ pub struct Privacy {
     /// The δ of that promise: for every set of outcomes, its probability under one answer is at most
     /// e^ε times that under another, plus δ.
     pub delta: Delta,
-    /// The part of the smallest batch that may be dishonest or missing.
+    /// The share of the smallest batch that may be dishonest or missing. Default: 0.2.
     pub reserve: Share,
     /// What each aggregator adds to its share of each batch.
     pub aggregator_noise: Option<AggregatorNoise>,
@@ -186,7 +187,7 @@ impl Program {
         let dimensions = dimension::parse_all(source, &file.dimensions)?;
         let mut metrics: Vec<_> = file.metrics.iter().collect();
         if metrics.is_empty() {
-            return Err(source.whole("asks nothing; add a table [metrics.NAME]"));
+            return Err(source.whole("there is no metric; add a table [metrics.NAME]"));
         }
         // Those that are made of others after these.
         let is_made_of_others = |table: &file::MetricTable| {
@@ -210,7 +211,10 @@ impl Program {
             for task in compiled {
                 // Values may have what stands between them in a task's name.
                 if program.task(&task.name).is_some() {
-                    let reason = format!("two of its tasks would be called {:?}", task.name);
+                    let reason = format!(
+                        "two tasks would be named {:?}; rename a metric or a value",
+                        task.name
+                    );
                     return Err(source.error(&table.kind, reason));
                 }
                 program.tasks.push(task);
@@ -226,12 +230,12 @@ impl Program {
         let window = window(source, file)?;
         let (leader, helper) = (url(source, &file.leader)?, url(source, &file.helper)?);
         if leader == helper {
-            let reason = "is the leader's endpoint too; the aggregators must be two organisations";
+            let reason = "is the same as the leader's; the aggregators must be two organisations";
             return Err(source.error(&file.helper, reason));
         }
         let min_batch_size = *file.min_batch_size.get_ref();
         if min_batch_size < 2 {
-            return Err(source.error(&file.min_batch_size, "a batch must hold at least 2 reports"));
+            return Err(source.error(&file.min_batch_size, "must be at least 2"));
         }
         let grace = match &file.grace {
             None => DEFAULT_GRACE.min(window.seconds()),
@@ -354,7 +358,7 @@ fn window(source: Source<'_>, file: &File) -> Result<Calendar, ProgramError> {
     let text = &file.window;
     let seconds = moment::parse_duration(text.get_ref()).map_err(|e| source.error(text, e))?;
     let window = TimePrecision::from_seconds(seconds)
-        .ok_or_else(|| source.error(text, "a window must last at least a second"))?;
+        .ok_or_else(|| source.error(text, "must be at least 1 second"))?;
     let Some(day) = &file.week_begins else { return Ok(window.into()) };
     let begins = day.get_ref().parse::<Weekday>().map_err(|e| source.error(day, e))?;
     Calendar::weeks(window, begins).map_err(|e| source.error(day, e))
@@ -367,7 +371,8 @@ fn jitter(source: Source<'_>, device: &file::DeviceTable, grace: u64) -> Result<
     if jitter <= grace {
         return Ok(jitter);
     }
-    let reason = format!("reports would be late: the grace is {grace} seconds");
+    let reason =
+        format!("must not be longer than the grace of {grace} seconds, or reports come too late");
     Err(source.error(text, reason))
 }
 
@@ -410,7 +415,7 @@ fn interval(
         (None, None) => return Ok(None),
         (Some(starts), Some(ends)) => (starts, ends),
         (Some(one), None) | (None, Some(one)) => {
-            return Err(source.error(one, "`starts` and `ends` go together"));
+            return Err(source.error(one, "needs the other of `starts` and `ends` too"));
         }
     };
     let aligned = |text: &At<String>| {
@@ -447,7 +452,7 @@ fn privacy(source: Source<'_>, table: &file::PrivacyTable) -> Result<Privacy, Pr
         aggregator_noise: table.aggregator_noise.as_ref().map(|t| noise(source, t)).transpose()?,
     };
     if privacy.delta == Delta::ZERO {
-        let reason = "delta = 0 leaves nothing to amplify by; 1e-6 is usual";
+        let reason = "delta must be above 0 for amplification; 1e-6 is usual";
         return Err(table
             .delta
             .as_ref()
@@ -463,7 +468,7 @@ fn noise(
     let file::NoiseTable { kind, scale, sigma } = table.get_ref();
     let parameter = |name: &str, given: &Option<At<f64>>, other: &Option<At<f64>>| {
         if let Some(other) = other {
-            let reason = format!("{} noise has `{name}` and nothing else", kind.get_ref());
+            let reason = format!("{} noise has the parameter `{name}` only", kind.get_ref());
             return Err(source.error(other, reason));
         }
         let given = given.as_ref().ok_or_else(|| {

@@ -38,7 +38,7 @@ impl LogPolicy {
         };
         let (leader, helper) = (trust(&table.leader)?, trust(&table.helper)?);
         if leader.origin() == helper.origin() {
-            let reason = "is the leader's log too; each aggregator has a log of its own";
+            let reason = "is the same log as the leader's; each aggregator has a log of its own";
             return Err(source.error(&table.helper, reason));
         }
         let mut policy = Self { leader, helper, collector: false, devices: false };
@@ -164,18 +164,18 @@ pub(super) mod tests {
         // After an empty line, [log], and the two lines of `both`.
         let first = lines + 5;
         for (more, line, words) in [
-            (format!("witnesses = [\n\"{one}\",\n\"{one}\"]"), first + 2, "named twice"),
+            (format!("witnesses = [\n\"{one}\",\n\"{one}\"]"), first + 2, "listed twice"),
             (
                 format!("witnesses = [\n\"{one}\",\n\"{}\"]", key("other.example", 4)),
                 first + 2,
-                "have one key",
+                "have the same public key",
             ),
             (
                 format!("witnesses = [\n\"{}\"]", key("leader.example/log", 1)),
                 first + 1,
                 "not a witness's",
             ),
-            (format!("witnesses = [\"{one}\"]\nquorum = 2"), first + 1, "ask for fewer"),
+            (format!("witnesses = [\"{one}\"]\nquorum = 2"), first + 1, "lower the quorum"),
         ] {
             let error = parse(&format!("{}{more}", both())).unwrap_err().to_string();
             assert!(error.contains(&format!("program.toml:{line}:")), "{error}");
@@ -190,15 +190,15 @@ pub(super) mod tests {
         let own = key("leader.example/log", 1);
         let twice = format!("leader = [\"{own}\"]\nhelper = [\"{own}\"]\n");
         for (table, words) in [
-            (twice, "leader's log too"),
-            (format!("{}quorum = 1", both()), "1 witnesses must have cosigned"),
+            (twice, "same log as the leader's"),
+            (format!("{}quorum = 1", both()), "the quorum is 1"),
             (format!("{}required_by = [\"everybody\"]", both()), "\"collector\" or \"devices\""),
             (
                 both().replace("leader = [\"", &format!("leader = [\"{witness}\"]\n# [\"")),
                 "not a log's",
             ),
-            (both().replace("helper.", "another."), "does not fit its hash"),
-            ("leader = []\nhelper = []".to_owned(), "none is given"),
+            (both().replace("helper.", "another."), "does not match its hash"),
+            ("leader = []\nhelper = []".to_owned(), "at least one is needed"),
         ] {
             let error = parse(&table).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

@@ -50,7 +50,7 @@ pub(super) fn choose(
 ) -> Result<Chosen, RandomizerError> {
     if wanted == Some(MechanismKind::Signals) {
         let mechanism = of_report(MechanismKind::Signals, bins, epsilon0)?;
-        let why = format!("any of {bins} bits may differ, so each has its part of the budget");
+        let why = format!("any of {bins} bits may differ, so epsilon0 is split among them");
         return Ok(Chosen { mechanism, why });
     }
     let kary = of_report(MechanismKind::Krr, bins, epsilon0)?;
@@ -61,10 +61,10 @@ pub(super) fn choose(
         errors[0], errors[1]
     );
     let (mechanism, reason) = match wanted {
-        Some(MechanismKind::Bits) => (bits, "the program says so"),
-        Some(_) => (kary, "the program says so"),
+        Some(MechanismKind::Bits) => (bits, "set in the program"),
+        Some(_) => (kary, "set in the program"),
         None if errors[1] < CLEARLY_BETTER * errors[0] => (bits, "the smaller error"),
-        None => (kary, "the smaller error, and no report can say two things"),
+        None => (kary, "the smaller error, and each report has exactly one bin"),
     };
     Ok(Chosen { mechanism, why: format!("{reason} ({compared})") })
 }

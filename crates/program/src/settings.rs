@@ -62,7 +62,7 @@ impl Settings {
             Some(day) if program.window().with_length(self.window).week_begins().is_some() => {
                 format!("week_begins = \"{}\"\n", day.word())
             }
-            Some(_) => "# and without week_begins: these windows are no whole weeks\n".to_owned(),
+            Some(_) => "# remove week_begins: these windows are not whole weeks\n".to_owned(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Program {
             [interval.start(), interval.end()].map(|time| self.window.start_of(time));
         if !window.is_start(start) || !window.is_start(end) {
             return Err(format!(
-                "{} to {} is not made of whole windows of {} seconds",
+                "{} to {} is not a whole number of windows of {} seconds; change `starts` and `ends`",
                 format_moment(start),
                 format_moment(end),
                 window.seconds()

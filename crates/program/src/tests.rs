@@ -35,7 +35,7 @@ fn the_example_keeps_its_promise_for_a_period() {
 fn a_day_that_weeks_cannot_begin_on_is_refused_at_its_place_with_a_cure() {
     for (from, to, place, words) in [
         ("grace =", "week_begins = \"monday\"\ngrace =", ":13:15", "these last 1 day"),
-        ("grace =", "week_begins = \"thursday\"\ngrace =", ":13:15", "leave week_begins out"),
+        ("grace =", "week_begins = \"thursday\"\ngrace =", ":13:15", "remove week_begins"),
         (
             "window = \"1 day\"",
             "window = \"7 days\"\nweek_begins = \"Monday\"",
@@ -69,13 +69,13 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
     for (from, to, place, words) in [
         ("window =", "windw =", "program.toml", "windw"),
         ("window = \"1 day\"", "window = \"1 month\"", ":12:10", "weeks"),
-        ("window = \"1 day\"", "window = \"0 days\"", ":12:10", "at least a second"),
+        ("window = \"1 day\"", "window = \"0 days\"", ":12:10", "at least 1 second"),
         ("grace = \"6 hours\"", "grace = \"soon\"", ":13:9", "a number and a unit"),
         ("min_batch_size = 3000", "min_batch_size = 1", ":14:18", "at least 2"),
         ("min_batch_size = 3000", "min_batch_size = 200", "", "use min_batch_size = "),
         ("epsilon0 = 4.0", "epsilon0 = -4.0", "", "epsilon = -4"),
         ("epsilon0 = 4.0", "epsilon0 = 40.0", "", "at most 20"),
-        ("delta = 1e-6", "delta = 0.0", "", "leaves nothing"),
+        ("delta = 1e-6", "delta = 0.0", "", "above 0 for amplification"),
         ("delta = 1e-6", "delta = nan", "", "below 1"),
         ("reserve = 0.2", "reserve = 1.0", "", "below 1"),
         (
@@ -88,7 +88,7 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
             "reserve = 0.2",
             "aggregator_noise = { kind = \"discrete-laplace\", sigma = 2.0 }",
             "",
-            "has `scale` and nothing else",
+            "has the parameter `scale` only",
         ),
         (
             "reserve = 0.2",
@@ -100,7 +100,7 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
             "reserve = 0.2",
             "aggregator_noise = { kind = \"discrete-gaussian\", sigma = 0.1 }",
             "program.toml:20:58",
-            "0.5 is the nearest",
+            "nearest valid value is 0.5",
         ),
         ("https://helper.example/", "https://leader.example/", ":9:10", "two organisations"),
         ("https://helper.example/", "helper.example", ":9:10", "https://"),
@@ -113,7 +113,12 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
             "only a dimension of kind held-out",
         ),
         ("name = \"support", "kind = \"red\"\nname = \"support", ":5:8", "\"red-team\""),
-        ("name = \"support", "kind = \"red-team\"\nname = \"support", ":34:8", "finding only"),
+        (
+            "name = \"support",
+            "kind = \"red-team\"\nname = \"support",
+            ":34:8",
+            "only metrics of kind finding",
+        ),
         (
             "kind = \"thumbs\"",
             "kind = \"finding\"\ncategories = [\"a\"]\nseverities = [\"b\", \"c\"]",
@@ -121,13 +126,13 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
             "kind = \"red-team\"",
         ),
         ("question = \"Did this answer help?\"", "", "", "needs `question`"),
-        ("\"candidate\"]", "\"control\"]", "", "already"),
+        ("\"candidate\"]", "\"control\"]", "", "listed twice"),
         ("kind = \"thumbs\"", "kind = \"thumb\"", "", "one of: thumbs"),
         ("kind = \"thumbs\"", "kind = \"thumbs\"\nstars = 5", "", "kind rating or ratings has"),
-        ("dimensions = [\"arm\", \"segment\"]", "dimensions = [\"region\"]", "", "there are: arm"),
-        ("question = \"Did this answer help?\"", "question = \" \"", "", "ask something"),
+        ("dimensions = [\"arm\", \"segment\"]", "dimensions = [\"region\"]", "", "dimensions: arm"),
+        ("question = \"Did this answer help?\"", "question = \" \"", "", "must not be empty"),
         ("levels = [", "levels = [] #", "", "at least 2"),
-        ("[privacy]", "[device]\njitter = \"7 hours\"\n[privacy]", ":17:10", "grace is 21600"),
+        ("[privacy]", "[device]\njitter = \"7 hours\"\n[privacy]", ":17:10", "grace of 21600"),
         ("[privacy]", "[budget]\nperiod = \"90 days\"\n[privacy]", ":17:10", "needs `windows`"),
         ("[privacy]", "[budget]\nperiod = \"36 hours\"\nwindows = 9\n[privacy]", ":17:10", "86400"),
         (
@@ -140,7 +145,7 @@ fn every_mistake_is_refused_at_its_place_with_a_cure() {
             "[privacy]",
             "[budget]\nperiod = \"90 days\"\nwindows = 4\nlocal = 36.0\n[privacy]",
             ":18:11",
-            "covers 3 windows",
+            "is enough for 3 windows",
         ),
         ("AQAgAAEAAQAg", "AQAQAAEAAQAg", "", "KEM 0x0010"),
         ("AQAgAAEAAQAg", "@@", "", "keygen"),
@@ -211,7 +216,7 @@ fn metrics_that_contradict_themselves_are_refused_with_a_cure() {
         ("kind = \"count\"\nmax = 3\nbuckets = [0, 1]", "not both"),
         ("kind = \"count\"\nbuckets = [1, 2]", "begin at 0"),
         ("kind = \"count\"\nbuckets = [0, 1.5]", "whole numbers"),
-        ("kind = \"score\"\nbuckets = [0.0, 0.0]", "rise"),
+        ("kind = \"score\"\nbuckets = [0.0, 0.0]", "ascending"),
         ("kind = \"score\"\nbuckets = [0.0, nan]", "finite"),
         ("kind = \"score\"\nbuckets = [0.0]", "at least 2"),
         ("kind = \"score\"\nmax = 3", "kind count has"),
@@ -245,7 +250,7 @@ fn noise_of_the_aggregators_is_part_of_every_promise() {
 #[test]
 fn a_program_that_asks_nothing_is_refused() {
     let nothing = program(|text| text[..text.find("[metrics").unwrap()].to_owned()).unwrap_err();
-    assert!(nothing.to_string().contains("asks nothing"), "{nothing}");
+    assert!(nothing.to_string().contains("there is no metric"), "{nothing}");
 }
 
 #[test]
@@ -318,7 +323,7 @@ fn a_red_team_channel_carries_findings_and_nothing_about_who_found_them() {
     for dimension in ["segment", "cohort"] {
         let refused = channel(dimension).unwrap_err().to_string();
         assert!(refused.starts_with("program.toml:40:15: "), "{refused}");
-        assert!(refused.contains("nothing about its reporters"), "{refused}");
+        assert!(refused.contains("reveal nothing about reporters"), "{refused}");
     }
 }
 
@@ -385,7 +390,7 @@ fn a_program_with_other_windows_keeps_the_day_where_they_are_weeks() {
     };
     for (days, day, line) in [
         (14, Some(Weekday::Monday), "week_begins = \"monday\"\n"),
-        (1, None, "# and without week_begins"),
+        (1, None, "# remove week_begins"),
         (91, Some(Weekday::Monday), "week_begins = \"monday\"\n"),
     ] {
         let toml = settings(days).toml(&program);

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum TransportError {
     /// There was no response.
-    #[error("{url} did not answer: {reason}; is it running and reachable from here?")]
+    #[error("{url} did not answer: {reason}; check that it is running and reachable from here")]
     NoResponse {
         /// Where the request went.
         url: String,
@@ -16,7 +16,7 @@ pub enum TransportError {
         reason: String,
     },
     /// The response is longer than any right one.
-    #[error("{url} answered with more than {limit} bytes")]
+    #[error("the response of {url} exceeds the limit of {limit} bytes")]
     TooLong {
         /// Where the request went.
         url: String,
@@ -36,7 +36,7 @@ pub enum TransportError {
         url: String,
         /// What the response says.
         source: ExchangeError,
-        /// How long the server wants to be left alone, if it says.
+        /// The server's Retry-After, if it sent one.
         retry_after: Option<Duration>,
     },
 }
@@ -47,7 +47,7 @@ impl TransportError {
         Self::Exchange { url: url.to_owned(), source, retry_after: None }
     }
 
-    /// How long the server wants to be left alone, if it says.
+    /// The server's Retry-After, if it sent one.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Exchange { retry_after, .. } => *retry_after,

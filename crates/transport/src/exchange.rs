@@ -33,7 +33,7 @@ pub enum IncompleteError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// The other party kept saying "not yet".
-    #[error("{url} is not ready after {waited:?}; the same request may be made again later")]
+    #[error("{url} is not ready after {waited:?}; retry the same request later")]
     NotReady {
         /// Who was asked.
         url: String,
@@ -41,7 +41,7 @@ pub enum IncompleteError {
         waited: Duration,
     },
     /// The other party failed again and again.
-    #[error("no answer within {waited:?}; the last failure: {last}")]
+    #[error("gave up after retries for {waited:?}; the last error: {last}")]
     Failing {
         /// All the patience that there was.
         waited: Duration,

@@ -23,7 +23,8 @@ pub(super) fn apply(
             continue;
         };
         let path: Vec<_> = key.to_lowercase().split("__").map(str::to_owned).collect();
-        put(file, &path, parse(value)).map_err(|table| format!("{name}: {table} is no table"))?;
+        put(file, &path, parse(value))
+            .map_err(|table| format!("{name}: {table} is not a table"))?;
         used.push(name);
     }
     Ok(used)

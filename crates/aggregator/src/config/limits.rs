@@ -37,7 +37,7 @@ pub struct Limits {
     /// How long a client may take for a request's head, and then for its body.
     #[serde(rename = "request_seconds", deserialize_with = "seconds")]
     pub request_time: Duration,
-    /// Bodies at once, on their way and until the database has them, in bytes; more are told to come again.
+    /// Bodies at once, on their way and until the database has them, in bytes; more get 503.
     /// Those of the collector and of the other aggregator have as much for themselves. On their way, those
     /// of one client address may take a quarter, or one longest upload.
     pub waiting_bytes: usize,
@@ -95,12 +95,12 @@ impl Limits {
 const READ_AHEAD: usize = 64 << 10;
 
 const UNTRUSTED: &str = "limits.client_address_header needs limits.trusted_proxies (the addresses of \
-     your proxies) or limits.trusted_hops (how many there are), or clients could name any address";
-const TWICE: &str = "limits.trusted_proxies and limits.trusted_hops exclude each other; remove one";
+     your proxies) or limits.trusted_hops (their number); otherwise clients could forge any address";
+const TWICE: &str = "limits.trusted_proxies and limits.trusted_hops cannot be combined; remove one";
 
 fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let wrong = |_| serde::de::Error::custom(format!("{text:?} is no name of an HTTP header"));
+    let wrong = |_| serde::de::Error::custom(format!("{text:?} is not a valid HTTP header name"));
     text.parse().map(Some).map_err(wrong)
 }
 

@@ -198,7 +198,7 @@ fn parsed_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VerifierKey,
     match key.kind() {
         KeyKind::Witness => Ok(key),
         KeyKind::Log => Err(serde::de::Error::custom(format!(
-            "the key of {} is a log's; take the one that the witness cosigns with",
+            "the key of {} is a log's key; use the witness's verifier key",
             key.name()
         ))),
     }
@@ -312,17 +312,17 @@ impl Config {
         let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
         if !self.path.chars().all(plain) {
             return Err(format!(
-                "path = {:?} may have letters, digits, - . _ ~ and slashes only",
+                "path = {:?} can have only letters, digits, - . _ ~ and slashes",
                 self.path
             ));
         }
         if self.tls.is_some() && self.plain_http {
-            return Err("[tls] and plain_http = true exclude each other; remove one".to_owned());
+            return Err("[tls] and plain_http = true cannot be combined; remove one".to_owned());
         }
         if self.tls.is_none() && !self.plain_http && !self.listen.ip().is_loopback() {
             return Err(format!(
-                "listen = \"{}\" is reached from other machines; give [tls] a certificate and a \
-                 key, or say plain_http = true if a proxy in front does TLS",
+                "listen = \"{}\" can be reached from other machines; set certificate and key in [tls], or \
+                 plain_http = true if a proxy in front terminates TLS",
                 self.listen
             ));
         }
@@ -357,11 +357,11 @@ impl Config {
     }
 }
 
-/// What is said where a program is to be taken on and there are no secrets for its tasks.
+/// The error if a program is to be added and there are no secrets for its tasks.
 pub fn no_secrets(program: &Path) -> String {
     format!(
-        "the program {} needs secrets that the parties share; name the file that `sottovoce keygen` \
-         made as `secrets`",
+        "the program {} needs the secrets that the parties share; set `secrets` to the file that `sottovoce keygen` \
+         created",
         program.display()
     )
 }
@@ -449,7 +449,7 @@ mod tests {
         assert!(refused(&format!("{header}{proxies}")).is_none() && refused(proxies).is_none());
         assert!(refused("trusted_hops = 1\n").is_none());
         let both = refused(&format!("{proxies}trusted_hops = 1\n")).unwrap().to_string();
-        assert!(both.contains("exclude each other"), "{both}");
+        assert!(both.contains("cannot be combined"), "{both}");
         let wrong = refused("trusted_proxies = [\"ten\"]\n").unwrap().to_string();
         assert!(wrong.contains("ten") && wrong.contains("10.0.0.0/8"), "{wrong}");
     }

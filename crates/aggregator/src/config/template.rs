@@ -7,16 +7,15 @@ pub fn text(role: &str) -> String {
         _ => (8081, 9081, ""),
     };
     format!(
-        r#"# The {role}'s configuration. Paths are relative to this file. Every key can also be set by a
+        r#"# The {role}'s configuration. Paths are relative to this file. Every key can also be set by an environment
 # variable: SOTTOVOCE_LISTEN for listen, SOTTOVOCE_TLS__KEY for key in [tls].
 
-# Address and port to listen on, and the path of our endpoint as the program names it.
+# Address and port to listen on, and the path of our endpoint as in the program.
 listen = "127.0.0.1:{port}"
 # path = "/"
 
-# To be reached from other machines, either serve HTTPS (renewed files are noticed) …
-# [tls] at the end of this file
-# … or let a proxy in front do it, and say so:
+# To accept connections from other machines, either serve HTTPS (see [tls] below; renewed certificates are
+# reloaded), or let a reverse proxy in front terminate TLS and set:
 # plain_http = true
 
 # One SQLite file for one server, or a PostgreSQL database for any number of replicas:
@@ -24,65 +23,65 @@ database = "{role}.sqlite"
 # database = "postgres://{role}@db.internal/sottovoce_{role}?sslmode=require"
 # database_connections = 8
 
-# Secrets in the database are sealed under this key; it is made at the first start. Keep a copy of
-# it apart from the database. SOTTOVOCE_DATABASE_KEYS holds the key itself instead, if it is set.
+# Secrets in the database are encrypted with this key, which is created at the first start. Keep a copy of it
+# separately from the database. The variable SOTTOVOCE_DATABASE_KEYS, if set, has the key itself instead.
 database_key = "{role}.key"
 
-# What is shared with the other parties: made by `sottovoce keygen`, or by hand with them. Programs
-# need it; take it out if you serve plain DAP task files only, which have their own.
+# The secrets that are shared with the other parties, created by `sottovoce keygen`. Programs need them;
+# remove this key if you serve only plain DAP task files, which have their own.
 secrets = "{role}.secrets.toml"
 
-# Tasks to take on at start: programs, or plain DAP task files. Others can be added at any time.
+# Tasks to add at start: programs, or plain DAP task files. `tasks add` adds others at any time.
 programs = []
 # tasks = ["task.json"]
 
-# What to log, and how: text for people, json for machines.
+# The log filter, and the format: text (the default) or json.
 log = "info"
 # log_format = "json"
 
-# Where you look in: /healthz, /readyz, /metrics, and PUT /log for another level. There is no
-# password, so only where nobody else reaches it.
+# The admin interface: /healthz, /readyz, /metrics, and PUT /log to change the log filter. It has no
+# authentication, so let it listen only where nobody else can connect.
 [admin]
 listen = "127.0.0.1:{admin}"
 
-# Spans for OpenTelemetry, over OTLP and HTTP.
+# Export OpenTelemetry spans over OTLP/HTTP.
 # [traces]
 # endpoint = "http://127.0.0.1:4318/v1/traces"
 
 # [tls]
-# certificate = "{role}.pem"      # with the certificates that signed it
+# certificate = "{role}.pem"      # with its chain
 # key = "{role}.key.pem"
-# peer_ca = "peer.pem"           # mutual TLS: the other aggregator must show one of this authority
+# peer_ca = "peer.pem"           # mutual TLS: the CA of the other aggregator's client certificate
 {peer}
 # [cors]
-# origins = ["https://app.example"]   # web pages that may send reports and fetch keys
+# origins = ["https://app.example"]   # origins of web pages that send reports and fetch keys
 
 # [limits]
-# upload_bytes = 8388608              # of one upload
-# waiting_bytes = 33554432            # of bodies on their way or waiting for the disk; more get 503
+# upload_bytes = 8388608              # maximum size of one upload
+# waiting_bytes = 33554432            # maximum of all bodies in memory together; beyond it, 503
 # connections = 1024
-# connections_per_client = 128        # of one address; IPv6 by /64
-# idle_seconds = 60                   # of a connection on which nothing happens
-# request_seconds = 30                # for the head of a request, and for its body
-# requests_per_second = 0             # of one client address; 0 for any number, more get 429
-# request_burst = 100
-# trusted_proxies = ["10.0.0.0/8"]    # proxies of yours, which name the client's address in a header
-# client_address_header = "x-forwarded-for"   # or "forwarded", or one of their own
+# connections_per_client = 128        # per client address; IPv6 by /64
+# idle_seconds = 60                   # timeout for an idle connection
+# request_seconds = 30                # timeout for the head of a request, and for its body
+# requests_per_second = 0             # rate limit per client address (429 beyond it); 0 for none
+# request_burst = 100                 # burst per client address
+# trusted_proxies = ["10.0.0.0/8"]    # your proxies, which send the client's address in a header
+# client_address_header = "x-forwarded-for"   # or "forwarded", or the proxy's own
 
 # [hpke]
-# rotate_days = 90                    # a new key takes over; 0 for never
-# pending_minutes = 10                # before it is offered
-# keep_days = 30                      # that the old one still opens reports
+# rotate_days = 90                    # how often the HPKE key is rotated; 0 for never
+# pending_minutes = 10                # how long a new key is pending before it is active
+# keep_days = 30                      # how long an expired key still decrypts reports
 
 # [retention]
-# report_days = 0                     # older reports are refused and their IDs forgotten; 0: never
-# response_days = 30                  # that answers can be asked for again
+# report_days = 0                     # older reports are rejected and their IDs deleted; 0 for never
+# response_days = 30                  # how long responses can be fetched again
 
-# Everything that must be known in public is in a log that anybody may read, under /log/.
+# The public log of tasks and releases, served under /log/.
 # [public_log]
-# name = "{role}.example/log"         # if not our endpoint without its scheme; fixed by the first key
+# name = "{role}.example/log"         # default: our endpoint without its scheme; fixed by the first key
 
-# Others who make sure that everybody sees the same log:
+# Witnesses that cosign the log's checkpoints, so that everybody sees the same log:
 # [[public_log.witnesses]]
 # url = "https://witness.example/"
 # key = "witness.example+9a073b7a+BOkyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
@@ -92,13 +91,13 @@ listen = "127.0.0.1:{admin}"
 
 const LEADER: &str = r#"
 # [peer]
-# ca = "helper-ca.pem"               # an authority to trust besides the system's
-# identity = "leader.pem"            # certificate and key to show to a helper that asks
+# ca = "helper-ca.pem"               # a CA to trust in addition to the system's
+# identity = "leader.pem"            # client certificate and key, for a helper with mutual TLS
 
 # [aggregation]
 # job_reports = 512
-# linger_milliseconds = 500           # that a few reports wait for company
-# jobs = 2                            # at the same time
+# linger_milliseconds = 500           # how long a job with few reports waits for more
+# jobs = 2                            # concurrent jobs
 "#;
 
 #[cfg(test)]

@@ -81,14 +81,16 @@ pub(super) fn create(
                 return Ok((job, stored.response.into_bytes()));
             }
             HelperOutcome::OtherTime(_) => {
-                let detail = "the batch holds reports of another window, and a leader-selected batch is of one";
+                let detail = "the batch has reports of another window, and a leader-selected batch must be of one";
                 return Err(Failure::problem(ProblemType::InvalidMessage, Some(&id), detail));
             }
             HelperOutcome::Conflict { replayed, collected } => {
                 let before = refused.len();
                 mark_refused(&request, placement, &replayed, &collected, &mut refused);
                 if refused.len() == before {
-                    return Err(Failure::fault("the store objected to no report of the job"));
+                    return Err(Failure::fault(
+                        "the store refused the job without naming a report",
+                    ));
                 }
             }
         }
@@ -137,7 +139,7 @@ fn check(task: &Task, request: &AggregationJobInitReq) -> Result<Placement, Fail
     if !request.agg_param.as_bytes().is_empty() {
         return Err(refuse(
             ProblemType::InvalidAggregationParameter,
-            "Prio3 takes the empty aggregation parameter only".to_owned(),
+            "the aggregation parameter must be empty for Prio3".to_owned(),
         ));
     }
     let mut distinct = HashSet::with_capacity(request.verify_inits.len());
@@ -150,7 +152,7 @@ fn check(task: &Task, request: &AggregationJobInitReq) -> Result<Placement, Fail
     let placement = placement(task, request)?;
     match (placement, task.terms.windows) {
         (Placement::Batch(_), Windows::Full) if !one_window => Err(invalid(
-            "a leader-selected batch is of one window, and the job's reports are of several",
+            "a leader-selected batch must be of one window, and the job's reports are of several",
         )),
         _ => Ok(placement),
     }

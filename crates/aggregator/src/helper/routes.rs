@@ -119,7 +119,7 @@ async fn continue_job(
         return Err(Failure::problem(
             ProblemType::InvalidMessage,
             Some(&id),
-            "step 0 is the initialization and cannot be continued to",
+            "step 0 is the initialization; a job cannot be continued to it",
         ));
     }
     Err(step_mismatch(&id))
@@ -171,6 +171,6 @@ fn step_mismatch(task: &TaskId) -> Failure {
     Failure::problem(
         ProblemType::StepMismatch,
         Some(task),
-        "aggregation jobs of this task are over after step 0",
+        "aggregation jobs of this task end after step 0",
     )
 }

@@ -65,7 +65,8 @@ pub(super) fn create(
         Closed::Refused => refuse(helper, task, &request, refusal.unwrap_or(Failure::Busy), now),
         // The second: the share was given out and deleted, which makes the batch no less collected.
         Closed::Overlap | Closed::Over(_) => {
-            let detail = "reports of this batch were already collected; a batch is collected once";
+            let detail =
+                "reports of this batch were already collected; a batch can be collected only once";
             let failure = Failure::problem(ProblemType::BatchOverlap, Some(&task.id), detail);
             refuse(helper, task, &request, failure, now)
         }
@@ -119,7 +120,7 @@ fn check_parameter(task: &Task, request: &AggregateShareReq) -> Result<(), Failu
     if request.collection_job_req.agg_param.as_bytes().is_empty() {
         return Ok(());
     }
-    let detail = "all reports of this task are aggregated with the empty parameter";
+    let detail = "the aggregation parameter must be empty for this task";
     Err(Failure::problem(ProblemType::InvalidMessage, Some(&task.id), detail))
 }
 
@@ -129,14 +130,13 @@ fn batch(task: &Task, request: &AggregateShareReq) -> Result<BucketRange, Failur
         |detail: &str| Failure::problem(ProblemType::BatchInvalid, Some(&task.id), detail);
     match (&request.collection_job_req.query, &request.batch_selector) {
         (Query::TimeInterval(query), BatchSelector::TimeInterval(selected)) => {
-            let query = query
-                .interval()
-                .ok_or_else(|| invalid("the query's interval is not well-formed"))?;
+            let query =
+                query.interval().ok_or_else(|| invalid("the query's interval is not valid"))?;
             let selected = selected
                 .interval()
-                .ok_or_else(|| invalid("the selected interval is not well-formed"))?;
+                .ok_or_else(|| invalid("the batch selector's interval is not valid"))?;
             if !query.covers(&selected) {
-                return Err(invalid("the selected interval is not within the query's"));
+                return Err(invalid("the batch selector's interval is not within the query's"));
             }
             Ok(BucketRange::interval(&selected))
         }
@@ -144,7 +144,7 @@ fn batch(task: &Task, request: &AggregateShareReq) -> Result<BucketRange, Failur
         _ => Err(Failure::problem(
             ProblemType::InvalidMessage,
             Some(&task.id),
-            "the batch mode of the selector is not that of the task",
+            "the batch selector's batch mode is not the task's",
         )),
     }
 }
@@ -179,9 +179,9 @@ fn release(
     if total.count != request.report_count || total.checksum != request.checksum {
         // No count of ours: whoever asks is not to learn how many reports a batch has.
         let detail = if total.count == request.report_count {
-            "leader and helper aggregated as many reports, but not the same"
+            "leader and helper aggregated the same number of reports, but different ones"
         } else {
-            "leader and helper did not aggregate the same number of reports"
+            "leader and helper aggregated different numbers of reports"
         };
         return Err(refuse(ProblemType::BatchMismatch, detail.to_owned()));
     }

@@ -82,7 +82,7 @@ pub(super) async fn aggregate(
     let next = match ending {
         Ok(Ok(next)) => next,
         Ok(Err(failure)) => {
-            tracing::error!(%task, %failure, "the job comes back when its lease runs out");
+            tracing::error!(%task, %failure, "cannot release the aggregation job; it is retried when its lease expires");
             Next::Later
         }
         Err(_) => Next::Later,
@@ -96,20 +96,20 @@ pub(super) async fn aggregate(
     let Size { reports, one, .. } = size;
     match next {
         Next::Later if matches!(error, JobError::NoPermit) => {
-            tracing::debug!(%task, %error, attempt, ?wait, "an aggregation job is put off");
+            tracing::debug!(%task, %error, attempt, ?wait, "retrying an aggregation job later");
         }
         Next::Later => {
-            tracing::warn!(%task, %error, attempt, ?wait, "an aggregation job is put off");
+            tracing::warn!(%task, %error, attempt, ?wait, "retrying an aggregation job later");
         }
         Next::Split => {
-            tracing::warn!(%task, %error, reports, "an aggregation job is cut in halves");
+            tracing::warn!(%task, %error, reports, "splitting an aggregation job in half to find the refused report");
             leader.reports.notify_one();
         }
         Next::GiveUp => {
             let report = one.map_or_else(String::new, |id| id.to_string());
             tracing::warn!(
                 %task, %report, %error,
-                "the helper refuses this report alone: it is stuck; see `reports status`"
+                "the helper refuses this report: it is stuck; see `reports status`"
             );
         }
     }
@@ -140,31 +140,29 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Error)]
 enum JobError {
-    #[error("the database names task {0}, but does not have it")]
+    #[error("the database refers to task {0} and does not have it; restore it from a backup")]
     NoTask(sottovoce_dap::ids::TaskId),
     #[error(transparent)]
     Tasks(#[from] crate::tasks::TasksError),
     #[error(transparent)]
     Helper(#[from] IncompleteError),
-    #[error("the helper is left alone for now, or busy with other jobs of ours")]
+    #[error("no request slot for the helper: it is in backoff, or busy with other jobs of ours")]
     NoPermit,
-    #[error(
-        "the helper's response answers {answered} reports in place of the {asked} asked for, or in another order"
-    )]
+    #[error("the helper's response has {answered} reports instead of {asked}, or another order")]
     Answers { asked: usize, answered: usize },
-    #[error("the helper's answer to report {0} is `finish`, which no VDAF of one round knows")]
+    #[error("the helper's response to report {0} is `finish`, which no one-round VDAF has")]
     Finish(sottovoce_dap::ids::ReportId),
     #[error("the helper does not know our verification key {VERIFICATION_KEY_ID}")]
     VerificationKey,
-    #[error("aggregate shares cannot be added up: {0}")]
+    #[error("aggregate shares cannot be merged: {0}")]
     Merge(#[from] sottovoce_dap::vdaf::merge::MergeError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     TooLong(#[from] sottovoce_dap::codec::LengthError),
-    #[error("the server stops before the helper has answered")]
+    #[error("the server is shutting down; the job is retried after the next start")]
     ServerStops,
-    #[error("work on the job stopped: {0}")]
+    #[error("the worker of the job failed: {0}")]
     Stopped(#[from] tokio::task::JoinError),
 }
 
@@ -253,10 +251,10 @@ async fn delete_response(
     match timeout(DELETE_PATIENCE, deleted).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::debug!(%error, "the helper keeps the response of a finished job");
+            tracing::debug!(%error, "the helper did not delete the response of a finished job");
         }
         Err(_) => {
-            tracing::debug!("the helper does not say whether it has deleted a response");
+            tracing::debug!("timeout while the helper deletes the response of a finished job");
             permit.failed(clock::instant());
         }
     }
@@ -292,7 +290,7 @@ fn start(leader: &Leader, job: LeasedJob) -> Result<Started, JobError> {
         job.reports().map(|(_, report)| Report::from_bytes(report)).partition(Result::is_ok);
     if !unreadable.is_empty() {
         let count = unreadable.len();
-        tracing::error!(task = %job.task, count, "stored reports do not decode and are left out");
+        tracing::error!(task = %job.task, count, "dropped stored reports that do not decode");
     }
     let reports: Vec<Report> = reports.into_iter().flatten().collect();
     let keys = leader.keyring.keys();
@@ -425,7 +423,7 @@ fn finish(
     }
     // By the job, not by the report: whoever uploads rubbish shall not fill the log with it.
     for (error, count) in refused {
-        tracing::info!(task = %job.task, ?error, count, "reports are refused");
+        tracing::info!(task = %job.task, ?error, count, "reports rejected");
     }
     let shards = buckets.into_shards(&task.task.vdaf, &sums)?;
     let from = clock::now().after(EARLY);

@@ -93,7 +93,7 @@ pub(super) fn create(
 }
 
 fn not_an_interval(task: &Task) -> Failure {
-    let detail = "the query's interval must last at least one time precision, and end";
+    let detail = "the query's interval must be at least one time precision long, and its end must not overflow";
     Failure::problem(ProblemType::BatchInvalid, Some(&task.id), detail)
 }
 
@@ -146,7 +146,7 @@ struct Claims {
     cool_downs: HashMap<Name, CoolDown>,
 }
 
-/// That a collection failed, and is left alone for a while, ever longer.
+/// That a collection failed, and is in backoff, ever longer.
 #[derive(Clone, Copy)]
 struct CoolDown {
     failures: u32,
@@ -170,7 +170,7 @@ impl InProgress {
 }
 
 impl Claim {
-    /// The collection is left alone for a while, no shorter than what the helper asked for.
+    /// The collection is in backoff, no shorter than the helper's Retry-After.
     fn failed(&self, asked: Option<Duration>, now: Instant) {
         let mut claims = lock(&self.claims);
         // Those that were deleted meanwhile are not asked for again.
@@ -198,7 +198,7 @@ fn lock(claims: &Mutex<Claims>) -> MutexGuard<'_, Claims> {
     claims.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long a collection is left alone after it failed: at first, and at last.
+/// The backoff of a collection that failed: the first, and the longest.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// The longest that a helper may ask for: its clock may be put right before.
@@ -221,11 +221,11 @@ pub(super) async fn advance(
     let pending = match pending.await {
         Ok(Ok(pending)) => pending,
         Ok(Err(error)) => {
-            tracing::error!(%error, "collection jobs cannot be read from the database");
+            tracing::error!(%error, "cannot read collection jobs from the database");
             return false;
         }
         Err(error) => {
-            tracing::error!(%error, "reading collection jobs stopped");
+            tracing::error!(%error, "the reader of collection jobs failed");
             return false;
         }
     };
@@ -272,7 +272,7 @@ const AT_ONCE: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
 enum CollectError {
-    #[error("the database names task {0}, but does not have it")]
+    #[error("the database refers to task {0} and does not have it; restore it from a backup")]
     NoTask(sottovoce_dap::ids::TaskId),
     #[error(transparent)]
     Tasks(#[from] crate::tasks::TasksError),
@@ -282,7 +282,7 @@ enum CollectError {
     Helper(#[from] IncompleteError),
     #[error("the stored collection job does not decode: {0}")]
     Stored(#[from] DecodeError),
-    #[error("our aggregate share cannot be sealed: {0}")]
+    #[error("our aggregate share cannot be encrypted: {0}")]
     Seal(#[from] sottovoce_dap::hpke::HpkeError),
     #[error(transparent)]
     Share(#[from] ShareError),
@@ -290,12 +290,12 @@ enum CollectError {
     Entry(#[from] EntryTooLong),
     #[error(transparent)]
     Log(#[from] LogError),
-    #[error("work on the collection stopped: {0}")]
+    #[error("the worker of the collection failed: {0}")]
     Stopped(#[from] tokio::task::JoinError),
 }
 
 impl CollectError {
-    /// How long the helper asks to be left alone.
+    /// The helper's Retry-After.
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Helper(
@@ -383,10 +383,10 @@ fn refused_by_helper(task: &Task, error: IncompleteError) -> Result<Outcome, Col
     let Some(kind) = problem.kind() else { return Err(error.into()) };
     tracing::warn!(
         task = %task.id, %error,
-        "the helper refuses its aggregate share; `batches compare` tells which reports differ"
+        "the helper refused its aggregate share; `batches compare` lists the reports that differ"
     );
     // Not in the helper's words: they are for our operator, and may say more than others may know.
-    let detail = format!("the helper refuses its share of the batch: {}", kind.token());
+    let detail = format!("the helper refused its share of the batch: {}", kind.token());
     let ours = encode_problem(&ProblemDocument::new(kind, Some(&task.id), &detail));
     Ok(match kind {
         ProblemType::BatchOverlap => Outcome::Failed(ours.into()),
@@ -518,7 +518,8 @@ fn prepare(
             }
         }
         Closed::Overlap => {
-            let detail = "reports of this batch were already collected; a batch is collected once";
+            let detail =
+                "reports of this batch were already collected; a batch can be collected only once";
             let id = Some(&task.task.id);
             let problem = ProblemDocument::new(ProblemType::BatchOverlap, id, detail);
             fail(leader, &task.task, &collection, selector, &problem)?;
@@ -536,8 +537,7 @@ fn reopen(
     unjudged: &[u8],
 ) -> Result<(), CollectError> {
     let frozen = Frozen::from_bytes(&[&[WINDOWS_CHECKED], unjudged].concat())?;
-    let detail = "the batch was closed by an earlier version, which did not ask that each of its windows be full \
-                  and over; it is open again: ask once more";
+    let detail = "the batch was closed by an earlier version, which did not require that each of its windows is full and over; it is open again: collect it once more";
     let problem = ProblemDocument::new(ProblemType::BatchInvalid, Some(&task.id), detail);
     fail(leader, task, collection, frozen.batch()?.selector, &problem)
 }

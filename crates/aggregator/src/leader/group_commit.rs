@@ -22,7 +22,7 @@ pub(super) struct GroupCommit {
 #[derive(Debug, Error)]
 pub(super) enum CommitError {
     /// Too many uploads wait already.
-    #[error("too many uploads are waiting to be stored")]
+    #[error("the queue of uploads is full")]
     Full,
     /// The store failed: of this piece nothing is kept, of those before it all is.
     #[error(transparent)]
@@ -110,7 +110,7 @@ async fn write(store: Arc<dyn Datastore>, mut waiting: mpsc::Receiver<Waiting>) 
         });
         match stored.await {
             Ok(stored) => answer(replies, stored),
-            Err(error) => tracing::error!(%error, "storing uploads stopped"),
+            Err(error) => tracing::error!(%error, "the writer of uploads failed"),
         }
     }
 }

@@ -64,7 +64,7 @@ impl Leader {
         match error {
             Some(error) if is_down(error) => {
                 if let Some(backoff) = permit.failed(clock::instant()) {
-                    tracing::warn!(%task, %error, ?backoff, "a helper is left alone for a while");
+                    tracing::warn!(%task, %error, ?backoff, "backing off from a helper that failed several times in a row");
                 }
             }
             Some(error) if error.is_peer_failure() => permit.answered_busy(),

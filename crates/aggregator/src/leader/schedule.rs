@@ -49,7 +49,7 @@ async fn aggregation(leader: &Arc<Leader>, policy: Aggregation, mut stop: watch:
 }
 
 /// Helpers that may have all their jobs at the same time. Each has as many as are configured, so that a
-/// few that do not answer take nothing from the others; those that keep failing are left alone.
+/// few that do not answer take nothing from the others; those that keep failing are in backoff.
 const HELPERS: usize = 8;
 
 /// Finds out whose the tasks are that there are. Those that are added later are learnt with their first job.
@@ -60,8 +60,12 @@ async fn register_tasks(leader: &Arc<Leader>) {
     };
     match all.await {
         Ok(Ok(tasks)) => tasks.iter().for_each(|task| leader.quotas.add_task(&task.task)),
-        Ok(Err(error)) => tracing::warn!(%error, "tasks are learnt with their first job"),
-        Err(error) => tracing::warn!(%error, "tasks are learnt with their first job"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "cannot load tasks at start; each is loaded with its first job");
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot load tasks at start; each is loaded with its first job");
+        }
     }
 }
 
@@ -153,11 +157,11 @@ async fn lease(
     match leased.await {
         Ok(Ok(jobs)) => jobs,
         Ok(Err(error)) => {
-            tracing::error!(%error, "aggregation jobs cannot be read from the database");
+            tracing::error!(%error, "cannot lease aggregation jobs from the database");
             Vec::new()
         }
         Err(error) => {
-            tracing::error!(%error, "leasing aggregation jobs stopped");
+            tracing::error!(%error, "the worker that leases aggregation jobs failed");
             Vec::new()
         }
     }

@@ -60,7 +60,7 @@ pub(super) async fn upload(
             Some(Ok(_durable)) => Ok(()),
             Some(Err(Refusal::Replayed)) => Err(ReportError::ReportReplayed),
             Some(Err(Refusal::BatchCollected)) => Err(ReportError::BatchCollected),
-            None => return Err(Failure::fault("the store did not answer for every report")),
+            None => return Err(Failure::fault("the store has no verdict for some reports")),
         };
     }
     let refused = verdicts.iter().filter_map(|verdict| verdict.err());

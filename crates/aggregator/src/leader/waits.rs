@@ -95,12 +95,12 @@ impl Waits {
         let waited = now.saturating_duration_since(wait.since);
         let task = name.0;
         if let Some(error) = error.filter(|_| is_new || changed) {
-            tracing::warn!(%task, %error, "a collection job is put off");
+            tracing::warn!(%task, %error, "retrying a collection job later");
         }
         if waited >= wait.next {
             wait.next = waited * 2;
             let (reason, seconds) = (reason.word(), waited.as_secs());
-            tracing::warn!(%task, reason, seconds, "a collection waits long; see `collections list`");
+            tracing::warn!(%task, reason, seconds, "a collection has been waiting for long; see `collections list`");
         }
         self.count(&all, now);
     }

@@ -27,7 +27,7 @@ fn at(now: Timestamp, event: Event) -> Result<LogEntry, EntryTooLong> {
     stored(&Entry { time: clock::seconds(now), event })
 }
 
-/// A task was taken on.
+/// A task was added.
 pub fn task(task: &Task, now: Timestamp) -> Result<LogEntry, EntryTooLong> {
     let taken = TaskTaken {
         task: task.id,

@@ -24,21 +24,20 @@ pub enum LogError {
     TooLong(#[from] EntryTooLong),
     /// Nobody signs.
     #[error(
-        "the log has no key yet; give its name as `public_log.name` in the configuration, or take on \
-         a task, and start again"
+        "the log has no key yet; set `public_log.name` in the configuration, or add a task, and restart"
     )]
     NoKey,
     /// There are as many keys as there are IDs.
-    #[error("all 256 IDs of log keys were used; begin a new log under another name")]
+    #[error("all 256 log key IDs were used; start a new log with another name")]
     NoFreeId,
     /// There is no such key.
-    #[error("there is no log key {0}; `log status` lists them")]
+    #[error("there is no log key {0}; `log status` lists the keys")]
     NoSuchKey(u8),
     /// A log without keys would stand still.
-    #[error("log key {0} is the only one; make another with `log new-key` first")]
+    #[error("log key {0} is the only one; create another with `log new-key` first")]
     OnlyKey(u8),
     /// The operating system gave no randomness.
-    #[error("the operating system's source of randomness failed")]
+    #[error("the operating system's random number generator failed")]
     NoRandomness,
     /// A key cannot be sealed or opened.
     #[error("log key {id}: {source}")]
@@ -55,7 +54,7 @@ pub enum LogError {
     #[error("the stored log is damaged: {0}; restore the database from a backup")]
     Damaged(String),
     /// There is no such entry or file.
-    #[error("the log has nothing of that name")]
+    #[error("the log has no such file")]
     NotThere,
 }
 

@@ -180,7 +180,7 @@ fn edge(
     if let Some(checkpoint) = &head.checkpoint {
         let last = Checkpoint::parse(Note::parse(checkpoint)?.text())?;
         if (last.size, last.root) != (head.size, edge.frontier().root()) {
-            let what = "its files do not lead to the root of its checkpoint";
+            let what = "the root of its files is not its checkpoint's";
             return Err(LogError::Damaged(what.to_owned()));
         }
     }

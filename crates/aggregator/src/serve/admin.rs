@@ -42,7 +42,7 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     let pinged = blocking(move |_| admin.store.ping().map_err(Failure::from));
     match pinged.await {
         Ok(()) => (StatusCode::OK, "ready\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database is unavailable\n"),
     }
 }
 
@@ -59,7 +59,7 @@ const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 async fn log(State(admin): State<Admin>, filter: String) -> impl IntoResponse {
     match admin.log.set(filter.trim()) {
         Ok(()) => {
-            tracing::info!(filter = filter.trim(), "the log level was changed");
+            tracing::info!(filter = filter.trim(), "log filter changed");
             (StatusCode::OK, String::new())
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),

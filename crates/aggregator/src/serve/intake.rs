@@ -149,7 +149,7 @@ async fn read_all(
         };
         let Some(chunk) = chunk else { break };
         let chunk = chunk.map_err(|_| {
-            let detail = "the body ended before its declared length";
+            let detail = "the body is shorter than its declared length";
             Failure::problem(ProblemType::InvalidMessage, None, detail)
         })?;
         let len = bytes.len() + chunk.len();

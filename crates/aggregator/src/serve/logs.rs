@@ -14,7 +14,7 @@ pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
 
 /// Text that says nothing about what to log.
 #[derive(Debug, Error)]
-#[error("log = {0:?} is not a filter, such as \"info\" or \"sottovoce=debug,warn\"")]
+#[error("log = {0:?} is not a filter; use one such as \"info\" or \"sottovoce=debug,warn\"")]
 pub struct FilterError(String);
 
 impl LogLevel {

@@ -46,7 +46,7 @@ pub enum ServeError {
     )]
     InUse(SocketAddr),
     /// The address cannot be listened on.
-    #[error("{address} cannot be listened on: {source}")]
+    #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address asked for.
         address: SocketAddr,
@@ -95,7 +95,7 @@ pub async fn serve(
         async move {
             let ended = handled.await;
             if let Err(reason) = &ended {
-                tracing::debug!(%address, %reason, "a connection ended");
+                tracing::debug!(%address, %reason, "connection closed");
             }
             ended
         }

@@ -57,7 +57,7 @@ impl Throttle {
                 proxy = %peer,
                 header = %proxies.header,
                 reason = %unreadable,
-                "a client's address cannot be read; all such clients of this proxy share one credit"
+                "the forwarding header has no valid client address; all such clients of this proxy share one rate limit"
             );
         }
     }

@@ -86,9 +86,11 @@ impl Certificates {
         match configuration(&self.files, &contents) {
             Ok(renewed) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
-                tracing::info!("renewed certificates are in use");
+                tracing::info!("reloaded the TLS certificates");
             }
-            Err(error) => tracing::warn!(%error, "the old certificates stay in use"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot reload the TLS certificates; the previous ones stay in use");
+            }
         }
     }
 }
@@ -129,7 +131,7 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| wrong(error.to_string()))?;
-    if found.is_empty() { Err(wrong("there is none".to_owned())) } else { Ok(found) }
+    if found.is_empty() { Err(wrong("it has none".to_owned())) } else { Ok(found) }
 }
 
 /// Checks a certificate if one is shown; whether one must be is decided request by request, for

@@ -37,7 +37,7 @@ pub fn pass_on(_headers: &mut HeaderMap) {}
 /// Spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "traces.endpoint = {endpoint:?}: {reason}; name an OTLP receiver, such as http://127.0.0.1:4318/v1/traces"
+    "traces.endpoint = {endpoint:?}: {reason}; set it to an OTLP receiver, such as http://127.0.0.1:4318/v1/traces"
 )]
 pub struct TracesError {
     endpoint: String,

@@ -368,13 +368,13 @@ pub enum StoreError {
     #[error("the store has no task {0}; add it first")]
     UnknownTask(TaskId),
     /// Another task has the ID.
-    #[error("task {0} is already there with another configuration; a changed task needs a new ID")]
+    #[error("task {0} already exists with another configuration; a changed task needs a new ID")]
     TaskConflict(TaskId),
     /// Another key has the ID.
-    #[error("key {0} is already there with another public key; choose a free ID")]
+    #[error("key {0} already exists with another public key; choose a free ID")]
     KeyConflict(u8),
     /// The job has been leased again since, or is over.
-    #[error("the lease of job {0} is no longer the current one; drop the job and lease again")]
+    #[error("the lease of job {0} has expired; drop the job and lease again")]
     StaleLease(JobId),
     /// Reports of a leader's job belong to a collected batch.
     #[error("buckets {0:?} were collected while the job was in flight; nothing was committed")]
@@ -386,10 +386,12 @@ pub enum StoreError {
     #[error("the collection's batch is not closed; close it before giving a result")]
     NotClosed,
     /// The caller's ID for a new collection names an older one.
-    #[error("the ID of the new collection is taken; derive it from the generation too")]
+    #[error("the ID of the new collection is in use; derive it from the generation too")]
     CollectionIdTaken,
     /// As many collections of the task are pending as may be.
-    #[error("{MOST_PENDING} collections of the task are pending; wait for one, or delete some")]
+    #[error(
+        "{MOST_PENDING} collections of the task are pending, the maximum; wait for one, or delete some"
+    )]
     TooManyCollections,
     /// No random bytes for a lease or a batch ID.
     #[error(transparent)]
@@ -401,7 +403,9 @@ pub enum StoreError {
         what: String,
     },
     /// The database did not answer, or the disk is full or failing.
-    #[error("the database failed: {what}; check its disk and who else uses it, then try again")]
+    #[error(
+        "the database failed: {what}; check its disk and which other processes use it, then retry"
+    )]
     Unavailable {
         /// What it said.
         what: String,

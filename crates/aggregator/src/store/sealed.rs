@@ -50,7 +50,7 @@ pub enum SealedError {
         len: usize,
     },
     /// The text holds no key at all.
-    #[error("there is no database key; give one, or several, one on each line, the newest first")]
+    #[error("there is no database key; provide one or more, one per line, the newest first")]
     NoKey,
     /// No random bytes.
     #[error(transparent)]
@@ -81,7 +81,7 @@ pub enum SealedError {
     },
     /// The blob was sealed under another key.
     #[error(
-        "a secret of {table} is sealed under database key {found}, and the key given is {given}; give the key that the database was made with"
+        "a secret of {table} is encrypted with database key {found}, and the given key is {given}; provide the key of this database"
     )]
     WrongKey {
         /// Kind of row.
@@ -93,7 +93,7 @@ pub enum SealedError {
     },
     /// The right key, but other bytes or another row.
     #[error(
-        "a secret of {table} was changed or moved after it was sealed; restore the database from a backup"
+        "a secret of {table} was changed or moved after it was encrypted; restore the database from a backup"
     )]
     Damaged {
         /// Kind of row.

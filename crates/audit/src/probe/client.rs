@@ -2,8 +2,8 @@
 //!
 //! # The lines
 //!
-//! The program is told everything on its standard input and answers on its standard output, one JSON
-//! object a line, in order. First, without an answer:
+//! The program reads requests on its standard input and writes responses on its standard output, one JSON
+//! object a line, in order. The first line has no response:
 //!
 //! ```json
 //! {"program": "name = …", "task": "helpful", "leader": "AQAgAAEAAQAg…", "helper": "AgAgAAEAAQAg…"}
@@ -17,17 +17,17 @@
 //! {"report": "base64url of DAP's Report"}
 //! ```
 //!
-//! or the wish that the last report be sent again, as after a response that was lost:
+//! or a request to send the last report again, as after a lost response:
 //!
 //! ```json
 //! {"retry": true}
 //! {"report": "the same"}
 //! ```
 //!
-//! An answer in this form is what [`Answer`] is in JSON. At the end of its input the program ends, or is ended
-//! with all that it started. Now and then it is started again: what it draws must be new then, too.
+//! An answer in this form is [`Answer`] in JSON. At the end of its input the program exits; otherwise it is killed
+//! with all its child processes. It is restarted now and then, and must then use fresh randomness too.
 //!
-//! It may read up to 32 lines ahead, and has half a minute for each answer.
+//! It may read up to 32 lines ahead, and has 30 seconds for each response.
 
 use super::reader::TestAggregators;
 use sottovoce_client::{
@@ -42,16 +42,16 @@ use std::{
 };
 use thiserror::Error;
 
-/// A client that does not do as it is told.
+/// A client that fails, or breaks the protocol.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The library refuses.
-    #[error("the library makes no report: {0}")]
+    #[error("the client library cannot make a report: {0}")]
     Report(#[from] ReportError),
     /// There is no randomness.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
-    /// The program cannot be started, or spoken to.
+    /// The program cannot be started, or its pipes fail.
     #[error("the client {command:?} cannot be run: {source}")]
     Run {
         /// What was to be run.
@@ -60,26 +60,28 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The program ended.
-    #[error("the client ended, or closed its output, before it had answered")]
+    #[error("the client exited, or closed its standard output, before it had responded")]
     Ended,
-    /// The program is silent.
-    #[error("the client did not answer within {0:?}")]
+    /// The program does not respond.
+    #[error("the client did not respond within {0:?}")]
     Silent(Duration),
     /// The program does not read.
-    #[error("the client did not read what it was told within {0:?}")]
+    #[error("the client did not read its standard input within {0:?}")]
     Deaf(Duration),
-    /// The program says something else.
-    #[error("the client's line is not {{\"report\": …}} with base64url: {0:?}")]
+    /// The program writes something else.
+    #[error("the client must write {{\"report\": …}} with base64url, and wrote: {0:?}")]
     Line(String),
-    /// The program says too much.
-    #[error("the client's line is longer than {0} bytes, and no report of this task takes as many")]
+    /// The program writes too much.
+    #[error(
+        "the client wrote a line of more than {0} bytes, the maximum for a report of this task"
+    )]
     Long(usize),
 }
 
 /// A report, and what was sent after it.
 pub type Retried = [Vec<u8>; 2];
 
-/// Makes reports when it is told what was answered.
+/// Makes reports of given answers.
 pub trait Client {
     /// Begins anew, as an app does on a device: whatever randomness comes after must be new.
     fn restart(&mut self) -> Result<(), ClientError>;

@@ -31,22 +31,24 @@ pub(super) fn of_reports(tally: &Tally, alpha: f64) -> Option<Fault> {
 
 fn again(event: &Event, lag: usize, alpha: f64) -> Option<Fault> {
     let (share, promised) = (event.stream.after(lag), event.probability);
-    let what = if event.turned { "at least one of" } else { "none of" };
+    let what = if event.flipped { "at least one of" } else { "none of" };
     let message = || {
         format!(
-            "after a report with {what} the bits {} to {} turned over, the report {lag} later is such a one in \
-             {} of {} cases: independent ones, changed as often as promised, are with probability {promised:.4}",
+            "randomness of reports is not independent: after a report with {what} the bits {} to {} flipped, the \
+             report {lag} later has it too in {} of {} cases ({:.4}); for independent reports the probability is \
+             {promised:.4}",
             event.bits.start,
             event.bits.end - 1,
             share.hits,
-            share.trials
+            share.trials,
+            share.rate()
         )
     };
     surprising(share.hits, share.trials, promised, alpha)
         .then(|| Fault { rule: "dependent", message: message() })
 }
 
-/// Whether two bits of a report are turned over together more often, or less, than by chance.
+/// Whether two bits of a report are flipped together more often, or less, than by chance.
 pub(super) fn of_bits(mechanism: &Mechanism, tally: &Tally, alpha: f64) -> Option<Fault> {
     if matches!(mechanism, Mechanism::Krr(_)) {
         return None; // A choice is one draw.
@@ -58,8 +60,8 @@ pub(super) fn of_bits(mechanism: &Mechanism, tally: &Tally, alpha: f64) -> Optio
     let mut pairs = tally.pairs.iter();
     let (one, other, both) = pairs.find(|pair| surprising(pair.2, reports, promised, alpha))?;
     let message = format!(
-        "the bits {one} and {other} are both turned over in {both} of {reports} reports: independent ones, \
-         turned over as often as promised, are with probability {promised:.6}"
+        "randomness of bits is not independent: bits {one} and {other} are both flipped in {both} of {reports} \
+         reports; for independent bits the probability is {promised:.6}"
     );
     Some(Fault { rule: "bits-dependent", message })
 }

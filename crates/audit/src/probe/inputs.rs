@@ -40,7 +40,7 @@ fn one_hot(bins: usize, on: usize) -> Vec<bool> {
     (0..bins).map(|bin| bin == on).collect()
 }
 
-/// How probable it is that a bit of the vector is turned over; and for a choice, that it is another.
+/// How probable it is that a bit of the vector is flipped; and for a choice, that it is another.
 pub fn flip_probability(mechanism: &Mechanism) -> f64 {
     match mechanism {
         Mechanism::Krr(kary) => 1.0 - kary.truth_probability(),

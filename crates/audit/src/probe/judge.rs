@@ -35,7 +35,7 @@ pub struct Judgement {
     pub epsilon_at_least: f64,
     /// What the manifest promises of one report.
     pub epsilon0: f64,
-    /// How often a report (or a bit of it) is turned over.
+    /// How often a report (or a bit of it) is flipped.
     pub flips: Within,
     /// What the manifest says of that.
     pub flips_promised: f64,
@@ -65,8 +65,8 @@ pub fn judge(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64)
     let (rates, events) = (alpha / 2.0 / 4.0, alpha / 2.0 / (2 * pairs.max(1)) as f64);
     let promised = flip_probability(mechanism);
     let (counted, what) = match mechanism {
-        Mechanism::Krr(_) => (tally.lies, "reports that say something else than the answer"),
-        Mechanism::Bits(_) | Mechanism::Signals(_) => (tally.flips, "bits that are turned over"),
+        Mechanism::Krr(_) => (tally.lies, "reports have another bin than the answer"),
+        Mechanism::Bits(_) | Mechanism::Signals(_) => (tally.flips, "bits are flipped"),
     };
     let flips = within(counted, rates);
     let mut faults = Vec::new();
@@ -74,8 +74,8 @@ pub fn judge(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64)
         faults.push(Fault {
             rule: "flip-probability",
             message: format!(
-                "{} of {} are {what}: with this confidence the probability is {:.6} to {:.6}, and the manifest \
-                 says {promised:.6}",
+                "{} of {} {what}: the confidence interval of the probability is {:.6} to {:.6}, and the manifest \
+                 promises {promised:.6}",
                 counted.hits, counted.trials, flips.low, flips.high
             ),
         });
@@ -91,8 +91,7 @@ pub fn judge(mechanism: &Mechanism, inputs: &[Input], tally: &Tally, alpha: f64)
         faults.push(Fault {
             rule: "epsilon",
             message: format!(
-                "two answers can be told apart with a loss of at least {}, and the manifest \
-                 promises at most {}",
+                "the privacy loss between two answers is ε ≥ {}, and the manifest promises ε ≤ {}",
                 at_least(epsilon_at_least, 6),
                 at_most(epsilon0, 6)
             ),
@@ -134,31 +133,31 @@ fn repeated(tally: &Tally) -> Vec<Fault> {
     let mut faults = Vec::new();
     if tally.repeated > 0 {
         let message = format!(
-            "{} of the report IDs, encapsulated keys and seeds came twice: randomness is used again",
+            "{} report IDs, encapsulated keys or seeds were used twice: randomness is reused",
             tally.repeated
         );
         faults.push(Fault { rule: "randomness-reused", message });
     }
     if tally.redrawn.hits > 0 {
         let message = format!(
-            "{} of {} retries say something else than the report before: an answer is drawn again, and \
-             several draws of one answer tell more of it",
+            "{} of {} retries have another randomized answer than the first attempt: the answer is randomized again \
+             on retry, and several draws of one answer reveal more of it",
             tally.redrawn.hits, tally.redrawn.trials
         );
         faults.push(Fault { rule: "redrawn-on-retry", message });
     }
     if tally.renewed.hits > 0 {
         let message = format!(
-            "{} of {} retries have another ID: a report that the aggregators have already, whatever they said, \
-             would be counted twice",
+            "{} of {} retries have another report ID than the first attempt: if the aggregators have the first, the \
+             answer is counted twice",
             tally.renewed.hits, tally.renewed.trials
         );
         faults.push(Fault { rule: "new-id-on-retry", message });
     }
     if tally.resharded.hits > 0 {
         let message = format!(
-            "{} of {} retries have the ID of the report before and other shares: a draw is sharded once, and \
-             sealed afresh as it is",
+            "{} of {} retries have the report ID of the first attempt and other shares: a report must be sharded \
+             once, and a retry must seal the same shares",
             tally.resharded.hits, tally.resharded.trials
         );
         faults.push(Fault { rule: "new-shares-on-retry", message });

@@ -89,7 +89,9 @@ pub enum ProbeError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The metric has too few answers that the probe can make.
-    #[error("{0} cannot be probed: no two answers to it can be made here")]
+    #[error(
+        "the task {0} cannot be probed: the probe cannot make two different answers to its metric"
+    )]
     Inputs(String),
 }
 

@@ -1,9 +1,9 @@
-//! Bits of one report that are turned over together.
+//! Bits of one report that are flipped together.
 
 /// Pairs that are counted, about: all of 64 bits.
 const MOST: usize = 4096;
 
-/// How often two bits of a report are both turned over. Where there are too many pairs, each bit is paired
+/// How often two bits of a report are both flipped. Where there are too many pairs, each bit is paired
 /// with as many of those after it as there is room for: what shares its randomness by mistake stands near.
 #[derive(Clone, Debug)]
 pub struct Pairs {
@@ -20,11 +20,11 @@ impl Pairs {
         Self { bits, near, both: vec![0; bits * near], reports: 0 }
     }
 
-    /// Counts a report with these bits turned over, in their order.
-    pub fn count(&mut self, turned: &[usize]) {
+    /// Counts a report with these bits flipped, in their order.
+    pub fn count(&mut self, flipped: &[usize]) {
         self.reports += 1;
-        for (at, one) in turned.iter().enumerate() {
-            for other in turned[at + 1..].iter().take_while(|other| **other - one <= self.near) {
+        for (at, one) in flipped.iter().enumerate() {
+            for other in flipped[at + 1..].iter().take_while(|other| **other - one <= self.near) {
                 self.both[one * self.near + other - one - 1] += 1;
             }
         }
@@ -35,7 +35,7 @@ impl Pairs {
         self.reports
     }
 
-    /// Each pair, and in how many reports both were turned over.
+    /// Each pair, and in how many reports both were flipped.
     pub fn iter(&self) -> impl Iterator<Item = (usize, usize, u64)> {
         let others = |one: usize| {
             (one + 1..self.bits.min(one + self.near + 1)).map(move |other| (one, other))

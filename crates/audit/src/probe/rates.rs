@@ -78,15 +78,15 @@ struct Rates<'a> {
 
 impl Rates<'_> {
     fn of_bin(&self, bin: usize, truth: bool) -> Option<Fault> {
-        let said = if truth { "it" } else { "another" };
+        let said = if truth { "in the answer" } else { "not in the answer" };
         self.compared(self.alike(bin, truth), truth, || {
-            format!("where the answer is {said}, bin {bin} comes out")
+            format!("bin {bin}, where it is {said}, is set")
         })
     }
 
     fn of_bin_in(&self, input: usize, bin: usize) -> Option<Fault> {
         let truth = self.inputs[input].bits[bin];
-        let what = || format!("of answer {input}, bin {bin} comes out");
+        let what = || format!("in reports of answer {input}, bin {bin} is set");
         self.compared(self.on(input, bin), truth, what)
     }
 
@@ -94,7 +94,7 @@ impl Rates<'_> {
     fn of_input(&self, input: usize) -> Option<Fault> {
         let share = self.tally.inputs[input].flips;
         let bitwise = !matches!(self.mechanism, Mechanism::Krr(_));
-        let what = || format!("of answer {input}, bits are turned over");
+        let what = || format!("in reports of answer {input}, bits are flipped");
         bitwise.then(|| self.told(share, flip_probability(self.mechanism), what)).flatten()
     }
 
@@ -119,7 +119,7 @@ impl Rates<'_> {
                 Mechanism::Bits(_) | Mechanism::Signals(_) => "flips-uneven",
             },
             message: format!(
-                "{} {} times in {}, {:.6} of them: the manifest says {promised:.6}",
+                "{} {} times in {}, a rate of {:.6}; the manifest promises {promised:.6}",
                 what(),
                 share.hits,
                 share.trials,

@@ -28,10 +28,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// It is not a report.
-    #[error("what the client made is no report: {0}")]
+    #[error("the client's report does not decode: {0}")]
     Decode(#[from] DecodeError),
     /// It is sealed to somebody else, or for another task.
-    #[error("the {role}'s share does not open: {source}")]
+    #[error("the {role}'s share does not decrypt: {source}")]
     Open {
         /// Whose share.
         role: Role,
@@ -40,7 +40,7 @@ pub enum ReadError {
     },
     /// Aggregators reject any, and they are a place to hide an answer in.
     #[error(
-        "the report says more than it may: it has extensions, and the aggregators would reject it"
+        "the report has extensions: the aggregators reject all, since one can carry the answer"
     )]
     Extensions,
     /// The aggregators would reject it.

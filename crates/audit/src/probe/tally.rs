@@ -19,11 +19,11 @@ pub struct Tally {
     pub inputs: Vec<PerInput>,
     /// Reports.
     pub reports: u64,
-    /// Bits that were turned over, of all.
+    /// Bits that were flipped, of all.
     pub flips: Share,
     /// Reports that say something else than the input.
     pub lies: Share,
-    /// Bits that were turned over in one report.
+    /// Bits that were flipped in one report.
     pub pairs: Pairs,
     /// Events of which each is as probable in each report.
     pub events: Vec<Event>,
@@ -44,7 +44,7 @@ pub struct Tally {
 pub struct PerInput {
     /// Reports.
     pub reports: u64,
-    /// Bits that were turned over.
+    /// Bits that were flipped.
     pub flips: Share,
     /// Of each bit, in how many reports it was on.
     pub on: Vec<u64>,
@@ -57,10 +57,10 @@ pub struct PerInput {
 /// What happens in each report with the same probability, whatever the input is.
 #[derive(Debug)]
 pub struct Event {
-    /// Of these bits at least one is turned over, or none.
+    /// Of these bits at least one is flipped, or none.
     pub bits: Range<usize>,
     /// Whether it is that one of them is.
-    pub turned: bool,
+    pub flipped: bool,
     /// How probable that is.
     pub probability: f64,
     /// Whether it happened.
@@ -104,15 +104,15 @@ impl Tally {
     pub fn report(&mut self, index: usize, inputs: &[Input], opened: &Opened) {
         let input = &inputs[index];
         self.reports += 1;
-        let turned: Vec<usize> =
+        let flipped: Vec<usize> =
             (0..input.bits.len()).filter(|bit| opened.bits[*bit] != input.bits[*bit]).collect();
-        self.lies.count(!turned.is_empty());
-        self.pairs.count(&turned);
+        self.lies.count(!flipped.is_empty());
+        self.pairs.count(&flipped);
         for event in &mut self.events {
-            let any = turned.iter().any(|bit| event.bits.contains(bit));
-            event.stream.push(any == event.turned);
+            let any = flipped.iter().any(|bit| event.bits.contains(bit));
+            event.stream.push(any == event.flipped);
         }
-        let flips = Share { hits: turned.len() as u64, trials: input.bits.len() as u64 };
+        let flips = Share { hits: flipped.len() as u64, trials: input.bits.len() as u64 };
         self.flips = self.flips.and(flips);
         let counts = &mut self.inputs[index];
         counts.reports += 1;
@@ -176,10 +176,10 @@ fn differences(one: &Input, other: &Input) -> Vec<usize> {
 /// What tells most of a draw that is used again: events that are about as probable as not, or less.
 fn events(mechanism: &Mechanism, bins: usize) -> Vec<Event> {
     let flip = flip_probability(mechanism);
-    let event = |bits: Range<usize>, turned: f64| {
-        let (turned, probability) =
-            if turned <= 0.5 { (true, turned) } else { (false, 1.0 - turned) };
-        Event { bits, turned, probability, stream: Stream::default() }
+    let event = |bits: Range<usize>, flipped: f64| {
+        let (flipped, probability) =
+            if flipped <= 0.5 { (true, flipped) } else { (false, 1.0 - flipped) };
+        Event { bits, flipped, probability, stream: Stream::default() }
     };
     match mechanism {
         // Whether it is a lie: which, depends on the input.

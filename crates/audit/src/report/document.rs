@@ -54,13 +54,12 @@ pub fn document(program: &Program, explanation: &Explanation, outcome: &Outcome)
 
 fn verdict(program: &Program, outcome: &Outcome) -> Vec<Block> {
     let verdict = if outcome.holds && outcome.logs.len() < 2 {
-        "All that can be seen in one log holds: it is whole and only grew, no batch was too small, nothing was \
+        "No violation was found in one log: it is complete and append-only, no batch was too small, no report was \
          released twice, and the guarantees are those that the program's parameters give. The other aggregator's log \
-         was not read, so this rests on the honesty of the one."
+         was not read, so this verdict holds only if this aggregator is honest."
     } else if outcome.holds {
-        "All that can be seen from outside holds: both logs are whole and only grew, they agree on every \
-         release, no batch was too small, nothing was released twice, and the guarantees are those that \
-         the program's parameters give."
+        "No violation was found: both logs are complete and append-only, they agree on every release, no batch was \
+         too small, no report was released twice, and the guarantees are those that the program's parameters give."
     } else {
         "A promise is broken. The violations are listed at the end."
     };
@@ -97,8 +96,8 @@ fn parameters(explanation: &Explanation) -> Vec<Block> {
     vec![
         heading("Privacy parameters: what does one release cost?"),
         text(
-            "Each ε bounds what one report in one batch reveals of its device's answer, worked out anew from \
-             the program's parameters and rounded up. Smaller is better; ε = 0 reveals nothing.",
+            "Each ε bounds what one report in one batch reveals of its device's answer. It was recomputed from the \
+             program's parameters and rounded up. Smaller is better; ε = 0 reveals nothing.",
         ),
         Block::Table(head, rows.collect()),
     ]
@@ -106,7 +105,7 @@ fn parameters(explanation: &Explanation) -> Vec<Block> {
 
 fn cells(guarantee: &Guarantee) -> [String; 4] {
     [
-        guarantee.trust.to_string(),
+        guarantee.trust.named(),
         guarantee.epsilon.shown(3).to_string(),
         guarantee.delta.shown(2).to_string(),
         guarantee.pointwise.shown(3).to_string(),
@@ -132,31 +131,31 @@ fn spent(program: &Program, explanation: &Explanation, outcome: &Outcome) -> Vec
     }
     let Some(budget) = program.budget() else {
         blocks.push(text(
-            "The program declares no budget over time, so that nothing bounds what its releases add up to.",
+            "The program declares no privacy budget, so nothing bounds the total privacy loss of its releases.",
         ));
         return blocks;
     };
     blocks.push(text(format!(
-        "A device reports in at most {} windows of a period of {}, which it draws by itself, and each metric at \
-         most once in each. What follows is the most that the releases of each period can have cost a device that \
-         keeps to that: pure bounds are added up, others composed by privacy-loss distributions, rounded up.",
+        "A device reports in at most {} windows of a period of {}, which it draws at random, and each metric at \
+         most once in each. The table has the maximum privacy loss that the releases of each period can have caused \
+         such a device: pure bounds are added, others composed by privacy-loss distributions; all are rounded up.",
         budget.windows(),
         format_duration(budget.period())
     )));
     let own: Vec<_> =
         outcome.spent.iter().filter(|spent| spent.program == program.name()).collect();
-    let head = ["period from", "windows released", "of one device", "OC", "OAOC", "OAMC"]
-        .map(str::to_owned)
-        .to_vec();
+    let models = [TrustModel::Oc, TrustModel::Oaoc, TrustModel::Oamc];
+    let mut head =
+        ["period from", "windows released", "windows of one device"].map(str::to_owned).to_vec();
+    head.extend(models.map(|trust| format!("ε, {}", trust.named())));
     let rows = own.iter().map(|spent| {
         let epsilon = |trust| {
             let found = spent.guarantees.iter().find(|guarantee| guarantee.trust == trust);
             found.map_or_else(|| "–".to_owned(), |guarantee| cells(guarantee)[1].clone())
         };
-        let models = [TrustModel::Oc, TrustModel::Oaoc, TrustModel::Oamc].map(epsilon);
         let (released, own) = (spent.windows.to_string(), spent.own.to_string());
         let mut row = vec![format_moment(spent.start), released, own];
-        row.extend(models);
+        row.extend(models.map(epsilon));
         row
     });
     blocks.push(Block::Table(head, rows.collect()));
@@ -181,25 +180,33 @@ fn unit(program: &Program) -> Vec<Block> {
                 program.min_batch_size()
             ),
             format!(
-                "Of those, {} % are counted on as dishonest or missing.",
+                "Of those, {} % are assumed to be dishonest or missing.",
                 program.privacy().reserve.get() * 100.0
             ),
-            "No answer is an answer, so that whether somebody answered is protected, too."
+            "\"No answer\" is an answer too, so whether somebody answered is protected."
                 .to_owned(),
-            "A device that is wiped or installed anew begins a new account.".to_owned(),
+            "A device that is wiped, or on which the app is reinstalled, begins with a new privacy budget."
+                .to_owned(),
         ]),
     ]
 }
 
 fn trust(program: &Program) -> Vec<Block> {
-    let model = |trust: TrustModel| format!("{trust}: {}.", trust.in_words());
+    let model = |trust: TrustModel| {
+        let assumed = match trust {
+            TrustModel::Oc => "only this device has to be honest",
+            TrustModel::Oaoc => "all other devices may be corrupt",
+            TrustModel::Oamc => "the remaining devices may be corrupt or missing",
+        };
+        format!("{}: {assumed}.", trust.named())
+    };
     vec![
         heading("Trust model: who has to be honest?"),
         Block::List([TrustModel::Oc, TrustModel::Oaoc, TrustModel::Oamc].map(model).to_vec()),
         text(format!(
             "The leader ({}) and the helper ({}) are two organisations that do not collude. Each sees random \
-             shares; the collector sees noisy totals of whole batches. What only the logs show rests on one honest \
-             aggregator; what no log can show is whether an aggregator adds its noise.",
+             shares; the collector sees noisy totals of whole batches. What the logs show can be relied on if one \
+             aggregator is honest. No log can show whether an aggregator adds its noise.",
             program.leader(),
             program.helper()
         )),
@@ -214,13 +221,13 @@ fn mechanism(explanation: &Explanation) -> Vec<Block> {
         .collect();
     points.extend(explanation.noise.iter().map(|noise| format!("Aggregators: {noise}")));
     vec![
-        heading("Mechanism: is it what it says, and does anything leak beside it?"),
+        heading("Mechanism: is it implemented as stated, and are there side channels?"),
         Block::List(points),
         text(
-            "Draws compare integers from the operating system's randomness with thresholds that the manifest \
-             publishes, so that no rounding leaks (floating-point side channels), and take the same time for any \
-             answer. The manifest's hash is bound into each sealed share: reports made under other noise do not \
-             count. Whether a client that can be run does as its manifest says, `sottovoce-auditor probe` tests.",
+            "A draw compares integers from the operating system's random number generator with thresholds that the \
+             manifest publishes. So there are no floating-point side channels, and a draw takes the same time for any \
+             answer. The manifest's hash is bound into each sealed share: reports that were made with other noise are \
+             rejected. `sottovoce-auditor probe` tests whether a client does what its manifest promises.",
         ),
     ]
 }
@@ -232,18 +239,18 @@ fn exposure(explanation: &Explanation) -> Vec<Block> {
     }
     let mut blocks = vec![
         heading("Data collection: what leaves a device, and who has access?"),
-        text("Randomized, split and sealed before it leaves the device:"),
+        text("Randomized, split into shares and encrypted before it leaves the device:"),
         Block::List(asked),
         text("What never leaves it:"),
         Block::List(explanation.never_leaves.clone()),
     ];
     if !explanation.public.is_empty() {
-        blocks.push(text("Not protected, because the publisher assigns it:"));
+        blocks.push(text("Not protected, because the app's publisher assigns it:"));
         blocks.push(Block::List(explanation.public.clone()));
     }
     blocks.push(text(
-        "Shares are sealed to the aggregators (HPKE), sums to the collector. Keys and tokens are sealed in the \
-         databases. Network addresses are seen by whoever a device speaks to.",
+        "Shares are encrypted to the aggregators (HPKE), sums to the collector. Keys and tokens are encrypted in the \
+         databases. A device's network address is visible to every server that it connects to.",
     ));
     blocks
 }
@@ -255,9 +262,9 @@ fn findings(outcome: &Outcome) -> Vec<Block> {
     };
     let mut blocks = vec![heading("What the audit found")];
     for (severity, none) in [
-        (Severity::Violation, "No promise is broken."),
-        (Severity::Warning, "Nothing that somebody should explain."),
-        (Severity::Note, "Nothing else."),
+        (Severity::Violation, "No violations."),
+        (Severity::Warning, "No warnings."),
+        (Severity::Note, "No notes."),
     ] {
         let listed = listed(severity);
         blocks.push(if listed.is_empty() { text(none) } else { Block::List(listed) });

@@ -1,6 +1,6 @@
 //! The budget spent over time, as a picture without a script.
 
-use sottovoce_privacy::shown::at_most;
+use sottovoce_privacy::{shown::at_most, units::TrustModel};
 use sottovoce_program::format_moment;
 use std::fmt::Write;
 
@@ -67,8 +67,9 @@ impl Plot {
         }
         let _ = writeln!(
             svg,
-            "<text x=\"{MARGIN}\" y=\"{:.1}\" font-size=\"12\">ε of each period (OAMC), from {}</text>\n</svg>",
+            "<text x=\"{MARGIN}\" y=\"{:.1}\" font-size=\"12\">ε of each period, {}, from {}</text>\n</svg>",
             HEIGHT - 12.0,
+            TrustModel::Oamc.named(),
             points
                 .first()
                 .map_or_else(|| "nothing yet".to_owned(), |(start, _)| format_moment(*start))
@@ -79,9 +80,10 @@ impl Plot {
     /// In one line of words.
     pub fn words(&self) -> String {
         let most = self.points.iter().map(|(_, epsilon)| *epsilon).fold(0.0, f64::max);
-        let limit = self.limit.map_or_else(String::new, |limit| format!(", of {limit} declared"));
+        let limit =
+            self.limit.map_or_else(String::new, |limit| format!("; the declared limit is {limit}"));
         format!(
-            "Budget spent over {} periods: at most ε = {}{limit}",
+            "Privacy budget spent over {} periods: maximum ε = {}{limit}",
             self.points.len(),
             at_most(most, 3)
         )

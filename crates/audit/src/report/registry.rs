@@ -74,8 +74,8 @@ pub fn entry(program: &Program, explanation: &Explanation, outcome: &Outcome) ->
     line(
         "model_name_details",
         text(
-            "randomized on each device, then summed by two aggregators that do not collude, over secret shares: \
-         what a sum reveals is bounded by far less than what one report does",
+            "randomized on each device, then summed over secret shares by two aggregators that do not collude; a \
+         sum reveals far less of one answer than its report does",
         ),
     );
     line(

@@ -54,7 +54,7 @@ fn the_document_answers_each_question_in_both_forms() {
     assert!(html.contains("<svg") && html.contains("<td>helpful</td>"));
     let crowd = program.tasks()[0].guarantees()[2];
     let row = format!(
-        "| helpful | OAMC | {} | 1e-6 | {} |",
+        "| helpful | one honest aggregator and most devices (OAMC) | {} | 1e-6 | {} |",
         crowd.epsilon.shown(3),
         crowd.pointwise.shown(3)
     );
@@ -69,7 +69,7 @@ fn one_log_is_not_called_two() {
     let program = program();
     let outcome = Outcome { left_out: 7, ..outcome(&program) };
     let markdown = render::markdown(&document(&program, &Explanation::of(&program), &outcome));
-    assert!(markdown.contains("was not read") && !markdown.contains("both logs are whole"));
+    assert!(markdown.contains("was not read") && !markdown.contains("both logs are complete"));
     assert!(markdown.contains("7 more findings"), "{markdown}");
 }
 

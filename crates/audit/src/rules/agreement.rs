@@ -1,9 +1,9 @@
 //! Both logs by each other: each aggregator is half of every release, so each must have all of them.
 
-use super::{Known, LogFacts, TOLERANCE, open_release::OpenRelease, ranges::Ranges};
+use super::{Known, LogFacts, TOLERANCE, open_release::OpenRelease};
 use crate::finding::{At, Findings, Severity};
 use sottovoce_dap::role::Role;
-use sottovoce_program::Program;
+use sottovoce_program::{Program, format_moment};
 
 /// A release that one log lacks for this long, in seconds, is not just on its way.
 const ON_ITS_WAY: u64 = 3600;
@@ -16,8 +16,8 @@ pub fn taken(known: Known<'_>, logs: &[&LogFacts], findings: &mut Findings) {
         tasks.filter(|task| logs.iter().all(|log| !log.tasks.contains_key(&task.task_id)));
     for name in missing.map(|task| &task.name) {
         let message = format!(
-            "{name} of the program is in no log that was read: nobody has taken it on, or this is not the \
-             program that the aggregators serve"
+            "the program's task {name} is in no log that was read: no aggregator serves it, or they serve another \
+             version of the program"
         );
         findings.add(Severity::Violation, "not-taken-on", At::BOTH, message);
     }
@@ -35,13 +35,10 @@ pub fn compare(known: Known<'_>, leader: &LogFacts, helper: &LogFacts, findings:
             let ahead = release.time > known.now.saturating_add(TOLERANCE);
             let severity = if late || ahead { Severity::Violation } else { Severity::Warning };
             let name = known.name(&release.task);
-            let when = if ahead {
-                format!("and dated {} seconds from now", release.time - known.now)
-            } else {
-                format!("{} seconds later", known.now.saturating_sub(release.time))
-            };
+            let (time, now) = (format_moment(release.time), format_moment(known.now));
+            let when = if ahead { "which is in the future" } else { "and it is now" };
             let message = format!(
-                "a release of {name} with {} reports is not in the {other}'s log, {when}",
+                "a release of {name} with {} reports is not in the {other}'s log: its time is {time}, {when} ({now})",
                 release.report_count
             );
             findings.add(severity, "one-sided-release", At::entry(role, release.entry), message);
@@ -65,8 +62,8 @@ pub(super) fn pair(
     ];
     for (what, _) in same.into_iter().filter(|(_, same)| !same) {
         let message = format!(
-            "the logs have a release of {name} with another {what}: the leader's says {} reports, entry {} \
-             of the helper's {}",
+            "the logs disagree on the {what} of a release of {name}: the leader's has {} reports, the helper's \
+             entry {} has {}",
             ours.report_count, theirs.entry, theirs.report_count
         );
         findings.add(Severity::Violation, "sides-differ", at, message);
@@ -74,8 +71,10 @@ pub(super) fn pair(
     let apart = ours.time.abs_diff(theirs.time);
     if apart > ON_ITS_WAY {
         let message = format!(
-            "the clocks of the logs are {apart} seconds apart for a release of {name}: leader {}",
-            Ranges::label(ours.time.min(theirs.time), ours.time.max(theirs.time))
+            "the times of a release of {name} are {apart} seconds apart: {} in the leader's log, {} in the helper's; \
+             check both servers' clocks",
+            format_moment(ours.time),
+            format_moment(theirs.time)
         );
         findings.add(Severity::Warning, "clocks-differ", at, message);
     }
@@ -93,11 +92,11 @@ fn tasks(known: Known<'_>, leader: &LogFacts, helper: &LogFacts, findings: &mut 
         let same = [
             ("configuration or collector's key", ours.agreed == theirs.agreed),
             ("aggregator noise", ours.noise == theirs.noise),
-            ("day that weeks begin on", ours.week_begins == theirs.week_begins),
+            ("first day of the week", ours.week_begins == theirs.week_begins),
             ("claimed guarantee", ours.claims == theirs.claims),
         ];
         for (what, _) in same.into_iter().filter(|(_, same)| !same) {
-            let message = format!("the aggregators took {name} on with another {what}");
+            let message = format!("the aggregators serve {name} with a different {what}");
             findings.add(Severity::Violation, "sides-differ", at, message);
         }
     }

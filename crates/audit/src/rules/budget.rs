@@ -42,7 +42,7 @@ pub fn judge(known: Known<'_>, logs: &[&LogFacts], findings: &mut Findings) -> V
 fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) -> Vec<Spent> {
     let Some(budget) = program.budget() else {
         let message = format!(
-            "{} declares no budget over time, so that nothing bounds what its releases add up to",
+            "{} declares no privacy budget, so nothing bounds the total privacy loss of its releases",
             program.name()
         );
         findings.add(Severity::Note, "no-budget", At::BOTH, message);
@@ -51,7 +51,7 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
     let calendar = program.window().periods(budget.period());
     let Some(periods) = periods(program, logs, calendar) else {
         let message = format!(
-            "releases of {} claim to reach over more than {MOST_PERIODS} periods of its budget",
+            "releases of {} claim to cover more than {MOST_PERIODS} periods of its budget",
             program.name()
         );
         findings.add(Severity::Violation, "budget", At::BOTH, message);
@@ -88,7 +88,7 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
             }
             Err(error) => {
                 let message =
-                    format!("what {} spent cannot be worked out: {error}", program.name());
+                    format!("the privacy loss of {} cannot be computed: {error}", program.name());
                 findings.add(Severity::Violation, "budget", At::BOTH, message);
             }
         }
@@ -109,10 +109,11 @@ fn judge_period(program: &Program, start: u64, spent: &[Guarantee], findings: &m
         let (Some(limit), Some(spent)) = (limit, under(trust)) else { continue };
         if spent > limit * (1.0 + 1e-9) {
             let message = format!(
-                "in the period from {moment}, releases of {} can have cost a device that keeps to the program \
-                 ε = {} under {trust}, above the {limit} that it declares",
+                "in the period from {moment}, the releases of {} can have cost one device ε = {}, above the \
+                 declared limit of {limit} ({})",
                 program.name(),
-                at_most(spent, 3)
+                at_most(spent, 3),
+                trust.named()
             );
             findings.add(Severity::Violation, "budget", At::BOTH, message);
         }

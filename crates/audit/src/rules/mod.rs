@@ -20,7 +20,7 @@ use sottovoce_dap::{codec::Decode, ids::TaskId, role::Role};
 use sottovoce_log::entry::{
     Entry, Event, FULL_AND_OVER, FULL_WINDOWS, KeyChange, RELEASES_SETTING,
 };
-use sottovoce_program::{Program, compile::CompiledTask};
+use sottovoce_program::{Program, compile::CompiledTask, format_moment};
 use std::collections::{BTreeMap, BTreeSet};
 use task::TaskFacts;
 
@@ -132,8 +132,7 @@ impl<'a> Judge<'a> {
         match Entry::from_bytes(bytes) {
             Err(error) => {
                 let message = format!(
-                    "the entry does not decode ({error}): whoever wrote it is damaged, or newer than this \
-                     auditor"
+                    "the entry does not decode ({error}): it is damaged, or its server is newer than this auditor"
                 );
                 self.findings.add(Severity::Violation, "entry-encoding", at, message);
             }
@@ -151,15 +150,17 @@ impl<'a> Judge<'a> {
         let (latest, now) = (self.facts.latest, self.known.now);
         if time.saturating_add(TOLERANCE) < latest {
             let message = format!(
-                "its time is {} seconds before that of an earlier entry: a clock was put back",
+                "its time {} is {} seconds before that of an earlier entry: the server's clock was set back",
+                format_moment(time),
                 latest - time
             );
             self.findings.add(Severity::Warning, "time-goes-back", at, message);
         }
         if time > now.saturating_add(TOLERANCE) {
             let message = format!(
-                "its time is {} seconds from now: the aggregator's clock and this one disagree",
-                time - now
+                "its time {} is in the future (now {}): the clock of the aggregator or of this auditor is wrong",
+                format_moment(time),
+                format_moment(now)
             );
             self.findings.add(Severity::Warning, "time-to-come", at, message);
         }
@@ -195,8 +196,8 @@ impl<'a> Judge<'a> {
                 let name = self.known.name(&repaired.task);
                 let (kept, dropped) = (repaired.kept, repaired.dropped);
                 let message = format!(
-                    "{name}: a batch of {kept} reports was repaired: {dropped} reports that the other \
-                     aggregator does not hold were dropped"
+                    "{name}: a batch was repaired: {kept} reports were kept, {dropped} that the other aggregator \
+                     does not have were dropped"
                 );
                 self.note(at, "repaired", message);
             }
@@ -212,8 +213,8 @@ impl<'a> Judge<'a> {
         };
         if change == KeyChange::Added && *keys > MANY_KEYS {
             let message = format!(
-                "there are {keys} HPKE keys at once, where a server needs two or three: devices that are given \
-                 different ones can be told apart; ask the operator why"
+                "{keys} HPKE keys are in use at once, and a server needs two or three: devices with different keys \
+                 can be told apart; ask the operator why"
             );
             self.findings.add(Severity::Warning, "many-keys", at, message);
         }
@@ -232,11 +233,11 @@ impl<'a> Judge<'a> {
         let name = self.known.name(&task);
         let full = value == FULL_WINDOWS;
         let message = if full {
-            format!("each window of {name} has to be full by itself from now on")
+            format!("each window of {name} must have min_batch_size reports from now on")
         } else {
             format!(
-                "the windows of {name} need not be full any more: what several reports of one device reveal \
-                 is no longer composed of full batches"
+                "single windows of {name} may have fewer than min_batch_size reports from now on: the guarantee for \
+                 several reports of one device, which assumes full windows, no longer holds"
             )
         };
         let severity = match (full, self.known.task(&task)) {
@@ -258,7 +259,7 @@ impl<'a> Judge<'a> {
             let Some(before) = before.filter(|before| before != value) else { continue };
             let severity =
                 if weakens(name, &before, value) { Severity::Warning } else { Severity::Note };
-            let message = format!("{name} was {before:?} and is {value:?}");
+            let message = format!("the setting {name} changed from {before:?} to {value:?}");
             self.findings.add(severity, "settings", at, message);
         }
     }

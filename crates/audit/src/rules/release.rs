@@ -13,13 +13,15 @@ use sottovoce_dap::{
 use sottovoce_log::entry::{
     FULL_AND_OVER, FULL_WINDOWS, RELEASES_SETTING, Release, windows_setting,
 };
+use sottovoce_program::format_moment;
 
 impl Judge<'_> {
     pub(super) fn release(&mut self, at: At, time: u64, release: &Release) {
         self.facts.releases += 1;
         let name = self.known.name(&release.task);
         let Some(task) = self.facts.tasks.get(&release.task) else {
-            let message = format!("a batch of {name} was released, which was never taken on");
+            let message =
+                format!("a batch of {name} was released, and no earlier entry has this task");
             return self.violation(at, "unknown-task", message);
         };
         let least = task.min_batch_size;
@@ -29,17 +31,17 @@ impl Judge<'_> {
         let noise = release.noise == task.noise;
         if small {
             let message = format!(
-                "a batch of {name} with {count} reports was released; {least} is the least"
+                "a batch of {name} with {count} reports was released; the minimum is {least}"
             );
             self.violation(at, "batch-size", message);
         }
         if !charged {
             let message =
-                format!("a release of {name} charges another privacy loss than the task claims");
+                format!("a release of {name} has a different privacy loss than its task claims");
             self.violation(at, "charge", message);
         }
         if !noise {
-            let message = format!("a release of {name} has other noise than the task promises");
+            let message = format!("a release of {name} has different noise than its task promises");
             self.violation(at, "noise", message);
         }
         self.full(at, &name, release);
@@ -69,7 +71,7 @@ impl Judge<'_> {
                 match batch.interval() {
                     None => vec![(
                         "interval",
-                        format!("a release of {name} names a batch that is no interval"),
+                        format!("the batch interval of a release of {name} is not valid"),
                     )],
                     Some(batch) => {
                         let (start, end) = seconds(batch);
@@ -85,12 +87,12 @@ impl Judge<'_> {
                 if task.released.add_batch(Mark::of(id.as_bytes())) {
                     Vec::new()
                 } else {
-                    vec![("released-twice", format!("batch {id} of {name} was released before"))]
+                    vec![("released-twice", format!("batch {id} of {name} was released twice"))]
                 }
             }
             _ => vec![(
                 "batch-mode",
-                format!("a release of {name} is of a batch of the other mode than the task's"),
+                format!("a release of {name} has a different batch mode than its task"),
             )],
         };
         for (rule, message) in broken {
@@ -111,14 +113,14 @@ impl Judge<'_> {
         let (least, windows) = (task.min_batch_size, release.interval.duration());
         let message = match task.batch_mode {
             BatchMode::LeaderSelected if windows > 1 => format!(
-                "a leader-selected batch of {name} has reports of {windows} windows; 1 is the most"
+                "a leader-selected batch of {name} has reports of {windows} windows; the maximum is 1"
             ),
             BatchMode::TimeInterval
                 if windows > 1 && release.report_count < least.saturating_mul(2) =>
             {
                 format!(
-                    "a batch of {name} over several windows with {} reports was released; its first and \
-                     last window alone need {least} each",
+                    "a batch of {name} over several windows was released with {} reports; its first and last window \
+                     alone need {least} each",
                     release.report_count
                 )
             }
@@ -127,27 +129,28 @@ impl Judge<'_> {
         let setting = self.facts.settings.get(&windows_setting(&release.task));
         let weakened = setting.is_some_and(|value| value != FULL_WINDOWS);
         let (severity, why) = match (self.promised(), weakened) {
-            (_, true) => (Severity::Note, ": the log says that its windows need not be full"),
+            (_, true) => (Severity::Note, "; the log has a setting that allows this"),
             (true, false) => (Severity::Violation, ""),
-            (false, false) => (Severity::Warning, ": the log had not promised more by then"),
+            (false, false) => {
+                (Severity::Warning, "; the log had not promised full windows by then")
+            }
         };
         self.findings.add(severity, "windows-not-full", at, message + why);
     }
 
     fn early(&mut self, at: At, name: &str, time: u64, end: u64) {
+        let message = || {
+            format!(
+                "a batch of {name} was released at {}, {} seconds before the end of its last window",
+                format_moment(time),
+                end - time
+            )
+        };
         if self.promised() && time < end {
-            let left = end - time;
-            let message = format!(
-                "a batch of {name} was released {left} seconds before its last window was over"
-            );
-            return self.violation(at, "too-early", message);
+            return self.violation(at, "too-early", message());
         }
         if time.saturating_add(super::TOLERANCE) < end {
-            let message = format!(
-                "a batch of {name} was released {} seconds before its last window was over",
-                end - time
-            );
-            self.findings.add(Severity::Warning, "too-early", at, message);
+            self.findings.add(Severity::Warning, "too-early", at, message());
         }
     }
 }
@@ -160,11 +163,11 @@ fn by_interval(
     before: Option<(u64, u64)>,
 ) -> Vec<(&'static str, String)> {
     let outside = (!batch.covers(&reports)).then(|| {
-        ("interval", format!("a release of {name} has reports from outside of its batch"))
+        ("interval", format!("a release of {name} has reports from outside of its batch interval"))
     });
     let twice = before.map(|(from, to)| {
         let message =
-            format!("reports of {name} from {} were released before", Ranges::label(from, to));
+            format!("reports of {name} from {} were released twice", Ranges::label(from, to));
         ("released-twice", message)
     });
     outside.into_iter().chain(twice).collect()

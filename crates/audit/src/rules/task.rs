@@ -69,11 +69,11 @@ impl Judge<'_> {
         if let Some(before) = self.facts.tasks.get(&taken.task) {
             let same = (&before.agreed, before.noise, &before.claims)
                 == (&facts.agreed, facts.noise, &facts.claims);
-            let message = format!("{name} was taken on before, by entry {}", before.entry);
+            let message = format!("{name} is already in the log as entry {}", before.entry);
             if same {
                 self.findings.add(Severity::Warning, "task-twice", at, message);
             } else {
-                self.violation(at, "task-changed", format!("{message}, with other promises"));
+                self.violation(at, "task-changed", format!("{message}, with different promises"));
             }
             return;
         }
@@ -85,18 +85,20 @@ impl Judge<'_> {
     /// Whether the task names its manifest, and is named by its configuration.
     fn own(&mut self, at: At, name: &str, taken: &TaskTaken) {
         let Some(digest) = manifest_digest(&taken.configuration) else {
-            let message =
-                format!("{name} is a plain DAP task: it promises no privacy in its own words");
+            let message = format!(
+                "{name} is a plain DAP task: it has no manifest, and so no privacy guarantee"
+            );
             self.findings.add(Severity::Warning, "plain-task", at, message);
             return;
         };
         if taken.configuration.task_id() != taken.task {
-            let message = format!("{name} is not named by the hash of its configuration");
+            let message = format!("the task ID of {name} is not the hash of its configuration");
             self.violation(at, "task-id", message);
         }
         if taken.manifest.is_empty() {
-            let message =
-                format!("{name} was taken on before there was a log, without its manifest");
+            let message = format!(
+                "{name} was logged without its manifest: the server served it before it had a log"
+            );
             self.findings.add(Severity::Warning, "manifest-missing", at, message);
             return;
         }
@@ -108,15 +110,14 @@ impl Judge<'_> {
         let day = week_begins_in(&taken.manifest);
         let window = Calendar::from(taken.configuration.time_precision);
         if !day.is_some_and(|day| day.is_thursday() || window.beginning(day) != window) {
-            let message =
-                format!("the manifest of {name} has no day that its windows can begin on");
+            let message = format!("the manifest of {name} has no valid first day of its windows");
             self.violation(at, "week", message);
         }
         match claims_in(&taken.manifest) {
             Some(claims)
                 if claims.len() == taken.claims.len() && within(&claims, &taken.claims) => {}
             _ => {
-                let message = format!("{name} claims another privacy than its manifest");
+                let message = format!("{name} claims different guarantees than its manifest");
                 self.violation(at, "claims", message);
             }
         }
@@ -127,7 +128,7 @@ impl Judge<'_> {
         let Some((program, task)) = self.known.task(&taken.task) else {
             if let Some(digest) = manifest_digest(&taken.configuration) {
                 let message = format!(
-                    "{name} is of no program that was given, so its guarantee was not worked out anew{}",
+                    "{name} is in none of the given programs, so its guarantee was not recomputed{}",
                     self.other_day(digest)
                 );
                 self.findings.add(Severity::Warning, "program-missing", at, message);
@@ -141,11 +142,11 @@ impl Judge<'_> {
             ("collector's key", *program.collector() == taken.collector),
             ("aggregator noise", task.noise() == taken.noise),
             ("manifest", taken.manifest.is_empty() || taken.manifest == manifest),
-            ("day that weeks begin on", self.week_begins(taken) == begins_on(task)),
+            ("first day of the week", self.week_begins(taken) == begins_on(task)),
             ("guarantee", claimed == taken.claims),
         ];
         for (what, _) in same.into_iter().filter(|(_, same)| !same) {
-            let message = format!("{name} was taken on with another {what} than the program's");
+            let message = format!("{name} is served with another {what} than the program's");
             self.violation(at, "program", message);
         }
     }
@@ -172,7 +173,7 @@ impl Judge<'_> {
         });
         found.next().map_or_else(String::new, |(task, day)| {
             format!(
-                "; it is {} with weeks that begin on {day}s, and those of the program begin on {}s",
+                "; it matches {} with weeks that begin on {day}s, and the program's begin on {}s",
                 task.name,
                 begins_on(task)
             )

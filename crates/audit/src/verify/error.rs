@@ -21,8 +21,8 @@ pub enum FollowError {
     Tile(#[from] TileError),
     /// It is shorter than it was.
     #[error(
-        "the log has {now} entries, and had {before} when it was last audited: it was rolled back, or \
-         this is an old copy"
+        "the log has {now} entries, and had {before} when it was last audited: it was rolled back, or this is an \
+         old copy"
     )]
     RolledBack {
         /// Entries then.
@@ -32,15 +32,15 @@ pub enum FollowError {
     },
     /// It is another one.
     #[error(
-        "the log has another root for its {size} entries than when it was last audited: it was rewritten \
-         or forked"
+        "the root of the log's first {size} entries is not the one of the last audit: the log was rewritten or \
+         forked"
     )]
     Forked {
         /// Entries.
         size: u64,
     },
     /// A tile is not what the entries lead to.
-    #[error("{name} differs from the entries below it, from hash {offset} on: a tile was altered")]
+    #[error("{name} does not match the entries below it from hash {offset} on: a tile was altered")]
     TileDiffers {
         /// The tile.
         name: String,
@@ -49,8 +49,8 @@ pub enum FollowError {
     },
     /// What it claims is not there.
     #[error(
-        "the tiles on the way to entry {index} do not lead to the root of the {size} entries that the \
-         checkpoint claims ({source}): a tile was altered, or entries are claimed that never were"
+        "the inclusion proof of entry {index} does not match the checkpoint's root over {size} entries ({source}): \
+         a tile was altered, or the checkpoint claims entries that do not exist"
     )]
     Unbacked {
         /// The entry that was looked for.
@@ -62,8 +62,8 @@ pub enum FollowError {
     },
     /// It claims more than is read.
     #[error(
-        "the log claims {size} entries, of which {new} are new, and one audit reads {most} at most; if it can \
-         have so many, raise --max-entries"
+        "the log claims {size} entries, {new} of them new, and one audit reads at most {most}; if the number is \
+         plausible, raise --max-entries"
     )]
     TooMany {
         /// Entries that are claimed.
@@ -75,8 +75,8 @@ pub enum FollowError {
     },
     /// It takes longer than is waited for.
     #[error(
-        "{read} of {size} entries were read in the {} seconds that one audit takes at most; if the log is only \
-         slow, raise --max-seconds",
+        "{read} of {size} entries were read within the limit of {} seconds; if the log is just slow, raise \
+         --max-seconds",
         most.as_secs()
     )]
     TooSlow {
@@ -89,8 +89,8 @@ pub enum FollowError {
     },
     /// It says more than is remembered.
     #[error(
-        "up to entry {index} the log has more tasks, keys, settings and releases that the other log does not \
-         have than fit the {most} bytes that are kept of a log: ask its operator what they are"
+        "up to entry {index}, the tasks, keys, settings and one-sided releases of the log take more than the limit \
+         of {most} bytes; ask its operator why there are so many"
     )]
     TooMuch {
         /// The entry at which it was too much.
@@ -100,8 +100,8 @@ pub enum FollowError {
     },
     /// The entries lead elsewhere.
     #[error(
-        "the {size} entries do not lead to the checkpoint's root: an entry was altered, or the log does \
-         not go on from where it was last audited"
+        "the root over {size} entries is not the checkpoint's: an entry was altered, or the log does not continue \
+         the one of the last audit"
     )]
     Root {
         /// Entries.

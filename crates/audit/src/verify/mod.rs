@@ -22,12 +22,12 @@ use follow::{Bounds, follow};
 use serde::Serialize;
 use sottovoce_dap::role::Role;
 use sottovoce_log::checkpoint::{Opened, Trust};
-use sottovoce_program::Program;
+use sottovoce_program::{Program, format_moment};
 use state::{Beginning, State};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
-/// A log, and whom to believe about it.
+/// A log, and the keys that are trusted for it.
 pub struct Audited {
     /// Whose it is.
     pub role: Role,
@@ -143,7 +143,8 @@ fn of_another(audited: &Audited, state: &State, findings: &mut Findings) {
     let (kept, origin) = (state.kept(audited.role), audited.trust.origin());
     let Some(kept) = kept.filter(|kept| kept.origin != origin) else { return };
     let message = format!(
-        "what is remembered is of the log {}, and this one is {origin}: nobody knows what it was before",
+        "the state file is of the log {}, and this log is {origin}: whether it was append-only before cannot be \
+         verified",
         kept.origin
     );
     findings.add(Severity::Warning, "another-log", At::log(audited.role), message);
@@ -234,8 +235,7 @@ fn signed(audited: &Audited, opened: &Opened, facts: &LogFacts, findings: &mut F
     let keys: Vec<_> = keys.cloned().collect();
     if opened.note().signed_by(&keys).is_err() {
         let message =
-            "the checkpoint is signed only by keys that the log has retired: somebody goes on \
-             with an old key"
+            "the checkpoint is signed only by retired keys of the log: somebody still signs with an old key"
                 .to_owned();
         findings.add(Severity::Violation, "retired-key", At::log(audited.role), message);
     }
@@ -256,12 +256,15 @@ const MONTH: u64 = 30 * 86_400;
 /// What a log should have and does not.
 fn gaps(role: Role, known: Known<'_>, facts: &LogFacts, findings: &mut Findings) {
     if facts.settings.is_empty() {
-        let message = "the log never says with which settings its server runs".to_owned();
+        let message = "the log has no entry with its server's settings".to_owned();
         findings.add(Severity::Warning, "gap", At::log(role), message);
     }
     if facts.latest > 0 && facts.latest.saturating_add(MONTH + TOLERANCE) < known.now {
         let days = (known.now - facts.latest) / 86_400;
-        let message = format!("nothing was logged for {days} days: is the server still running?");
+        let message = format!(
+            "the latest entry is from {}, {days} days ago: check that the server is running",
+            format_moment(facts.latest)
+        );
         findings.add(Severity::Warning, "gap", At::log(role), message);
     }
 }
@@ -282,8 +285,7 @@ fn together(
     }
     if logs.len() == 1 {
         let message =
-            "only one log was read: one honest aggregator's log has every release, but which of \
-             the two is honest nobody knows"
+            "only one log was read: if its aggregator is dishonest, releases can be missing from it; read both"
                 .to_owned();
         findings.add(Severity::Warning, "one-log", At::BOTH, message);
     }

@@ -17,7 +17,7 @@ pub fn text(outcome: &Outcome, notes: bool) -> String {
         };
         let _ = writeln!(
             out,
-            "{} {}: {} entries, {} of them new, {} releases; cosigned by {witnesses}",
+            "{} log {}: {} entries ({} new), {} releases; cosigned by {witnesses}",
             read.log, read.origin, read.size, read.new, read.releases
         );
     }
@@ -30,12 +30,12 @@ pub fn text(outcome: &Outcome, notes: bool) -> String {
     }
     let hidden = outcome.findings.iter().filter(|f| f.severity == Severity::Note).count();
     if !notes && hidden > 0 {
-        let _ = writeln!(out, "{hidden} notes are not shown; --notes shows them");
+        let _ = writeln!(out, "{hidden} notes are hidden; show them with --notes");
     }
     out.push_str(if outcome.holds {
-        "All that can be seen from outside holds."
+        "No violation found."
     } else {
-        "A promise is broken: see the violations above."
+        "At least one promise is broken: see the violations above."
     });
     out
 }
@@ -44,7 +44,7 @@ pub fn text(outcome: &Outcome, notes: bool) -> String {
 fn period(out: &mut String, spent: &Spent) {
     let _ = writeln!(
         out,
-        "{} in {} from {}: a device that keeps to the program reported in at most {} of {} windows released",
+        "{}, {} from {}: one device reported in at most {} of {} released windows, with a privacy loss of at most",
         spent.program,
         format_duration(spent.seconds),
         format_moment(spent.start),
@@ -56,6 +56,6 @@ fn period(out: &mut String, spent: &Spent) {
             0.0 => String::new(),
             _ => format!(", δ = {}; pointwise ε = {}", delta.shown(2), pointwise.shown(3)),
         };
-        let _ = writeln!(out, "  {trust:<4}  ε = {}{delta}", epsilon.shown(3));
+        let _ = writeln!(out, "  {:<45}  ε = {}{delta}", trust.named(), epsilon.shown(3));
     }
 }

@@ -55,8 +55,7 @@ pub enum StateError {
     },
     /// It is not one.
     #[error(
-        "{path} is not the state of an audit by this version ({reason}); move it away to audit from the \
-         first entry on"
+        "{path} is not a state file of this version ({reason}); move it away to audit from the first entry"
     )]
     Form {
         /// The file.
@@ -171,7 +170,10 @@ impl State {
         let form = |reason: String| StateError::Form { path: path.to_owned(), reason };
         let state: Self = serde_json::from_slice(&text).map_err(|error| form(error.to_string()))?;
         if state.version != VERSION {
-            return Err(form(format!("it has version {}, and {VERSION} is known", state.version)));
+            return Err(form(format!(
+                "its version is {}, and {VERSION} is supported",
+                state.version
+            )));
         }
         if [&state.leader, &state.helper].into_iter().flatten().any(|kept| kept.tree().is_none()) {
             return Err(form("its hashes do not fit its size".to_owned()));

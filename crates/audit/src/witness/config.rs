@@ -122,7 +122,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// A text that is no key.
-    #[error("{path}: `{key}`: {source}")]
+    #[error("{path}: `{key}` is not a verifier key: {source}")]
     Key {
         /// The file.
         path: String,
@@ -132,7 +132,7 @@ pub enum ConfigError {
         source: KeyError,
     },
     /// Keys that are not those of one log.
-    #[error("{path}: a log's `keys`: {source}")]
+    #[error("{path}: the `keys` of a log: {source}")]
     Log {
         /// The file.
         path: String,
@@ -140,7 +140,7 @@ pub enum ConfigError {
         source: TrustError,
     },
     /// A log is named twice.
-    #[error("{path}: the log {origin} is named twice; put all its keys in one `keys`")]
+    #[error("{path}: the log {origin} is listed twice; put all its keys in one `keys`")]
     Twice {
         /// The file.
         path: String,
@@ -186,7 +186,7 @@ impl Config {
         let least = connections.min(connections_per_client).min(idle_seconds.into());
         if least == 0 || request_seconds == 0 || request_burst == 0 {
             return Err(form(
-                "each of `[limits]` is 1 or more: `connections`, `connections_per_client`, \
+                "these keys of `[limits]` must be 1 or more: `connections`, `connections_per_client`, \
                  `request_seconds`, `idle_seconds`, `request_burst`"
                     .to_owned(),
             ));
@@ -222,29 +222,29 @@ pub fn template(key: &str, records: &str) -> String {
     format!(
         r#"# A witness's configuration. Paths are relative to this file.
 
-# Address and port to listen on. It speaks plain HTTP: let a proxy in front do TLS.
+# Address and port to listen on. The witness speaks plain HTTP: put a reverse proxy in front for TLS.
 listen = "127.0.0.1:8090"
 
-# The witness's private key. Whoever has it can cosign what no witness has seen.
+# The file with the witness's private key. Whoever has this key can forge the witness's cosignatures.
 key = {key:?}
 
-# The folder with the newest checkpoint of each log, which `init` made. It must not be put back to an
-# older state, or be used by two witnesses: they would cosign a log that was rolled back or forked.
+# The folder with the newest checkpoint of each log, created by `witness init`. Never restore an older copy,
+# and never let two witnesses use it: they would cosign a log that was rolled back or forked.
 records = {records:?}
 
-# The logs to witness, each by its verifier keys (`sottovoce-leader log key` prints them). While a log
-# changes its key, both stand here.
+# The logs to witness, each with its verifier keys (`sottovoce-leader log key` prints them). While a log
+# rotates its key, list both.
 # [[logs]]
 # keys = ["leader.example/log+0123abcd+AQ…"]
 
 # [limits]
 # connections = 64
-# connections_per_client = 16   # of one address; IPv6 by /64
-# trusted_proxies = []    # proxies of yours, whose X-Forwarded-For says who asks
-# request_seconds = 10    # for the head of a request, and for its body
-# idle_seconds = 30       # for a connection on which nothing happens
-# requests_per_second = 10   # of one address, on average; 0 for any number
-# request_burst = 100     # of one address at once, after a pause
+# connections_per_client = 16   # per client address; IPv6 by /64
+# trusted_proxies = []    # addresses or networks of your proxies, whose X-Forwarded-For is used
+# request_seconds = 10    # timeout for the head of a request, and for its body
+# idle_seconds = 30       # timeout for an idle connection
+# requests_per_second = 10   # rate limit per client address; 0 for none
+# request_burst = 100     # burst per client address
 "#
     )
 }

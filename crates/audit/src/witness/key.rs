@@ -27,18 +27,18 @@ pub struct WitnessKey {
 #[derive(Debug, Error)]
 pub enum KeyFileError {
     /// The file cannot be read.
-    #[error("the witness's key cannot be read from {0}: {1}; `witness init` makes one")]
+    #[error("the witness's private key cannot be read from {0}: {1}; `witness init` creates one")]
     Read(String, io::Error),
     /// The file cannot be made.
     #[error(
-        "the witness's key cannot be written to {0}: {1}; name a new file in a folder that can be written to"
+        "the witness's private key cannot be written to {0}: {1}; choose a new file in a writable folder"
     )]
     Write(String, io::Error),
     /// What it says is no key. What that is, is not repeated.
-    #[error("{0} does not hold a witness's key, or not all of it; take it from a copy")]
+    #[error("{0} is not a witness's private key, or is damaged; restore it from a backup")]
     Form(String),
     /// No key could be drawn.
-    #[error("the system gives no randomness for a key: {0}")]
+    #[error("the operating system has no randomness for a key: {0}")]
     NoRandomness(String),
 }
 

@@ -48,17 +48,16 @@ pub enum RecordsError {
     },
     /// There are none, not even empty ones.
     #[error(
-        "there are no records in {0}; put them back, for a witness that forgot what it cosigned would \
-         cosign a fork, or make another witness with `witness init`"
+        "there are no records in {0}; restore the newest copy, because a witness without its records could cosign \
+         a fork, or create a new witness with `witness init`"
     )]
     Missing(String),
     /// Another process cosigns from them.
-    #[error("the records in {0} are another witness's that is running; two of them would fork")]
+    #[error("the records in {0} are in use by a running witness; stop it, or use another folder")]
     InUse(String),
     /// A file is not what this witness wrote.
     #[error(
-        "{path} is not what this witness has cosigned: {source}; take the newest copy of it, and \
-         let no older one take its place"
+        "{path} is not what this witness has cosigned: {source}; restore the newest copy, never an older one"
     )]
     Damaged {
         /// The file.
@@ -192,7 +191,7 @@ impl Record {
             .and_then(|()| replace(&second, &sent.to_string()))
             .map_err(|error| format!(", which cannot be written: {error}"));
         eprintln!(
-            "a log was rewritten or forked: it has signed both {} and {}{}",
+            "a log was rewritten or forked: it signed two checkpoints that contradict each other, kept as {} and {}{}",
             first.display(),
             second.display(),
             written.err().unwrap_or_default()

@@ -70,7 +70,7 @@ pub fn router(records: Arc<Records>, limits: &Limits) -> Router {
         .route("/{log}/checkpoint", get(checkpoint))
         .route_layer(from_fn_with_state(Arc::new(throttle), throttled))
         .route("/healthz", get(|| async { StatusCode::OK }))
-        .fallback(|| async { said(StatusCode::NOT_FOUND, "a witness has no such resource\n") })
+        .fallback(|| async { said(StatusCode::NOT_FOUND, "no such resource\n") })
         .with_state(Door { records, patience })
 }
 
@@ -89,9 +89,9 @@ async fn throttled(
 }
 
 fn too_many(wait: Duration) -> Response {
-    let text = "one address may not ask so often here; come back later\n";
+    let text = "rate limit exceeded for this address; retry after the time in Retry-After\n";
     let mut response = said(StatusCode::TOO_MANY_REQUESTS, text);
-    // Rounded up: who comes back as told gets in.
+    // Rounded up: a retry after that time is let in.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
@@ -102,7 +102,7 @@ async fn add_checkpoint(State(door): State<Door>, body: Body) -> Response {
         Ok(Ok(body)) => body,
         // One that ended early hears nothing anyway.
         Ok(Err(_)) => return refused(&Refusal::TooLong),
-        Err(_) => return said(StatusCode::REQUEST_TIMEOUT, "the request did not come in time\n"),
+        Err(_) => return said(StatusCode::REQUEST_TIMEOUT, "timeout while reading the request\n"),
     };
     let records = door.records;
     match spawn_blocking(move || records.add_checkpoint(&body, now())).await {
@@ -121,7 +121,9 @@ async fn checkpoint(State(door): State<Door>, Path(log): Path<String>) -> Respon
     let newest = spawn_blocking(move || door.records.newest(&log)).await;
     match newest {
         Ok(Some(note)) => said(StatusCode::OK, note),
-        Ok(None) => said(StatusCode::NOT_FOUND, "no checkpoint of that log was cosigned here\n"),
+        Ok(None) => {
+            said(StatusCode::NOT_FOUND, "this witness has cosigned no checkpoint of that log\n")
+        }
         Err(_) => unavailable(),
     }
 }
@@ -138,7 +140,7 @@ fn refused(refusal: &Refusal) -> Response {
 }
 
 fn unavailable() -> Response {
-    said(StatusCode::SERVICE_UNAVAILABLE, "the witness cannot keep what it would cosign\n")
+    said(StatusCode::SERVICE_UNAVAILABLE, "the witness cannot write its records\n")
 }
 
 fn said(status: StatusCode, text: impl Into<String>) -> Response {

@@ -6,13 +6,15 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LocationError {
     /// Another server, which must not see our token.
-    #[error("the Location points to another server than the one asked; it is not followed")]
+    #[error(
+        "the Location header points to another server; redirects to other servers are not followed"
+    )]
     OtherOrigin,
     /// It could lead out of the endpoint's path.
-    #[error("the Location has a segment of dots only; it is not followed")]
+    #[error("the Location header has a path segment `.` or `..`; it is not followed")]
     Dots,
     /// Not a reference that could be followed.
-    #[error("the Location is not a URL")]
+    #[error("the Location header is not a URL")]
     Invalid,
 }
 

@@ -14,7 +14,7 @@ pub enum MergeError {
     #[error("an aggregate share does not decode: {0}")]
     Decode(#[from] CodecError),
     /// They are of different lengths.
-    #[error("aggregate shares do not fit together: {0}")]
+    #[error("aggregate shares cannot be merged: {0}")]
     Mismatch(#[from] VdafError),
 }
 

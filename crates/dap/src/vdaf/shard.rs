@@ -26,10 +26,10 @@ pub enum Measurement {
 #[derive(Debug, Error)]
 pub enum ShardError {
     /// The measurement is of another VDAF.
-    #[error("the task's VDAF wants another kind of measurement")]
+    #[error("the measurement has the wrong type for the task's VDAF")]
     Kind,
     /// The VDAF refuses the measurement.
-    #[error("the measurement is outside the task's range: {0}")]
+    #[error("the measurement is out of the task's range: {0}")]
     Range(#[from] VdafError),
     /// A share does not encode.
     #[error("a share cannot be encoded: {0}")]

@@ -45,10 +45,10 @@ pub enum UnshardError {
     #[error("an aggregate share does not decode: {0}")]
     Decode(#[from] CodecError),
     /// They do not fit together, or not the number of reports.
-    #[error("the aggregate shares give no result: {0}")]
+    #[error("the aggregate shares cannot be combined: {0}")]
     Mismatch(#[from] VdafError),
     /// More reports than this machine can count.
-    #[error("{0} reports are more than can be counted here")]
+    #[error("{0} reports exceed the maximum number that this version can count")]
     TooMany(u64),
 }
 

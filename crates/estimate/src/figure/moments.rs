@@ -50,7 +50,7 @@ fn given_answer(channel: &Channel, contrast: &[f64]) -> Vec<[f64; 3]> {
             };
             weights.iter().map(given).collect()
         }
-        // Each bit is turned over by itself: cumulants add up.
+        // Each bit is flipped by itself: cumulants add up.
         Channel::Bits { .. } => {
             let cumulants = |p: f64, weight: f64| {
                 let variance = p * (1.0 - p);

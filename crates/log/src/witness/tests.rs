@@ -206,8 +206,8 @@ fn requests_that_are_none_are_refused_and_say_why() {
         (good.replacen("old 5", "new 5", 1), "number"),
         (good.replacen("old 5", "old 18446744073709551615", 1), "number"),
         (good.replacen("old 5", "old 9223372036854775808", 1), "number"),
-        (good.replacen("old 5", "old 9223372036854775807", 1), "only ever added"),
-        (good.replacen("old 5", "old 10", 1), "only ever added"),
+        (good.replacen("old 5", "old 9223372036854775807", 1), "append-only"),
+        (good.replacen("old 5", "old 10", 1), "append-only"),
         (good.replacen("old 5\n", "old 5\nAAAA\n", 1), "not a hash"),
         (good.replacen("old 5\n", "old 5\r\n", 1), "number"),
         (
@@ -215,8 +215,8 @@ fn requests_that_are_none_are_refused_and_say_why() {
             "hash",
         ),
         (good.replacen("\n\n", "\n", 1), "not a hash"),
-        (good.trim_end().to_owned(), "no signed note"),
-        ("old 5\n\n".to_owned(), "no signed note"),
+        (good.trim_end().to_owned(), "not a signed note"),
+        ("old 5\n\n".to_owned(), "not a signed note"),
         (String::new(), "empty line"),
     ] {
         let refusal = Request::parse(changed.as_bytes()).unwrap_err();
@@ -227,10 +227,10 @@ fn requests_that_are_none_are_refused_and_say_why() {
     let many = good.replacen("old 5\n", &format!("old 5\n{}", many.repeat(61)), 1);
     assert_eq!(
         Request::parse(many.as_bytes()),
-        Err(Refusal::Form("it has more hashes than any proof"))
+        Err(Refusal::Form("it has more hashes than the longest proof"))
     );
     assert_eq!(Request::parse(&vec![b'a'; MAX_REQUEST + 1]), Err(Refusal::TooLong));
-    assert_eq!(Request::parse(b"old 1\n\n\xff"), Err(Refusal::Form("it is not text")));
+    assert_eq!(Request::parse(b"old 1\n\n\xff"), Err(Refusal::Form("it is not UTF-8")));
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn an_answer_is_only_what_the_witness_says_and_rightly() {
         assert_eq!(answer(409, body), Err(AnswerError::Form(409)), "{body:?}");
     }
     let refused = answer(404, "no\x1b[2J such log\n").unwrap_err().to_string();
-    assert_eq!(refused, "the witness refuses with status 404: no [2J such log");
+    assert_eq!(refused, "the witness refused with status 404: no [2J such log");
     let long = request.answer(200, &vec![b'a'; MAX_ANSWER + 1], &key);
     assert_eq!(long, Err(AnswerError::TooLong(MAX_ANSWER + 1)));
 }

@@ -13,7 +13,7 @@ use thiserror::Error;
 pub enum GuaranteeError {
     /// A batch in which nothing can hide.
     #[error(
-        "reports = {0}: a report hides among others, so a batch needs at least {LEAST_REPORTS} \
+        "reports = {0}: amplification needs other reports, so a batch needs at least {LEAST_REPORTS} \
          honest ones; the default smallest batch is 3000"
     )]
     Reports(u64),

@@ -1,4 +1,4 @@
-//! Bitwise randomized response by integer thresholds: each bit is turned over by a draw of its
+//! Bitwise randomized response by integer thresholds: each bit is flipped by a draw of its
 //! own, with no branch on the bit.
 //!
 //! This is symmetric RAPPOR without the Bloom filter. Let `w` of the `2^64` values of a draw turn a
@@ -117,7 +117,7 @@ impl BitRandomizer {
         to_float((1 << 64) - u128::from(self.flip_weight)) / TWO_64
     }
 
-    /// The probability that a bit is turned over.
+    /// The probability that a bit is flipped.
     pub fn flip_probability(&self) -> f64 {
         to_float(self.flip_weight.into()) / TWO_64
     }

@@ -1,7 +1,7 @@
 //! What runs on the device before an answer is shared: noise by integer thresholds.
 //!
 //! [`KaryRandomizer`] reports one of k bins, and now and then another; [`BitRandomizer`] reports
-//! a vector of bits, each now and then turned over. Both decide by comparing 64-bit draws with
+//! a vector of bits, each now and then flipped. Both decide by comparing 64-bit draws with
 //! integers that the manifest publishes, so that the realised privacy loss is exactly a logarithm
 //! of two integers, with no floating-point number between the guarantee and the device (Mironov
 //! 2012 shows what such numbers leak), and both take the same time whatever the answer is.
@@ -36,16 +36,16 @@ impl Bin {
 #[derive(Clone, Copy, Debug, Error, PartialEq)]
 pub enum RandomizerError {
     /// Too few bins to hide in, or too many to prove.
-    #[error("a randomizer needs 2 to {MAX_BINS} bins, and {0} were given; use a number in between")]
+    #[error("the randomizer has {0} bins; it needs 2 to {MAX_BINS}")]
     Bins(u32),
     /// A vector without bits, or with too many to prove.
-    #[error("a randomizer needs 1 to {MAX_BINS} bits, and {0} were given; use a number in between")]
+    #[error("the randomizer has {0} bits; it needs 1 to {MAX_BINS}")]
     Bits(u32),
     /// A budget outside what the thresholds resolve.
     #[error("epsilon0 = {0:?} must be above 0 and at most {MAX_EPSILON}; 4 is usual")]
     Epsilon(f64),
     /// A weight that leaves the truth no more likely than a lie.
-    #[error("a lie weight of {weight} is not possible with {bins} bins; the most is 2^64/{bins}")]
+    #[error("the lie weight is {weight}; with {bins} bins the maximum is 2^64/{bins}")]
     Weight {
         /// The weight given.
         weight: u64,
@@ -53,7 +53,7 @@ pub enum RandomizerError {
         bins: u32,
     },
     /// A weight that turns bits over never, or more often than not.
-    #[error("a flip weight of {0} is not possible; it must be 1 to 2^63")]
+    #[error("the flip weight is {0}; it must be 1 to 2^63")]
     Flip(u64),
     /// A bin that there is not.
     #[error("bin {bin} does not exist: there are {bins}")]
@@ -64,7 +64,7 @@ pub enum RandomizerError {
         bins: u32,
     },
     /// A vector of another length.
-    #[error("{given} bits were given to a randomizer of {bits}; give each exactly once")]
+    #[error("the randomizer has {bits} bits, and {given} were given; give each exactly once")]
     Length {
         /// The length given.
         given: usize,
@@ -72,7 +72,7 @@ pub enum RandomizerError {
         bits: u32,
     },
     /// A probability that no event has.
-    #[error("a refusal probability of {0} must be above 0 and below 1; 1e-6 is usual")]
+    #[error("the refusal probability is {0}; it must be above 0 and below 1; 1e-6 is usual")]
     Refusal(f64),
 }
 

@@ -46,7 +46,7 @@ fn a_privacy_office_reads_what_leaves_how_often_and_under_which_guarantee() {
         "segment (private: new, returning)",
         "15 % of devices are held out",
         "the text of comments",
-        "aggregators must not collude",
+        "operators do not collude",
         "20 % of them are dishonest or missing",
     ];
     every_part_is_in(&parts, &words);
@@ -62,9 +62,9 @@ fn it_is_said_on_which_day_weeks_begin() {
         (explanation.to_string(), explanation.rhythm.week_begins)
     };
     let (monday, day) = words("\nweek_begins = \"monday\"");
-    assert!(monday.contains("Once a window of 1 week, from Mondays on"), "{monday}");
+    assert!(monday.contains("Once in each window of 1 week, beginning on Mondays"), "{monday}");
     assert_eq!(day, Some(Weekday::Monday));
-    assert!(words("").0.contains("from Thursdays on"));
+    assert!(words("").0.contains("beginning on Thursdays"));
     assert_eq!(explained(ONE).rhythm.week_begins, None);
 }
 
@@ -73,21 +73,21 @@ fn it_is_said_on_which_day_weeks_begin() {
 fn nobody_is_said_to_see_less_than_they_do() {
     let words = explained(MANY).to_string();
     let parts = [
-        "leader (https://leader.example/): devices' network addresses, in which windows each reports, to \
-         which metric and public value it does, when, and half of each report",
-        "it was fixed before anything was said, and a device that was told nothing reports all the same",
-        "shows its arm: the app assigns it before anything is said",
-        "A device that the app assigned none reports nothing to those metrics",
-        "Each device draws its windows at random, by a secret of its own",
-        "What is said in between waits for its next window",
-        "one answer is drawn, each as likely",
-        "of what was said since these devices' last own windows",
-        "the other half of each report, not whose it is; and that a device fetches its key",
-        "how many reports",
+        "leader (https://leader.example/): each device's network address, windows, metrics, public values and \
+         times of reports, and one share of each report",
+        "it is fixed in advance, and a device without answers reports too",
+        "reveals its arm: the app assigns it before there is an answer",
+        "A device without an assignment reports nothing to those metrics",
+        "Each device draws its windows at random from a secret of its own",
+        "Answers in between wait for its next window",
+        "one of those that wait for a metric is drawn, all with the same probability",
+        "about answers since each device's previous window",
+        "the other share of each report without its sender, and that a device fetches the helper's key",
+        "the number of reports",
         "network: that a device talks to",
     ];
     every_part_is_in(&parts, &words);
-    every_part_is_in(&["to which metric it does"], &explained(ONE).to_string());
+    every_part_is_in(&["windows, metrics and times of reports"], &explained(ONE).to_string());
     assert!(!explained(ONE).to_string().contains("draws its windows"), "it reports in all");
 }
 
@@ -96,10 +96,10 @@ fn the_worst_case_is_told_in_words_and_numbers_and_never_made_smaller() {
     let explanation = explained(MANY);
     let at_worst = explanation.at_worst.join("\n");
     let parts = [
-        "both aggregators collude, they read reports as they were randomized, and from which address",
-        "the answer that was given at most 54.6 times as likely, beside any one other answer",
+        "both aggregators collude, they can read each randomized report and the network address",
+        "the odds of the answer that was given against any one other answer by a factor of at most 54.6",
         "at most 98.3 % sure",
-        "the chance that it tells more is at most 1 in 1000000",
+        "the probability that it reveals more is at most 1 in 1000000",
     ];
     every_part_is_in(&parts, &at_worst);
     for question in &explanation.questions {
@@ -107,7 +107,7 @@ fn the_worst_case_is_told_in_words_and_numbers_and_never_made_smaller() {
         let (shown, pointwise) = (of(TrustModel::Oamc), of_pointwise(question));
         every_part_is_in(
             &[&format!(
-                "epsilon {}, delta 1e-6; pointwise {} (OAMC",
+                "(OAMC): epsilon {}, delta 1e-6; pointwise {}",
                 shown.shown(3),
                 pointwise.shown(3)
             )],
@@ -127,8 +127,8 @@ fn noise_of_the_aggregators_is_told_to_both_readers() {
     let explanation = Explanation::of(&Program::parse("a", &red_team).unwrap());
     let parts = ["each aggregator adds Gaussian noise", "conversation in which harm was found"];
     every_part_is_in(&parts, &explanation.to_string());
-    every_part_is_in(&["Each of them adds noise of its own"], &explanation.for_users());
-    assert!(!explained(ONE).for_users().contains("adds noise"));
+    every_part_is_in(&["Each of them adds random noise first"], &explanation.for_users());
+    assert!(!explained(ONE).for_users().contains("adds random noise"));
 }
 
 #[test]
@@ -144,8 +144,9 @@ fn several_reports_together_are_composed_when_there_is_time() {
     assert!(crowd.epsilon > explanation.composed[2].epsilon && crowd.pointwise > crowd.epsilon);
     let words = explanation.to_string();
     let parts = [
-        "One device, over 90 days, with all metrics, reporting in 20 of 90 windows: epsilon 320.000",
-        "All reports of one window, one of each metric: epsilon 16.000",
+        "One device, over 90 days, with all metrics, reporting in 20 of 90 windows: even if both aggregators \
+         collude (OC): epsilon 320.000",
+        "All reports of one window, one for each metric: even if both aggregators collude (OC): epsilon 16.000",
         "after one device's answers of the period",
     ];
     every_part_is_in(&parts, &words);
@@ -163,7 +164,9 @@ fn without_a_budget_a_year_is_worked_out() {
     let period = explanation.period.as_ref().unwrap();
     assert_eq!((period.windows, period.limited), (366, false));
     every_part_is_in(
-        &["over a year, with all metrics, reporting in all 366 windows, which no budget limits"],
+        &[
+            "over a year, with all metrics, reporting in all 366 windows, because there is no budget",
+        ],
         &explanation.to_string(),
     );
 }
@@ -180,8 +183,8 @@ fn the_promise_for_a_period_leads_on_both_pages_and_costs_a_device_nothing() {
     // e^1.5 = 4.48, e^8 = 2980.96.
     let parts = [
         "The program's promise for all that you send in 90 days",
-        "is at most 4.5 times the chance after any others of the same device, plus 1 in 1000000",
-        "all reports of 90 days together would change that by no more than 2981.0 times",
+        "is at most 4.5 times its probability after any others of the same device, plus 1 in 1000000",
+        "the factor for all reports of 90 days together is at most 2981.0",
     ];
     every_part_is_in(&parts, &explanation.for_users());
 }
@@ -191,55 +194,61 @@ fn users_are_told_the_same_in_short() {
     let words = explained(MANY).for_users();
     let parts = [
         "You are asked",
-        "Your device takes part in 20 of the 90 windows of 90 days, which it draws at random by a secret of its own",
-        "one short report for each of these, also if you said nothing",
-        "What you say in between waits for its next window",
+        "Your device takes part in 20 of the 90 windows of 90 days. It picks them at random",
+        "one short report for each of these, even if you answered nothing",
+        "Answers that you give in between wait for the device's next window",
         "times in 100",
         "https://leader.example/ and https://helper.example/",
-        "in which windows, its network address, what the app was given as arm and when it sends",
-        "Nothing that you say changes any of that",
+        "in which windows, its network address, the value that the app has for arm and when it sends",
+        "None of that depends on your answers",
         "what was said to helpful and to did.copied",
-        "54.6 times",
+        "by a factor of at most 54.6",
         "as long as one of the two organisations and most devices are honest",
-        "the chance that it tells more is at most 1 in 1000000",
-        "Several reports in 90 days say more than one",
+        "the probability that it reveals more is at most 1 in 1000000",
+        "Several reports in 90 days reveal more than one",
         "stop at any time",
     ];
     every_part_is_in(&parts, &words);
     assert!(words.len() < 3400, "{} characters", words.len());
     let one = explained(ONE).for_users();
     every_part_is_in(
-        &["Your device, every day, sends", "There is no limit", "Nothing limits"],
+        &[
+            "Your device, every day, sends",
+            "There is no limit on how often",
+            "There is no limit on what",
+        ],
         &one,
     );
 }
 
 #[test]
-fn without_a_jitter_no_random_moment_is_promised() {
+fn without_a_jitter_no_random_time_is_promised() {
     let words = |jitter: &str| {
         let program = with_tables(&format!("[device]\njitter = \"{jitter}\"\n")).unwrap();
         let explanation = Explanation::of(&program);
         explanation.to_string() + &explanation.for_users()
     };
-    assert!(
-        !words("0 hours").contains("random moment") && !words("0 hours").contains(", at random,")
-    );
-    every_part_is_in(&["random moment", "within 1 hour after the window"], &words("1 hour"));
+    assert!(!words("0 hours").contains("random time"));
+    let parts = [
+        "is sent at a random time after the window",
+        "a random time within 1 hour after the window",
+    ];
+    every_part_is_in(&parts, &words("1 hour"));
 }
 
 #[test]
-fn who_insists_on_the_public_logs_is_told_to_those_it_concerns() {
+fn who_requires_proofs_is_told_to_those_it_concerns() {
     let explained = |more: &str| Explanation::of(&with_tables(&logs(more)).unwrap());
     let devices = explained("required_by = [\"devices\", \"collector\"]\nquorum = 1");
     let parts = [
         "WHAT IS PUBLIC",
-        "the leader in leader.example/log, the helper in helper.example/log",
-        "once at least 1 of these witnesses cosigned it: witness.example -",
-        "none draws or sends anything without proof that all tasks are in both logs",
-        "no figures without proof that both logs have their release",
+        "the leader leader.example/log, the helper helper.example/log",
+        "once at least 1 of these witnesses have cosigned it: witness.example -",
+        "a device randomizes and sends nothing without inclusion proofs of all tasks from both logs",
+        "it withholds figures until both logs prove inclusion of the release",
     ];
     every_part_is_in(&parts, &devices.to_string());
-    let plain = "your device sends nothing unless what is asked here is proved to be in both";
+    let plain = "Your device sends nothing until it has proof that both logs list these questions";
     every_part_is_in(&[plain], &devices.for_users());
     let json = serde_json::to_value(&devices).unwrap();
     assert_eq!(json["log"]["leader"], "leader.example/log");
@@ -250,9 +259,9 @@ fn who_insists_on_the_public_logs_is_told_to_those_it_concerns() {
     );
 
     let collector = explained("required_by = [\"collector\"]");
-    assert!(!collector.for_users().contains("public log"), "it is not the device's to insist on");
+    assert!(!collector.for_users().contains("public log"), "the device does not require it");
     assert!(!collector.to_string().contains("witnesses"), "nobody waits for them");
-    every_part_is_in(&["nobody insists on proof"], &explained("").to_string());
+    every_part_is_in(&["neither devices nor the collector require"], &explained("").to_string());
     let without = Explanation::of(&with_tables("").unwrap());
     assert!(without.log.is_none() && !without.to_string().contains("WHAT IS PUBLIC"));
 }

@@ -20,7 +20,7 @@ pub(super) fn page(explanation: &Explanation) -> String {
     });
     [
         format!("You are asked to take part in {program:?}: {purpose}."),
-        format!("What it asks, or counts:\n{}", list(asked.map(String::as_str))),
+        format!("What it asks or counts:\n{}", list(asked.map(String::as_str))),
         what_is_sent(explanation),
         who_sees_it(explanation),
         format!(
@@ -28,7 +28,7 @@ pub(super) fn page(explanation: &Explanation) -> String {
             list(never_leaves.iter().map(String::as_str))
         ),
         what_is_guessed(explanation),
-        "You can stop at any time. Then what was not sent is deleted.\n".to_owned(),
+        "You can stop at any time. Reports that were not sent yet are then deleted.\n".to_owned(),
     ]
     .join("\n\n")
 }
@@ -44,8 +44,8 @@ fn what_is_sent(explanation: &Explanation) -> String {
     let changed = at_least(100.0 * (1.0 - truth), 1);
     let how_often = match budget {
         Some(budget) if explanation.draws_windows() => format!(
-            "Time is cut into windows of {}. Your device takes part in {} of the {} windows of {}, which it draws at \
-             random by a secret of its own, whatever you say. At the end of each it",
+            "Time is divided into windows of {}. Your device takes part in {} of the {} windows of {}. It picks them at \
+             random, independently of what you answer. At the end of each it",
             rhythm.windows(),
             budget.windows,
             budget.of_windows,
@@ -54,16 +54,17 @@ fn what_is_sent(explanation: &Explanation) -> String {
         _ => format!("Your device, {},", every(rhythm.window)),
     };
     let waits = match budget {
-        None => " There is no limit to how often it does so.",
+        None => " There is no limit on how often it does so.",
         Some(_) if explanation.draws_windows() => {
-            " What you say in between waits for its next window, and one of the answers that wait is drawn."
+            " Answers that you give in between wait for the device's next window; one of them is picked at random and \
+             reported."
         }
         Some(_) => "",
     };
     format!(
-        "{how_often} sends one short report for each of these, also if you said nothing. First it \
-         changes the answer at random, at least {changed} times in 100, so that nobody can hold you to it, and \
-         splits it into two halves that say nothing by themselves.{waits}"
+        "{how_often} sends one short report for each of these, even if you answered nothing. Before that, it \
+         replaces the answer at random at least {changed} times in 100, so that no report proves what you answered, \
+         and splits it into two halves, each of which is meaningless by itself.{waits}"
     )
 }
 
@@ -71,21 +72,21 @@ fn who_sees_it(explanation: &Explanation) -> String {
     let Explanation { parties, rhythm, public, noise, log, .. } = explanation;
     let public = match public.as_slice() {
         [] => String::new(),
-        names => format!(", what the app was given as {}", names.join(", ")),
+        names => format!(", the value that the app has for {}", names.join(", ")),
     };
-    let noise = if noise.is_some() { " Each of them adds noise of its own first." } else { "" };
+    let noise = if noise.is_some() { " Each of them adds random noise first." } else { "" };
     let insists = log.as_ref().is_some_and(|log| log.devices_require);
     let proved = if insists {
-        " Each keeps a public log of what it adds up, and your device sends nothing unless what is asked \
-         here is proved to be in both."
+        " Each keeps a public log of what it adds up. Your device sends nothing until it has proof that both logs list \
+         these questions."
     } else {
         ""
     };
     format!(
-        "Two organisations, at {} and {}, add up the halves of at least {} reports, and only the sums \
-         are seen.{noise} They also see that your device takes part and in which windows, its network \
-         address{public} and when it sends. Nothing that you say changes any of that: it shows neither \
-         what you said nor whether you said anything.{proved}",
+        "Two organisations, at {} and {}, add up the halves of at least {} reports, and only the sums are \
+         visible.{noise} They also see that your device takes part, in which windows, its network address{public} and \
+         when it sends. None of that depends on your answers: it reveals neither what you answered nor whether you \
+         answered.{proved}",
         parties.leader, parties.helper, rhythm.min_batch_size,
     )
 }
@@ -98,15 +99,14 @@ fn what_is_guessed(explanation: &Explanation) -> String {
     };
     let over_time = budget.as_ref().map_or_else(
         || {
-            "Nothing limits what all your reports together may tell over time: several say more than \
-             one."
+            "There is no limit on what all your reports together may reveal over time: several reveal more than one."
                 .to_owned()
         },
         of_period,
     );
     format!(
-        "{over_time}\n\nOf one report: as long as one of the two organisations and most devices are honest, {}. \
-         Even if both organisations broke their word, {}.",
+        "{over_time}\n\nFor one report: as long as one of the two organisations and most devices are honest, {}. \
+         Even if both organisations are dishonest, {}.",
         pointwise_plainly(&crowd, Subject::Answer),
         pointwise_plainly(&alone, Subject::Answer),
     )
@@ -117,7 +117,7 @@ fn what_is_guessed(explanation: &Explanation) -> String {
 fn of_period(budget: &BudgetWords) -> String {
     let period = format_duration(budget.period);
     let promise = budget.central.map_or_else(
-        || format!("Several reports in {period} say more than one."),
+        || format!("Several reports in {period} reveal more than one."),
         |(epsilon, delta)| {
             format!(
                 "The program's promise for all that you send in {period}, as long as one of the two \
@@ -127,8 +127,8 @@ fn of_period(budget: &BudgetWords) -> String {
         },
     );
     format!(
-        "{promise} Even if both organisations broke their word, all reports of {period} together would \
-         change that by no more than {} times.",
+        "{promise} Even if both organisations are dishonest, the factor for all reports of {period} together is at \
+         most {}.",
         factor(budget.local)
     )
 }

@@ -17,25 +17,26 @@ pub(super) fn of(program: &Program) -> Vec<String> {
     let mut warnings = endpoints(program);
     let key = program.collector().public_key.as_bytes();
     if key.windows(2).all(|pair| pair[0] == pair[1]) {
-        let words = "the collector's key is an example's, and nobody can open what is sealed to it; \
-                     replace it by what `sottovoce keygen` prints";
+        let words = "the collector's key is a placeholder, so nobody can decrypt the totals; replace it with the \
+                     key that `sottovoce keygen` prints";
         warnings.push(words.to_owned());
     }
     if program.budget().is_none() {
-        let words = "no budget over time: a device reports in every window, and what it risks adds up to \
-                     the figures of a year above; add a table [budget], which `sottovoce plan` \
-                     --devices N --precision P finds numbers for";
+        let words = "no privacy budget: a device reports in every window, and its privacy loss adds up to the figures \
+                     of a year above; add a table [budget]; `sottovoce plan --devices N --precision P` proposes one";
         warnings.push(words.to_owned());
     }
     if program.jitter() == 0 {
-        warnings.push("reports are not spread: when one arrives says when its device woke".into());
+        warnings.push(
+            "jitter is 0: the arrival time of a report reveals when its device was active".into(),
+        );
     }
     warnings.extend(questions(program).iter().flat_map(of_question));
     let is_held_out = |d: &Dimension| matches!(d.visibility, Visibility::HeldOut(_));
     let mut dimensions = program.tasks().iter().flat_map(|task| &task.metric.dimensions);
     if dimensions.any(is_held_out) {
         warnings.push(
-            "held-out devices must really be left out of what is tuned: the app asks its engine"
+            "the app must exclude held-out devices from tuning: its engine tells whether a device is held out"
                 .to_owned(),
         );
     }
@@ -46,16 +47,16 @@ fn endpoints(program: &Program) -> Vec<String> {
     let mut warnings = Vec::new();
     for url in [program.leader(), program.helper()] {
         if url.as_str().starts_with("http://") {
-            warnings.push(format!("{url} is not encrypted on the way; use https:// outside tests"));
+            warnings.push(format!("{url} is not encrypted in transit; use https:// outside tests"));
         }
         if is_placeholder(host(url)) {
-            warnings.push(format!("{url} is an example's endpoint; replace it"));
+            warnings.push(format!("{url} is a placeholder; replace it"));
         }
     }
     if let Some(domain) = in_common(host(program.leader()), host(program.helper())) {
         warnings.push(format!(
-            "both aggregators are at {domain}: nothing protects a report from one organisation that \
-             runs both, but the line OC"
+            "both aggregators are at {domain}: if one organisation runs both, only the guarantee \"{}\" holds",
+            TrustModel::Oc.named()
         ));
     }
     warnings
@@ -69,12 +70,13 @@ fn of_question(question: &Question) -> Vec<String> {
         found.map(|guarantee| guarantee.epsilon)
     };
     if epsilon(TrustModel::Oamc) >= epsilon(TrustModel::Oc) {
-        warnings.push(format!("{metric}: batches are too small for the crowd to hide anybody"));
+        warnings
+            .push(format!("{metric}: min_batch_size is too small for any amplification; raise it"));
     }
     if *truth >= NEARLY_ALWAYS_TRUE {
         warnings.push(format!(
-            "{metric}: a report is nearly always true, so that nothing is left to hide behind if both \
-             aggregators collude; use a smaller epsilon0"
+            "{metric}: reports are almost never randomized, so nothing protects an answer if both aggregators \
+             collude; use a smaller epsilon0"
         ));
     }
     if report.len() > MANY_BINS {
@@ -133,10 +135,10 @@ mod tests {
     fn what_is_risky_is_pointed_out() {
         let example = warnings(|text| text);
         for part in [
-            "https://leader.example/ is an example's",
-            "https://helper.example/ is an example's",
-            "the collector's key is an example's",
-            "no budget over time",
+            "https://leader.example/ is a placeholder",
+            "https://helper.example/ is a placeholder",
+            "the collector's key is a placeholder",
+            "no privacy budget",
         ] {
             assert!(example.contains(part), "{part:?} is not in\n{example}");
         }
@@ -153,8 +155,8 @@ mod tests {
                 .replace("epsilon = 1.0", "epsilon = 7.0")
                 .replace("grace = \"6 hours\"", "grace = \"0 seconds\"")
         });
-        assert!(open.contains("helpful: a report is nearly always true"), "{open}");
-        assert!(open.contains("reports are not spread"), "{open}");
+        assert!(open.contains("helpful: reports are almost never randomized"), "{open}");
+        assert!(open.contains("jitter is 0"), "{open}");
     }
 
     #[test]
@@ -169,7 +171,7 @@ mod tests {
         ] {
             let warnings = at(leader, helper);
             let found = warnings.lines().find_map(|line| {
-                line.strip_prefix("both aggregators are at ")?.split(": nothing").next()
+                line.strip_prefix("both aggregators are at ")?.split(": if one").next()
             });
             assert_eq!(found, domain, "{leader} {helper}: {warnings}");
         }

@@ -29,19 +29,21 @@ impl fmt::Display for Explanation {
         let (window, grace) = (rhythm.windows(), format_duration(rhythm.grace));
         let least = rhythm.min_batch_size;
         let when = match rhythm.jitter {
-            0 => "at once after the window".to_owned(),
-            jitter => format!("within {} after the window, at random", format_duration(jitter)),
+            0 => "immediately after the window".to_owned(),
+            jitter => {
+                format!("at a random time within {} after the window", format_duration(jitter))
+            }
         };
         writeln!(
             f,
-            "  {}, one report for each metric, whether something was said or not,\n  \
-             of devices whose user agreed and of no others{}.\n  It is \
-             sent {when}, and waited for no longer than\n  {grace}.\n  \
-             A report is randomized on the device, then split in two halves, each sealed to one\n  \
-             aggregator. Neither half says anything by itself.\n  \
-             Nobody sees a report. Sums of at least {least} reports, gathered {}, are seen by the\n  \
-             collector, and by nobody before. The promises OAMC hold as long as no more than\n  \
-             {} % of them are dishonest or missing.",
+            "  {}, one report for each metric, whether there is an answer or not,\n  \
+             from devices whose user consented{}.\n  It is sent {when},\n  \
+             and counts if it arrives within {grace}.\n  \
+             A report is randomized on the device, then split into two shares, each encrypted to one\n  \
+             aggregator. One share reveals nothing by itself.\n  \
+             Nobody sees a report. Only the collector sees sums of at least {least} reports, batched\n  \
+             {}. The promises with \"most devices\" (OAMC) hold as long as\n  \
+             at most {} % of them are dishonest or missing.",
             self.when(&window),
             interval(rhythm.interval.as_ref()),
             rhythm.batches,
@@ -51,34 +53,35 @@ impl fmt::Display for Explanation {
         if let Some(devices) = rhythm.devices_needed {
             writeln!(
                 f,
-                "  So that every batch of a period is as large, with a probability of 99 %, {devices} devices\n  \
-                 must take part. Fewer leave windows without figures; see `sottovoce plan`."
+                "  {devices} devices must take part for every batch of a period to be large enough, with a\n  \
+                 probability of 99 %. With fewer, windows have no figures; see `sottovoce plan`."
             )?;
         }
         self.waiting(f)?;
         if let Some(noise) = &self.noise {
-            writeln!(f, "  Before a sum is handed over, {noise}.")?;
+            writeln!(f, "  Before a sum is released, {noise}.")?;
         }
         writeln!(f, "\nWHAT NEVER LEAVES IT")?;
         items(f, &self.never_leaves)?;
         writeln!(f, "\nWHO SEES WHAT")?;
         writeln!(
             f,
-            "  leader ({}): devices' network addresses, in which windows each reports, to which\n    \
-             metric{} it does, when, and half of each report\n  \
-             helper ({}): the other half of each report, not whose it is; and that a device\n    \
-             fetches its key\n  \
-             collector: sums with noise, and how many reports they are of\n  \
+            "  leader ({}): each device's network address, windows, metrics{} and times of\n    \
+             reports, and one share of each report\n  \
+             helper ({}): the other share of each report without its sender, and that a\n    \
+             device fetches the helper's key\n  \
+             collector: noisy sums, and the number of reports in each\n  \
              network: that a device talks to the leader and the helper, and when",
             parties.leader,
-            if self.public.is_empty() { "" } else { " and public value" },
+            if self.public.is_empty() { "" } else { ", public values" },
             parties.helper
         )?;
         items(f, &self.fixed_before())?;
         writeln!(
             f,
-            "  That is so as long as the leader's and the helper's operators keep apart: the two\n  \
-             aggregators must not collude. If they do, what is left is the lines OC above."
+            "  This holds as long as the leader's and the helper's operators do not collude. If they\n  \
+             do, only the lines \"{}\" above hold.",
+            TrustModel::Oc.named()
         )?;
         if let Some(log) = &self.log {
             writeln!(f, "\nWHAT IS PUBLIC")?;
@@ -87,7 +90,7 @@ impl fmt::Display for Explanation {
         writeln!(f, "\nAT WORST")?;
         items(f, &self.at_worst)?;
         if !self.warnings.is_empty() {
-            writeln!(f, "\nMIND")?;
+            writeln!(f, "\nWARNINGS")?;
             items(f, &self.warnings)?;
         }
         Ok(())
@@ -112,7 +115,7 @@ impl Explanation {
                 period.guarantees.iter().try_for_each(|g| writeln!(f, "    {}", of(g)))?;
                 if let Some(crowd) = period.under(TrustModel::Oamc) {
                     let means = [
-                        format!("that is, {}", plainly(crowd, Subject::Period)),
+                        format!("meaning: {}", plainly(crowd, Subject::Period)),
                         pointwise_plainly(crowd, Subject::Period),
                     ];
                     items(f, &means)?;
@@ -127,10 +130,10 @@ impl Explanation {
                 format_duration(budget.period),
                 budget.local.shown(3),
             )?,
-            (None, None) => writeln!(f, "  A device reports in every window; there is no limit.")?,
+            (None, None) => writeln!(f, "  A device reports in every window; there is no budget.")?,
         }
         if !self.composed.is_empty() {
-            writeln!(f, "  All reports of one window, one of each metric:")?;
+            writeln!(f, "  All reports of one window, one for each metric:")?;
         }
         self.composed.iter().try_for_each(|guarantee| writeln!(f, "    {}", of(guarantee)))
     }
@@ -142,7 +145,7 @@ impl Explanation {
                 "In {windows} of the {of_windows} windows (of {window}) of {}",
                 format_duration(*period)
             ),
-            None => format!("Once a window of {window}"),
+            None => format!("Once in each window of {window}"),
         }
     }
 
@@ -153,10 +156,11 @@ impl Explanation {
         }
         writeln!(
             f,
-            "  Each device draws its windows at random, by a secret of its own and whatever is said, the\n  \
-             same for all metrics; in the others it is silent. What is said in between waits for its\n  \
-             next window: of all that waits for one metric one answer is drawn, each as likely. So a\n  \
-             window's figures are of what was said since these devices' last own windows."
+            "  Each device draws its windows at random from a secret of its own, independently of all\n  \
+             answers and the same for all metrics; in other windows it sends nothing. Answers in\n  \
+             between wait for its next window: one of those that wait for a metric is drawn, all with\n  \
+             the same probability. So a window's figures are about answers since each device's\n  \
+             previous window."
         )
     }
 
@@ -167,14 +171,14 @@ impl Explanation {
     /// What can be seen of a device that says nothing of its answers.
     fn fixed_before(&self) -> Vec<String> {
         let mut words = vec![
-            "that a device reports, and in which window, says nothing of its answers: it was fixed before \
-             anything was said, and a device that was told nothing reports all the same"
+            "that a device reports, and in which window, reveals nothing about its answers: it is fixed in advance, \
+             and a device without answers reports too"
                 .to_owned(),
         ];
         if !self.public.is_empty() {
             words.push(format!(
-                "to which task a device reports shows its {}: the app assigns it before anything is said. \
-                 A device that the app assigned none reports nothing to those metrics, whatever is said",
+                "the task that a device reports to reveals its {}: the app assigns it before there is an answer. A \
+                 device without an assignment reports nothing to those metrics",
                 self.public.join(", ")
             ));
         }
@@ -191,7 +195,7 @@ impl fmt::Display for Question {
         }
         let (bins, says) = (self.report.len(), self.report.join(" | "));
         let how = if self.any { "any of" } else { "one of" };
-        writeln!(f, "    a report says {how} {bins}: {says}")?;
+        writeln!(f, "    a report has {how} {bins}: {says}")?;
         writeln!(f, "    {}", self.randomized)?;
         for guarantee in &self.guarantees {
             writeln!(f, "    {}", of(guarantee))?;
@@ -206,7 +210,7 @@ fn of(guarantee: &Guarantee) -> String {
         0.0 => String::new(),
         _ => format!(", delta {}; pointwise {}", delta.shown(2), pointwise.shown(3)),
     };
-    format!("epsilon {}{delta} ({trust}: {})", epsilon.shown(3), trust.in_words())
+    format!("{}: epsilon {}{delta}", trust.named(), epsilon.shown(3))
 }
 
 /// A list whose lines fit a page.
@@ -248,11 +252,14 @@ pub(super) fn at_worst(questions: &[Question], period: Option<&PeriodCost>) -> V
     let cases = [
         (
             TrustModel::Oc,
-            "if both aggregators collude, they read reports as they were randomized, and from which \
-             address each came",
+            "if both aggregators collude, they can read each randomized report and the network address that it came \
+             from",
         ),
-        (TrustModel::Oaoc, "if one aggregator is honest and all other devices help the other one"),
-        (TrustModel::Oamc, "if one aggregator is honest and so are most devices"),
+        (
+            TrustModel::Oaoc,
+            "if one aggregator is honest, and all other devices collude with the other one",
+        ),
+        (TrustModel::Oamc, "if one aggregator and most devices are honest"),
     ];
     let words = |(trust, who): (TrustModel, &str)| {
         let over_time = period.and_then(|period| {
@@ -262,8 +269,8 @@ pub(super) fn at_worst(questions: &[Question], period: Option<&PeriodCost>) -> V
         let (metric, guarantee) = strictest(questions, trust)?;
         let sure = 100.0 / (1.0 + (-guarantee.pointwise.get()).exp());
         Some(format!(
-            "{who}: {}Of one report to {metric}, {}; who took two answers for equally likely is otherwise \
-             at most {} % sure of one",
+            "{who}: {}For one report to {metric}, {}; otherwise, somebody who held two answers for equally likely is \
+             then at most {} % sure of one",
             over_time.unwrap_or_default(),
             pointwise_plainly(&guarantee, Subject::Answer),
             at_most(sure, 1),
@@ -272,7 +279,7 @@ pub(super) fn at_worst(questions: &[Question], period: Option<&PeriodCost>) -> V
     cases.into_iter().filter_map(words).collect()
 }
 
-/// What each aggregator adds to each count.
+/// The noise that each aggregator adds to each count. Default: none.
 pub(super) fn noise(noise: AggregatorNoise) -> String {
     let (name, counts) = match noise {
         AggregatorNoise::DiscreteGaussian { sigma } => {
@@ -308,31 +315,30 @@ pub(super) fn log(policy: &LogPolicy) -> LogWords {
 fn in_public(log: &LogWords) -> Vec<String> {
     let LogWords { leader, helper, witnesses, quorum, .. } = log;
     let mut words = vec![format!(
-        "each aggregator says what it does in a public log: the leader in {leader}, the helper in \
-         {helper}; each is believed under the keys that the program names, and no others"
+        "each aggregator keeps a public log of its tasks and releases: the leader {leader}, the helper {helper}; only \
+         the keys that the program lists are trusted"
     )];
     if *quorum > 0 {
         words.push(format!(
-            "what they say is believed once at least {quorum} of these witnesses cosigned it: {}",
+            "a checkpoint is trusted once at least {quorum} of these witnesses have cosigned it: {}",
             witnesses.join(", ")
         ));
     }
     if log.devices_require {
         words.push(
-            "devices insist: none draws or sends anything without proof that all tasks are in both \
-             logs, as the program has them"
+            "devices require proofs: a device randomizes and sends nothing without inclusion proofs of all tasks from \
+             both logs"
                 .to_owned(),
         );
     }
     if log.collector_requires {
         words.push(
-            "the collector insists: it shows no figures without proof that both logs have their \
-             release"
+            "the collector requires proofs: it withholds figures until both logs prove inclusion of the release"
                 .to_owned(),
         );
     }
     if !log.devices_require && !log.collector_requires {
-        words.push("nobody insists on proof that something is in them".to_owned());
+        words.push("neither devices nor the collector require inclusion proofs".to_owned());
     }
     words
 }
@@ -340,7 +346,9 @@ fn in_public(log: &LogWords) -> Vec<String> {
 pub(super) fn breakdown(dimension: &Dimension) -> String {
     let (name, values) = (&dimension.name, dimension.values.join(", "));
     match &dimension.visibility {
-        Visibility::Public => format!("{name} (public: {values}); everybody sees which"),
+        Visibility::Public => {
+            format!("{name} (public: {values}); the value is visible to the aggregators")
+        }
         Visibility::Private => format!("{name} (private: {values}); protected like the answer"),
         Visibility::HeldOut(cohort) => {
             // To hundredths of a percent: what was written as a decimal reads as it was.
@@ -358,14 +366,17 @@ pub(super) fn randomized(mechanism: &Mechanism) -> (String, f64) {
             let truth = randomizer.truth_probability();
             let others = mechanism.bins() - 1;
             let words = format!(
-                "the report says the truth {}, and else one of the {others} others at random",
+                "the report has the true bin {}, and otherwise one of the {others} others at random",
                 hundredths(truth)
             );
             (words, truth)
         }
         Mechanism::Bits(randomizer) | Mechanism::Signals(randomizer) => {
             let truth = randomizer.truth_probability();
-            (format!("each of its bits is true {}, and else turned over", hundredths(truth)), truth)
+            (
+                format!("each of its bits is true {}, and otherwise flipped", hundredths(truth)),
+                truth,
+            )
         }
     }
 }

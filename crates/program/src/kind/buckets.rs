@@ -12,7 +12,9 @@ pub(super) fn bounds(
     for bound in list.get_ref() {
         let value = *bound.get_ref();
         if !value.is_finite() || bounds.last().is_some_and(|last| value <= *last) {
-            return Err(written.error(bound, "buckets begin at finite numbers that rise"));
+            return Err(
+                written.error(bound, "buckets must begin at finite numbers in ascending order")
+            );
         }
         // Not a negative zero.
         bounds.push(value + 0.0);

@@ -44,11 +44,12 @@ impl Kind for Joint {
                        as joins = [\"helpful\", \"behaviour.copied\"]";
         let joins = written.table.joins.as_ref().ok_or_else(|| written.wrong(missing))?;
         let [first, second] = joins.get_ref().as_slice() else {
-            return Err(written.error(joins, "a joint is of two metrics"));
+            return Err(written.error(joins, "a joint needs exactly two metrics"));
         };
         let parts = [Part::parse(written, first)?, Part::parse(written, second)?];
         if parts[0].name() == parts[1].name() {
-            return Err(written.error(second, "is the other part, too"));
+            return Err(written
+                .error(second, "is the same as the first; a joint needs two different metrics"));
         }
         let is_observed = |part: &Part| part.kind.as_kind().is_observed();
         if is_observed(&parts[0]) && !is_observed(&parts[1]) {
@@ -149,7 +150,8 @@ impl Part {
         let metrics = written.parsed;
         let metric = metrics.iter().find(|metric| metric.name == name).ok_or_else(|| {
             let names: Vec<_> = metrics.iter().map(|metric| metric.name.as_str()).collect();
-            let reason = format!("{name:?} is no other metric; there are: {}", names.join(", "));
+            let reason =
+                format!("no other metric is named {name:?}; metrics: {}", names.join(", "));
             written.error(text, reason)
         })?;
         can_be_joined(&metric.kind, name, signal).map_err(|reason| written.error(text, reason))?;
@@ -272,9 +274,9 @@ mod tests {
     fn a_joint_of_what_is_not_there_or_not_one_choice_is_refused_at_its_place() {
         for (keys, place, words) in [
             ("", ":33:8", "needs `joins`"),
-            ("joins = [\"helpful\"]", ":34:9", "of two metrics"),
-            ("joins = [\"helpful\", \"helpful\"]", ":34:21", "is the other part"),
-            ("joins = [\"helpful\", \"copied\"]", ":34:21", "there are: helpful, did, aspects"),
+            ("joins = [\"helpful\"]", ":34:9", "exactly two metrics"),
+            ("joins = [\"helpful\", \"helpful\"]", ":34:21", "is the same as the first"),
+            ("joins = [\"helpful\", \"copied\"]", ":34:21", "metrics: helpful, did, aspects"),
             ("joins = [\"helpful\", \"joint\"]", ":34:21", "no other metric"),
             (
                 "joins = [\"did.copied\", \"helpful\"]",

@@ -31,7 +31,7 @@ pub struct Compared {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EncodingError {
     /// The answer is to another kind of question.
-    #[error("the metric takes another kind of answer")]
+    #[error("the answer is of another kind than the metric")]
     Kind,
     /// A level or candidate that is not declared.
     #[error("{found:?} is not one of: {}", valid.join(", "))]
@@ -45,7 +45,7 @@ pub enum EncodingError {
     #[error("a score must be a number")]
     NotANumber,
     /// An empty list of ratings.
-    #[error("no aspect is rated; a device without a rating has no answer")]
+    #[error("no aspect is rated; if the user rated nothing, record no answer")]
     NothingRated,
     /// A candidate against itself.
     #[error("{0:?} cannot be compared with itself")]

@@ -130,14 +130,17 @@ fn check(written: &Written<'_>) -> Result<(), ProgramError> {
     };
     let named = written.tables.iter().find(|(name, _)| name.get_ref() == of.get_ref());
     let signals = named.and_then(|(_, metric)| metric.signals.as_ref()).ok_or_else(|| {
-        written.error(of, format!("{:?} is no metric of kind signals", of.get_ref()))
+        written.error(of, format!("{:?} is not a metric of kind signals", of.get_ref()))
     })?;
     let signals: Vec<_> = signals.get_ref().iter().map(|signal| signal.get_ref().trim()).collect();
     for signal in weights.get_ref().keys() {
         if !signals.contains(&signal.get_ref().as_str()) {
             let known = signals.join(", ");
-            let reason =
-                format!("{:?} is no signal of {}: {known}", signal.get_ref(), of.get_ref());
+            let reason = format!(
+                "{:?} is not a signal of {}; signals: {known}",
+                signal.get_ref(),
+                of.get_ref()
+            );
             return Err(written.error(signal, reason));
         }
     }
@@ -174,9 +177,17 @@ mod tests {
             ("of = \"did\"", ":40:6", "needs `weights`"),
             ("weights = { copied = 1 }", ":40:11", "need `of`"),
             ("of = \"did\"\nweights = {}", ":41:11", "at least one"),
-            ("of = \"done\"\nweights = { copied = 1 }", ":40:6", "\"done\" is no metric of kind"),
-            ("of = \"well\"\nweights = { copied = 1 }", ":40:6", "is no metric of kind signals"),
-            ("of = \"did\"\nweights = { liked = 1 }", ":41:13", "did: copied, regenerated"),
+            (
+                "of = \"done\"\nweights = { copied = 1 }",
+                ":40:6",
+                "\"done\" is not a metric of kind",
+            ),
+            ("of = \"well\"\nweights = { copied = 1 }", ":40:6", "is not a metric of kind signals"),
+            (
+                "of = \"did\"\nweights = { liked = 1 }",
+                ":41:13",
+                "did; signals: copied, regenerated",
+            ),
             ("of = \"did\"\nweights = { copied = 0 }", ":41:22", "not 0"),
             ("of = \"did\"\nweights = { copied = nan }", ":41:22", "from -10 to 10"),
             ("of = \"did\"\nweights = { copied = 10.5 }", ":41:22", "from -10 to 10"),

@@ -20,8 +20,7 @@ impl Kind for Signals {
         let signals = written.list("signals", &written.table.signals, 1)?;
         if let Some(dimension) = written.breakdown()?.iter().find(|known| !known.is_public()) {
             return Err(written.wrong(format!(
-                "signals are not broken down by {:?}, which is not public: the budget would be split \
-                 over too many bits; ask a metric of one choice, or use a public dimension",
+                "signals cannot be broken down by {:?}, which is not public: the budget would be split over too many bits; use a metric of one choice, or a public dimension",
                 dimension.name
             )));
         }

@@ -48,7 +48,7 @@ impl Kind for Triage {
     }
 
     fn never_leaves(&self) -> Option<&'static str> {
-        Some("the text of comments: they are sorted on the device")
+        Some("the text of comments: they are categorized on the device")
     }
 
     fn encoding(&self) -> &'static str {
@@ -112,7 +112,7 @@ impl Rule {
         let found = list.get_ref().len();
         if !(1..=MOST_RULES).contains(&found) {
             return Err(
-                source.error(list, format!("has {found} rules; 1 to {MOST_RULES} are fine"))
+                source.error(list, format!("has {found} rules; it must have 1 to {MOST_RULES}"))
             );
         }
         list.get_ref().iter().map(|rule| Self::parse(source, rule, categories)).collect()
@@ -150,7 +150,7 @@ fn parse_words(
 ) -> Result<Vec<String>, ProgramError> {
     let found = words.get_ref().len();
     if found > MOST_WORDS {
-        return Err(source.error(words, format!("has {found} words; {MOST_WORDS} are the most")));
+        return Err(source.error(words, format!("has {found} words; the maximum is {MOST_WORDS}")));
     }
     let mut all: Vec<String> = Vec::new();
     for word in words.get_ref() {
@@ -162,7 +162,7 @@ fn parse_words(
             return Err(source.error(word, "a word needs a letter or a digit; or use a `pattern`"));
         }
         if all.iter().any(|other| other == text) {
-            return Err(source.error(word, format!("{text:?} is there already")));
+            return Err(source.error(word, format!("{text:?} is listed twice")));
         }
         all.push(text.to_owned());
     }
@@ -173,11 +173,13 @@ fn parse_pattern(source: Source<'_>, pattern: &At<String>) -> Result<String, Pro
     let text = pattern.get_ref();
     if text.len() > LONGEST_PATTERN {
         let found = text.len();
-        let reason = format!("has {found} bytes; {LONGEST_PATTERN} are the most: use more rules");
+        let reason = format!(
+            "has {found} bytes; the maximum is {LONGEST_PATTERN}: split it into more rules"
+        );
         return Err(source.error(pattern, reason));
     }
     if compile(text).map_err(|error| source.error(pattern, error))?.is_match("") {
-        return Err(source.error(pattern, "matches the empty text, and so every comment"));
+        return Err(source.error(pattern, "matches the empty string, and so every comment"));
     }
     Ok(text.clone())
 }
@@ -215,7 +217,7 @@ mod tests {
         let many = "{ category = \"bug\", words = [\"a\"] },".repeat(33);
         for (rules, words) in [
             ("rules = []", ":36:9: has 0 rules"),
-            (&format!("rules = [{many}]"), "has 33 rules; 1 to 32"),
+            (&format!("rules = [{many}]"), "has 33 rules; it must have 1 to 32"),
             ("rules = [{ words = [\"a\"] }]", "category"),
             (
                 "rules = [{ category = \"idea\", words = [\"a\"] }]",
@@ -228,13 +230,13 @@ mod tests {
             ),
             ("rules = [{ category = \"bug\", word = [\"a\"] }]", "word"),
             ("rules = [{ category = \"bug\", words = [] }]", "at least 1"),
-            ("rules = [{ category = \"bug\", words = [\"a\", \"a\"] }]", "there already"),
+            ("rules = [{ category = \"bug\", words = [\"a\", \"a\"] }]", "listed twice"),
             (
                 "rules = [{ category = \"bug\", words = [\"a\", \"?!\"] }]",
                 ":36:44: a word needs a letter",
             ),
-            (&words(65), "has 65 words; 64"),
-            (&pattern(&"x".repeat(257)), "has 257 bytes; 256"),
+            (&words(65), "has 65 words; the maximum is 64"),
+            (&pattern(&"x".repeat(257)), "has 257 bytes; the maximum is 256"),
         ] {
             let refused = sorted(rules).unwrap_err();
             assert!(refused.contains(words), "{rules}: {refused}");

@@ -37,7 +37,7 @@ fn randomizer(written: &Written<'_>, text: &At<String>) -> Result<MechanismKind,
         "bits" => Ok(MechanismKind::Bits),
         _ => {
             Err(written
-                .error(text, "must be \"krr\" or \"bits\"; without it the better one is taken"))
+                .error(text, "must be \"krr\" or \"bits\"; without it, the better one is used"))
         }
     }
 }
@@ -54,11 +54,11 @@ fn question(written: &Written<'_>, kind: &MetricKind) -> Result<String, ProgramE
     };
     let text = question.get_ref().trim();
     if text.is_empty() {
-        return Err(written.error(question, "a metric must ask something"));
+        return Err(written.error(question, "must not be empty"));
     }
     if let Some(hidden) = text.chars().find(|c| is_hidden(*c) && !USED_IN_WRITING.contains(c)) {
         let code = u32::from(hidden);
-        let reason = format!("a question must not have U+{code:04X}, which nobody sees");
+        let reason = format!("a question must not contain U+{code:04X}, which is invisible");
         return Err(written.error(question, reason));
     }
     Ok(text.to_owned())

@@ -9,13 +9,13 @@ use thiserror::Error;
 pub enum OpenError {
     /// Not a URL of a database.
     #[error(
-        "the database's URL cannot be read (it is not shown, for it may hold a password); write \
+        "the database URL is not valid (it is not shown, because it may have a password); write \
          postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=require, with special characters \
          percent-encoded"
     )]
     Url,
     /// The certificates to trust cannot be read.
-    #[error("{path} cannot be used as sslrootcert ({cause}); name a file of PEM certificates")]
+    #[error("{path} cannot be used as sslrootcert ({cause}); use a file of PEM certificates")]
     Roots {
         /// The file.
         path: PathBuf,
@@ -23,14 +23,14 @@ pub enum OpenError {
         cause: String,
     },
     /// TLS cannot be set up.
-    #[error("TLS cannot be set up ({cause}); this is a fault of the program")]
+    #[error("TLS cannot be set up ({cause}); this is a bug, please report it")]
     Tls {
         /// What the library said.
         cause: rustls::Error,
     },
     /// There are no tables yet.
     #[error(
-        "the database {place} has no tables of sottovoce; make them once with `sottovoce-{party} \
+        "the database {place} has no sottovoce tables; create them once with `sottovoce-{party} \
          database migrate --config FILE`"
     )]
     NotMigrated {
@@ -40,7 +40,7 @@ pub enum OpenError {
         party: String,
     },
     /// The database was made by an earlier program.
-    #[error("the database {place} has schema version {found}, and this program needs {ours}; back it up, then bring it up to date with `sottovoce-{party} database migrate --config FILE`", ours = LATEST)]
+    #[error("the database {place} has schema version {found}, and this program needs {ours}; back it up, then migrate it with `sottovoce-{party} database migrate --config FILE`", ours = LATEST)]
     Older {
         /// The database.
         place: String,
@@ -71,7 +71,7 @@ pub enum OpenError {
     },
     /// Something else has our name.
     #[error(
-        "the database {place} has a schema named sottovoce that is not ours; name another database"
+        "the database {place} has a schema named sottovoce that is not ours; use another database"
     )]
     Foreign {
         /// The database.
@@ -79,8 +79,8 @@ pub enum OpenError {
     },
     /// The database only pretends to keep locks.
     #[error(
-        "the database {place} does not keep advisory locks, without which reports could be counted \
-         twice; use PostgreSQL itself, or an engine that keeps them"
+        "the database {place} does not support advisory locks, without which reports could be counted twice; use \
+         PostgreSQL itself, or an engine that supports them"
     )]
     NoLocks {
         /// The database.
@@ -88,9 +88,9 @@ pub enum OpenError {
     },
     /// Sessions are mixed on the way.
     #[error(
-        "a connection pooler before the database {place} mixes sessions, as PgBouncer does in its modes \
-         `transaction` and `statement`; settings and prepared statements want one of their own: set \
-         `pool_mode = session` for this database or this user, or name PostgreSQL itself"
+        "a connection pooler in front of the database {place} shares sessions, as PgBouncer does in its modes \
+         `transaction` and `statement`, which breaks settings and prepared statements: set `pool_mode = session` for \
+         this database or user, or connect to PostgreSQL directly"
     )]
     Pooler {
         /// The database.
@@ -98,7 +98,7 @@ pub enum OpenError {
     },
     /// The database did not do as it was told.
     #[error(
-        "the database {place} cannot be used ({what}); check that it runs, and the user's password and rights"
+        "the database {place} cannot be used ({what}); check that it is running, and the user's password and privileges"
     )]
     Failed {
         /// The database.

@@ -20,7 +20,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum BackupError {
     /// There is nothing to copy.
-    #[error("there is no database {path} yet; check `database` in the configuration")]
+    #[error("there is no database {path}; check `database` in the configuration")]
     Missing {
         /// The file.
         path: PathBuf,
@@ -29,13 +29,13 @@ pub enum BackupError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The name is taken.
-    #[error("{path} is there already; name another file, or move it away first")]
+    #[error("{path} exists; choose another file, or move it away first")]
     Taken {
         /// The file.
         path: PathBuf,
     },
     /// The file cannot be made.
-    #[error("{path} cannot be made ({cause}); check that its folder exists and may be written")]
+    #[error("{path} cannot be created ({cause}); check that its folder exists and is writable")]
     File {
         /// The file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum BackupError {
     },
     /// The database could not be read to its end, or the copy not be written.
     #[error(
-        "{path} could not be copied ({cause}), and nothing of the copy is kept; check the room on both \
+        "{path} could not be copied ({cause}), and the incomplete copy was deleted; check the free space on both \
          disks"
     )]
     Copy {
@@ -55,8 +55,7 @@ pub enum BackupError {
     },
     /// What was copied contradicts itself.
     #[error(
-        "{path} is damaged ({what}), and so would be the copy, which is not kept; see to the disk, \
-         and restore the newest whole copy"
+        "{path} is damaged ({what}), so the copy was deleted; check the disk, and restore the newest good backup"
     )]
     Damaged {
         /// The database.

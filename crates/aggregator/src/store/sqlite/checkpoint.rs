@@ -95,7 +95,7 @@ impl Inner {
             self.warned_at = pages;
             tracing::warn!(
                 pages,
-                "somebody reads the database for long, a backup perhaps, so its log grows"
+                "a long read transaction, such as a backup, keeps the write-ahead log from being truncated; it grows"
             );
         }
     }

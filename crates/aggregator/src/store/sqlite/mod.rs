@@ -81,12 +81,8 @@ impl SqliteStore {
         let mut writer = Connection::open_in_memory().map_err(sqlite)?;
         configure(&writer, WRITER_CACHE).map_err(sqlite)?;
         schema::prepare(&mut writer, &path, "")?;
-        Ok(Self {
-            writer: Mutex::new(writer),
-            reader: None,
-            checkpointer: None,
-            known: Known::default(),
-        })
+        let (writer, known) = (Mutex::new(writer), Known::default());
+        Ok(Self { writer, reader: None, checkpointer: None, known })
     }
 
     /// Ends the leases of a server that is no more, so that its jobs need not run out of time.

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The file cannot be made or read.
-    #[error("{path} cannot be opened ({cause}); check that its folder exists and may be written")]
+    #[error("{path} cannot be opened ({cause}); check that its folder exists and is writable")]
     File {
         /// The file.
         path: PathBuf,
@@ -16,13 +16,13 @@ pub enum OpenError {
         cause: std::io::Error,
     },
     /// The file is something else.
-    #[error("{path} is not a SQLite database; name another file, or move this one away")]
+    #[error("{path} is not an SQLite database; configure another file, or move this one away")]
     NotADatabase {
         /// The file.
         path: PathBuf,
     },
     /// The database is another program's.
-    #[error("{path} is a database of another program (application ID {found:#010x}, ours is {ours:#010x}); name another file", ours = APPLICATION_ID)]
+    #[error("{path} is a database of another program (application ID {found:#010x}, ours is {ours:#010x}); configure another file", ours = APPLICATION_ID)]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -50,7 +50,9 @@ pub enum OpenError {
         found: i32,
     },
     /// The database did not do as it was told.
-    #[error("{path} cannot be prepared ({cause}); check its disk and who else uses it")]
+    #[error(
+        "{path} cannot be initialized ({cause}); check its disk and which other processes use it"
+    )]
     Sqlite {
         /// The file.
         path: PathBuf,

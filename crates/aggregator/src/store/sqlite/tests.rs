@@ -58,7 +58,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let scratch = Scratch::new();
     let garbage = [b'x'; 5000];
     fs::write(scratch.file(), garbage).unwrap();
-    assert!(refusal(&scratch.file()).contains("is not a SQLite database"));
+    assert!(refusal(&scratch.file()).contains("is not an SQLite database"));
     assert_eq!(fs::read(scratch.file()).unwrap(), garbage);
 }
 

@@ -47,7 +47,7 @@ fn a_monday_week_may_be_released_from_its_real_end_on_and_not_a_second_before() 
     let mut stage = monday();
     stage.both(|log| log.add(end - 1, Event::Release(release.clone())));
     let message = stage.violated("too-early");
-    assert!(message.contains("1 seconds before its last window was over"), "{message}");
+    assert!(message.contains("1 seconds before the end of its last window"), "{message}");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn tasks_with_another_day_than_the_programs_are_found_and_told_apart() {
     assert!(violation(&outcome, "not-taken-on").contains("in no log"));
     let told = outcome.findings.iter().find(|finding| finding.rule == "program-missing").unwrap();
     assert_eq!(told.severity, Severity::Warning);
-    for words in ["with weeks that begin on Mondays", "those of the program begin on Sundays"] {
+    for words in ["with weeks that begin on Mondays", "the program's begin on Sundays"] {
         assert!(told.message.contains(words), "{}", present::text(&outcome, true));
     }
 }
@@ -93,8 +93,8 @@ fn an_aggregator_that_logs_another_day_under_the_same_task_is_found() {
     assert!(violation(&outcome, "program").contains("another"));
     let all = present::text(&outcome, true);
     for words in [
-        "was taken on with another day that weeks begin on than the program's",
-        "with another day that weeks begin on",
+        "is served with another first day of the week than the program's",
+        "with a different first day of the week",
     ] {
         assert!(all.contains(words), "{all}");
     }
@@ -116,6 +116,6 @@ fn a_manifest_without_a_day_that_its_windows_can_begin_on_is_a_violation() {
         taken.task = taken.configuration.task_id();
         let time = stage.now - DAY;
         stage.both(|log| log.add(time, Event::Task(Box::new(taken.clone()))));
-        assert!(stage.violated("week").contains("no day that its windows can begin on"), "{day}");
+        assert!(stage.violated("week").contains("no valid first day of its windows"), "{day}");
     }
 }

@@ -137,7 +137,7 @@ fn a_copy_is_refused_of_what_is_not_our_database() {
     assert!(!stage.file("dbb").exists());
     fs::write(stage.file("dbc"), [b'x'; 5000]).unwrap();
     let garbage = backup(&stage.file("dbc"), "leader", &to, |_| {}).unwrap_err().to_string();
-    assert!(garbage.contains("is not a SQLite database"), "{garbage}");
+    assert!(garbage.contains("is not an SQLite database"), "{garbage}");
     fs::write(stage.file("dbd"), b"").unwrap();
     let empty = backup(&stage.file("dbd"), "leader", &to, |_| {}).unwrap_err();
     assert!(matches!(empty, BackupError::Missing { .. }), "{empty}");
