@@ -358,7 +358,7 @@ fn history_says_what_was_sent_when_and_under_which_guarantee() {
         "You take part since 2026-",
         "1 answers are kept",
         "\"Did this answer help?\": 1 delivered",
-        "epsilon 4.000, delta 0 (OC: nobody but the device",
+        "epsilon 4.000, delta 0 (OC: even if both aggregators collude",
         "8.000 spent (no limit)",
     ] {
         assert!(words.contains(part), "{part:?} is not in {words}");

@@ -11,7 +11,7 @@ fn a_database_without_tables_is_refused_with_the_command_that_makes_them() {
     let Some(database) = Database::empty() else { return };
     let message = refusal(&database, "helper");
     assert!(message.contains("`sottovoce-helper database migrate --config FILE`"), "{message}");
-    assert!(message.contains(&format!("/{} has no tables", database.name)), "{message}");
+    assert!(message.contains(&format!("/{} has no sottovoce tables", database.name)), "{message}");
     let migrated = PostgresStore::migrate(&database.url, "helper").unwrap();
     assert_eq!(migrated, Migrated { from: 0, to: super::super::migrations::LATEST });
     drop(PostgresStore::open(&database.url, "helper", 1).unwrap());
