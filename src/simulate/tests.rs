@@ -302,7 +302,7 @@ fn what_is_too_small_is_not_released_and_what_is_not_asked_not_simulated() {
     assert_eq!((outcome.releases.len(), outcome.too_small.len()), (0, 3));
     assert_eq!((outcome.accuracy, outcome.least_held), (None, None));
     let text = outcome.to_string();
-    assert!(text.contains("are too few to be released"), "{text}");
+    assert!(text.contains("are too few for a release"), "{text}");
 
     let limited = "ends = \"2027-01-05T00:00:00Z\"\n";
     let text = r#"

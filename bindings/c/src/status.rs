@@ -97,7 +97,7 @@ fn status_of(kind: ErrorKind) -> SvStatus {
         | ErrorKind::UnknownValue
         | ErrorKind::NotAssignable
         | ErrorKind::Answer
-        | ErrorKind::Triage => SvStatus::NotAsked,
+        | ErrorKind::Comment => SvStatus::NotAsked,
         ErrorKind::Unassigned => SvStatus::Unassigned,
         ErrorKind::OtherAssignment => SvStatus::OtherAssignment,
         ErrorKind::NotLogged => SvStatus::NotLogged,

@@ -161,7 +161,7 @@ pub enum ErrorKind {
     Key,
     Blob,
     OutOfTurn,
-    Triage,
+    Comment,
     Report,
     Randomness,
 }
@@ -186,7 +186,7 @@ impl ErrorKind {
             Self::Key => "key",
             Self::Blob => "blob",
             Self::OutOfTurn => "out_of_turn",
-            Self::Triage => "triage",
+            Self::Comment => "comment",
             Self::Report => "report",
             Self::Randomness => "randomness",
         }
@@ -213,7 +213,7 @@ impl DeviceError {
             Self::Key(_) => ErrorKind::Key,
             Self::Blob(_) => ErrorKind::Blob,
             Self::OutOfTurn(_) => ErrorKind::OutOfTurn,
-            Self::Triage(_) => ErrorKind::Triage,
+            Self::Triage(_) => ErrorKind::Comment,
             Self::Report(_) => ErrorKind::Report,
             Self::Randomness(_) => ErrorKind::Randomness,
         }
