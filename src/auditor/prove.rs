@@ -33,7 +33,7 @@ impl Named for ProofsFile {
         name: "OUTPUT",
         option: "output",
         short: Some('o'),
-        help: "Where to write the proofs, which the app ships to its devices with the program",
+        help: "Where to write the proofs. The app ships this file to its devices with the program file",
     };
 }
 

@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 pub struct WitnessArgs {
     #[command(subcommand)]
     command: Option<WitnessCommand>,
-    /// The witness's configuration, as `init` writes it.
+    /// The configuration file; `witness init` writes a first one.
     #[arg(value_name = "CONFIG", required_unless_present = "option")]
     config: Option<PathBuf>,
     /// The same as CONFIG.
@@ -45,7 +45,7 @@ impl Named for ConfigFile {
         name: "CONFIG",
         option: "config",
         short: Some('c'),
-        help: "The witness's configuration, as `init` writes it",
+        help: "The configuration file; `witness init` writes a first one",
     };
 }
 
@@ -62,7 +62,7 @@ struct InitArgs {
     /// The witness's name: its URL without the scheme, such as `witness.example`.
     #[arg(long)]
     name: String,
-    /// The configuration to write; key and records are put beside it. None of them may exist.
+    /// The configuration to write. The private key and the records are created beside it; none may exist.
     #[arg(value_name = "OUTPUT", default_value = "witness.toml", conflicts_with = "option")]
     output: PathBuf,
     /// The same as OUTPUT.
@@ -79,7 +79,9 @@ pub fn run(args: &WitnessArgs) -> anyhow::Result<()> {
             command_line::print(key.verifier_key())
         }
         (None, Some(config)) => start(&Config::read(config)?),
-        (None, None) => anyhow::bail!("name a configuration: `witness witness.toml`"),
+        (None, None) => {
+            anyhow::bail!("no configuration: name its file, such as `witness witness.toml`")
+        }
     }
 }
 

@@ -129,7 +129,7 @@ pub async fn collect(
     spinner.bar.finish_and_clear();
     let batch = collected?;
     if let Some(Err(unproved)) = &batch.release.proofs {
-        eprintln!("{}: the release is not proved: {unproved}", task.name);
+        eprintln!("{}: no inclusion proofs of the release: {unproved}", task.name);
     }
     Ok(batch)
 }
@@ -152,7 +152,7 @@ impl Progress for Spinner {
         let (name, waited) = (&task.name, waited.as_secs());
         if let Some(failure) = failure.filter(|_| !std::mem::replace(&mut self.failed, true)) {
             let patience = self.patience.as_secs();
-            eprintln!("{name}: {failure}; asking again for up to {patience} s");
+            eprintln!("{name}: {failure}; retrying for up to {patience} s");
         }
         self.bar.set_message(format!("{name}: waiting for the leader, {waited} s"));
         self.bar.tick();

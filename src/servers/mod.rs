@@ -31,8 +31,8 @@ use sottovoce_aggregator::{
 };
 use std::{path::PathBuf, sync::Arc};
 
-/// The DAP leader: accepts reports from devices, aggregates them with the helper, and releases batches
-/// to the collector.
+/// The DAP leader: receives reports from devices, aggregates them with the helper, and serves collections to
+/// the collector.
 #[derive(Debug, Parser)]
 #[command(name = "sottovoce-leader", version, max_term_width = 100)]
 pub struct LeaderArguments {
@@ -41,8 +41,8 @@ pub struct LeaderArguments {
     pub command: Command,
 }
 
-/// The DAP helper: verifies and aggregates its half of what the leader sends, and releases each batch
-/// once.
+/// The DAP helper: verifies and aggregates its shares of the reports that the leader sends, and releases each
+/// batch once.
 #[derive(Debug, Parser)]
 #[command(name = "sottovoce-helper", version, max_term_width = 100)]
 pub struct HelperArguments {

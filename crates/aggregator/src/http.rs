@@ -180,7 +180,11 @@ impl IntoResponse for Failure {
             Self::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "timeout while reading the body"),
             Self::Away(error) => {
                 if let Some(times) = AWAY.count(Instant::now()) {
-                    tracing::error!(error, times, "a request is put off");
+                    tracing::error!(
+                        error,
+                        times,
+                        "requests answered with 503: the database is unavailable"
+                    );
                 }
                 // Whether a commit was reached that nobody heard of is not known here.
                 retry_later(plain(

@@ -69,11 +69,11 @@ impl Written<'_> {
             let Some(dimension) = known else {
                 let names: Vec<_> = self.dimensions.iter().map(|d| d.name.as_str()).collect();
                 let (found, names) = (name.get_ref(), names.join(", "));
-                let reason = format!("{found:?} is not a dimension; there are: {names}");
+                let reason = format!("no dimension is named {found:?}; dimensions: {names}");
                 return Err(self.error(name, reason));
             };
             if chosen.contains(dimension) {
-                return Err(self.error(name, "is there already"));
+                return Err(self.error(name, "is listed twice"));
             }
             chosen.push(dimension.clone());
         }
