@@ -150,7 +150,10 @@ fn a_new_program_is_one_for_a_hundred_thousand_devices_and_says_so_to_fewer() {
     assert!(plan["period"]["guarantees"][2]["epsilon"].as_f64().unwrap() <= 1.0);
     let few = sottovoce(folder.path(), &["plan", "program.toml", "--devices", "50000"]);
     let err = text(&few.stderr);
-    assert!(err.contains("no window would ever fill") && err.contains("devices would do"), "{err}");
+    assert!(
+        err.contains("no window reaches min_batch_size") && err.contains("devices would be enough"),
+        "{err}"
+    );
     let words = printed(folder.path(), &["tasks", "program.toml"]);
     let [period, report] = ["over 91 days, with all metrics", "one report in one batch"]
         .map(|p| words.find(p).unwrap());

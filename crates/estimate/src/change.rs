@@ -69,7 +69,7 @@ impl Window {
         reports: u64,
     ) -> Result<Self, EstimateError> {
         let value = within("value", value, -1e100, 1e100, "a figure is a finite number")?;
-        let why = "a window's figure is uncertain, and its standard error finite";
+        let why = "the standard error of a window's figure is above 0 and finite";
         let error = within("standard_error", standard_error, 1e-100, 1e100, why)?;
         within("reports", reports.real(), 1.0, f64::MAX, "a window has at least one report")?;
         let law = VarianceLaw::observed(error * error, aggregators_variance, reports);

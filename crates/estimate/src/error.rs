@@ -54,7 +54,7 @@ pub enum EstimateError {
     },
     /// Each k-ary report is in one bin, and the counts do not show that.
     #[error(
-        "the counts add up to {sum}, and {reports} reports with one bin each add up to \
+        "the counts add up to {sum}; {reports} reports with one bin each must add up to \
          {reports}{slack}"
     )]
     Sum {
@@ -79,14 +79,14 @@ pub enum EstimateError {
     },
     /// The covariance of free signals is not in their totals.
     #[error(
-        "how free signals go together cannot be told from their totals; ask for one signal at a \
+        "the totals of free signals do not say how signals are correlated; ask for one signal at a \
          time, or declare the joint as one metric with a bin for each combination"
     )]
     JointUnknown,
     /// A rate among those who answered, where nobody may have.
     #[error(
-        "the share of answers, {:.2} % ± {:.2} %, cannot be told from 0, so nothing can be said \
-         of those who answered; about {devices} devices would do",
+        "the share of answers, {:.2} % ± {:.2} %, cannot be distinguished from 0, so there is no \
+         figure among those who answered; about {devices} devices would be enough",
         share * 100.0, half_width * 100.0
     )]
     TooFewAnswers {
@@ -111,8 +111,8 @@ pub enum EstimateError {
     },
     /// A candidate so far ahead, or behind, that the noise hides how far.
     #[error(
-        "the answers set no limit to how much {side} {candidate} is than those it was compared \
-         with, so no strengths are given; collect more answers or leave it out"
+        "the answers do not limit how much {side} {candidate} is than the candidates it was \
+         compared with, so no strengths are given; collect more answers or leave it out"
     )]
     Separated {
         /// The candidate.
@@ -121,7 +121,7 @@ pub enum EstimateError {
         side: &'static str,
     },
     /// A model that the counts do not determine.
-    #[error("the counts do not determine {0}: its uncertainty is without limit")]
+    #[error("the counts do not determine {0}: the uncertainty is unbounded")]
     NotIdentified(&'static str),
 }
 

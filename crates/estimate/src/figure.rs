@@ -173,7 +173,7 @@ pub(super) fn check_weights(release: &NoisyCounts, weights: &[f64]) -> Result<()
     if given != needed {
         return Err(EstimateError::Length { what: "weights", given, needed });
     }
-    let why = "a weight is a number of at most 1e9 either way";
+    let why = "a weight is a number from -1e9 to 1e9";
     weights.iter().try_for_each(|weight| {
         within("weight", *weight, -MOST_WEIGHT, MOST_WEIGHT, why).map(|_| ())
     })
@@ -263,7 +263,7 @@ mod tests {
     fn a_share_of_no_answers_is_refused_in_words() {
         for (up, down) in [(150, 150), (140, 140), (170, 150)] {
             let error = share_of_up(&thumbs(up, down, AggregatorNoise::None)).unwrap_err();
-            assert!(error.to_string().contains("cannot be told from 0"), "{error}");
+            assert!(error.to_string().contains("cannot be distinguished from 0"), "{error}");
         }
         let weights = ratio(
             &thumbs(1000, 1000, AggregatorNoise::None),

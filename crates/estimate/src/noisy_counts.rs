@@ -252,7 +252,7 @@ impl NoisyCounts {
         if (sum - i128::from(self.reports)).abs() <= i128::from(whole(reach)) {
             return Ok(());
         }
-        let slack = if reach > 0.0 { format!(", give or take {reach}") } else { String::new() };
+        let slack = if reach > 0.0 { format!(" ± {reach}") } else { String::new() };
         Err(EstimateError::Sum { sum, reports: self.reports, slack })
     }
 }

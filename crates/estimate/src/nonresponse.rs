@@ -276,8 +276,9 @@ impl Joint {
 
     fn assumption(&self) -> String {
         format!(
-            "assumes that among devices of the same stratum ({}) those who did not answer think \
-             as those who did (missing at random); the data cannot show whether that is so",
+            "assumes that among devices of the same stratum ({}) those who did not answer \
+             would answer like those who did (missing at random); the data cannot show whether \
+             that is so",
             self.strata.join("; ")
         )
     }
@@ -320,13 +321,13 @@ impl fmt::Display for Correction {
             let share = between(share);
             write!(
                 f,
-                "; {stratum} has few answers, and its share was taken as anything of {share}"
+                "; {stratum} has few answers, so its share is taken to be anywhere in {share}"
             )?;
         }
         let Bounds { low, high, interval } = self.bounds;
         write!(
             f,
-            "; without any assumption: from {} to {} (with the noise, {} to {})",
+            "; without any assumption: from {} to {} (with noise: from {} to {})",
             percent(low.clamp(0.0, 1.0)),
             percent(high.clamp(0.0, 1.0)),
             percent(interval.low),

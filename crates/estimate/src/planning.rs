@@ -175,7 +175,7 @@ impl VarianceLaw {
 const FINEST: f64 = 1e-6;
 
 fn positive(parameter: &'static str, value: f64) -> Result<f64, EstimateError> {
-    let why = "it must be at least one in a million, and at most a million";
+    let why = "it must be from one in a million to a million";
     within(parameter, value, FINEST, 1e6, why)
 }
 

@@ -188,11 +188,11 @@ pub fn strengths(
 
 fn check_candidates(candidates: &[String], ballots: &[Ballot]) -> Result<(), EstimateError> {
     let number = at_least(2, "candidates", candidates.len())?;
-    let why = "no histogram carries the pairs of more than 100 candidates";
+    let why = "the pairs of more than 100 candidates do not fit into one histogram";
     within("candidates", number.real(), 2.0, MOST_CANDIDATES, why)?;
     let pairs = ballots.iter().flat_map(|ballot| &ballot.outcomes).filter_map(|o| o.pair());
     let bins = ballots.iter().map(|ballot| ballot.outcomes.len()).sum::<usize>().real();
-    within("bins", bins, 2.0, MOST_BINS, "more bins in all ballots take too long to fit")?;
+    within("bins", bins, 2.0, MOST_BINS, "strengths of more bins than this take too long to fit")?;
     match pairs.map(|[_, index]| index).find(|index| *index >= number) {
         None => Ok(()),
         Some(index) => {

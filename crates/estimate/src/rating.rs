@@ -35,7 +35,7 @@ impl Scale {
     pub fn new(scores: Vec<Option<f64>>) -> Result<Self, EstimateError> {
         let mut known: Vec<f64> = scores.iter().copied().flatten().collect();
         for score in &known {
-            let why = "a score is a number of at most a million either way";
+            let why = "a score is a number from minus a million to a million";
             within("score", *score, -MOST, MOST, why)?;
         }
         known.sort_by(f64::total_cmp);

@@ -92,7 +92,9 @@ pub(super) fn of_batch(batch: &Batch<'_>, refused: &mut Vec<String>) -> BatchFin
     });
     let held_out = held_out.collect();
     let correction = silence::correction(batch).and_then(|result| {
-        result.map_err(|error| refused.push(format!("{place}: those who are silent: {error}"))).ok()
+        result
+            .map_err(|error| refused.push(format!("{place}: correction for nonresponse: {error}")))
+            .ok()
     });
     BatchFindings {
         task: batch.task.name.clone(),

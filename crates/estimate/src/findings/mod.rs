@@ -107,7 +107,7 @@ pub struct ChangeFindings {
 #[derive(Debug, Error)]
 pub enum FindingsError {
     /// A batch is there twice.
-    #[error("{task} has the batch from {start} twice; give each release once")]
+    #[error("{task}: the batch from {start} is given twice; give each release once")]
     Twice {
         /// The task.
         task: String,
@@ -116,8 +116,8 @@ pub enum FindingsError {
     },
     /// Two batches have windows in common.
     #[error(
-        "{task} has a batch from {start} and another from {other} that overlap, which no task releases; \
-         are both of the same program?"
+        "{task}: the batches from {start} and from {other} overlap, and a task never releases overlapping \
+         batches; check that both are releases of this program"
     )]
     Overlap {
         /// The task.

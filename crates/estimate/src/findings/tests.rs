@@ -122,7 +122,7 @@ fn too_few_answers_are_refused_in_words() {
     let task = program.task("helpful/arm=control").unwrap();
     let findings = Findings::of(&program, vec![batch(task, &[3000, 0, 0, 0, 0], 0, 40)]).unwrap();
     let refused = &findings.metrics[0].refused;
-    assert!(refused.iter().any(|reason| reason.contains("told from 0")), "{findings}");
+    assert!(refused.iter().any(|reason| reason.contains("distinguished from 0")), "{findings}");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_batch_of_several_windows_counts_device_windows() {
     let ((narrow, words), (wide, of_several)) = (half_width(one), half_width(several));
     assert!(wide > 2.0 * narrow && wide < 7.0_f64.sqrt() * narrow, "{narrow} {wide}");
     assert!(words.contains("6000 reports"), "{words}");
-    assert!(of_several.contains("6000 device-windows (a device may be in it 7 times)"));
+    assert!(of_several.contains("6000 device-windows (one device counts up to 7 times)"));
     assert!(of_several.contains("share of device-windows with an answer"), "{of_several}");
 }
 

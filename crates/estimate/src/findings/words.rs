@@ -22,14 +22,14 @@ impl fmt::Display for MetricFindings {
         writeln!(f, "{}", self.metric)?;
         self.batches.iter().try_for_each(|batch| batch.fmt(f))?;
         for arms in &self.arms {
-            writeln!(f, "  arms from {}, by {}", arms.start, arms.measure)?;
+            writeln!(f, "  arms in the window from {}, compared by {}", arms.start, arms.measure)?;
             arms.comparisons.iter().try_for_each(|words| writeln!(f, "    {words}"))?;
             arms.left_out.iter().try_for_each(|words| writeln!(f, "    {words}"))?;
         }
         self.strengths.iter().try_for_each(|strengths| strengths.fmt(f))?;
         self.changes.iter().try_for_each(|change| change.fmt(f))?;
         for reason in &self.refused {
-            writeln!(f, "  not answered: {reason}")?;
+            writeln!(f, "  no figure: {reason}")?;
         }
         Ok(())
     }
@@ -53,7 +53,7 @@ impl fmt::Display for BatchFindings {
             let points = points(shift);
             writeln!(
                 f,
-                "    dishonest devices, 1 in 100, could have moved a rate by up to {points}"
+                "    if 1 % of the devices are dishonest, they can have moved a rate by up to {points}"
             )?;
         }
         Ok(())
@@ -73,7 +73,7 @@ impl fmt::Display for StrengthFindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let several = match self.reports_of_one_device {
             1 => String::new(),
-            most => format!("; a device may be in it {most} times"),
+            most => format!("; one device counts up to {most} times"),
         };
         writeln!(f, "  strengths of {} (Bradley–Terry, log-odds{several})", self.task)?;
         for one in &self.strengths.candidates {
@@ -98,17 +98,17 @@ impl fmt::Display for ChangeFindings {
         match &self.alarm {
             Some(alarm) => write!(
                 f,
-                "    drift from the windows before: {} since {}, noticed at {}",
+                "    drift (CUSUM): {} since {}, alarm at {}",
                 alarm.direction, alarm.since, alarm.at
             )?,
-            None => write!(f, "    no drift from the windows before was noticed")?,
+            None => write!(f, "    no drift detected (CUSUM)")?,
         }
         let (once_in, chance) = (WINDOWS_TO_FALSE_ALARM, percent(self.false_alarm_probability));
         let windows = self.change.windows;
         writeln!(
             f,
-            " (false alarms come on average at most once in {once_in} windows; in these {windows} with probability \
-             {chance} at most)"
+            " (false alarms: on average at most one in {once_in} windows; in these {windows} windows with a \
+             probability of at most {chance})"
         )?;
         self.left_out.iter().try_for_each(|words| writeln!(f, "    {words}"))
     }
@@ -119,7 +119,7 @@ pub fn reports(reports: u64, of_one_device: u64) -> String {
     match Counted::of(of_one_device) {
         Counted::Devices => format!("{reports} reports"),
         Counted::DeviceWindows => {
-            format!("{reports} device-windows (a device may be in it {of_one_device} times)")
+            format!("{reports} device-windows (one device counts up to {of_one_device} times)")
         }
     }
 }

@@ -106,9 +106,9 @@ pub struct MetricPlan {
 pub enum PlanError {
     /// Batches that never fill.
     #[error(
-        "{name}: no window would ever fill. {devices} devices that report in {windows} of the \
-         {of_windows} windows of {period} make {expected:.0} reports a window, and min_batch_size is \
-         {least}; {needed} devices would do, or ask `plan --precision` for other numbers"
+        "{name}: no window reaches min_batch_size = {least}. {devices} devices, each reporting in \
+         {windows} of the {of_windows} windows of {period}, make {expected:.0} reports per window; \
+         {needed} devices would be enough, or let `plan --precision` propose other parameters"
     )]
     NeverFills {
         /// The task.
@@ -130,8 +130,8 @@ pub enum PlanError {
     },
     /// A precision that is none.
     #[error(
-        "a precision is given in percentage points, such as 2pp or 0.5pp, from 0.01pp to 50pp; \
-         {given:?} is not"
+        "the precision {given:?} is not valid; give percentage points from 0.01pp to 50pp, such \
+         as 2pp or 0.5pp"
     )]
     Precision {
         /// What was given.
@@ -139,7 +139,7 @@ pub enum PlanError {
     },
     /// A window that the period is not made of.
     #[error(
-        "a window of {} is no whole part of the period of {}; choose one that is, or another period",
+        "the window of {} does not divide the period of {}; change one of them so that it does",
         format_duration(*.window), format_duration(*.period)
     )]
     Window {
@@ -150,8 +150,8 @@ pub enum PlanError {
     },
     /// No numbers keep the promise and reach the precision.
     #[error(
-        "{devices} devices cannot reach {precision} in each window {windows} and keep epsilon = {epsilon} \
-         at delta = {delta} for a period over all metrics; {}",
+        "with {devices} devices and windows {windows}, figures cannot have a precision of {precision} while \
+         all metrics of a period stay within epsilon = {epsilon} at delta = {delta}; {}",
         cures(*.more, *.coarser)
     )]
     Unreachable {
@@ -195,10 +195,12 @@ pub enum PlanError {
 
 fn cures(more: Option<u64>, coarser: Option<Precision>) -> String {
     match (more, coarser) {
-        (Some(more), Some(coarser)) => format!("{more} devices would do, or {coarser}"),
-        (Some(more), None) => format!("{more} devices would do"),
-        (None, Some(coarser)) => format!("{coarser} would do"),
-        (None, None) => "ask less, or promise a larger epsilon in budget.central".to_owned(),
+        (Some(more), Some(coarser)) => {
+            format!("{more} devices would be enough, or a precision of {coarser}")
+        }
+        (Some(more), None) => format!("{more} devices would be enough"),
+        (None, Some(coarser)) => format!("a precision of {coarser} is within reach"),
+        (None, None) => "ask fewer questions, or raise the epsilon in budget.central".to_owned(),
     }
 }
 
