@@ -44,7 +44,8 @@ pub(crate) unsafe fn give(name: &str, place: *mut *mut c_char, text: &str) -> Re
 }
 
 pub(crate) fn to_json(what: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(what).map_err(|_| Failure::argument("it cannot be written in JSON"))
+    serde_json::to_string(what)
+        .map_err(|_| Failure::argument("the result cannot be encoded as JSON"))
 }
 
 /// Gives a string out, or NULL if there is none.

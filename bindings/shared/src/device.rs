@@ -247,5 +247,5 @@ fn parsed<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
 }
 
 fn json(what: &impl Serialize) -> Result<String, Error> {
-    serde_json::to_string(what).map_err(|_| Error::argument("it cannot be written in JSON"))
+    serde_json::to_string(what).map_err(|_| Error::argument("the result cannot be encoded as JSON"))
 }

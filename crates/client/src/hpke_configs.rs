@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// No configuration of an aggregator can be used.
 #[derive(Debug, Error)]
-#[error("the {role} offers no HPKE configuration that is supported here; it offers {offered}")]
+#[error("the {role} offers no HPKE configuration that this client supports; it offers {offered}")]
 pub struct NoUsableConfig {
     role: Role,
     offered: String,

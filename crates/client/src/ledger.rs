@@ -69,14 +69,14 @@ impl Fate {
         match self {
             Self::Waiting => "made and not yet delivered",
             Self::Delivered => "delivered",
-            Self::Refused => "not taken by the aggregators",
+            Self::Refused => "rejected by the aggregators",
             Self::Expired => "given up: the window was over before they could be delivered",
-            Self::Unknown => "sent, and perhaps delivered",
-            Self::Withdrawn => "deleted unsent, since consent was withdrawn",
-            Self::OverBudget => "not made, since the budget did not cover them",
-            Self::Silent => "not made, since it was not known what had been spent before",
+            Self::Unknown => "sent, but it is not known whether they were accepted",
+            Self::Withdrawn => "deleted before they were sent, because consent was withdrawn",
+            Self::OverBudget => "not made, because the budget did not cover them",
+            Self::Silent => "not made, because it was not known how much of the budget was spent",
             Self::Unassigned => {
-                "not made, since the app had not assigned this device to an arm or a version"
+                "not made, because the app had not assigned this device to an arm or a version"
             }
         }
     }
@@ -92,9 +92,9 @@ const MOST_RUNS: usize = 1100;
 /// A charge that is not booked.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub(super) enum NotCharged {
-    #[error("the window is charged already")]
+    #[error("this window is already charged")]
     Twice,
-    #[error("the budget of the period does not cover it")]
+    #[error("the budget of the period does not cover this report")]
     OverBudget,
 }
 

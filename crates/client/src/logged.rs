@@ -45,18 +45,20 @@ pub struct Logged(());
 pub enum NotLogged {
     /// There are no proofs yet.
     #[error(
-        "the program demands proofs that its tasks are in both logs, and there are none; give the ones \
-         that come with it, from `sottovoce-auditor prove`"
+        "the program requires proofs that its tasks are in both logs, and none were given; pass the \
+         proofs that `sottovoce-auditor prove` writes for it"
     )]
     Missing,
     /// The program names no logs.
-    #[error("the program names no logs, so that nothing can be proved; add a table [log]")]
+    #[error(
+        "the program names no logs, so there is nothing to check proofs against; add a table [log]"
+    )]
     NoLogs,
     /// The proofs are not JSON of the right form.
-    #[error("the proofs cannot be read: {0}; make them anew with `sottovoce-auditor prove`")]
+    #[error("the proofs cannot be parsed: {0}; write them again with `sottovoce-auditor prove`")]
     Form(String),
     /// A task has none.
-    #[error("{task} has no proofs; make them anew with `sottovoce-auditor prove`")]
+    #[error("the proofs lack {task}; write them again with `sottovoce-auditor prove`")]
     Task {
         /// The task's name.
         task: String,
@@ -73,8 +75,8 @@ pub enum NotLogged {
     },
     /// The log does not have the key that a server gives out.
     #[error(
-        "the {role} gives this device an HPKE key that the {log} does not have ({reason}): it may be for this \
-         device alone, to know its reports by; nothing is sealed to it, and a key is asked for again later"
+        "the {role} offers an HPKE key that is not proved to be in the {log} ({reason}): it may be offered to \
+         this device only, to recognise its reports; the key is not used, and keys are fetched again later"
     )]
     Key {
         /// Whose key.
@@ -85,7 +87,7 @@ pub enum NotLogged {
         reason: String,
     },
     /// It is another task than the program's.
-    #[error("{task} is in the {log} with another {what} than the program's: do not report")]
+    #[error("{task} has a different {what} in the {log} than in the program; do not report to it")]
     Other {
         /// The task's name.
         task: String,
@@ -111,7 +113,10 @@ pub fn verify(program: &Program, proofs: &str) -> Result<Logged, NotLogged> {
     let policy = program.log().ok_or(NotLogged::NoLogs)?;
     let most = program.tasks().len().saturating_mul(2 * 2 * MAX_PROOF);
     if proofs.len() > most {
-        return Err(NotLogged::Form(format!("{} bytes are more than {most}", proofs.len())));
+        return Err(NotLogged::Form(format!(
+            "they have {} bytes, and the limit is {most}",
+            proofs.len()
+        )));
     }
     let proofs: TaskProofs =
         serde_json::from_str(proofs).map_err(|error| NotLogged::Form(error.to_string()))?;
@@ -173,7 +178,7 @@ pub fn check_key(
         KeyNotLogged::Refused(NotLogged::Key { role, log: trust.origin().to_owned(), reason })
     };
     let KeyProof::Given(proof) = proof else {
-        return Err(refused("it has no entry of it".to_owned()));
+        return Err(refused("the log has no entry for the key".to_owned()));
     };
     let proved = match Proof::parse(proof).and_then(|proof| proof.verify(trust)) {
         Ok(proved) => proved,
@@ -185,7 +190,7 @@ pub fn check_key(
     };
     match proved.entry.event {
         Event::HpkeKey(KeyChange::Added, logged) if logged == *config => Ok(()),
-        _ => Err(refused("the proof is of something else".to_owned())),
+        _ => Err(refused("the proof is of another entry".to_owned())),
     }
 }
 

@@ -191,17 +191,21 @@ impl fmt::Debug for StateKey {
 /// A blob that is not read.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(super) enum BlobError {
-    #[error("it was written by a newer version of this library (format {0}, known is {VERSION})")]
+    #[error(
+        "it was written by a newer version of this library (format {0}; this version reads up to {VERSION})"
+    )]
     Newer(u8),
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
-    #[error("the state is sealed; open it with the key that the app sealed it with")]
+    #[error(
+        "the state is encrypted, and no key was given; open it with the key that it was encrypted with"
+    )]
     NoKey,
-    #[error("the state is sealed with another key; open it with the one it was sealed with")]
+    #[error("the state is encrypted with another key; open it with that one")]
     OtherKey,
-    #[error("the operating system gave no randomness to seal the state with")]
+    #[error("the operating system gave no randomness to encrypt the state")]
     Randomness,
-    #[error("the state has {0} bytes, and no more than {MOST_BYTES} are kept")]
+    #[error("it has {0} bytes, and the limit is {MOST_BYTES}")]
     TooLong(usize),
 }
 
@@ -259,10 +263,10 @@ pub(super) struct Decoded {
 
 pub(super) fn decode(blob: &[u8], key: Option<&StateKey>) -> Result<Decoded, BlobError> {
     let (header, body) =
-        blob.split_at_checked(HEADER).ok_or(BlobError::Damaged("it is cut off"))?;
+        blob.split_at_checked(HEADER).ok_or(BlobError::Damaged("it is truncated"))?;
     let (magic, kind) = header.split_at(MAGIC.len());
     if magic != MAGIC {
-        return Err(BlobError::Damaged("it does not begin as a state does"));
+        return Err(BlobError::Damaged("it does not begin with the header of a state"));
     }
     match (kind, key) {
         ([OLDEST..=VERSION, PLAIN], _) => decode_payload(kind[0], checked(body)?),
@@ -277,7 +281,7 @@ pub(super) fn decode(blob: &[u8], key: Option<&StateKey>) -> Result<Decoded, Blo
 
 fn checked(body: &[u8]) -> Result<&[u8], BlobError> {
     let (checksum, payload) =
-        body.split_at_checked(CHECKSUM).ok_or(BlobError::Damaged("it is cut off"))?;
+        body.split_at_checked(CHECKSUM).ok_or(BlobError::Damaged("it is truncated"))?;
     if Sha256::digest(payload)[..CHECKSUM] != *checksum {
         return Err(BlobError::Damaged("its checksum is wrong"));
     }
@@ -285,7 +289,7 @@ fn checked(body: &[u8]) -> Result<&[u8], BlobError> {
 }
 
 fn open(header: &[u8], body: &[u8], key: &StateKey) -> Result<Vec<u8>, BlobError> {
-    let cut_off = BlobError::Damaged("it is cut off");
+    let cut_off = BlobError::Damaged("it is truncated");
     let (mark, rest) = body.split_first_chunk::<MARK>().ok_or(cut_off.clone())?;
     let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(cut_off)?;
     if *mark != key.mark() {
@@ -294,7 +298,9 @@ fn open(header: &[u8], body: &[u8], key: &StateKey) -> Result<Vec<u8>, BlobError
     let aad = [header, mark].concat();
     XChaCha20Poly1305::new(&key.0.into())
         .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
-        .map_err(|_| BlobError::Damaged("it was changed after it was sealed"))
+        .map_err(|_| {
+            BlobError::Damaged("it was changed after it was encrypted (authentication failed)")
+        })
 }
 
 fn decode_payload(version: u8, payload: &[u8]) -> Result<Decoded, BlobError> {
@@ -313,8 +319,8 @@ fn whole<T>(
 ) -> Result<T, BlobError> {
     match decoded {
         Ok((state, read)) if read == payload.len() => Ok(state),
-        Ok(_) => Err(BlobError::Damaged("there is more than a state")),
-        Err(_) => Err(BlobError::Damaged("it is not a state")),
+        Ok(_) => Err(BlobError::Damaged("there are bytes after the state")),
+        Err(_) => Err(BlobError::Damaged("its content is not that of a state")),
     }
 }
 

@@ -38,7 +38,7 @@ pub trait Storage {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StorageError {
     /// Another engine has it.
-    #[error("{place} is in use by another process; one device has one engine")]
+    #[error("{place} is in use by another process; open only one engine for a state")]
     InUse {
         /// Where.
         place: String,
@@ -58,7 +58,7 @@ pub enum StorageError {
         reason: String,
     },
     /// There is more than any engine writes.
-    #[error("{place} holds {bytes} bytes, and no state has more than {most}")]
+    #[error("{place} has {bytes} bytes, and a state has at most {most}; is it another file?")]
     TooLong {
         /// Where.
         place: String,

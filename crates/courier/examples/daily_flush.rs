@@ -31,8 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!("{error}");
     }
     match rounds.again {
-        Some(moment) => println!("come again at {}", format_moment(moment)),
-        None => println!("the user does not take part"),
+        Some(moment) => println!("next delivery: {}", format_moment(moment)),
+        None => println!("the user has not agreed to take part"),
     }
     println!("{}", engine.history(now)?);
     Ok(())

@@ -44,13 +44,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let uploaded = uploader.upload(&reporter, &mut reports, now).await?;
 
     for (report, reason) in &uploaded.refused {
-        eprintln!("report {report} is refused: {reason:?}");
+        eprintln!("report {report} was rejected: {reason:?}");
     }
     for (report, reason) in &uploaded.unknown {
-        eprintln!("report {report} may have been taken before it was refused: {reason:?}");
+        eprintln!("report {report} may have been accepted before it was rejected: {reason:?}");
     }
     if !reports.is_empty() {
-        eprintln!("the leader's clock says that it is too early; send the same report again later");
+        eprintln!(
+            "the report is too early by the leader's clock; send the same report again later"
+        );
     }
     println!("{} accepted, {} bytes sent", uploaded.accepted, uploaded.bytes);
     Ok(())

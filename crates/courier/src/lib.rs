@@ -49,7 +49,7 @@ pub enum CourierError {
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// The system gives no I/O.
-    #[error("requests cannot be made from here: {0}")]
+    #[error("the HTTP client cannot be started: {0}")]
     Runtime(#[from] io::Error),
     /// The engine refused.
     #[error(transparent)]

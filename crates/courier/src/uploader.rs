@@ -41,7 +41,7 @@ pub enum UploadError {
     #[error(transparent)]
     NotLogged(#[from] NotLogged),
     /// The proof of a key does not come, or is not cosigned by enough witnesses yet.
-    #[error("the {0} cannot prove now that its log has its HPKE key; try again later")]
+    #[error("the {0} cannot prove yet that its HPKE key is in its log; try again later")]
     NotProvedYet(Role),
     /// A report could not be sealed afresh.
     #[error(transparent)]

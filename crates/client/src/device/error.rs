@@ -25,7 +25,7 @@ pub enum DeviceError {
         valid: Vec<String>,
     },
     /// The program has no such dimension, or the metric is not broken down by it.
-    #[error("{found:?} is not a dimension here; there are: {}", valid.join(", "))]
+    #[error("{found:?} is not a dimension that can be given here; those are: {}", valid.join(", "))]
     UnknownDimension {
         /// What was named.
         found: String,
@@ -44,8 +44,8 @@ pub enum DeviceError {
     },
     /// The device does not know its value of a public dimension.
     #[error(
-        "{metric} is broken down by {dimension}, and this device has no value of it; `assign` one before \
-         anything is recorded"
+        "{metric} is broken down by {dimension}, and this device has no value for it; `assign` one before \
+         you record events"
     )]
     Unassigned {
         /// The metric.
@@ -55,9 +55,9 @@ pub enum DeviceError {
     },
     /// The event is about another value of a public dimension than the device has.
     #[error(
-        "the event is about {dimension} = {given}, and this device is assigned {assigned}: reports go to the \
-         task of the assigned value, whatever is said; `assign` {given} before it is used, or record the event \
-         without it"
+        "the event has {dimension} = {given}, and this device is assigned {assigned}: reports go to the task \
+         of the assigned value only; `assign` {given} before the app uses it, or leave {dimension} out of the \
+         event"
     )]
     OtherAssignment {
         /// The dimension.
@@ -69,8 +69,8 @@ pub enum DeviceError {
     },
     /// A private dimension is not a device's, and a held-out one is not the app's to choose.
     #[error(
-        "{dimension} is not to be given here: a private dimension goes `with` each event, and \
-         whether a device is held out it chooses itself"
+        "{dimension} cannot be assigned: give a private dimension `with` each event; the device itself draws \
+         whether it is held out"
     )]
     NotAssignable {
         /// The dimension.
@@ -89,7 +89,7 @@ pub enum DeviceError {
     NotLogged(#[from] NotLogged),
     /// The clock is plainly wrong.
     #[error(
-        "the clock says {}, and it is between {} and {} or so; set it right and call again",
+        "the clock says {}, which is not between {} and {}; correct the clock and call again",
         format_moment(*now), format_moment(EARLIEST), format_moment(LATEST)
     )]
     Clock {
@@ -97,7 +97,7 @@ pub enum DeviceError {
         now: u64,
     },
     /// The program asks at another time.
-    #[error("the program asks from {} to {}", format_moment(*from), format_moment(*to))]
+    #[error("the program runs from {} to {}, and not now", format_moment(*from), format_moment(*to))]
     NotRunning {
         /// Its start, in seconds since the Epoch.
         from: u64,
@@ -106,15 +106,15 @@ pub enum DeviceError {
     },
     /// The state was made by another program.
     #[error(
-        "the state belongs to the program {found:?} in another version or under another name; open \
-         it with that program, or with `Options::adopt` to go on with this one"
+        "the state belongs to another program or another version of it ({found:?}); open it with that \
+         program, or with `Options::adopt` to continue with this one"
     )]
     OtherProgram {
         /// The name of the program that it belongs to.
         found: String,
     },
     /// A task is not what the program says.
-    #[error("{task} is not the program's: its {field} differs; nothing is sent to it")]
+    #[error("{task} is not a task of the program: its {field} differs; nothing is sent to it")]
     OtherTask {
         /// The task, by its name in the program.
         task: String,
@@ -128,7 +128,7 @@ pub enum DeviceError {
     #[error("the state cannot be written: {0}")]
     Blob(String),
     /// What was said to be saved or answered is not waiting for that.
-    #[error("{0}: nothing is changed; go on with what `next` says")]
+    #[error("{0}: nothing was changed; continue with what `next` returns")]
     OutOfTurn(&'static str),
     /// A comment could not be sorted.
     #[error(transparent)]

@@ -182,7 +182,7 @@ impl Device {
     ) -> Result<(), DeviceError> {
         super::error::check_clock(now)?;
         let purpose = self.requests.answered(id);
-        let unknown = DeviceError::OutOfTurn("this request is not waiting for an answer");
+        let unknown = DeviceError::OutOfTurn("no response is expected to this request");
         match purpose.ok_or(unknown)? {
             Purpose::Keys(role, exchange) => self.keys_arrived(role, &exchange, arrived, now),
             Purpose::KeyProof(role, config) => self.key_proof_arrived(role, config, &arrived, now),

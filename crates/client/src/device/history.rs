@@ -239,15 +239,15 @@ impl fmt::Display for History {
         match self.consent {
             Consent::NotAsked => writeln!(f, "You have not been asked to take part.")?,
             Consent::Given { since } => {
-                writeln!(f, "You take part since {}.", format_moment(since))?;
+                writeln!(f, "You have taken part since {}.", format_moment(since))?;
             }
             Consent::Withdrawn { since } => {
-                writeln!(f, "You do not take part, since {}.", format_moment(since))?;
+                writeln!(f, "You stopped taking part at {}.", format_moment(since))?;
             }
         }
         let Self { kept, waiting, .. } = self;
-        writeln!(f, "{kept} answers are kept on this device until their time is over.")?;
-        writeln!(f, "{waiting} reports are made and on their way.")?;
+        writeln!(f, "{kept} answers are kept on this device until their window is over.")?;
+        writeln!(f, "{waiting} reports are made and not delivered yet.")?;
         self.taking.fmt(f)?;
         for AssignedValue { dimension, value, from } in &self.assigned {
             let from = from.as_ref().map(|from| format!(" from {from} on"));
@@ -257,18 +257,21 @@ impl fmt::Display for History {
         for metric in &self.unassigned {
             writeln!(
                 f,
-                "Nothing is reported of {metric}: the app has not assigned this device to one of its arms or \
+                "Nothing is reported to {metric}: the app has not assigned this device to one of its arms or \
                  versions."
             )?;
         }
         if let Some(until) = &self.silent_until {
-            writeln!(f, "Until {until} nothing is reported, since what was spent is not known.")?;
+            writeln!(
+                f,
+                "Until {until} nothing is reported, because it is not known how much of the budget was spent."
+            )?;
         }
         if self.waits_for_proofs {
             writeln!(
                 f,
-                "All of it is held back: there is no proof here yet that what is asked is in the public \
-                 logs of both aggregators."
+                "Everything is held back until there is a proof that the questions are in the public logs of \
+                 both aggregators."
             )?;
         }
         if let Some(reason) = &self.refused_key {
@@ -285,12 +288,14 @@ impl fmt::Display for Taking {
         if windows < of {
             writeln!(
                 f,
-                "This device reports in {windows} of the {of} windows of each period. It drew them by itself, \
-                 whatever is said in them; what is said in others waits for the next."
+                "This device reports in {windows} of the {of} windows of each period. It drew them at random, \
+                 independently of your answers; answers in other windows wait for the next of these."
             )?;
         }
         match (next_from, next_to) {
-            (Some(from), Some(to)) => writeln!(f, "The next window it reports is {from} to {to}."),
+            (Some(from), Some(to)) => {
+                writeln!(f, "The next window that it reports is {from} to {to}.")
+            }
             _ => Ok(()),
         }
     }

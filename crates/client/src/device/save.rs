@@ -132,7 +132,7 @@ impl Device {
                 (saves.saved, saves.owed) = (snapshot, None);
                 Ok(())
             }
-            None => Err(DeviceError::OutOfTurn("this version is not being saved")),
+            None => Err(DeviceError::OutOfTurn("no save of this version is pending")),
         }
     }
 

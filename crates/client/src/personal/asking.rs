@@ -493,7 +493,7 @@ impl fmt::Display for WhyNot {
         match self {
             Self::NothingToAsk => f.write_str("there is nothing to ask about"),
             Self::NoReason => f.write_str(
-                "nothing here is uncertain or contradictory enough, and nothing was drawn at random",
+                "no response is uncertain or contradictory enough, and none was drawn at random",
             ),
             Self::CoolDown { seconds } => {
                 write!(f, "the last question was less than {seconds} seconds ago")
@@ -502,13 +502,13 @@ impl fmt::Display for WhyNot {
             Self::WeeklyCap { cap } => write!(f, "{cap} questions were asked within seven days"),
             Self::KeptForBetter { beaten_by, top, .. } => write!(
                 f,
-                "the places left are kept for the top {:.0} % of moments, and {:.0} % of recent ones \
+                "the questions left are kept for the top {:.0} % of moments, and {:.0} % of recent ones \
                  were more informative",
                 top * 100.0,
                 beaten_by * 100.0
             ),
             Self::KeptFromSample => {
-                f.write_str("the day's last place is kept from what is drawn at random")
+                f.write_str("the day's last question is not spent on a random draw")
             }
         }
     }

@@ -77,8 +77,8 @@ fn a_device_without_an_assignment_contributes_to_no_arm_and_says_so() {
     assert_eq!(history.unassigned, ["quality"]);
     let words = history.to_string();
     for part in [
-        "Nothing is reported of quality: the app has not assigned this device",
-        "\"How good was it?\": 60 not made, since the app had not assigned this device",
+        "Nothing is reported to quality: the app has not assigned this device",
+        "\"How good was it?\": 60 not made, because the app had not assigned this device",
     ] {
         assert!(words.contains(part), "{words}");
     }

@@ -123,7 +123,7 @@ fn what_the_program_does_not_ask_is_refused_by_name_and_changes_nothing() {
     let rating = |level: &str| Event::answer("quality", Given::Rating(level.into()));
     for event in [rating("5 stars"), rating("5 stars").with("arm", "control")] {
         let error = engine.record(event, NOW).unwrap_err().to_string();
-        assert!(error.contains("this device has no value of it; `assign` one before"), "{error}");
+        assert!(error.contains("this device has no value for it; `assign` one before"), "{error}");
     }
     engine.assign("arm", "control", NOW).unwrap();
     let before = engine.storage().blob().unwrap().to_vec();
@@ -310,7 +310,7 @@ fn what_the_budget_does_not_cover_is_not_made_and_a_new_period_begins_anew() {
     let words = history.to_string();
     assert!(words.contains("0 of 2 windows are left"), "{words}");
     assert!(words.contains("reports in 2 of the 10 windows of each period"), "{words}");
-    assert!(words.contains("The next window it reports is 2026-"), "{words}");
+    assert!(words.contains("The next window that it reports is 2026-"), "{words}");
     for day in 11..=20 {
         servers.serve(&mut engine, NOW + day * DAY + DAY / 4);
     }
@@ -355,7 +355,7 @@ fn history_says_what_was_sent_when_and_under_which_guarantee() {
     let history = engine.history(NOW + DAY + DAY / 4).unwrap();
     let words = history.to_string();
     for part in [
-        "You take part since 2026-",
+        "You have taken part since 2026-",
         "1 answers are kept",
         "\"Did this answer help?\": 1 delivered",
         "epsilon 4.000, delta 0 (OC: even if both aggregators collude",

@@ -28,7 +28,7 @@ fn a_device_that_insists_on_the_logs_sends_and_spends_nothing_without_their_proo
     assert_eq!(kept(&engine, "helpful"), [Given::Thumbs(Thumb::Up)], "nothing was drawn");
     let history = engine.history(later).unwrap();
     assert!(history.waits_for_proofs && history.kept == 1 && history.waiting == 0, "{history:?}");
-    assert!(history.to_string().contains("All of it is held back"), "{history}");
+    assert!(history.to_string().contains("Everything is held back"), "{history}");
     let proofs = serde_json::to_string(&proofs(&program, false)).unwrap();
     engine.prove(&proofs).unwrap();
     engine.next(later).unwrap();

@@ -301,7 +301,7 @@ fn a_random_draw_does_not_take_the_last_place_of_a_day() {
     assert!(is_ask(&asking.decide(&policy, &plain(), NOW, low)));
     let decision = asking.decide(&policy, &plain(), NOW, low);
     assert_eq!(why_not(&decision), (WhyNot::KeptFromSample, NOW));
-    assert!(words(&decision).contains("kept from what is drawn at random"), "{decision}");
+    assert!(words(&decision).contains("not spent on a random draw"), "{decision}");
     assert!(is_ask(&asking.decide(&policy, &unsure(0.3), NOW, never)));
 }
 
