@@ -209,9 +209,7 @@ pub fn watch(args: &WatchArgs) -> anyhow::Result<bool> {
             Err(error) if reached.elapsed() > Duration::from_secs(args.patience) => {
                 let error = command_line::story(&error);
                 eprintln!("error: {error}");
-                args.tell(
-                    &serde_json::json!({ "No violation found": false, "error": error }).to_string(),
-                );
+                args.tell(&serde_json::json!({ "holds": false, "error": error }).to_string());
                 return Ok(false);
             }
             Err(error) => eprintln!(
