@@ -41,7 +41,8 @@ pub struct LogArgs {
     /// How many witnesses must have cosigned a checkpoint. Default: the quorum in the program's [log].
     #[arg(long, value_name = "NUMBER")]
     pub quorum: Option<usize>,
-    /// Keep what was verified in this file, and read only entries that are new since then.
+    /// Keep what was verified in this file: entries are judged once, and a log that was altered, rolled back or
+    /// forked since then is a violation.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
     /// Print JSON.
@@ -53,6 +54,10 @@ pub struct LogArgs {
     /// Maximum number of new entries to read from one log in one audit. A log may claim any size.
     #[arg(long, value_name = "NUMBER", default_value_t = Bounds::default().entries)]
     pub max_entries: u64,
+    /// How many entries of earlier audits to read again in one audit, to see that they are still there and
+    /// unaltered. A longer history is read in turns.
+    #[arg(long, value_name = "NUMBER", default_value_t = Bounds::default().reread)]
+    pub reread: u64,
     /// Maximum time to read one log in one audit.
     #[arg(long, value_name = "SECONDS", default_value_t = Bounds::default().time.as_secs())]
     pub max_seconds: u64,
@@ -140,7 +145,7 @@ impl LogArgs {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let bar = indicatif::ProgressBar::new_spinner();
         let time = Duration::from_secs(self.max_seconds);
-        let bounds = Bounds { entries: self.max_entries, time };
+        let bounds = Bounds { entries: self.max_entries, reread: self.reread, time };
         let audit = Audit { logs, programs, now, whole, bounds };
         let outcome = verify(&audit, state, &mut |role, index| {
             if index.is_multiple_of(1000) {

@@ -245,6 +245,12 @@ impl Trust {
         self.quorum
     }
 
+    /// The same keys, of which the log's own are enough: for what a log's signature proves by itself.
+    #[must_use]
+    pub fn without_quorum(&self) -> Self {
+        Self { quorum: 0, ..self.clone() }
+    }
+
     /// Also believes this key, as a log's entry says that it is one of its own.
     pub fn and_key(&mut self, key: VerifierKey) {
         if key.kind() == KeyKind::Log

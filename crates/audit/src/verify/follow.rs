@@ -1,7 +1,8 @@
 //! Follows a log from where it was left: every new entry, hashed anew, and every tile beside it.
 //!
 //! What is kept of the past is the tree's right edge. If that edge and the new entries lead to
-//! the new checkpoint's root, the log only grew; nothing that was read before is read again.
+//! the new checkpoint's root, the log only grew. A short past is read again all the same, and a long one in
+//! [turns](super::reread): whether the log still has what it had, the edge does not say.
 //!
 //! A log may claim anything, and make up each file as it is asked for. So what it claims is
 //! [`sampled`] before it is read, by a few files, and what is read is kept within [`Bounds`].
@@ -9,7 +10,7 @@
 use super::{error::FollowError, sampled::sampled};
 use crate::source::Reader;
 use sottovoce_log::{
-    checkpoint::{Opened, Trust},
+    checkpoint::{CheckpointError, Opened, Trust},
     tiles::{Content, Place, WIDTH, entries, hashes},
     tree::{Frontier, Hash},
 };
@@ -23,6 +24,8 @@ use std::{
 pub struct Bounds {
     /// Entries that are new.
     pub entries: u64,
+    /// Entries that an earlier audit read, and that are read again. A longer past is read in turns.
+    pub reread: u64,
     /// For how long.
     pub time: Duration,
 }
@@ -30,7 +33,7 @@ pub struct Bounds {
 impl Default for Bounds {
     /// Far more than an honest log has, and what is read in an hour.
     fn default() -> Self {
-        Self { entries: 10_000_000, time: Duration::from_secs(3600) }
+        Self { entries: 10_000_000, reread: 1_000_000, time: Duration::from_secs(3600) }
     }
 }
 
@@ -40,6 +43,9 @@ pub type Each<'a> = dyn FnMut(u64, &[u8]) -> Result<(), FollowError> + 'a;
 /// Reads a log from the end of `from` on, and gives each entry to `each`. It has to be the
 /// continuation of `past`, of which `from` is a beginning. Returns the checkpoint and the tree that it
 /// covers.
+///
+/// A checkpoint that too few witnesses cosigned is an error, but only after all that the log's own signature proves:
+/// that it was rolled back, forked or altered is said also then.
 pub fn follow(
     reader: &Reader,
     trust: &Trust,
@@ -48,7 +54,7 @@ pub fn follow(
     each: &mut Each<'_>,
 ) -> Result<(Opened, Frontier), FollowError> {
     let started = Instant::now();
-    let opened = trust.open(&reader.checkpoint()?)?;
+    let (opened, unwitnessed) = opened(trust, &reader.checkpoint()?)?;
     let (size, root) = (opened.checkpoint().size, opened.checkpoint().root);
     if size < past.size() {
         return Err(FollowError::RolledBack { before: past.size(), now: size });
@@ -56,19 +62,20 @@ pub fn follow(
     if size == past.size() && root != past.root() {
         return Err(FollowError::Forked { size });
     }
-    let new = size.saturating_sub(from.size());
+    let seen = past.size().max(from.size());
+    let new = size.saturating_sub(seen);
     if new > bounds.entries {
         return Err(FollowError::TooMany { size, new, most: bounds.entries });
     }
     if new > 0 {
         let in_time = || {
-            let (read, most) = (from.size(), bounds.time);
+            let (read, most) = (seen, bounds.time);
             if started.elapsed() > most {
                 return Err(FollowError::TooSlow { read, size, most });
             }
             Ok(())
         };
-        sampled(reader, (size, &root), from.size(), &in_time)?;
+        sampled(reader, (size, &root), seen, &in_time)?;
     }
     let (mut tree, mut nodes) = (from.clone(), Nodes::default());
     let first = from.size() / WIDTH;
@@ -91,7 +98,23 @@ pub fn follow(
         nodes.compare(reader, size, false)?;
     }
     nodes.compare(reader, size, true)?;
-    if tree.root() == root { Ok((opened, tree)) } else { Err(FollowError::Root { size }) }
+    if tree.root() != root {
+        return Err(FollowError::Root { size });
+    }
+    unwitnessed.map_or(Ok((opened, tree)), |error| Err(error.into()))
+}
+
+/// A checkpoint that the log signed, and what is wrong if only witnesses are missing.
+fn opened(
+    trust: &Trust,
+    bytes: &[u8],
+) -> Result<(Opened, Option<CheckpointError>), CheckpointError> {
+    match trust.open(bytes) {
+        Err(error @ CheckpointError::Quorum { .. }) => {
+            Ok((trust.without_quorum().open(bytes)?, Some(error)))
+        }
+        opened => opened.map(|opened| (opened, None)),
+    }
 }
 
 /// The hashes that tiles must have, until they are compared.

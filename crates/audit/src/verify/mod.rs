@@ -6,6 +6,7 @@
 pub mod error;
 pub mod follow;
 pub mod present;
+mod reread;
 mod sampled;
 pub mod state;
 
@@ -19,12 +20,15 @@ use super::{
 };
 use error::FollowError;
 use follow::{Bounds, follow};
+use reread::turn;
+use sampled::Tiles;
 use serde::Serialize;
 use sottovoce_dap::role::Role;
 use sottovoce_log::checkpoint::{Opened, Trust};
+use sottovoce_log::tree::Frontier;
 use sottovoce_program::{Program, format_moment};
 use state::{Beginning, State};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 use thiserror::Error;
 
 /// A log, and the keys that are trusted for it.
@@ -48,6 +52,8 @@ pub struct Read {
     pub size: u64,
     /// Entries that were new.
     pub new: u64,
+    /// Entries of earlier audits that were read again.
+    pub reread: u64,
     /// Releases in it, since its beginning.
     pub releases: u64,
     /// Which trusted witnesses have cosigned the checkpoint.
@@ -173,19 +179,30 @@ fn one(
     progress: &mut dyn FnMut(Role, u64),
 ) -> Result<Read, FollowError> {
     let role = audited.role;
-    let Beginning { from, past, mut facts } = sides.remove(&role).unwrap_or_default();
+    let Beginning { from, past, reread, mut facts } = sides.remove(&role).unwrap_or_default();
     // The first of two logs to be read ever has nothing to be compared with yet.
     let mut none = BTreeMap::new();
     let others = sides.get_mut(&other(role)).map_or(&mut none, |other| &mut other.facts.open);
     let mut judge = Judge::new(role, known, &mut facts, paired.then_some(others), findings);
     let trust = believed(&audited.trust, judge.facts());
     let mut room = Room::of(MOST_REMEMBERED);
+    // What was judged before is read again, and not judged again.
+    let is_short = from.size() <= bounds.reread;
+    let start = if is_short { Frontier::default() } else { from.clone() };
     let (opened, tree) =
-        follow(&audited.reader, &trust, (&from, &past), bounds, &mut |index, entry| {
-            judge.entry(index, entry);
+        follow(&audited.reader, &trust, (&start, &past), bounds, &mut |index, entry| {
             progress(role, index);
+            if index < from.size() {
+                return Ok(());
+            }
+            judge.entry(index, entry);
             room.check(index, judge.facts())
         })?;
+    let (again, next) = if is_short {
+        (past.size(), 0)
+    } else {
+        in_turn(&audited.reader, &opened, (from.size(), reread), bounds)?
+    };
     signed(audited, &opened, &facts, findings);
     gaps(role, known, &facts, findings);
     let read = Read {
@@ -193,11 +210,30 @@ fn one(
         origin: audited.trust.origin().to_owned(),
         size: tree.size(),
         new: tree.size() - past.size(),
+        reread: again,
         releases: facts.releases,
         witnesses: opened.witnessed().iter().map(|(name, _)| name.clone()).collect(),
     };
-    sides.insert(role, Beginning { from: tree, past, facts });
+    sides.insert(role, Beginning { from: tree, past, reread: next, facts });
     Ok(read)
+}
+
+/// Reads the next part of a long past again. Gives the number of its entries, and where the part after it begins.
+fn in_turn(
+    reader: &Reader,
+    opened: &Opened,
+    (judged, next): (u64, u64),
+    bounds: Bounds,
+) -> Result<(u64, u64), FollowError> {
+    let (started, size) = (Instant::now(), opened.checkpoint().size);
+    let in_time = || match bounds.time {
+        most if started.elapsed() > most => Err(FollowError::TooSlow { read: judged, size, most }),
+        _ => Ok(()),
+    };
+    let mut tiles = Tiles { reader, size, in_time: &in_time };
+    let turn = turn(judged, next, bounds.reread);
+    let end = turn.end;
+    Ok((reread::reread(&mut tiles, &opened.checkpoint().root, turn)?, end))
 }
 
 /// Sees to it that what is remembered of a log stays small, without counting it at each entry.

@@ -17,8 +17,14 @@ pub fn text(outcome: &Outcome, notes: bool) -> String {
         };
         let _ = writeln!(
             out,
-            "{} log {}: {} entries ({} new), {} releases; cosigned by {witnesses}",
-            read.log, read.origin, read.size, read.new, read.releases
+            "{} log {}: {} entries ({} new, {} of {} earlier ones read again), {} releases; cosigned by {witnesses}",
+            read.log,
+            read.origin,
+            read.size,
+            read.new,
+            read.reread,
+            read.size - read.new,
+            read.releases
         );
     }
     let shown = outcome.findings.iter().filter(|f| notes || f.severity > Severity::Note);

@@ -5,7 +5,7 @@
 //! one that it could not guess.
 
 use super::error::FollowError;
-use crate::source::{Reader, SourceError};
+use crate::source::Reader;
 use rand::RngExt;
 use sottovoce_log::{
     tiles::{Content, Files, Place, TileName, TileNodes, WIDTH, entries},
@@ -27,44 +27,51 @@ pub(super) fn sampled(
     in_time: &dyn Fn() -> Result<(), FollowError>,
 ) -> Result<(), FollowError> {
     let mut tiles = Tiles { reader, size, in_time };
-    look_for(&mut tiles, size - 1, root)?;
+    tiles.look_for(size - 1, root)?;
     if size - from <= FEW {
         return Ok(());
     }
     let mut rng = rand::rng();
-    (0..SAMPLES).try_for_each(|_| look_for(&mut tiles, rng.random_range(from..size), root))
-}
-
-/// Looks for one entry, in its bundle and in the tiles above it.
-fn look_for(tiles: &mut Tiles<'_>, index: u64, root: &Hash) -> Result<(), FollowError> {
-    let size = tiles.size;
-    let place = Place { content: Content::Entries, index: index / WIDTH };
-    (tiles.in_time)()?;
-    let (name, bytes) = tiles.reader.file(place, size)?;
-    let at = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
-    let leaf = entries(&name, &bytes)?.get(at).map(|entry| Hash::leaf(entry));
-    let leaf = leaf.ok_or(TreeError::NoEntry { index, size })?;
-    let proof = inclusion_proof(&mut TileNodes::new(tiles, size), index, size)?;
-    verify_inclusion(&leaf, index, size, &proof, root).map_err(|source| FollowError::Unbacked {
-        index,
-        size,
-        source,
-    })
+    (0..SAMPLES).try_for_each(|_| tiles.look_for(rng.random_range(from..size), root))
 }
 
 /// The tiles of a log, as it serves them.
-struct Tiles<'a> {
-    reader: &'a Reader,
-    size: u64,
-    in_time: &'a dyn Fn() -> Result<(), FollowError>,
+pub(super) struct Tiles<'a> {
+    pub(super) reader: &'a Reader,
+    /// Entries that the log has.
+    pub(super) size: u64,
+    /// Fails once the time is over; it is asked before each file.
+    pub(super) in_time: &'a dyn Fn() -> Result<(), FollowError>,
+}
+
+impl Tiles<'_> {
+    /// One file, if there is still time.
+    pub(super) fn read(&self, place: Place) -> Result<(TileName, Vec<u8>), FollowError> {
+        (self.in_time)()?;
+        Ok(self.reader.file(place, self.size)?)
+    }
+
+    /// Looks for one entry, in its bundle and in the tiles above it.
+    pub(super) fn look_for(&mut self, index: u64, root: &Hash) -> Result<(), FollowError> {
+        let size = self.size;
+        let place = Place { content: Content::Entries, index: index / WIDTH };
+        let (name, bytes) = self.read(place)?;
+        let at = usize::try_from(index % WIDTH).unwrap_or(usize::MAX);
+        let leaf = entries(&name, &bytes)?.get(at).map(|entry| Hash::leaf(entry));
+        let leaf = leaf.ok_or(TreeError::NoEntry { index, size })?;
+        let proof = inclusion_proof(&mut TileNodes::new(self, size), index, size)?;
+        verify_inclusion(&leaf, index, size, &proof, root).map_err(|source| FollowError::Unbacked {
+            index,
+            size,
+            source,
+        })
+    }
 }
 
 impl Files for Tiles<'_> {
     type Error = FollowError;
 
     fn file(&mut self, name: &TileName) -> Result<Vec<u8>, FollowError> {
-        (self.in_time)()?;
-        let read: Result<_, SourceError> = self.reader.file(name.place(), self.size);
-        Ok(read.map(|(_, bytes)| bytes)?)
+        self.read(name.place()).map(|(_, bytes)| bytes)
     }
 }

@@ -36,6 +36,9 @@ pub struct Kept {
     pub origin: String,
     size: u64,
     edge: Vec<String>,
+    /// The bundle that is read again next, if the log is too long to be read again whole.
+    #[serde(default)]
+    reread: u64,
     /// Whether it was read beside the other log, so that releases of one are known of the other.
     pub paired: bool,
     /// What its entries said.
@@ -68,10 +71,11 @@ pub enum StateError {
 const VERSION: u32 = 2;
 
 impl Kept {
-    /// Of a log that was read up to `tree`.
-    pub fn new(origin: &str, tree: &Frontier, paired: bool, facts: LogFacts) -> Self {
+    /// Of a log that was read up to where the next audit begins.
+    fn new(origin: &str, side: Beginning, paired: bool) -> Self {
+        let Beginning { from: tree, reread, facts, .. } = side;
         let edge = tree.hashes().iter().map(Hash::to_string).collect();
-        Self { origin: origin.to_owned(), size: tree.size(), edge, paired, facts }
+        Self { origin: origin.to_owned(), size: tree.size(), edge, reread, paired, facts }
     }
 
     /// The tree that was read.
@@ -88,6 +92,8 @@ pub struct Beginning {
     pub from: Frontier,
     /// What the log has to be the continuation of, even if it is read from its first entry.
     pub past: Frontier,
+    /// The bundle that is read again next.
+    pub reread: u64,
     /// What the entries before said.
     pub facts: LogFacts,
 }
@@ -96,14 +102,14 @@ impl Kept {
     /// Goes on where the last audit ended.
     fn go_on(self) -> Beginning {
         let tree = self.tree().unwrap_or_default();
-        Beginning { from: tree.clone(), past: tree, facts: self.facts }
+        Beginning { from: tree.clone(), past: tree, reread: self.reread, facts: self.facts }
     }
 
     /// Reads again what was read, which must be the same; only the log's keys are still known.
     fn again(self) -> Beginning {
         let past = self.tree().unwrap_or_default();
         let facts = LogFacts::with_keys_of(self.facts);
-        Beginning { from: Frontier::default(), past, facts }
+        Beginning { from: Frontier::default(), past, reread: 0, facts }
     }
 }
 
@@ -149,7 +155,7 @@ impl State {
         for log in logs {
             let kept = sides
                 .remove(&log.role)
-                .map(|side| Kept::new(log.trust.origin(), &side.from, logs.len() == 2, side.facts));
+                .map(|side| Kept::new(log.trust.origin(), side, logs.len() == 2));
             let place = if log.role == Role::Helper { &mut self.helper } else { &mut self.leader };
             *place = kept;
         }

@@ -160,7 +160,7 @@ fn entries_that_are_claimed_and_not_there_are_found_out_by_a_few_files() {
 #[test]
 fn a_log_that_makes_up_each_file_in_time_is_read_for_so_long_and_no_longer() {
     let mut stage = Stage::new();
-    stage.bounds = Bounds { entries: u64::MAX, time: Duration::ZERO };
+    stage.bounds = Bounds { entries: u64::MAX, time: Duration::ZERO, ..Bounds::default() };
     let fake = started().serve(&stage.leader, 62, |_| true);
     let told = audited(&mut stage, &fake);
     assert!(told.contains("0 of 4611686018427387904 entries were read"), "{told}");

@@ -3,7 +3,7 @@
 use super::{super::state::State, stage::*};
 use sottovoce_dap::role::Role;
 use sottovoce_log::{
-    checkpoint::{Signer, TestKey},
+    checkpoint::{Signer, TestKey, Trust},
     entry::{Event, KeyChange},
     note::KeyKind,
 };
@@ -77,9 +77,100 @@ fn a_log_that_was_rolled_back_or_forked_since_the_last_audit_is_told() {
     assert!(stage.violated("log").contains("rewritten or forked"));
     other.add(99, Event::Started("and longer".to_owned()));
     other.write();
-    assert!(stage.violated("log").contains("does not continue the one of the last audit"));
+    assert!(stage.violated("log").contains("rewritten or forked"));
     put(&stage.leader.folder, &late);
     stage.holds();
+}
+
+#[test]
+fn history_that_was_altered_or_deleted_since_the_last_audit_shows_though_nothing_is_new() {
+    let mut stage = Stage::new();
+    stage.release(20);
+    let first = stage.holds();
+    let again = stage.holds();
+    let read = &again.logs[0];
+    assert_eq!((first.logs[0].reread, read.new, read.reread), (0, 0, read.size));
+    let files = files(&stage.leader.folder);
+    let tiles = files.iter().filter(|(path, _)| path.to_str().unwrap().contains("/tile/"));
+    for (path, bytes) in tiles {
+        for at in (0..bytes.len()).step_by((bytes.len() / 20).max(1)) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            fs::write(path, changed).unwrap();
+            let held = stage.verify().is_ok_and(|outcome| outcome.holds);
+            assert!(!held, "byte {at} of {}", path.display());
+        }
+        fs::remove_file(path).unwrap();
+        assert!(stage.verify().is_err(), "{} is gone", path.display());
+        fs::write(path, bytes).unwrap();
+    }
+    stage.holds();
+}
+
+#[test]
+fn a_long_history_is_read_again_in_turns_and_altered_entries_show_in_theirs() {
+    let mut stage = Stage::new();
+    for index in 0..3 * 256 {
+        stage.leader.add(index, Event::Started("again".to_owned()));
+    }
+    stage.leader.write();
+    stage.bounds.reread = 256;
+    stage.holds();
+    // The first bundle and its tile, both changed so that they fit each other.
+    let mut other = Log::new(Role::Leader, stage.leader.folder.with_extension("other"), 1);
+    for index in 0..256 {
+        other.add(index, Event::Started("another".to_owned()));
+    }
+    other.write();
+    let altered = ["tile/entries/000", "tile/0/000"];
+    let place = |log: &Log, name: &str| log.folder.join(name);
+    let kept = altered.map(|name| fs::read(place(&stage.leader, name)).unwrap());
+    for name in altered {
+        fs::copy(place(&other, name), place(&stage.leader, name)).unwrap();
+    }
+    assert!(stage.violated("log").contains("inclusion proof"));
+    for (name, bytes) in altered.iter().zip(&kept) {
+        fs::write(place(&stage.leader, name), bytes).unwrap();
+    }
+    // One entry alone, in the second bundle: it shows in its turn.
+    let second = place(&stage.leader, "tile/entries/001");
+    let mut bytes = fs::read(&second).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&second, bytes).unwrap();
+    let verdicts: Vec<_> = (0..3).map(|_| stage.verify().is_ok_and(|it| it.holds)).collect();
+    assert_eq!(verdicts, [true, false, false]);
+}
+
+#[test]
+fn a_log_that_was_forked_or_rolled_back_is_told_also_if_witnesses_are_missing() {
+    let mut stage = Stage::new();
+    let early = files(&stage.leader.folder);
+    stage.release(20);
+    stage.holds();
+    let witness = TestKey::new("witness.example", KeyKind::Witness, 9);
+    let unwitnessed = |stage: &mut Stage| {
+        let mut logs = [stage.leader.audited(), stage.helper.audited()];
+        for log in &mut logs {
+            let (keys, witness) = (log.trust.keys().to_vec(), witness.verifier_key().clone());
+            log.trust = Trust::new(keys, vec![witness], 1).unwrap();
+        }
+        let programs = [stage.program.clone()];
+        stage.verify_of(&logs, &programs, false)
+    };
+    assert!(unwitnessed(&mut stage).unwrap_err().to_string().contains("witnesses"));
+    put(&stage.leader.folder, &early);
+    assert!(violation(&unwitnessed(&mut stage).unwrap(), "log").contains("rolled back"));
+    let mut other = Log::new(Role::Leader, stage.leader.folder.clone(), 1);
+    for index in 0..stage.leader.edge.frontier().size() {
+        other.add(index, Event::Started("another".to_owned()));
+    }
+    fs::remove_dir_all(&other.folder).unwrap();
+    other.write();
+    assert!(violation(&unwitnessed(&mut stage).unwrap(), "log").contains("rewritten or forked"));
+    other.add(99, Event::Started("and longer".to_owned()));
+    other.write();
+    let outcome = unwitnessed(&mut stage).unwrap();
+    assert!(violation(&outcome, "log").contains("rewritten or forked"));
 }
 
 #[test]
