@@ -102,7 +102,7 @@ fn devices_get_the_proofs_of_their_tasks_with_the_program() {
         fs::read_to_string(&parties.program).unwrap().replace("Did this help?", "Did it help?");
     let other = sottovoce_program::Program::parse("other.toml", &other).unwrap();
     let error = sottovoce_client::logged::verify(&other, &text).unwrap_err();
-    assert!(error.to_string().contains("no proofs"), "{error}");
+    assert!(error.to_string().contains("the proofs lack"), "{error}");
 }
 
 #[test]
