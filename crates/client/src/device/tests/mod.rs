@@ -146,7 +146,7 @@ fn what_the_program_does_not_ask_is_refused_by_name_and_changes_nothing() {
         assert!(error.contains(words), "{error}");
     }
     for (dimension, value, words) in [
-        ("segment", "new", "a private dimension goes `with` each event"),
+        ("segment", "new", "give a private dimension `with` each event"),
         ("arm", "c", "it has: control, candidate"),
         ("region", "eu", "there are: segment, arm"),
     ] {
