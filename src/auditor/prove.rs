@@ -15,7 +15,7 @@ use std::{path::PathBuf, time::Duration};
 /// What to prove.
 #[derive(Debug, Args)]
 pub struct ProveArgs {
-    /// The program file; its table [log] has the keys of both logs.
+    /// The program file; its table `log` has the keys of both logs.
     program: PathBuf,
     #[command(flatten)]
     output: RequiredFile<ProofsFile>,

@@ -29,16 +29,16 @@ pub struct LogArgs {
     /// endpoint.
     #[arg(long, value_name = "URL|FOLDER|none")]
     pub helper: Option<String>,
-    /// Verifier key of the leader's log, instead of those in the program's [log]; may be repeated.
+    /// Verifier key of the leader's log, instead of those in the program's table `log`; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub leader_key: Vec<VerifierKey>,
-    /// Verifier key of the helper's log, instead of those in the program's [log]; may be repeated.
+    /// Verifier key of the helper's log, instead of those in the program's table `log`; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub helper_key: Vec<VerifierKey>,
-    /// Verifier key of a witness, in addition to those in the program's [log]; may be repeated.
+    /// Verifier key of a witness, in addition to those in the program's table `log`; may be repeated.
     #[arg(long, value_name = "KEY")]
     pub witness: Vec<VerifierKey>,
-    /// How many witnesses must have cosigned a checkpoint. Default: the quorum in the program's [log].
+    /// How many witnesses must have cosigned a checkpoint. Default: the quorum in the program's table `log`.
     #[arg(long, value_name = "NUMBER")]
     pub quorum: Option<usize>,
     /// Keep what was verified in this file: entries are judged once, and a log that was altered, rolled back or

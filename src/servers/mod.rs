@@ -1,6 +1,6 @@
 //! The command line of both servers: the same words, each for its own role.
 //!
-//! [`opened`] is a configuration with its database, [`serving`] runs a server,
+//! [`instance`] is a configuration with its database, [`serving`] runs a server,
 //! [`helper_client`] is its HTTP client for the helper, [`witnesses`] has its log cosigned; [`naming`] is
 //! what tasks and batches are called. The others are one command each.
 
