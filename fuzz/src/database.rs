@@ -287,7 +287,7 @@ fn jobs(store: &Arc<dyn Datastore>) {
         linger: Duration::ZERO,
         limit: 4,
         new_first: true,
-        shares: Vec::new(),
+        quotas: Vec::new(),
     };
     // By the system's clock, at which reports arrived; later each time.
     let leased = store.lease_jobs(Timestamp(u64::MAX / 4), &policy).unwrap_or_default();

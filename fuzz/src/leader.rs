@@ -165,7 +165,7 @@ impl Play {
             linger: Duration::ZERO,
             limit: 4,
             new_first: how & 8 != 0,
-            shares: Vec::new(),
+            quotas: Vec::new(),
         };
         // What was uploaded arrived by the system's clock.
         let passed = Duration::from_secs(self.hours.saturating_sub(FIRST) * WINDOW);

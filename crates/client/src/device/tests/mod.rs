@@ -132,7 +132,7 @@ fn what_the_program_does_not_ask_is_refused_by_name_and_changes_nothing() {
         (Event::answer("helpful", Given::Thumbs(Thumb::Up)), "needs a value of the dimension"),
         (Event::answer("helpful", Given::Count(1)).with("segment", "new"), "another kind"),
         (thumb(Thumb::Up).with("segment", "old"), "it has: new, returning"),
-        (thumb(Thumb::Up).with("region", "eu"), "there are: segment"),
+        (thumb(Thumb::Up).with("region", "eu"), "those are: segment"),
         (
             rating("5 stars").with("arm", "candidate"),
             "arm = candidate, and this device is assigned control",
@@ -148,7 +148,7 @@ fn what_the_program_does_not_ask_is_refused_by_name_and_changes_nothing() {
     for (dimension, value, words) in [
         ("segment", "new", "give a private dimension `with` each event"),
         ("arm", "c", "it has: control, candidate"),
-        ("region", "eu", "there are: segment, arm"),
+        ("region", "eu", "those are: segment, arm"),
     ] {
         let error = engine.assign(dimension, value, NOW).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
