@@ -38,7 +38,8 @@ impl Serialize for Kind {
 pub struct Error {
     /// Its kind.
     pub kind: Kind,
-    /// The cause and the cure, for people. It repeats nothing that a user said.
+    /// The cause and the cure, for people. It can repeat an answer or a value that the app passed and
+    /// the program does not have; text that is no event at all, and comments, it never repeats.
     pub message: String,
     /// What the message names, by the names of the core's fields: texts, lists of texts, and moments in seconds
     /// since the Epoch.

@@ -2,6 +2,7 @@
 
 use sottovoce_client::device::{self, Aside};
 use sottovoce_dap::exchange::{self, Method};
+use std::fmt;
 
 /// What the caller does now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +21,9 @@ pub enum Next {
 }
 
 /// What is made durable: first what `aside` says, then the blob, in one step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Saves are written in the order of their versions; one that was given up must not reach storage after a later one.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Save {
     /// To be named to `saved`.
     pub version: u64,
@@ -28,6 +31,16 @@ pub struct Save {
     pub aside: Aside,
     /// Replaces the blob; with none, the blob is removed.
     pub blob: Option<Vec<u8>>,
+}
+
+/// Says how long the blob is, and nothing of what is in it.
+impl fmt::Debug for Save {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, aside, blob } = self;
+        let bytes = blob.as_ref().map(Vec::len);
+        let mut save = f.debug_struct("Save");
+        save.field("version", version).field("aside", aside).field("bytes", &bytes).finish()
+    }
 }
 
 /// A request to send.

@@ -220,7 +220,7 @@ impl DeviceError {
     }
 
     /// The fields beside the words, by name: what was found, what would be valid, which metric, dimension or task.
-    /// Moments are in seconds since the Epoch. None of them is what a user said.
+    /// Moments are in seconds since the Epoch. What was found is what the app passed.
     pub fn fields(&self) -> Vec<(&'static str, Field)> {
         let text = |text: &String| Field::Text(text.clone());
         match self {

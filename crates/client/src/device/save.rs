@@ -4,6 +4,7 @@ use super::{
     super::state::{self, State},
     Device, DeviceError,
 };
+use std::fmt;
 
 /// Counts the changes of a device's memory since it was opened, from a random number on: a confirmation that is meant
 /// for another device, or for the same one before it was opened again, confirms nothing. Less than 2⁵³.
@@ -13,7 +14,10 @@ pub struct Version(pub u64);
 /// What the caller makes durable before anything else leaves the device.
 ///
 /// First what `aside` says, then the blob, in one step: after a crash the old blob or the new one is there, whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Saves are written in the order of their versions: one that was given up must not reach storage after a later one, or
+/// a draw that it holds could be sent beside the draw that took its place.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Save {
     /// To be named to [`Device::saved`].
     pub version: Version,
@@ -21,6 +25,16 @@ pub struct Save {
     pub aside: Aside,
     /// Replaces the blob; with none, the blob is removed.
     pub blob: Option<Vec<u8>>,
+}
+
+/// Says how long the blob is, and nothing of what is in it: without a key it is the device's secret and its answers.
+impl fmt::Debug for Save {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, aside, blob } = self;
+        let bytes = blob.as_ref().map(Vec::len);
+        let mut save = f.debug_struct("Save");
+        save.field("version", version).field("aside", aside).field("bytes", &bytes).finish()
+    }
 }
 
 /// What happens to copies of a blob that could not be read.
@@ -137,7 +151,8 @@ impl Device {
     }
 
     /// A save failed, or nobody knows whether it was stored: memory is again what was saved last, and what was
-    /// recorded since is not recorded. What was drawn since was never sent, and is drawn anew.
+    /// recorded since is not recorded. What was drawn since was never sent, and is drawn anew. So a write that may
+    /// still be under way has to be cancelled, or awaited, before the next one begins.
     pub fn not_saved(&mut self) {
         let saves = &mut self.saves;
         saves.under_way = None;

@@ -95,6 +95,17 @@ fn a_device_that_forgets_erases_what_is_stored_or_keeps_its_silence() {
 }
 
 #[test]
+fn what_is_to_be_saved_does_not_show() {
+    let (mut device, _) = device();
+    device.record(thumb(Thumb::Up).on("r1"), NOW).unwrap();
+    let next = device.next(NOW).unwrap();
+    let Next::Save(save) = &next else { panic!("{next:?}") };
+    let (blob, shown) = (save.blob.clone().unwrap(), format!("{next:?}"));
+    assert!(shown.contains(&format!("bytes: Some({})", blob.len())), "{shown}");
+    assert!(!shown.contains("blob") && !shown.contains(&format!("{}, {}", blob[0], blob[1])));
+}
+
+#[test]
 fn an_answer_to_a_request_that_is_not_out_is_refused_and_changes_nothing() {
     let (mut device, _) = device();
     for id in [0, 1, u64::MAX].map(RequestId) {
