@@ -23,7 +23,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<bool> {
     let programs = args.logs.programs()?;
     let logs = args.logs.logs(&programs)?;
     // A document is of everything, not of what happened since the last one.
-    let outcome = args.logs.audit(&programs, &logs, &mut args.logs.remembered()?, true)?;
+    let outcome =
+        args.logs.audit(&programs, &logs, &mut args.logs.remembered()?, true, args.logs.reread)?;
     fs::create_dir_all(&args.output)
         .with_context(|| format!("{} cannot be created", args.output.display()))?;
     for program in &programs {

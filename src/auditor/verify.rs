@@ -133,19 +133,20 @@ impl LogArgs {
         Ok(self.state.as_deref().map(State::read).transpose()?.unwrap_or_default())
     }
 
-    /// One audit, going on from `state`, or of all entries if `whole` is set. Remembers what was
-    /// verified only if all promises hold.
+    /// One audit, going on from `state`, or of all entries if `whole` is set; `reread` earlier entries are read again
+    /// at most. Remembers what was verified only if all promises hold.
     pub fn audit(
         &self,
         programs: &[Program],
         logs: &[Audited],
         state: &mut State,
         whole: bool,
+        reread: u64,
     ) -> anyhow::Result<Outcome> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let bar = indicatif::ProgressBar::new_spinner();
         let time = Duration::from_secs(self.max_seconds);
-        let bounds = Bounds { entries: self.max_entries, reread: self.reread, time };
+        let bounds = Bounds { entries: self.max_entries, reread, time };
         let audit = Audit { logs, programs, now, whole, bounds };
         let outcome = verify(&audit, state, &mut |role, index| {
             if index.is_multiple_of(1000) {
@@ -174,12 +175,14 @@ impl LogArgs {
 pub fn run(args: &LogArgs) -> anyhow::Result<bool> {
     let programs = args.programs()?;
     let logs = args.logs(&programs)?;
-    let outcome = args.audit(&programs, &logs, &mut args.remembered()?, false)?;
+    let outcome = args.audit(&programs, &logs, &mut args.remembered()?, false, args.reread)?;
     args.show(&outcome)?;
     Ok(outcome.holds)
 }
 
 /// What to audit, how often, and where to report a violation.
+///
+/// The first audit reads earlier entries again as `verify` does; after it, all of them are read again within a day.
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     #[command(flatten)]
@@ -200,10 +203,13 @@ pub fn watch(args: &WatchArgs) -> anyhow::Result<bool> {
     let programs = args.logs.programs()?;
     let logs = args.logs.logs(&programs)?;
     let (mut state, mut reached) = (args.logs.remembered()?, Instant::now());
+    let mut reread = args.logs.reread;
     loop {
-        match args.logs.audit(&programs, &logs, &mut state, false) {
+        match args.logs.audit(&programs, &logs, &mut state, false, reread) {
             Ok(outcome) if outcome.holds => {
                 reached = Instant::now();
+                let entries = outcome.logs.iter().map(|read| read.size).max().unwrap_or(0);
+                reread = share_of_a_day(entries, args.every).min(args.logs.reread);
                 args.logs.show(&outcome)?;
             }
             Ok(outcome) => {
@@ -225,6 +231,12 @@ pub fn watch(args: &WatchArgs) -> anyhow::Result<bool> {
         }
         std::thread::sleep(Duration::from_secs(args.every));
     }
+}
+
+/// How many earlier entries each audit of a watch reads again, so that all of them are within a day: logs are not
+/// read whole every minute.
+fn share_of_a_day(entries: u64, every: u64) -> u64 {
+    u64::try_from(u128::from(entries) * u128::from(every) / 86_400).unwrap_or(u64::MAX).max(1)
 }
 
 impl WatchArgs {
@@ -296,6 +308,17 @@ mod tests {
     fn logs(line: &[&str], programs: &[Program]) -> anyhow::Result<Vec<Audited>> {
         let line = [&["verify", "program.toml"], line].concat();
         Line::try_parse_from(line).unwrap().logs.logs(programs)
+    }
+
+    #[test]
+    fn a_watch_reads_all_of_a_log_again_within_a_day_and_no_more() {
+        for (entries, every) in [(1, 60), (5_000, 60), (1_000_000, 60), (777, 86_400), (9, 1)] {
+            let share = share_of_a_day(entries, every);
+            let in_a_day = (share + 1) * (86_400 / every);
+            assert!(in_a_day >= entries, "{entries} every {every} s: {share}");
+            assert!(share <= entries.max(1), "{entries} every {every} s: {share}");
+        }
+        assert_eq!(share_of_a_day(u64::MAX, u64::MAX), u64::MAX);
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn in_turn(
     let mut tiles = Tiles { reader, size, in_time: &in_time };
     let turn = turn(judged, next, bounds.reread);
     let end = turn.end;
-    Ok((reread::reread(&mut tiles, &opened.checkpoint().root, turn)?, end))
+    Ok((reread::reread(&mut tiles, &opened.checkpoint().root, judged, turn)?, end))
 }
 
 /// Sees to it that what is remembered of a log stays small, without counting it at each entry.

@@ -12,18 +12,19 @@ use sottovoce_log::{
 use std::ops::Range;
 
 /// The bundles that are read again in this audit, of a history of `size` entries: as many as hold `most` entries,
-/// from `next` on, and from the first again after the last. Only bundles that are full.
+/// from `next` on, and from the first again after the last.
 pub(super) fn turn(size: u64, next: u64, most: u64) -> Range<u64> {
-    let full = size / WIDTH;
-    let start = if next < full { next } else { 0 };
-    start..full.min(start.saturating_add(most.div_ceil(WIDTH)))
+    let all = size.div_ceil(WIDTH);
+    let start = if next < all { next } else { 0 };
+    start..all.min(start.saturating_add(most.div_ceil(WIDTH)))
 }
 
-/// Reads bundles of a log again that has this size and root, and gives the number of their entries. Each entry must
-/// be the one that its tile has, and each tile one of the tree.
+/// Reads bundles again of a log's first `size` entries, and gives the number of these that are in them. Each entry must
+/// be the one that its tile has, and each tile one of the tree with this root.
 pub(super) fn reread(
     tiles: &mut Tiles<'_>,
     root: &Hash,
+    size: u64,
     bundles: Range<u64>,
 ) -> Result<u64, FollowError> {
     let mut read = 0;
@@ -37,7 +38,7 @@ pub(super) fn reread(
         }
         // The proof of one entry takes all hashes of its tile.
         tiles.look_for(index * WIDTH, root)?;
-        read += ours.len() as u64;
+        read += (size - index * WIDTH).min(WIDTH);
     }
     Ok(read)
 }
@@ -55,9 +56,10 @@ mod tests {
             next = turn.end;
             seen.extend(turn);
         }
-        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+        assert_eq!(seen, (0..11).collect::<Vec<_>>(), "the last is not full");
         assert_eq!(turn(size, next, most), 0..3, "and then the first again");
-        assert_eq!(turn(WIDTH - 1, 0, most), 0..0);
-        assert_eq!(turn(size, u64::MAX, u64::MAX), 0..10);
+        assert_eq!(turn(WIDTH - 1, 0, 1), 0..1);
+        assert_eq!(turn(0, 0, most), 0..0);
+        assert_eq!(turn(size, u64::MAX, u64::MAX), 0..11);
     }
 }
