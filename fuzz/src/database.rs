@@ -10,7 +10,7 @@ use sottovoce_aggregator::{
     keyring::Keyring,
     log::PublicLog,
     metrics::Metrics,
-    serve::intake::Intake,
+    serve::admission::Admission,
     store::{
         BucketKey, Closing, Datastore, Expiry, KeyUse, LeasePolicy, Then, Timestamp,
         sqlite::SqliteStore,
@@ -261,10 +261,10 @@ fn collection(start: u64) -> CollectionJobReq {
 fn lead(store: &Arc<dyn Datastore>) {
     let leader = STAGE.leader(store);
     let task = &STAGE.leader_task;
-    let room = || Intake::new(&Limits::default()).room(None, 1).expect("there is room");
+    let memory = || Admission::new(&Limits::default()).memory(None, 1).expect("there is room");
     for numbers in [&[0, 4, 1, 5, 2, 6][..], &[8, 12, 3, 7]] {
         let request = UploadRequest::from_bytes(&STAGE.upload(numbers)).expect("an upload");
-        let _ = STAGE.runtime.block_on(leader.upload(task, request, room(), NOW));
+        let _ = STAGE.runtime.block_on(leader.upload(task, request, memory(), NOW));
     }
     for start in 0..3 {
         if let Ok((job, _)) = leader.collect(task, &collection(start).to_bytes(), NOW) {

@@ -8,7 +8,7 @@ use sottovoce_aggregator::{
     clock,
     config::limits::Limits,
     leader::{Leader, Progress},
-    serve::intake::Intake,
+    serve::admission::Admission,
     store::{Datastore, LeaderCommit, LeasePolicy, LeasedJob, Timestamp, sqlite::SqliteStore},
 };
 use sottovoce_dap::{
@@ -33,7 +33,7 @@ pub fn leader(data: &[u8]) {
     let mut play = Play {
         leader: STAGE.leader(&store),
         store,
-        intake: Intake::new(&Limits::default()),
+        admission: Admission::new(&Limits::default()),
         hours: FIRST + WINDOWS + 24,
         accepted: BTreeSet::new(),
         over: BTreeSet::new(),
@@ -52,7 +52,7 @@ pub fn leader(data: &[u8]) {
 struct Play {
     leader: Leader,
     store: Arc<dyn Datastore>,
-    intake: Intake,
+    admission: Admission,
     /// The clock.
     hours: u64,
     /// Reports that were accepted, and those of them whose jobs are over.
@@ -92,8 +92,8 @@ impl Play {
     fn upload(&mut self, body: Vec<u8>) {
         let Ok(request) = UploadRequest::from_bytes(&body) else { return };
         let reports = request.reports.clone();
-        let room = self.intake.room(None, body.len()).expect("there is room");
-        let uploaded = self.leader.upload(&STAGE.leader_task, request, room, self.now());
+        let memory = self.admission.memory(None, body.len()).expect("there is room");
+        let uploaded = self.leader.upload(&STAGE.leader_task, request, memory, self.now());
         let Some(errors) = ours(STAGE.runtime.block_on(uploaded)) else { return };
         // One that is in the request twice is named once, and nothing says which of the two it was.
         let mut left: BTreeMap<ReportId, Vec<&Report>> = BTreeMap::new();

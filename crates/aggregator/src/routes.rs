@@ -13,7 +13,7 @@ use crate::{
     },
     keyring::Keyring,
     log::{self, PublicLog},
-    serve::{PeerIdentity, edge::Edge, intake::BufferedBody},
+    serve::{PeerIdentity, admission::BufferedBody, edge::Edge},
     store::Datastore,
     task::StoredTask,
     tasks::Tasks,
@@ -99,7 +99,7 @@ async fn agree<R: Aggregator>(
 ) -> Result<Response, Failure> {
     let body = served.read_question(request, agreement::LONGEST).await?;
     let keys = served.role.keyring().keys();
-    let answered = served.edge.intake.query(move |now| {
+    let answered = served.edge.admission.query(move |now| {
         agreement::answer(task.task(), R::Task::role(), &keys, body.bytes(), now)
     });
     json(&answered.await?)
@@ -113,7 +113,7 @@ async fn compare<R: Aggregator>(
 ) -> Result<Response, Failure> {
     let body = served.read_question(request, comparison::LONGEST).await?;
     let store = Arc::clone(served.role.store());
-    let answered = served.edge.intake.query(move |now| {
+    let answered = served.edge.admission.query(move |now| {
         comparison::answer(task.task(), R::Task::role(), store.as_ref(), body.bytes(), now)
     });
     json(&answered.await?)
@@ -180,7 +180,7 @@ impl<R: Aggregator> Served<R> {
         limit: usize,
     ) -> Result<BufferedBody, Failure> {
         expect_media_type(request.headers(), expected, task)?;
-        self.edge.intake.read_known(request, limit).await
+        self.edge.admission.read_authenticated(request, limit).await
     }
 
     /// Reads what may be a question of the other aggregator: it can be authenticated only once it is read.
@@ -190,7 +190,7 @@ impl<R: Aggregator> Served<R> {
         longest: usize,
     ) -> Result<BufferedBody, Failure> {
         let limit = self.edge.limits.request_bytes.min(longest);
-        self.edge.intake.read(request, limit).await
+        self.edge.admission.read(request, limit).await
     }
 
     async fn task(&self, task_id: &str) -> Result<Arc<R::Task>, Failure> {
@@ -202,7 +202,7 @@ impl<R: Aggregator> Served<R> {
             return Err(Failure::unknown_task(&id));
         }
         let role = Arc::clone(&self.role);
-        let found = self.edge.intake.query(move |_| Ok(role.tasks().find(&id)?)).await?;
+        let found = self.edge.admission.query(move |_| Ok(role.tasks().find(&id)?)).await?;
         found.ok_or_else(|| Failure::unknown_task(&id))
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     keyring::Keyring,
     log::PublicLog,
     routes::{self, Aggregator, Authenticated, ResourceId, Served},
-    serve::{PeerIdentity, edge::Edge, held::long_message},
+    serve::{PeerIdentity, edge::Edge, response_body::long_message},
     store::Datastore,
     task::HelperTask,
     tasks::Tasks,
@@ -75,15 +75,15 @@ async fn create_job(
     let limit = served.edge.limits.aggregation_job_bytes;
     let expected = MediaType::AggregationJobInitReq;
     let body = served.read_message(request, expected, &task.task.id, limit).await?;
-    let permit = served.edge.intake.work_permit().await?;
-    let (location, response, room) = blocking(move |now| {
+    let permit = served.edge.admission.work_permit().await?;
+    let (location, response, memory) = blocking(move |now| {
         // Taken along: the work goes on when its leader hangs up.
         let _permit = permit;
         let (job, response) = served.role.aggregate(&task, body.bytes(), now)?;
-        Ok((task.task.resource_path("aggregation_jobs", job), response, body.into_room()))
+        Ok((task.task.resource_path("aggregation_jobs", job), response, body.into_memory()))
     })
     .await?;
-    located(long_message(MediaType::AggregationJobResp, response, room), &location)
+    located(long_message(MediaType::AggregationJobResp, response, memory), &location)
 }
 
 async fn poll_job(
@@ -98,8 +98,8 @@ async fn poll_job(
     if !query.is_some_and(|query| query.split('&').any(|pair| pair == "step=0")) {
         return Err(step_mismatch(&id));
     }
-    let room = served.edge.intake.room_for_known(response.len())?;
-    Ok(long_message(MediaType::AggregationJobResp, response, room))
+    let memory = served.edge.admission.memory_for_authenticated(response.len())?;
+    Ok(long_message(MediaType::AggregationJobResp, response, memory))
 }
 
 /// All VDAFs here verify in one round, so that there is nothing to continue.

@@ -6,7 +6,7 @@
 //! byte for byte, and the helper finds the share that it gave out. Only when that share is here
 //! is our own sealed, and the job is done.
 
-use super::{Leader, waits::Reason};
+use super::{Leader, pending_collections::Reason};
 use crate::{
     blocking, clock,
     collection::{
@@ -243,7 +243,7 @@ async fn work_on(leader: &Arc<Leader>, collection: PendingCollection, claim: Cla
     let waits = match advance_one(leader, collection).await {
         Ok(Step::Over) => {
             claim.progressed();
-            leader.waits.ended(&claim.name);
+            leader.pending_collections.ended(&claim.name);
             leader.ended.notify_waiters();
             return;
         }
@@ -257,7 +257,7 @@ async fn work_on(leader: &Arc<Leader>, collection: PendingCollection, claim: Cla
         }
     };
     let (reason, error) = waits;
-    leader.waits.still_waits(claim.name, reason, error, clock::instant());
+    leader.pending_collections.still_waits(claim.name, reason, error, clock::instant());
 }
 
 /// How far a collection got.

@@ -6,7 +6,7 @@
 
 use crate::{
     blocking, clock,
-    serve::room::Room,
+    serve::memory::MemoryPermit,
     store::{Acceptance, Datastore, StoreError, UploadBatch},
 };
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) enum CommitError {
 struct Waiting {
     batch: UploadBatch,
     /// What the upload takes of the server's memory, whether or not its sender still waits.
-    room: Arc<Room>,
+    memory: Arc<MemoryPermit>,
     reply: oneshot::Sender<Result<Vec<Acceptance>, Arc<StoreError>>>,
 }
 
@@ -56,28 +56,28 @@ impl GroupCommit {
     }
 
     /// Stores the reports of one upload, piece by piece; returns when all are durable, or one piece
-    /// failed: with what was stored before it. That is known when the upload comes again. Its room is free
+    /// failed: with what was stored before it. That is known when the upload comes again. Its memory is free
     /// then, also if nobody waits for it any more.
     pub(super) async fn store(
         &self,
         pieces: Vec<UploadBatch>,
-        room: Room,
+        memory: MemoryPermit,
     ) -> (Vec<Acceptance>, Result<(), CommitError>) {
         let mut acceptances = Vec::new();
-        let stored = self.store_pieces(pieces, room, &mut acceptances).await;
+        let stored = self.store_pieces(pieces, memory, &mut acceptances).await;
         (acceptances, stored)
     }
 
     async fn store_pieces(
         &self,
         pieces: Vec<UploadBatch>,
-        room: Room,
+        memory: MemoryPermit,
         acceptances: &mut Vec<Acceptance>,
     ) -> Result<(), CommitError> {
-        let room = Arc::new(room);
+        let memory = Arc::new(memory);
         for (number, batch) in pieces.into_iter().enumerate() {
             let (reply, stored) = oneshot::channel();
-            let waiting = Waiting { batch, room: Arc::clone(&room), reply };
+            let waiting = Waiting { batch, memory: Arc::clone(&memory), reply };
             if number == 0 {
                 self.queue.try_send(waiting)?;
             } else {
@@ -101,11 +101,11 @@ impl From<mpsc::error::TrySendError<Waiting>> for CommitError {
 
 async fn write(store: Arc<dyn Datastore>, mut waiting: mpsc::Receiver<Waiting>) {
     while let Some(first) = waiting.recv().await {
-        let Group { batches, rooms, replies } = gather(first, &mut waiting);
+        let Group { batches, permits, replies } = gather(first, &mut waiting);
         let store = Arc::clone(&store);
         let stored = blocking::spawn(move || {
             let stored = store.accept_reports(clock::now(), &batches);
-            drop((batches, rooms));
+            drop((batches, permits));
             stored
         });
         match stored.await {
@@ -138,14 +138,14 @@ type Reply = oneshot::Sender<Result<Vec<Acceptance>, Arc<StoreError>>>;
 #[derive(Default)]
 struct Group {
     batches: Vec<UploadBatch>,
-    rooms: Vec<Arc<Room>>,
+    permits: Vec<Arc<MemoryPermit>>,
     replies: Vec<Reply>,
 }
 
 impl Group {
     fn add(&mut self, waiting: Waiting) {
         self.batches.push(waiting.batch);
-        self.rooms.push(waiting.room);
+        self.permits.push(waiting.memory);
         self.replies.push(waiting.reply);
     }
 }
@@ -169,7 +169,7 @@ fn gather(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Group {
 mod tests {
     use super::*;
     use crate::{
-        serve::room::Pool,
+        serve::memory::MemoryPool,
         store::{BatchingMode, Blob, TaskRecord, faulty::FaultyStore, sqlite::SqliteStore},
     };
     use sottovoce_dap::{
@@ -190,8 +190,8 @@ mod tests {
         });
         store.end_after(1);
         let commits = GroupCommit::start(store);
-        let room = Pool::new(1000, 1000).take(None, 100).unwrap();
-        let (acceptances, stored) = commits.store(pieces.into(), room).await;
+        let memory = MemoryPool::new(1000, 1000).take(None, 100).unwrap();
+        let (acceptances, stored) = commits.store(pieces.into(), memory).await;
         assert!(matches!(acceptances[..], [Ok(_)]), "{}", acceptances.len());
         assert!(matches!(stored, Err(CommitError::Store(_))), "{stored:?}");
     }

@@ -7,12 +7,12 @@
 mod aggregate;
 mod collect;
 mod group_commit;
+mod pending_collections;
 mod quotas;
 mod refusals;
 mod routes;
 mod schedule;
 mod upload;
-mod waits;
 
 use super::{
     config::limits::{Aggregation, Retention},
@@ -20,12 +20,13 @@ use super::{
     keyring::Keyring,
     log::PublicLog,
     metrics::Metrics,
-    serve::room::Room,
+    serve::memory::MemoryPermit,
     store::{Datastore, Timestamp, sealed::DatabaseKeys},
     task::LeaderTask,
     tasks::Tasks,
 };
 use group_commit::GroupCommit;
+use pending_collections::PendingCollections;
 use quotas::Quotas;
 use refusals::Refusals;
 use sottovoce_dap::{
@@ -35,7 +36,6 @@ use sottovoce_dap::{
 use sottovoce_transport::http::HttpClient;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore, watch};
-use waits::Waits;
 
 pub use collect::Progress;
 pub use routes::router;
@@ -55,7 +55,7 @@ pub struct Leader {
     http: HttpClient,
     refusals: Refusals,
     quotas: Quotas,
-    waits: Waits,
+    pending_collections: PendingCollections,
     /// Whether the server stops.
     stop: watch::Receiver<bool>,
     /// Collectors that wait with their request for its result.
@@ -88,7 +88,7 @@ impl Leader {
             commits: GroupCommit::start(Arc::clone(&store)),
             store,
             keyring,
-            waits: Waits::new(Arc::clone(&metrics)),
+            pending_collections: PendingCollections::new(Arc::clone(&metrics)),
             metrics,
             log,
             retention,
@@ -104,16 +104,16 @@ impl Leader {
         }
     }
 
-    /// Checks and stores the reports of an upload; gives those that failed, in their order. `room` is
+    /// Checks and stores the reports of an upload; gives those that failed, in their order. `memory` is
     /// what they take of the server's memory.
     pub async fn upload(
         &self,
         task: &LeaderTask,
         request: UploadRequest,
-        room: Room,
+        memory: MemoryPermit,
         now: Timestamp,
     ) -> Result<UploadErrors, Failure> {
-        upload::upload(self, task, request, room, now).await
+        upload::upload(self, task, request, memory, now).await
     }
 
     /// Takes on a collection job, or finds it again: `body` is an encoded `CollectionJobReq`. Gives the

@@ -7,7 +7,7 @@ use crate::{
     keyring::Keyring,
     log::PublicLog,
     routes::{self, Aggregator, Authenticated, NamedTask, ResourceId, Served},
-    serve::{PeerIdentity, edge::Edge, held::long_message},
+    serve::{PeerIdentity, edge::Edge, response_body::long_message},
     store::Datastore,
     task::LeaderTask,
     tasks::Tasks,
@@ -85,19 +85,19 @@ async fn upload_reports(
     expect_media_type(request.headers(), MediaType::UploadReq, &id)?;
     let client = request.extensions().get().copied();
     let limit = served.edge.limits.upload_bytes;
-    let body = served.edge.intake.read(request, limit).await?;
+    let body = served.edge.admission.read(request, limit).await?;
     let request =
         UploadRequest::from_bytes(body.bytes()).map_err(|e| Failure::malformed(&id, &e))?;
     // Before anything is stored: for the answer, should each of them fail.
     let longest = request.reports.len() * ReportUploadStatus::LENGTH;
-    let room_to_answer = served.edge.intake.room(client, longest)?;
-    // The bytes go; the room stays taken, for the reports themselves.
-    let room = body.into_room();
-    let errors = served.role.upload(&task, request, room, clock::now()).await?;
+    let memory_to_answer = served.edge.admission.memory(client, longest)?;
+    // The bytes go; their memory stays taken, for the reports themselves.
+    let memory = body.into_memory();
+    let errors = served.role.upload(&task, request, memory, clock::now()).await?;
     if errors.status.is_empty() {
         return Ok(().into_response());
     }
-    Ok(long_message(MediaType::UploadErrors, errors.to_bytes(), room_to_answer))
+    Ok(long_message(MediaType::UploadErrors, errors.to_bytes(), memory_to_answer))
 }
 
 async fn create_collection(

@@ -10,7 +10,7 @@ use crate::{
     keyring::Keys,
     metrics::Stage,
     open::{check_time, encapsulates_for_some, encapsulates_for_us, fits, oldest_window},
-    serve::room::Room,
+    serve::memory::MemoryPermit,
     store::{Refusal, Timestamp, UploadBatch},
     task::{LeaderTask, Task},
 };
@@ -24,12 +24,12 @@ use std::time::Duration;
 
 /// Checks and stores the reports of one request; gives those that failed, in their order.
 ///
-/// Whoever asked may hang up: the room that the reports take is free once they are stored, not before.
+/// The client may hang up: the memory of the reports is free once they are stored, not before.
 pub(super) async fn upload(
     leader: &Leader,
     task: &LeaderTask,
     request: UploadRequest,
-    room: Room,
+    memory: MemoryPermit,
     now: Timestamp,
 ) -> Result<UploadErrors, Failure> {
     let task = &task.task;
@@ -45,7 +45,7 @@ pub(super) async fn upload(
         reports.iter().map(|report| report.report_metadata.report_id).collect();
     // Packed they are small; as they were read, they take several times their bytes.
     drop(reports);
-    let (acceptances, stored) = leader.commits.store(pieces, room).await;
+    let (acceptances, stored) = leader.commits.store(pieces, memory).await;
     // Also if a later piece failed: these are durable, and known when they come again.
     let accepted = acceptances.iter().filter(|acceptance| acceptance.is_ok()).count();
     if accepted > 0 {

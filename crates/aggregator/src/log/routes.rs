@@ -3,7 +3,7 @@
 use super::PublicLog;
 use crate::{
     http::{Failure, InPath},
-    serve::{ClientAddress, edge::Edge, held::held},
+    serve::{ClientAddress, edge::Edge, response_body::body_with_permit},
 };
 use axum::{
     Extension, Router,
@@ -40,7 +40,7 @@ async fn checkpoint(
     State(Served { log, edge }): State<Served>,
     client: RateLimited,
 ) -> Result<Response, Failure> {
-    let note = edge.intake.query(move |_| Ok(log.checkpoint()?)).await?;
+    let note = edge.admission.query(move |_| Ok(log.checkpoint()?)).await?;
     answer(&edge, client, TEXT, "max-age=1", note.to_string().into())
 }
 
@@ -51,7 +51,7 @@ async fn tile(
     InPath(name): InPath<String>,
 ) -> Result<Response, Failure> {
     let name: TileName = format!("tile/{name}").parse().map_err(|_| Failure::NotFound)?;
-    let bytes = edge.intake.query(move |_| Ok(log.file(&name)?)).await?;
+    let bytes = edge.admission.query(move |_| Ok(log.file(&name)?)).await?;
     let caching = "public, max-age=31536000, immutable";
     answer(&edge, client, "application/octet-stream", caching, bytes)
 }
@@ -63,13 +63,13 @@ async fn proof(
     InPath(key): InPath<String>,
 ) -> Result<Response, Failure> {
     let key = EntryKey::from_hex(&key).ok_or(Failure::NotFound)?;
-    let proof = edge.intake.query(move |_| Ok(log.proof(&key)?)).await?;
+    let proof = edge.admission.query(move |_| Ok(log.proof(&key)?)).await?;
     answer(&edge, client, TEXT, "no-store", proof.to_string().into())
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Of the room for strangers until it is read: a file may have megabytes.
+/// Takes memory that is for strangers until it is read: a file may have megabytes.
 fn answer(
     edge: &Edge,
     client: RateLimited,
@@ -77,8 +77,8 @@ fn answer(
     caching: &'static str,
     body: Vec<u8>,
 ) -> Result<Response, Failure> {
-    let room = edge.intake.room(client.map(|Extension(client)| client), body.len())?;
+    let memory = edge.admission.memory(client.map(|Extension(client)| client), body.len())?;
     let header = |name: HeaderName, value| (name, HeaderValue::from_static(value));
     let headers = [header(CONTENT_TYPE, media_type), header(CACHE_CONTROL, caching)];
-    Ok((headers, held(body, room)).into_response())
+    Ok((headers, body_with_permit(body, memory)).into_response())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     PeerIdentity,
-    intake::Intake,
+    admission::Admission,
     throttle::{Throttle, throttle},
 };
 use crate::{
@@ -31,7 +31,7 @@ pub struct Edge {
     /// Bounds on each body.
     pub limits: Limits,
     /// Reads bodies.
-    pub intake: Intake,
+    pub admission: Admission,
     throttle: Arc<Throttle>,
     origins: Vec<String>,
     mutual_tls: bool,
@@ -42,7 +42,7 @@ impl Edge {
     pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Self {
         Self {
             limits: config.limits.clone(),
-            intake: Intake::new(&config.limits),
+            admission: Admission::new(&config.limits),
             throttle: Arc::new(Throttle::new(&config.limits, Arc::clone(metrics))),
             origins: config.cors.origins.clone(),
             mutual_tls: config.tls.as_ref().is_some_and(|tls| tls.peer_ca.is_some()),

@@ -1,20 +1,20 @@
 //! Serving: listen, answer, stop in good order.
 //!
-//! [`edge`] is what stands around the roles' routes: [`throttle`] bounds what one client may ask for and
-//! [`intake`] what bodies take, of the [`room`] that there is; [`held`] are answers that take some of it.
-//! [`tls`] is HTTPS, with files that are watched for [`reload`], [`signals`] tells when to stop, [`admin`] is
+//! [`edge`] is the middleware around the roles' routes: [`throttle`] is the rate limit of each client,
+//! [`admission`] limits what bodies and work take, [`memory`] is the limit on memory that they share, and
+//! [`response_body`] is a response that counts against it until it is written. [`tls`] is HTTPS, with files that are watched for [`reload`], [`signals`] tells when to stop, [`admin`] is
 //! the operator's listener, [`logs`] what is written down, [`log_limit`] how often if strangers cause it, and
 //! [`traces`] exports spans to OpenTelemetry.
 
 pub mod admin;
+pub mod admission;
 mod client;
 pub mod edge;
-pub mod held;
-pub mod intake;
 pub mod log_limit;
 pub mod logs;
+pub mod memory;
 pub mod reload;
-pub mod room;
+pub mod response_body;
 pub mod signals;
 pub mod throttle;
 pub mod tls;

@@ -1,5 +1,5 @@
-//! Room in memory for what others have us hold: bounded for all together and, while a client keeps us
-//! waiting, for each.
+//! The memory that request bodies and long responses may take: a limit for all clients together and, for
+//! as long as the server waits for a client (to send its body or to read its response), one for each client.
 
 use crate::http::Failure;
 use sottovoce_connections::address::{Prefix, prefixes};
@@ -10,18 +10,19 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Room that many share.
+/// A limit in bytes that many requests share.
 #[derive(Clone, Debug)]
-pub struct Pool {
+pub struct MemoryPool {
     /// In kilobytes.
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     all: usize,
-    parts: Option<Arc<Parts>>,
+    quotas: Option<Arc<ClientQuotas>>,
 }
 
-/// What clients have of a pool that keep us waiting: for the rest of a body, or until an answer is read.
+/// What each client has of a pool while the server waits for it: for the rest of a body, or until a response
+/// is read.
 #[derive(Debug)]
-struct Parts {
+struct ClientQuotas {
     /// Kilobytes that one client may have.
     one: usize,
     /// Kilobytes that a network of many clients may have.
@@ -29,85 +30,87 @@ struct Parts {
     held: Mutex<HashMap<Prefix, usize>>,
 }
 
-/// Room that is taken until this is dropped: held for as long as what was made of a body is in memory.
+/// Leave to hold so many bytes, returned when this is dropped. It is kept for as long as what was made of a
+/// body is in memory.
 #[derive(Debug)]
-pub struct Room {
+pub struct MemoryPermit {
     permit: OwnedSemaphorePermit,
-    part: Option<Part>,
+    share: Option<ClientShare>,
 }
 
-/// A client's part of a pool, while it keeps us waiting.
+/// What one client has of a pool, while the server waits for it.
 #[derive(Debug)]
-struct Part {
-    of: Arc<Parts>,
+struct ClientShare {
+    of: Arc<ClientQuotas>,
     client: Vec<Prefix>,
     kilobytes: usize,
 }
 
-impl Pool {
-    /// So many bytes, but always enough for the longest.
+impl MemoryPool {
+    /// A limit of `bytes`, but always enough for the longest body.
     pub fn new(bytes: usize, longest: usize) -> Self {
         let all = (kilobytes(bytes.max(longest)) + 1).min(Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(all)), all, parts: None }
+        Self { permits: Arc::new(Semaphore::new(all)), all, quotas: None }
     }
 
-    /// The same, of which no client may have more than a quarter while it keeps us waiting, and no
-    /// network more than half; but always enough for the longest.
-    pub fn in_parts(bytes: usize, longest: usize) -> Self {
+    /// The same, of which no client may have more than a quarter while the server waits for it, and no
+    /// network more than half; but always enough for the longest body.
+    pub fn with_client_quotas(bytes: usize, longest: usize) -> Self {
         let pool = Self::new(bytes, longest);
         let least = kilobytes(longest) + 1;
         let (one, many) = ((pool.all / 4).max(least), (pool.all / 2).max(least));
-        let parts = Parts { one, many, held: Mutex::default() };
-        Self { parts: Some(Arc::new(parts)), ..pool }
+        let quotas = ClientQuotas { one, many, held: Mutex::default() };
+        Self { quotas: Some(Arc::new(quotas)), ..pool }
     }
 
-    /// Room for so many bytes, for a client that keeps us waiting. Takes no more than a client may have:
-    /// what is longer has all of that.
-    pub fn take(&self, client: Option<IpAddr>, bytes: usize) -> Result<Room, Failure> {
-        let most = self.parts.as_ref().map_or(self.all, |parts| parts.one);
+    /// A permit for `bytes`, for a client that the server waits for. Takes no more than a client may have: what
+    /// is longer takes all of that.
+    pub fn take(&self, client: Option<IpAddr>, bytes: usize) -> Result<MemoryPermit, Failure> {
+        let most = self.quotas.as_ref().map_or(self.all, |quotas| quotas.one);
         let needed = kilobytes(bytes).clamp(1, most);
-        let part = match (&self.parts, client) {
-            (Some(parts), Some(client)) => Some(parts.begin(client, needed)?),
+        let share = match (&self.quotas, client) {
+            (Some(quotas), Some(client)) => Some(quotas.begin(client, needed)?),
             _ => None,
         };
-        Ok(Room { permit: acquire(&self.room, needed)?, part })
+        Ok(MemoryPermit { permit: acquire(&self.permits, needed)?, share })
     }
 
     /// Whether less than half is left.
     pub fn is_short(&self) -> bool {
-        self.room.available_permits() < self.all / 2
+        self.permits.available_permits() < self.all / 2
     }
 }
 
-impl Room {
-    /// Has room for so many bytes, or there is none.
+impl MemoryPermit {
+    /// Extends the permit to `bytes` in all, or fails if the limit is reached.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), Failure> {
         let more = kilobytes(bytes).saturating_sub(self.permit.num_permits());
-        if let Some(part) = &mut self.part {
-            part.grow(more)?;
+        if let Some(share) = &mut self.share {
+            share.grow(more)?;
         }
         let more = acquire(self.permit.semaphore(), more)?;
         self.permit.merge(more);
         Ok(())
     }
 
-    /// Whether less than half is left of what its client may have that keeps us waiting, or its network.
-    pub fn is_part_short(&self) -> bool {
-        self.part.as_ref().is_some_and(Part::is_short)
+    /// Whether less than half is left of the quota of its client, or of its network.
+    pub fn is_quota_short(&self) -> bool {
+        self.share.as_ref().is_some_and(ClientShare::is_short)
     }
 
-    /// The same room, whose client keeps nobody waiting any more.
+    /// The same permit, once the body is complete: it no longer counts against its client.
     #[must_use]
     pub fn arrived(self) -> Self {
-        Self { part: None, ..self }
+        Self { share: None, ..self }
     }
 }
 
-impl Parts {
-    fn begin(self: &Arc<Self>, client: IpAddr, kilobytes: usize) -> Result<Part, Failure> {
-        let mut part = Part { of: Arc::clone(self), client: prefixes(client), kilobytes: 0 };
-        part.grow(kilobytes)?;
-        Ok(part)
+impl ClientQuotas {
+    fn begin(self: &Arc<Self>, client: IpAddr, kilobytes: usize) -> Result<ClientShare, Failure> {
+        let mut share =
+            ClientShare { of: Arc::clone(self), client: prefixes(client), kilobytes: 0 };
+        share.grow(kilobytes)?;
+        Ok(share)
     }
 
     fn most(&self, prefix: &Prefix) -> usize {
@@ -115,7 +118,7 @@ impl Parts {
     }
 }
 
-impl Part {
+impl ClientShare {
     fn grow(&mut self, kilobytes: usize) -> Result<(), Failure> {
         let mut held = self.of.held.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |prefix: &Prefix| {
@@ -138,7 +141,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for ClientShare {
     fn drop(&mut self) {
         let mut held = self.of.held.lock().unwrap_or_else(PoisonError::into_inner);
         for prefix in &self.client {
@@ -156,9 +159,9 @@ fn kilobytes(bytes: usize) -> usize {
     bytes.div_ceil(KILOBYTE)
 }
 
-fn acquire(room: &Arc<Semaphore>, kilobytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+fn acquire(semaphore: &Arc<Semaphore>, kilobytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
     let permits = u32::try_from(kilobytes).unwrap_or(u32::MAX);
-    Arc::clone(room).try_acquire_many_owned(permits).map_err(|_| Failure::Busy)
+    Arc::clone(semaphore).try_acquire_many_owned(permits).map_err(|_| Failure::Busy)
 }
 
 const KILOBYTE: usize = 1024;
@@ -172,23 +175,23 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_keeps_us_waiting_has_a_part_and_leaves_the_rest() {
-        let pool = Pool::in_parts(400 << 10, 10 << 10);
+    fn one_client_gets_its_quota_and_leaves_the_rest() {
+        let pool = MemoryPool::with_client_quotas(400 << 10, 10 << 10);
         let take = |client| pool.take(ip(client), 20 << 10);
         let held: Vec<_> = std::iter::from_fn(|| take("192.0.2.1").ok()).collect();
         assert_eq!(held.len(), 5);
         assert!(take("192.0.2.2").is_ok());
         // What has arrived is held against nobody.
-        let _worked_on: Vec<_> = held.into_iter().map(Room::arrived).collect();
+        let _worked_on: Vec<_> = held.into_iter().map(MemoryPermit::arrived).collect();
         let mut last = take("192.0.2.1").unwrap();
         assert!(last.grow_to(100 << 10).is_ok() && last.grow_to(101 << 10).is_err());
         drop(last);
-        assert!(pool.parts.as_ref().unwrap().held.lock().unwrap().is_empty());
+        assert!(pool.quotas.as_ref().unwrap().held.lock().unwrap().is_empty());
     }
 
     #[test]
     fn many_addresses_of_one_network_leave_half() {
-        let pool = Pool::in_parts(400 << 10, 10 << 10);
+        let pool = MemoryPool::with_client_quotas(400 << 10, 10 << 10);
         let take = |number| pool.take(ip(&format!("2001:db8:0:{number:x}00::1")), 20 << 10).ok();
         let held: Vec<_> = (0..100).map_while(take).collect();
         assert_eq!(held.len(), 10);
@@ -196,8 +199,8 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_always_fits_a_part_and_what_is_longer_takes_all_of_it() {
-        let pool = Pool::in_parts(1 << 10, 90 << 10);
+    fn the_longest_body_always_fits_a_quota_and_what_is_longer_takes_all_of_it() {
+        let pool = MemoryPool::with_client_quotas(1 << 10, 90 << 10);
         assert!(pool.take(ip("192.0.2.1"), 90 << 10).is_ok());
         let all = pool.take(ip("192.0.2.1"), 900 << 10).unwrap();
         assert!(pool.take(ip("192.0.2.1"), 1).is_err());

@@ -1,4 +1,4 @@
-//! What open collections wait for: counted, and said when it takes long.
+//! Pending collections: why each waits, in the metrics, and in the log when it takes long.
 
 use crate::{clock, metrics::Metrics, store::CollectionId};
 use sottovoce_dap::ids::TaskId;
@@ -46,9 +46,9 @@ impl Reason {
 /// A collection, by its task and ID.
 type Name = (TaskId, CollectionId);
 
-/// What is known of collections that are open. A memory of this process: after a start, waits are counted
-/// from then on.
-pub(super) struct Waits {
+/// The collections that are not over, with what they wait for. In memory only: after a start, waiting times
+/// begin again.
+pub(super) struct PendingCollections {
     metrics: Arc<Metrics>,
     all: Mutex<HashMap<Name, Wait>>,
 }
@@ -57,16 +57,16 @@ struct Wait {
     since: Instant,
     seen: Instant,
     reason: Reason,
-    /// After how long it is said next.
+    /// After how long the log says it next.
     next: Duration,
 }
 
-/// A collection that waits for so long is said to; then each time that it has waited twice as long.
+/// A collection that has waited for so long is logged; then each time that it has waited twice as long.
 const LONG: Duration = Duration::from_secs(30);
 /// A collection that was not looked at for so long is another replica's, or gone.
 const FORGOTTEN: Duration = Duration::from_secs(120);
 
-impl Waits {
+impl PendingCollections {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self { metrics, all: Mutex::default() }
     }
@@ -124,12 +124,12 @@ mod tests {
     #[test]
     fn waits_are_counted_by_their_reason_until_they_are_over() {
         let metrics = Arc::new(Metrics::new());
-        let (waits, now) = (Waits::new(Arc::clone(&metrics)), Instant::now());
+        let (pending, now) = (PendingCollections::new(Arc::clone(&metrics)), Instant::now());
         let name = |byte| (TaskId::new([byte; 32]), CollectionJobId::new([byte; 16]).into());
         let later = |seconds| now + Duration::from_secs(seconds);
-        waits.still_waits(name(1), Reason::NotAggregated, None, now);
-        waits.still_waits(name(2), Reason::HelperFails, None, now);
-        waits.still_waits(name(1), Reason::HelperFails, None, later(40));
+        pending.still_waits(name(1), Reason::NotAggregated, None, now);
+        pending.still_waits(name(2), Reason::HelperFails, None, now);
+        pending.still_waits(name(1), Reason::HelperFails, None, later(40));
         let text = metrics.text();
         for line in [
             "sottovoce_pending_collections{reason=\"helper_fails\"} 2",
@@ -138,9 +138,9 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
-        waits.ended(&name(1));
+        pending.ended(&name(1));
         // One that nobody looked at any more is no longer counted.
-        waits.still_waits(name(3), Reason::NoFullBatch, None, later(200));
+        pending.still_waits(name(3), Reason::NoFullBatch, None, later(200));
         let text = metrics.text();
         assert!(
             text.contains("sottovoce_pending_collections{reason=\"helper_fails\"} 0"),
