@@ -99,8 +99,22 @@ fn record(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What an app waits for when it starts: the program, as text and compiled.
+fn program(criterion: &mut Criterion) {
+    let text = include_str!("../examples/support-assistant.toml");
+    let form = Program::compile_for_devices("support-assistant.toml", text).unwrap();
+    let mut group = criterion.benchmark_group("client/program");
+    group.bench_function("as text", |bencher| {
+        bencher.iter(|| Program::parse("support-assistant.toml", black_box(text)).unwrap());
+    });
+    group.bench_function("compiled", |bencher| {
+        bencher.iter(|| Program::from_device_form(black_box(&form)).unwrap());
+    });
+    group.finish();
+}
+
 /// A day begins.
 const NOW: u64 = 20_780 * 86_400;
 
-criterion_group!(benches, report, record);
+criterion_group!(benches, report, record, program);
 criterion_main!(benches);

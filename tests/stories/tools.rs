@@ -1,6 +1,7 @@
 //! The tools around a program file, as somebody meets them who begins: init, check, schema.
 
 use super::collector::{json, text};
+use sottovoce_program::Program;
 use std::{
     fs,
     path::Path,
@@ -118,6 +119,30 @@ fn a_check_is_for_offices_for_users_and_for_machines() {
     assert!(machine["rhythm"]["devices_needed"].as_u64().unwrap() <= 100_000);
     let both = sottovoce(folder.path(), &["check", "program.toml", "--json", "--for-users"]);
     assert_eq!(both.status.code(), Some(2), "misuse of the command line");
+}
+
+#[test]
+fn a_program_is_compiled_for_devices_under_the_name_that_it_has_or_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    printed(folder.path(), &["init", "support.toml"]);
+    printed(folder.path(), &["compile", "support.toml"]);
+    printed(folder.path(), &["compile", "support.toml", "-o", "device.bin"]);
+    let form = fs::read(path("support.svp")).unwrap();
+    assert_eq!(form, fs::read(path("device.bin")).unwrap(), "the same program is the same bytes");
+    let program = Program::from_device_form(&form).unwrap();
+    let tasks = json(&sottovoce(folder.path(), &["tasks", "support.toml", "--json"]));
+    let ids =
+        tasks["tasks"].as_array().unwrap().iter().map(|task| task["task_id"].as_str().unwrap());
+    let devices = program.tasks().iter().map(|task| task.task_id.to_string());
+    assert!(ids.eq(devices), "the tasks that the servers have");
+    // What was there is replaced, but not by what is refused.
+    let text = fs::read_to_string(path("support.toml")).unwrap();
+    fs::write(path("support.toml"), text.replace("min_batch_size", "max_batch_size")).unwrap();
+    let refused = sottovoce(folder.path(), &["compile", "support.toml"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("max_batch_size"));
+    assert_eq!(fs::read(path("support.svp")).unwrap(), form);
 }
 
 #[test]

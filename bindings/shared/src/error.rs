@@ -2,7 +2,6 @@
 
 use serde::{Serialize, Serializer};
 use sottovoce_client::device::{DeviceError, ErrorKind, Field};
-use sottovoce_program::ProgramError;
 use std::{collections::BTreeMap, fmt};
 
 /// What kind of error it is. Each has a name that never changes.
@@ -51,6 +50,11 @@ impl Error {
         Self { kind: Kind::Argument, message: message.into(), fields: BTreeMap::new() }
     }
 
+    /// A program that is refused, as text or compiled.
+    pub(crate) fn program(error: &impl std::error::Error) -> Self {
+        Self { kind: Kind::Program, message: error.to_string(), fields: BTreeMap::new() }
+    }
+
     /// JSON that is not what it should be. Says where, and never what was given.
     pub(crate) fn json(what: &str, error: &serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
@@ -65,12 +69,6 @@ impl From<DeviceError> for Error {
             message: error.to_string(),
             fields: error.fields().into_iter().collect(),
         }
-    }
-}
-
-impl From<&ProgramError> for Error {
-    fn from(error: &ProgramError) -> Self {
-        Self { kind: Kind::Program, message: error.to_string(), fields: BTreeMap::new() }
     }
 }
 

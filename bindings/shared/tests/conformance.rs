@@ -7,6 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sottovoce_bindings::{Device, Error, Found, Next, Opening, Request, Response, Save};
+use sottovoce_program::Program;
 use std::{collections::BTreeMap, fs, path::Path};
 use zeroize::Zeroizing;
 
@@ -28,6 +29,8 @@ struct Case {
 /// One app: a device, where its state is kept, and what it was handed out last.
 struct App<'a> {
     table: &'a Table,
+    /// Whether it ships compiled programs.
+    compiled: bool,
     device: Option<Device>,
     stored: Option<Vec<u8>>,
     saves: Vec<Save>,
@@ -36,6 +39,15 @@ struct App<'a> {
 
 #[test]
 fn every_case_is_answered_as_the_table_says() {
+    every_case_is_answered(false);
+}
+
+#[test]
+fn every_case_is_answered_alike_by_devices_of_compiled_programs() {
+    every_case_is_answered(true);
+}
+
+fn every_case_is_answered(compiled: bool) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let mut table: Table = serde_json::from_str(&read("cases.json")).unwrap();
@@ -43,8 +55,8 @@ fn every_case_is_answered_as_the_table_says() {
     table.programs.values_mut().for_each(|path| *path = read(path));
     let mut wrong = Vec::new();
     for case in &table.cases {
-        let mut app =
-            App { table: &table, device: None, stored: None, saves: Vec::new(), request: None };
+        let (table, saves) = (&table, Vec::new());
+        let mut app = App { table, compiled, device: None, stored: None, saves, request: None };
         for (number, step) in case.steps.iter().enumerate() {
             let call = step["call"].as_str().unwrap();
             let found = app.call(call, step).unwrap_or_else(|error| json!({ "error": error }));
@@ -120,7 +132,11 @@ impl App<'_> {
         let adopt = step.get("adopt").is_some_and(|adopt| adopt.as_bool().unwrap());
         let blob = self.stored.as_deref();
         let opening = Opening { blob, key: key.map(Zeroizing::new), adopt };
-        let (device, found) = Device::open(program, opening, now)?;
+        let form = Program::compile_for_devices("program", program);
+        let (device, found) = match form {
+            Ok(form) if self.compiled => Device::open_compiled(&form, opening, now)?,
+            _ => Device::open(program, opening, now)?,
+        };
         self.device = Some(device);
         self.request = None;
         Ok(json!(match found {

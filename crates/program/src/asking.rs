@@ -54,19 +54,19 @@ const WEEK: u64 = 7 * 86_400;
 #[serde(deny_unknown_fields)]
 pub(super) struct AskingTable {
     /// Ask if the model is less sure than this, from 0 to 1.
-    low_confidence: Option<At<f64>>,
+    pub(super) low_confidence: Option<At<f64>>,
     /// Ask if a response contradicts retrieved text more than this, from 0 to 1.
-    contradiction: Option<At<f64>>,
+    pub(super) contradiction: Option<At<f64>>,
     /// Ask about this share of all other responses, from 0 to 1.
-    sample: Option<At<f64>>,
+    pub(super) sample: Option<At<f64>>,
     /// The least time between two questions, such as "1 hour".
-    cool_down: Option<At<String>>,
+    pub(super) cool_down: Option<At<String>>,
     /// The most questions in 24 hours.
-    per_day: Option<At<u32>>,
+    pub(super) per_day: Option<At<u32>>,
     /// The most questions in seven days.
-    per_week: Option<At<u32>>,
+    pub(super) per_week: Option<At<u32>>,
     /// Keep the last places of a day for the most informative responses.
-    informative_first: Option<bool>,
+    pub(super) informative_first: Option<bool>,
 }
 
 impl AskingPolicy {

@@ -116,9 +116,11 @@ const MANY_BINS: u32 = 21;
 /// Begins `task_info`; the digest of the manifest follows.
 const TASK_INFO_TAG: &[u8] = b"sottovoce/1 sha256:";
 
+/// The tasks of a metric. `certify` has its guarantees.
 pub(super) fn compile(
     program: &Program,
     metric: &Metric,
+    certify: &mut impl FnMut(&Program, &Mechanism) -> Result<Vec<Guarantee>, CompileError>,
 ) -> Result<Vec<CompiledTask>, CompileError> {
     let encoding = Encoding::of(metric);
     let bins = encoding.bins();
@@ -168,7 +170,10 @@ fn randomizer_of(
 }
 
 /// The guarantees of the smallest batch, if they meet what the program declares.
-fn certify(program: &Program, mechanism: &Mechanism) -> Result<Vec<Guarantee>, CompileError> {
+pub(super) fn certify(
+    program: &Program,
+    mechanism: &Mechanism,
+) -> Result<Vec<Guarantee>, CompileError> {
     let privacy = program.privacy;
     let at = |min_batch_size| {
         let noise = privacy.aggregator_noise;

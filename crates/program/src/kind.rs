@@ -18,7 +18,7 @@ mod reading;
 pub mod score;
 mod signals;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod thumbs;
 pub mod triage;
 mod written;

@@ -25,6 +25,7 @@ pub mod asking;
 pub mod budget;
 mod calendar;
 pub mod compile;
+mod device_form;
 pub mod dimension;
 pub mod encoding;
 pub mod explain;
@@ -44,6 +45,7 @@ mod source;
 pub mod template;
 
 pub use calendar::{Calendar, NoWeekday, NoWeeks, Weekday};
+pub use device_form::FormError;
 pub use kind::{score, triage};
 pub use moment::{format_duration, format_moment, parse_duration, parse_moment};
 pub use source::ProgramError;
@@ -51,7 +53,8 @@ pub use source::ProgramError;
 use asking::AskingPolicy;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use budget::DeviceBudget;
-use compile::CompiledTask;
+use compile::{CompileError, CompiledTask};
+use explain::Explanation;
 use file::File;
 use kind::{Form, Written};
 use log::LogPolicy;
@@ -64,8 +67,9 @@ use sottovoce_dap::{
     time::{Interval, TimePrecision},
 };
 use sottovoce_privacy::{
+    guarantee::Mechanism,
     noise::{AggregatorNoise, Thousandths},
-    units::{Delta, Epsilon, Share},
+    units::{Delta, Epsilon, Guarantee, Share},
 };
 use source::{At, Source};
 use std::path::Path;
@@ -90,6 +94,7 @@ pub struct Program {
     asking: AskingPolicy,
     profile: ProfilePolicy,
     tasks: Vec<CompiledTask>,
+    for_users: String,
 }
 
 /// What a program is for.
@@ -182,8 +187,18 @@ impl Program {
     /// Parses and checks a program; `name` is what errors call the file.
     pub fn parse(name: &str, text: &str) -> Result<Self, ProgramError> {
         let source = Source { name, text };
-        let file = File::parse(source)?;
-        let mut program = Self::header(source, &file)?;
+        let mut program = Self::of(source, &File::parse(source)?, compile::certify)?;
+        program.for_users = Explanation::of(&program).for_users();
+        Ok(program)
+    }
+
+    /// What a file means. `certify` has the guarantees of each metric, in the order of the file.
+    fn of(
+        source: Source<'_>,
+        file: &File,
+        mut certify: impl FnMut(&Self, &Mechanism) -> Result<Vec<Guarantee>, CompileError>,
+    ) -> Result<Self, ProgramError> {
+        let mut program = Self::header(source, file)?;
         let dimensions = dimension::parse_all(source, &file.dimensions)?;
         let mut metrics: Vec<_> = file.metrics.iter().collect();
         if metrics.is_empty() {
@@ -206,7 +221,7 @@ impl Program {
         let mut asked: Vec<_> = metrics.iter().zip(&parsed).collect();
         asked.sort_by_key(|((name, _), _)| name.span().start);
         for ((_, table), metric) in asked {
-            let compiled = compile::compile(&program, metric)
+            let compiled = compile::compile(&program, metric, &mut certify)
                 .map_err(|reason| source.error(&table.kind, reason))?;
             for task in compiled {
                 // Values may have what stands between them in a task's name.
@@ -261,6 +276,7 @@ impl Program {
             asking: AskingPolicy::parse(source, &file.asking)?,
             profile: ProfilePolicy::parse(source, &file.profile)?,
             tasks: Vec::new(),
+            for_users: String::new(),
         })
     }
 
@@ -343,6 +359,11 @@ impl Program {
     /// The DAP tasks, metric by metric.
     pub fn tasks(&self) -> &[CompiledTask] {
         &self.tasks
+    }
+
+    /// What an app shows before it asks for consent, and whenever the user wants to know.
+    pub fn for_users(&self) -> &str {
+        &self.for_users
     }
 
     /// The task of a metric, by the name it has in [`tasks`](Self::tasks).

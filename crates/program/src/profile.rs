@@ -30,7 +30,7 @@ const HOUR: u64 = 3600;
 #[serde(deny_unknown_fields)]
 pub(super) struct ProfileTable {
     /// After this time what was learnt counts half, such as "30 days".
-    half_life: Option<At<String>>,
+    pub(super) half_life: Option<At<String>>,
 }
 
 impl ProfilePolicy {

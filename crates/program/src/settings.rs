@@ -1,7 +1,8 @@
 //! A program with other numbers: what a plan proposes, as the same program would have it.
 
 use super::{
-    Calendar, Program, ProgramError, budget::DeviceBudget, compile, format_duration, format_moment,
+    Calendar, Program, ProgramError, budget::DeviceBudget, compile, explain::Explanation,
+    format_duration, format_moment,
 };
 use sottovoce_dap::time::{Interval, TimePrecision};
 use sottovoce_privacy::{
@@ -95,12 +96,13 @@ impl Program {
         for metric in self.metrics() {
             let mut metric = metric.clone();
             metric.epsilon0 = settings.epsilon0.get(&metric.name).copied().or(metric.epsilon0);
-            let compiled = compile::compile(&program, &metric);
+            let compiled = compile::compile(&program, &metric, &mut compile::certify);
             program.tasks.extend(compiled.map_err(|error| refused(error.to_string()))?);
         }
         let local = self.budget.and_then(|budget| budget.limits().local);
         let limits = Limits { local, central: Some(settings.central) };
         program.budget = Some(DeviceBudget::new(settings.period, settings.windows, limits));
+        program.for_users = Explanation::of(&program).for_users();
         Ok(program)
     }
 

@@ -24,6 +24,10 @@ impl ProgramError {
 pub(super) struct At<T>(Spanned<T>);
 
 impl<T> At<T> {
+    pub(super) fn new(place: Range<usize>, value: T) -> Self {
+        Self(Spanned::new(place, value))
+    }
+
     pub(super) fn get_ref(&self) -> &T {
         self.0.get_ref()
     }

@@ -2,8 +2,11 @@ use super::*;
 use crate::template::without_budget;
 
 fn program(change: impl Fn(String) -> String) -> Result<Program, ProgramError> {
-    let text = without_budget(include_str!("../../../examples/support-assistant.toml"));
-    Program::parse("program.toml", &change(text))
+    Program::parse("program.toml", &change(example()))
+}
+
+fn example() -> String {
+    without_budget(include_str!("../../../examples/support-assistant.toml"))
 }
 
 fn error(from: &str, to: &str) -> String {
@@ -178,15 +181,21 @@ pub(super) fn with_tables(tables: &str) -> Result<Program, ProgramError> {
 
 /// The example with other metrics in place of its own.
 pub(super) fn asking(metrics: &str) -> Result<Program, ProgramError> {
-    program(|text| format!("{}{metrics}", &text[..text.find("[metrics").unwrap()]))
+    Program::parse("program.toml", &text_asking(metrics))
+}
+
+pub(super) fn text_asking(metrics: &str) -> String {
+    let example = example();
+    format!("{}{metrics}", &example[..example.find("[metrics").unwrap()])
 }
 
 /// A red-team channel with these metrics.
 pub(super) fn red_team(metrics: &str) -> Result<Program, ProgramError> {
-    program(|text| {
-        let head = &text[..text.find("[metrics").unwrap()];
-        format!("kind = \"red-team\"\n{head}{metrics}")
-    })
+    Program::parse("program.toml", &text_of_red_team(metrics))
+}
+
+pub(super) fn text_of_red_team(metrics: &str) -> String {
+    format!("kind = \"red-team\"\n{}", text_asking(metrics))
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod analyse;
 mod check;
+mod compile;
 mod demo;
 mod guarantee;
 mod init;
@@ -35,6 +36,7 @@ struct Arguments {
 enum Command {
     Init(init::Arguments),
     Check(check::Arguments),
+    Compile(compile::Arguments),
     Plan(plan::Arguments),
     Simulate(simulate::Arguments),
     Demo(demo::Arguments),
@@ -76,6 +78,7 @@ fn tool() -> anyhow::Result<()> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Compile(arguments) => compile::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => packaging::completions(&arguments, binaries()),
         Command::Man(arguments) => packaging::man(&arguments, binaries()),

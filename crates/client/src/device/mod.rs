@@ -59,7 +59,6 @@ use sottovoce_program::{
     answer::Answer,
     compile::CompiledTask,
     dimension::{COHORTS, Dimension, Visibility},
-    explain::Explanation,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -270,7 +269,7 @@ impl Device {
 
     /// What the app should show before it asks for consent, and whenever the user wants to know.
     pub fn explain(&self) -> String {
-        Explanation::of(&self.program).for_users()
+        self.program.for_users().to_owned()
     }
 
     /// Whether this device is held out by a dimension, so that the app leaves it as it is; nothing if

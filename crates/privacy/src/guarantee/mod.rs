@@ -54,6 +54,18 @@ pub const THEOREM_SUM: &str = "sum of pure bounds (sequential composition)";
 pub const THEOREM_COMPOSED: &str = "privacy-loss distributions, pessimistic and convolved directly \
                                     (Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022)";
 
+/// Every reason that a guarantee is given, in an order that never changes.
+pub const THEOREMS: [&str; 8] = [
+    THEOREM_KARY,
+    THEOREM_BITS,
+    THEOREM_BLANKET,
+    THEOREM_SCAN,
+    THEOREM_GAUSSIAN,
+    THEOREM_LAPLACE,
+    THEOREM_SUM,
+    THEOREM_COMPOSED,
+];
+
 /// A randomizer's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

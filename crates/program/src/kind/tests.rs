@@ -25,16 +25,20 @@ const EXAMPLES: [(&str, &str); NAMES.len()] = [
     ("joint", "joins = [\"m-thumbs\", \"m-signals.copied\"]"),
 ];
 
-/// The program of the first, and that of the others.
-fn programs() -> [Program; 2] {
+/// The metrics of the first, and those of the others.
+pub(crate) fn metrics() -> [String; 2] {
     let (finding, others) = EXAMPLES.split_at(1);
-    let metrics = |examples: &[(&str, &str)]| {
+    [finding, others].map(|examples| {
         let metric = |(kind, keys): &(&str, &str)| {
             format!("[metrics.m-{kind}]\nquestion = \"?\"\nkind = \"{kind}\"\n{keys}\n")
         };
-        examples.iter().map(metric).collect::<String>()
-    };
-    [red_team(&metrics(finding)).unwrap(), asking(&metrics(others)).unwrap()]
+        examples.iter().map(metric).collect()
+    })
+}
+
+fn programs() -> [Program; 2] {
+    let [finding, others] = metrics();
+    [red_team(&finding).unwrap(), asking(&others).unwrap()]
 }
 
 #[test]
