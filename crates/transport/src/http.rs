@@ -2,7 +2,7 @@
 
 use super::error::TransportError;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue,
     LOCATION, RETRY_AFTER,
 };
 use sottovoce_dap::{
@@ -10,6 +10,7 @@ use sottovoce_dap::{
     exchange::{Exchange, Method, Request, Response},
 };
 use std::{
+    fmt,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -22,6 +23,17 @@ pub struct HttpClient {
     carrier: Carrier,
     timeout: Duration,
     headers: fn(&mut HeaderMap),
+    dates: OnDate,
+}
+
+/// Hears of the date of each response, with the URL that was asked.
+#[derive(Clone, Default)]
+struct OnDate(Option<Arc<dyn Fn(&str, &str) + Send + Sync>>);
+
+impl fmt::Debug for OnDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnDate").field(&self.0.is_some()).finish()
+    }
 }
 
 /// How requests reach others.
@@ -55,13 +67,13 @@ impl HttpClient {
     /// Likewise, with an identity of its own.
     pub fn with_identity(timeout: Duration, identity: Identity) -> Result<Self, SetupError> {
         let carrier = Carrier::Network(Arc::new(RwLock::new(build(timeout, identity)?)));
-        Ok(Self { carrier, timeout, headers: |_| () })
+        Ok(Self { carrier, timeout, headers: |_| (), dates: OnDate::default() })
     }
 
     /// A client for which something else stands for the network.
     #[cfg(any(test, feature = "test-util"))]
     pub fn over(wire: Arc<dyn super::wire::Wire>, timeout: Duration) -> Self {
-        Self { carrier: Carrier::Wire(wire), timeout, headers: |_| () }
+        Self { carrier: Carrier::Wire(wire), timeout, headers: |_| (), dates: OnDate::default() }
     }
 
     /// Shows and trusts something else from the next request on.
@@ -81,6 +93,12 @@ impl HttpClient {
     #[must_use]
     pub fn with_headers(self, headers: fn(&mut HeaderMap)) -> Self {
         Self { headers, ..self }
+    }
+
+    /// Gives `on_date` the `Date` of each response as soon as its head is there, with the URL that was asked.
+    #[must_use]
+    pub fn with_dates(self, on_date: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+        Self { dates: OnDate(Some(Arc::new(on_date))), ..self }
     }
 
     /// Carries out one exchange. `token` is sent only if the exchange asks for it.
@@ -148,6 +166,9 @@ impl HttpClient {
             builder.headers(headers).body(request.body).send().await.map_err(no_response)?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
+        if let (Some(on_date), Some(date)) = (&self.dates.0, text(&headers, &DATE)) {
+            on_date(&url, &date);
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(no_response)? {
             if body.len() + chunk.len() > limit {

@@ -86,6 +86,11 @@ impl Peers {
 }
 
 impl Permit {
+    /// Whose it is: the origin of the peer's URL.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// The peer answered, whatever it said.
     pub fn succeeded(&self) {
         self.note(|peer| (peer.failures, peer.backoff_until) = (0, None));
