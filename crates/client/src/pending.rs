@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 use sottovoce_program::answer::Given;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::event::Said;
 
@@ -61,16 +61,17 @@ impl Pending {
     /// What the answer becomes if this is said on top of what was.
     pub(super) fn merged(&self, response: ResponseMark, said: &Said) -> Given {
         let before = self.items.iter().find(|item| item.response == response);
-        match (said, before.map(|item| &item.given)) {
-            (Said::Answer(given), _) => given.clone(),
-            (Said::Signal(signal), Some(Given::Signals(observed))) => {
-                Given::Signals(observed.iter().chain([signal]).cloned().collect())
+        let before = before.map(|item| &item.given);
+        match said {
+            Said::Answer(given) => given.clone(),
+            Said::Signal(signal) => {
+                let observed = before.and_then(Given::signals);
+                Given::Signals(observed.into_iter().flatten().chain([signal]).cloned().collect())
             }
-            (Said::Signal(signal), _) => Given::Signals(BTreeSet::from([signal.clone()])),
-            (Said::More(times), Some(Given::Count(count))) => {
+            Said::More(times) => {
+                let count = before.and_then(Given::count).unwrap_or_default();
                 Given::Count(count.saturating_add(*times))
             }
-            (Said::More(times), _) => Given::Count(*times),
         }
     }
 
@@ -143,6 +144,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use sottovoce_program::answer::Thumb;
+    use std::collections::BTreeSet;
 
     fn item(rank: u64, given: Given) -> Item {
         Item {

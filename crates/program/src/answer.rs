@@ -1,4 +1,4 @@
-//! What a user gave.
+//! Answers of a user.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +65,46 @@ pub enum Given {
 pub enum Thumb {
     Up,
     Down,
+}
+
+impl Given {
+    /// The signals that were observed, if it is an answer to a `signals` metric.
+    pub fn signals(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::Signals(observed) => Some(observed),
+            Self::Thumbs(_)
+            | Self::Rating(_)
+            | Self::Preference { .. }
+            | Self::Ratings(_)
+            | Self::Count(_)
+            | Self::Score(_)
+            | Self::Triage(_)
+            | Self::Finding { .. }
+            | Self::Joint { .. } => None,
+        }
+    }
+
+    /// How often, if it is an answer to a `count` metric.
+    pub fn count(&self) -> Option<u64> {
+        match self {
+            Self::Count(count) => Some(*count),
+            Self::Thumbs(_)
+            | Self::Rating(_)
+            | Self::Preference { .. }
+            | Self::Ratings(_)
+            | Self::Signals(_)
+            | Self::Score(_)
+            | Self::Triage(_)
+            | Self::Finding { .. }
+            | Self::Joint { .. } => None,
+        }
+    }
+}
+
+impl From<Thumb> for Given {
+    fn from(thumb: Thumb) -> Self {
+        Self::Thumbs(thumb)
+    }
 }
 
 /// Which of two is better.

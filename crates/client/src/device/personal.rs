@@ -177,10 +177,7 @@ pub(super) fn scored(
 }
 
 fn observed(item: &Item) -> BTreeSet<String> {
-    match &item.given {
-        Given::Signals(observed) => observed.clone(),
-        _ => BTreeSet::new(),
-    }
+    item.given.signals().cloned().unwrap_or_default()
 }
 
 /// Each metric of a program once.
