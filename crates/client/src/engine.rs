@@ -5,7 +5,7 @@
 //! [`device`](super::device) for what the calls promise.
 
 pub use super::device::{
-    Arrived, Comment, DeviceError, ErrorKind, History, Holds, Options, Recorded, Request,
+    Arrived, Comment, DeviceError, ErrorKind, History, Holds, Line, Options, Recorded, Request,
     RequestId, Withdrawn,
 };
 
@@ -202,6 +202,16 @@ impl<S: Storage> Engine<S> {
     /// See [`Device::history`].
     pub fn history(&self, now: u64) -> Result<History, EngineError> {
         Ok(self.device.history(now)?)
+    }
+
+    /// See [`Device::unsettled_since`].
+    pub fn unsettled_since(&self) -> Option<u64> {
+        self.device.unsettled_since()
+    }
+
+    /// See [`Device::reports_since`].
+    pub fn reports_since(&self, moment: u64) -> Vec<Line> {
+        self.device.reports_since(moment)
     }
 
     /// See [`Device::next_window`].

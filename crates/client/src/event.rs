@@ -1,4 +1,4 @@
-//! What an app tells the engine.
+//! Events that an app records: answers, signals and counts.
 
 use serde::{Deserialize, Serialize};
 use sottovoce_program::answer::Given;
@@ -75,8 +75,8 @@ pub(super) enum Said {
 
 impl Event {
     /// An answer to a metric. A later one about the same response replaces it.
-    pub fn answer(metric: &str, given: Given) -> Self {
-        Self::new(metric, Said::Answer(given))
+    pub fn answer(metric: &str, given: impl Into<Given>) -> Self {
+        Self::new(metric, Said::Answer(given.into()))
     }
 
     /// A signal of a `signals` metric was observed, besides others of the same response.

@@ -1,4 +1,4 @@
-//! What a device has spent, and on which windows: each metric once a window, never twice.
+//! The privacy ledger: what a device has spent in which windows. Each metric is charged once a window.
 //!
 //! The ledger is stored before anything that it paid for is sent. It keeps neighbouring windows
 //! together, so that a year of daily reports is a line, and it never forgets that a window was
@@ -325,11 +325,6 @@ impl Run {
     pub(super) fn windows(&self) -> RangeInclusive<u64> {
         self.first..=self.last
     }
-
-    /// How many windows.
-    pub(super) fn len(&self) -> u64 {
-        self.last - self.first + 1
-    }
 }
 
 #[cfg(test)]
@@ -403,7 +398,7 @@ mod tests {
             ledger.settle("quality", window, Fate::Delivered);
         }
         assert_eq!(ledger.accounts()[0].runs().len(), 1);
-        assert_eq!(ledger.accounts()[0].runs()[0].len(), 365);
+        assert_eq!(ledger.accounts()[0].runs()[0].windows().count(), 365);
     }
 
     #[test]

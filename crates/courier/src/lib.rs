@@ -1,23 +1,20 @@
-//! Carries an engine's requests over HTTP and waits for the answers: for apps without a network
-//! stack of their own choice. It blocks; call it from a thread that may.
+//! Sends the requests of a device over HTTP: for apps without a network stack of their own. It blocks; call it
+//! from a thread that may.
 //!
-//! ```no_run
-//! use sottovoce_client::{engine::Engine, storage::FileStorage};
-//! use sottovoce_courier::Courier;
-//! use std::time::Duration;
-//!
-//! fn deliver(engine: &mut Engine<FileStorage>) -> Result<(), Box<dyn std::error::Error>> {
-//!     let rounds = Courier::new(Duration::from_secs(30))?.deliver(engine)?;
-//!     println!("come again at {:?}", rounds.again);
-//!     Ok(())
-//! }
-//! ```
-//!
-//! [`uploader`] is the level below: it sends reports that were made without an engine.
+//! [`Client`] is all that an app needs: the engine with its state in a file, the system's clock and HTTP.
+//! [`Courier`] is HTTP alone, for an engine that the app drives. [`uploader`] sends reports that were made without
+//! an engine.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
+pub mod client;
+pub mod delivery;
 pub mod uploader;
+
+pub use client::Client;
+pub use delivery::Delivery;
+pub use sottovoce_client::event::Event;
+pub use sottovoce_program::answer::{Given, Outcome, Thumb};
 
 use sottovoce_client::{
     engine::{Arrived, Engine, EngineError, Request, RequestId, Step},
@@ -89,6 +86,11 @@ impl<S: Storage> Sender for Engine<S> {
 /// An engine that is due for more requests than this is asked again later.
 const MOST_REQUESTS: u32 = 100;
 
+/// The system's clock, in seconds since the Epoch.
+fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
 impl Courier {
     /// A courier that gives up on a request after `timeout`.
     pub fn new(timeout: Duration) -> Result<Self, CourierError> {
@@ -98,9 +100,7 @@ impl Courier {
 
     /// Carries what is due now, by the system's clock.
     pub fn deliver(&self, engine: &mut impl Sender) -> Result<Rounds, CourierError> {
-        self.deliver_at(engine, &mut || {
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
-        })
+        self.deliver_at(engine, &mut unix_time)
     }
 
     /// Carries what is due by a clock of the caller's, in seconds since the Epoch.

@@ -80,7 +80,7 @@ impl Comment {
 
     /// The event that says its category.
     pub(super) fn event(&self, sorted: &Sorted) -> Event {
-        let answer = Event::answer(self.metric(), sorted.clone().into());
+        let answer = Event::answer(self.metric(), sorted.clone());
         Event { said: answer.said, ..self.event.clone() }
     }
 }

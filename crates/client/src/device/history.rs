@@ -45,6 +45,25 @@ pub struct History {
     pub refused_key: Option<String>,
 }
 
+impl History {
+    /// Why nothing is reported for now, a sentence for each reason; empty if nothing is held back.
+    pub fn held_back(&self) -> Vec<String> {
+        let silent = self.silent_until.as_ref().map(|until| {
+            format!(
+                "Until {until} nothing is reported, because it is not known how much of the budget was spent."
+            )
+        });
+        let unproved = self.waits_for_proofs.then(|| {
+            "Everything is held back until there is a proof that the questions are in the public logs of both \
+             aggregators."
+                .to_owned()
+        });
+        let key = self.refused_key.as_ref();
+        let key = key.map(|reason| format!("Reports are held back: {reason}."));
+        [silent, unproved, key].into_iter().flatten().collect()
+    }
+}
+
 /// In which windows a device takes part: in all, or in some of each period that it drew by itself, whatever
 /// was said in them.
 #[derive(Clone, Debug, Serialize)]
@@ -140,6 +159,20 @@ impl Device {
         Some((start(open), start(open.saturating_add(1))))
     }
 
+    /// Where [`reports_since`](Self::reports_since) begins to say what became of what is not settled yet: the
+    /// start of the first window whose report is made and not delivered, or that is reported next, in seconds
+    /// since the Epoch. Nothing if there is none.
+    pub fn unsettled_since(&self) -> Option<u64> {
+        let made = self.state.outbox.entries.iter().map(|entry| entry.window);
+        let first = made.chain(self.state.open).min()?;
+        Some(self.program.window().start_of(Time(first)))
+    }
+
+    /// What became of the reports of the window that a moment is in, and of those after it.
+    pub fn reports_since(&self, moment: u64) -> Vec<Line> {
+        self.lines_from(self.program.window().time_at(moment).0)
+    }
+
     fn taking(&self) -> Taking {
         let (windows, of) = Participation::of(&self.program).share();
         let next = self.next_window();
@@ -172,19 +205,25 @@ impl Device {
     }
 
     pub(super) fn lines(&self) -> Vec<Line> {
+        self.lines_from(0)
+    }
+
+    /// Reports of a window and of those after it.
+    fn lines_from(&self, from: u64) -> Vec<Line> {
         let program = &self.program;
         let start = |window: u64| format_moment(program.window().start_of(Time(window)));
         let mut lines = Vec::new();
         for account in self.state.ledger.accounts() {
             let task = program.tasks().iter().find(|task| task.metric.name == account.metric);
             let guarantees = guarantees(program, &account.release);
-            for run in account.runs() {
+            for run in account.runs().iter().filter(|run| *run.windows().end() >= from) {
+                let (first, last) = (from.max(*run.windows().start()), *run.windows().end());
                 lines.push(Line {
                     metric: account.metric.clone(),
                     question: task.map(|task| task.metric.question.clone()),
-                    from: start(*run.windows().start()),
-                    to: start(run.windows().end().saturating_add(1)),
-                    reports: run.len(),
+                    from: start(first),
+                    to: start(last.saturating_add(1)),
+                    reports: (last - first).saturating_add(1),
                     fate: run.fate,
                     guarantees: if run.fate.is_charged() { guarantees.clone() } else { Vec::new() },
                 });
@@ -261,22 +300,7 @@ impl fmt::Display for History {
                  versions."
             )?;
         }
-        if let Some(until) = &self.silent_until {
-            writeln!(
-                f,
-                "Until {until} nothing is reported, because it is not known how much of the budget was spent."
-            )?;
-        }
-        if self.waits_for_proofs {
-            writeln!(
-                f,
-                "Everything is held back until there is a proof that the questions are in the public logs of \
-                 both aggregators."
-            )?;
-        }
-        if let Some(reason) = &self.refused_key {
-            writeln!(f, "Reports are held back: {reason}.")?;
-        }
+        self.held_back().iter().try_for_each(|reason| writeln!(f, "{reason}"))?;
         self.lines.iter().try_for_each(|line| line.fmt(f))?;
         self.budget.fmt(f)
     }

@@ -60,7 +60,7 @@ use sottovoce_program::{
     compile::CompiledTask,
     dimension::{COHORTS, Dimension, Visibility},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// One device of one program: all that it remembers, in memory.
 #[derive(Debug)]
@@ -93,6 +93,15 @@ pub enum Recorded {
     Kept,
     /// The answer about this response was drawn already: it counts once, as it was then.
     Drawn,
+}
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "kept on this device until its window is over",
+            Self::Drawn => "not kept: the answer about this response was reported before",
+        })
+    }
 }
 
 /// What became of a withdrawal.
