@@ -1,4 +1,4 @@
-//! Devices of the demo's own, which report in each window beside the app that is tried out.
+//! Simulated devices of the demo, which report in each window beside the app that is tried out.
 
 use super::{
     clock::{now, sleep_until},

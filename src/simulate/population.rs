@@ -1,4 +1,4 @@
-//! Everybody: one device after the other, each through all its windows, on all cores.
+//! The population: one device after the other, each through all its windows, on all cores.
 
 use super::{
     Options,

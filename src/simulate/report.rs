@@ -1,4 +1,4 @@
-//! What a collector would see, beside what was so.
+//! What a collector would see, beside the ground truth.
 
 mod accuracy;
 mod words;

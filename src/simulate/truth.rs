@@ -1,4 +1,4 @@
-//! What was so: what devices had to report, and what everybody thought, by bin.
+//! The ground truth of a simulation: what devices had to report, and what users thought, by bin.
 //!
 //! Counts are whole numbers of [`ONE`]ths of a device, since a device that could have reported
 //! either of several answers counts in parts. They add up to the same in any order.

@@ -1,4 +1,4 @@
-//! What a device lives with, and what comes of its life.
+//! The environment of a simulated device, and the record of what happened to it.
 
 use super::{
     Options,

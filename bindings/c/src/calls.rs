@@ -1,4 +1,4 @@
-//! What the app says of its user, and what it can show them.
+//! Calls that record events and consent, and calls that read what the app can show its user.
 
 use super::{
     engine::{SvEngine, with},

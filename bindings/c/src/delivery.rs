@@ -1,4 +1,4 @@
-//! What to send, and what came of it.
+//! Requests to send, and their responses.
 
 use super::{
     engine::{SvEngine, with},

@@ -1,4 +1,4 @@
-//! What the device does for its user alone.
+//! Personalization on the device: when to ask, what the user likes. Nothing of it is sent.
 
 use super::{
     engine::{SvEngine, with},

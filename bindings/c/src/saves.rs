@@ -1,4 +1,4 @@
-//! What is to be saved, for apps that keep the state themselves.
+//! Saves: the state as a blob, for apps that store it themselves.
 
 use super::{
     engine::{SvEngine, with},

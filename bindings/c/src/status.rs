@@ -1,4 +1,4 @@
-//! Statuses, the last error in words and in fields, and the wall that panics stop at.
+//! Status codes, the last error as text and as JSON, and the boundary that catches panics.
 
 use serde::Serialize;
 use sottovoce_bindings::{self as bindings, ErrorKind, Field, Kind};

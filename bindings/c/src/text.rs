@@ -1,4 +1,4 @@
-//! Strings and bytes across the border.
+//! Conversion of strings and bytes between C and Rust.
 
 use super::status::Failure;
 use std::{

@@ -1,4 +1,4 @@
-//! What the caller does next, as plain data.
+//! The caller's next step as plain data: save, send, wait, or nothing.
 
 use sottovoce_client::device::{self, Aside};
 use sottovoce_dap::exchange::{self, Method};

@@ -1,4 +1,4 @@
-//! What time it is: read in one place, so that the rest takes it as an argument.
+//! The clock. It is read here only; all other code takes the time as an argument.
 
 #[cfg(test)]
 pub(super) mod simulated;

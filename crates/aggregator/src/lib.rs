@@ -1,6 +1,6 @@
 //! The servers: what leader and helper share, and each role in a folder of its own.
 //!
-//! [`store`] is the memory: few verbs over opaque blobs. Above it stand [`task`] and [`tasks`]
+//! [`store`] is the database: few transactions over opaque blobs. Above it stand [`task`] and [`tasks`]
 //! (what is agreed on and what is secret), [`keyring`] (what clients seal to), [`open`] and
 //! [`batch`] (one report share, one batch), [`collection`] (what both do when a batch is
 //! collected), [`log`] (what must be said in public first). [`http`] is the only way from an error to a

@@ -1,4 +1,4 @@
-//! What a server does now and then: rotates its keys, forgets what is over, gives room back.
+//! Periodic maintenance: rotates keys, deletes what has expired, and returns free space to the disk.
 
 use crate::{
     blocking, clock,

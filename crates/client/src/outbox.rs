@@ -1,4 +1,4 @@
-//! Reports on their way: drawn, sealed, and sent until the leader has answered.
+//! The outbox: reports that are drawn and sealed, and sent until the leader has responded.
 
 use super::report::{Drawn, SealedReport};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Whether anything happens on a connection.
+//! Activity of a connection, so that idle ones can be closed.
 
 use std::{
     collections::BTreeMap,

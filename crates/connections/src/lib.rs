@@ -1,4 +1,4 @@
-//! Connections of strangers: who gets a slot, and for how long.
+//! Limits on open connections: how many in all, how many of each client, and for how long.
 //!
 //! A server has so many [`slots`], so many of them for one client [`address`], and the last for those
 //! that have none. A connection keeps its slot while there is [`activity`]: a request that is worked

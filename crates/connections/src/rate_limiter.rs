@@ -1,4 +1,4 @@
-//! What one client may ask for: so many requests a second on average, and a burst after a pause.
+//! The rate limit of each client: requests a second on average, and a burst after a pause.
 //!
 //! The generic cell rate algorithm: of each address only the moment is kept at which its credit would be
 //! full again. The table is bounded; when it is full of busy addresses, newcomers share one credit.

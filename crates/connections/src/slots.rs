@@ -1,4 +1,4 @@
-//! Who has a slot: all together, and each client by itself.
+//! Connection slots, counted in all and for each client.
 
 use super::{
     Bounds,

@@ -1,4 +1,4 @@
-//! Others' words, made fit to be shown: on a terminal, in a log, on a page.
+//! Escapes text from others before it is shown on a terminal, in a log, or on a page.
 //!
 //! A character that is not seen can change what is: move the cursor, turn the direction of the text, or hide
 //! that two names differ. All of that kind are known here and nowhere else.

@@ -1,4 +1,4 @@
-//! How a server says no (§3.6; RFC 9457).
+//! Problem documents: the errors of a server (§3.6; RFC 9457).
 
 use super::{ids::TaskId, printable::is_hidden};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,4 +1,4 @@
-//! What no figure can be made of.
+//! Why a figure cannot be computed.
 
 use thiserror::Error;
 

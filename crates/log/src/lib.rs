@@ -1,4 +1,4 @@
-//! The public record: what an aggregator says of itself, so that it cannot say anything else later.
+//! The transparency log of an aggregator: an append-only public record of its tasks and releases.
 //!
 //! Each aggregator writes down every task that it takes on and every release, before the share
 //! leaves its hands, as [`entry`]s of an append-only log. [`tree`] hashes them into one root;

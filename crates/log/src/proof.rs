@@ -1,4 +1,4 @@
-//! Proofs that travel (C2SP tlog-proof): that an entry is in a log, checked without the log.
+//! Inclusion proofs (C2SP tlog-proof) that are checked without access to the log.
 //!
 //! The proof's extra data are the entry itself: whoever gets a proof can read what it proves.
 

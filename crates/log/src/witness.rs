@@ -1,4 +1,4 @@
-//! What a log and its witness say to each other (C2SP tlog-witness), and when a witness signs.
+//! The witness protocol (C2SP tlog-witness): requests, responses, and when a witness cosigns.
 //!
 //! A witness remembers the newest checkpoint of each log that it has cosigned, and cosigns another
 //! only if that is proved to begin with it. Whoever sees a quorum of cosignatures therefore sees

@@ -1,4 +1,4 @@
-//! Finite breakdowns of a metric.
+//! Dimensions: the finite sets of values by which a metric is broken down.
 
 use super::{
     ProgramError,

@@ -1,4 +1,4 @@
-//! One thing asked.
+//! Metrics: what is asked, of whom, and by which randomizer it is reported.
 
 mod parse;
 

@@ -1,4 +1,4 @@
-//! Programs to begin with.
+//! Templates of programs, for `init`.
 
 use super::{ProgramError, ProgramKind, source::Source};
 

@@ -1,4 +1,4 @@
-//! Fair shares for each of the parties that are asked for something.
+//! Permits for each peer, and a circuit breaker, so that a slow peer does not delay requests to others.
 //!
 //! A peer is the origin of a URL: whoever runs it, it is up or down as one. Each has permits of its own,
 //! so that one that does not answer holds up nobody else. One that fails several times in a row is left

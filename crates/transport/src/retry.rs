@@ -1,4 +1,4 @@
-//! How long to wait before asking again.
+//! Backoff: how long to wait before a retry.
 
 use rand::RngExt;
 use std::time::Duration;

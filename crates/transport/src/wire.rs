@@ -1,4 +1,4 @@
-//! What stands for the network in a simulation.
+//! The network of a simulation.
 
 use super::error::TransportError;
 use sottovoce_dap::{

@@ -1,4 +1,4 @@
-//! Files that are there whole, or as they were before.
+//! Atomic creation and replacement of files.
 //!
 //! What is to be written goes into a new file in the same folder first, which is ours alone: a file
 //! or a link that is there already under its name is never opened. It is on the disk before it gets

@@ -1,4 +1,4 @@
-//! Who works when: leases jobs and collections out of the database as they are due.
+//! The scheduler: leases jobs and collections from the database when they are due.
 //!
 //! The database is the only list of what there is to do. A server that starts again finds in it
 //! what a killed one left; a wake-up that gets lost costs a moment, never a report.

@@ -1,4 +1,4 @@
-//! The log of this aggregator: what it must say in public before a share may leave.
+//! The aggregator's transparency log: what must be published before an aggregate share is sent.
 //!
 //! Entries are written into the database with what they are about ([`entries`] makes them),
 //! and published by [`PublicLog`]: given their places, hashed, and covered by a checkpoint that

@@ -1,4 +1,4 @@
-//! From entries that wait to a log that stands.
+//! Publication: gives pending entries their places in the log and signs a checkpoint that covers them.
 //!
 //! Killed before a publication commits, nothing of it happened, and the same entries wait. Killed
 //! after, they are published. No share leaves in between: [`PublicLog::cover`] looks again.

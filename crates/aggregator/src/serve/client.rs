@@ -1,4 +1,4 @@
-//! Who asks.
+//! The client of a request: its address, and whether it showed a client certificate.
 
 use std::net::IpAddr;
 

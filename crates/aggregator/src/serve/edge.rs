@@ -1,4 +1,4 @@
-//! What both roles' routes have around them: bounds, and peer authentication.
+//! Middleware around both roles' routes: rate limits, CORS, and peer authentication.
 
 use super::{
     PeerIdentity,

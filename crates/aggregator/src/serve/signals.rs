@@ -1,4 +1,4 @@
-//! When to stop.
+//! Shutdown: the signals that stop the server.
 
 use std::{future::Future, io};
 use tokio::sync::watch;

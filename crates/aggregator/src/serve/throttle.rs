@@ -1,4 +1,4 @@
-//! What one client may ask for: who a client is, and the [`RateLimiter`] that it has.
+//! Rate limiting: which client a request counts against, and its [`RateLimiter`].
 //!
 //! Who a client is where proxies stand in front, [`forwarded`](sottovoce_connections::forwarded) says; if a proxy does not
 //! say it, its own address is counted, and the operator is told.

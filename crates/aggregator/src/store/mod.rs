@@ -1,4 +1,4 @@
-//! What an aggregator must not forget: few verbs over opaque blobs.
+//! Durable storage: few transactions, which are called verbs here, over opaque blobs.
 //!
 //! Each verb of [`Datastore`] is a whole transaction: a caller never holds one open, so no
 //! invariant is spread over call sites. The store knows tasks, report IDs, ranges of buckets and

@@ -1,4 +1,4 @@
-//! Whether one draw has to do with another: of two reports, or of two bits of a report.
+//! Tests of independence: between two reports, and between two bits of a report.
 
 use super::{
     fault::Fault,

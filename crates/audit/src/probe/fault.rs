@@ -1,4 +1,4 @@
-//! What is wrong with a client.
+//! Faults that a probe finds in a client.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What was seen before, in bounded memory.
+//! Detects values that were seen before, in bounded memory.
 
 use std::{
     collections::HashSet,

@@ -1,4 +1,4 @@
-//! What to send, and what came of it.
+//! Requests and their responses: fetching keys, uploads, retries.
 //!
 //! An upload is handed out only after the state says so: from then on it is *in doubt*, until an
 //! answer says that the leader has it or that it has not. It is sent again as the same bytes, or, where the

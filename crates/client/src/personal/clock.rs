@@ -1,4 +1,4 @@
-//! Time that only goes forward, out of a device's clock that may not.
+//! Monotonic time, derived from a device's clock, which may jump.
 //!
 //! A clock can be wrong for a while: at zero after a flat battery, in another century after a slip
 //! of the user's finger. What is kept here is therefore not when something was but how much time

@@ -1,4 +1,4 @@
-//! Who opens: base mode of RFC 9180 with a private key that is parsed once.
+//! The recipient: opens messages in base mode of RFC 9180, with a private key that is parsed once.
 
 use super::{
     Aead, HpkeCiphertext, HpkeError, Suite,

@@ -1,4 +1,4 @@
-//! About what a randomizer comes to in a crowd, in no time: as if its noise were Gaussian.
+//! A fast approximation of the privacy of a batch, which takes the noise of randomizers for Gaussian.
 //!
 //! This is no bound. It lies within a few percent of the truth on either side, so with some slack it tells
 //! what cannot be, and where it is worth asking the accountant.

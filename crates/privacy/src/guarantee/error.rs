@@ -1,4 +1,4 @@
-//! Guarantees that there are not, and what would have one.
+//! Why a release has no finite guarantee, and what would have one.
 
 use crate::{
     composition::CompositionError,

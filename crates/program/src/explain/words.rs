@@ -1,4 +1,4 @@
-//! The words themselves.
+//! Texts of the explanation.
 
 use super::{BudgetWords, Explanation, LogWords, Question};
 use crate::{

@@ -1,4 +1,4 @@
-//! What goes wrong inside a verb, before it is decided what the caller hears of it.
+//! Errors inside a transaction, before they become the [`StoreError`] of its caller or a retry.
 
 use crate::store::StoreError;
 use postgres::error::SqlState;

@@ -1,4 +1,4 @@
-//! Who may do what to a task at the same time: the locks that [the opening](super) argues for.
+//! The advisory locks of a task. [The parent module](super) says which verb holds which, and why.
 //!
 //! A verb takes its locks before it looks: each statement sees what was committed when it began,
 //! so what comes after a lock sees all that its last holder did. Where a statement locks several

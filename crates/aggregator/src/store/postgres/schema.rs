@@ -1,4 +1,4 @@
-//! The database's tables: whose they are, which version, and how they become the current one.
+//! The database's tables: whether they are ours, their schema version, and their migration.
 //!
 //! Migrating is a command of its own, since replicas of two versions may run side by side while
 //! one replaces the other. All tables are in a schema named `sottovoce`, so that the database may

@@ -1,4 +1,4 @@
-//! From the log (WAL) back to the file, without anyone waiting for somebody who reads.
+//! Checkpoints of the write-ahead log (WAL) into the database file, without waiting for readers.
 //!
 //! A commit copies the log back now and then, as far as no reader needs what is in the file, and the
 //! next one begins the log anew. A reader that stays, such as a backup or a shell of the operator's,

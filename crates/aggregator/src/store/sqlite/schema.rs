@@ -1,4 +1,4 @@
-//! The database file: whose it is, which version, and how it becomes the current one.
+//! The database file: whether it is ours, its schema version, and its migration.
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What operators see and what is forgotten in time.
+//! Status for operators, and deletion of what has expired.
 
 use super::{from_stored, replay, stored, task_row, tasks::table};
 use crate::store::{

@@ -1,4 +1,4 @@
-//! What operators see and what is forgotten in time.
+//! Status for operators, and deletion of what has expired.
 
 use super::*;
 use crate::store::{
