@@ -39,6 +39,19 @@ pub enum SvFound {
 }
 
 impl Held {
+    /// Opens a device, and stores what it is if the library keeps the state.
+    fn open(
+        program: &str,
+        opening: Opening<'_>,
+        storage: Option<Box<dyn Storage + Send>>,
+        now: u64,
+    ) -> Result<(Self, Found), Failure> {
+        let (device, found) = Device::open(program, opening, now)?;
+        let mut held = Self { device, storage, aside: None };
+        held.store()?;
+        Ok((held, found))
+    }
+
     /// Makes a change. Where the library keeps the state, it is stored when this returns; if that fails, nothing
     /// has changed.
     pub(crate) fn change<T>(
@@ -126,11 +139,9 @@ pub unsafe extern "C" fn sv_open(
         };
         let blob = storage.load()?;
         let opening = Opening { blob: blob.as_deref(), key, adopt };
-        let (device, what) = Device::open(program, opening, now)?;
-        let mut held = Held { device, storage: Some(storage), aside: None };
-        held.store()?;
+        let opened = Held::open(program, opening, Some(storage), now)?;
         // SAFETY: as above.
-        unsafe { hand_out(held, &what, engine, found) };
+        unsafe { hand_out(opened, engine, found) };
         Ok(())
     })
 }
@@ -154,10 +165,9 @@ pub unsafe extern "C" fn sv_open_blob(
             unsafe { (required("program", program)?, bytes(blob, blob_len)?, key_at(key)) };
         place_for_engine(engine)?;
         let blob = (!blob.is_null()).then_some(given);
-        let (device, what) = Device::open(program, Opening { blob, key, adopt }, now)?;
-        let held = Held { device, storage: None, aside: None };
+        let opened = Held::open(program, Opening { blob, key, adopt }, None, now)?;
         // SAFETY: as above.
-        unsafe { hand_out(held, &what, engine, found) };
+        unsafe { hand_out(opened, engine, found) };
         Ok(())
     })
 }
@@ -195,7 +205,7 @@ fn place_for_engine(engine: *mut *mut SvEngine) -> Result<(), Failure> {
     if engine.is_null() { Err(Failure::null("engine")) } else { Ok(()) }
 }
 
-unsafe fn hand_out(held: Held, what: &Found, engine: *mut *mut SvEngine, found: *mut SvFound) {
+unsafe fn hand_out((held, what): (Held, Found), engine: *mut *mut SvEngine, found: *mut SvFound) {
     let what = match what {
         Found::Nothing => SvFound::Nothing,
         Found::State => SvFound::State,
