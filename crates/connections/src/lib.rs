@@ -5,7 +5,7 @@
 //! on, or an answer that is taken. Whoever only holds one open loses it, first of all when somebody
 //! else needs it; then whoever has many and keeps us waiting for the rest of a request. How often a client
 //! may ask, on however many connections, is its [`rate_limiter`]; who a client is where proxies stand in front,
-//! [`forwarded`] says.
+//! [`forwarded`] says if they are HTTP's, and [`proxy_protocol`] if they pass TCP connections on.
 //!
 //! ```
 //! use sottovoce_connections::address::counted;
@@ -22,6 +22,7 @@ pub mod activity;
 pub mod address;
 mod body;
 pub mod forwarded;
+pub mod proxy_protocol;
 pub mod rate_limiter;
 pub mod slots;
 
@@ -34,7 +35,13 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use slots::{Refused, Slot, Slots};
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -87,8 +94,11 @@ pub enum Ended {
     #[error("closed while idle, to make room for another connection")]
     Evicted,
     /// There was no handshake in time.
-    #[error("TLS handshake timeout")]
+    #[error("handshake timeout")]
     Handshake,
+    /// The client that a balancer passed on has no slot.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// The connection broke, or the client broke the protocol.
     #[error("{0}")]
     Broken(String),
@@ -143,6 +153,7 @@ pub async fn serve<F>(
             match handled.await {
                 Err(Ended::Idle) => on_event(Event::Idle),
                 Err(Ended::Evicted) => on_event(Event::Evicted),
+                Err(Ended::Refused(refused)) => on_event(Event::Refused(refused)),
                 // Whoever hangs up, or breaks the protocol, is gone.
                 Ok(()) | Err(Ended::Handshake | Ended::Broken(_)) => {}
             }
@@ -163,6 +174,12 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// The same for the client that a balancer passed on: it counts among that client's connections, and no more
+    /// among the balancer's.
+    pub fn of_client(self, client: IpAddr) -> Result<Self, Ended> {
+        Ok(Self { slot: self.slot.moved_to(client)?, ..self })
+    }
+
     /// A handshake, in bounded time, unless another needs the slot.
     pub async fn handshake<T, E: std::fmt::Display>(
         &self,

@@ -204,6 +204,13 @@ impl Slot {
         &self.activity
     }
 
+    /// Gives the slot back, and takes one for a connection from `address`, which this one turned out to be.
+    pub(crate) fn moved_to(self, address: IpAddr) -> Result<Self, Refused> {
+        let slots = Arc::clone(&self.slots);
+        drop(self);
+        slots.take(address)
+    }
+
     /// Whether it is a proxy's, behind which are many clients.
     pub fn is_proxy(&self) -> bool {
         self.is_proxy
@@ -320,6 +327,18 @@ mod tests {
         let third = slots.take("2001:db8::3".parse().unwrap());
         assert_eq!(third.err(), Some(Refused::Client));
         assert!(slots.take("2001:db8:0:1::3".parse().unwrap()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_a_balancer_passes_on_counts_among_its_clients() {
+        let slots = slots(16, 2);
+        let passed_on = |last| slots.take(from("10.9.0.1")).unwrap().moved_to(address(last));
+        let (first, second) = (passed_on(1).unwrap(), passed_on(1).unwrap());
+        let _working = [&first, &second].map(|slot| slot.activity().work());
+        assert!(!first.is_proxy());
+        assert_eq!(passed_on(1).err(), Some(Refused::Client));
+        assert!(passed_on(2).is_ok());
+        assert_eq!(slots.taken.lock().unwrap().connections.len(), 2);
     }
 
     fn from(text: &str) -> IpAddr {
