@@ -8,8 +8,9 @@ use super::{
     Acceptance, BatchSummary, Blob, BucketKey, Closed, Closing, CollectionId, CollectionState,
     CollectionSummary, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome,
     Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry,
-    LogHead, LogPage, NewCollection, Outcome, PendingCollection, Publish, Published, Put, Repair,
-    Repaired, Secret, Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch,
+    LogHead, LogPage, NewCollection, OperatorCommand, Outcome, PendingCollection, Publish,
+    Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
+    Timestamp, UploadBatch,
 };
 use sottovoce_dap::{
     ids::{AggregationJobId, BatchId, TaskId},
@@ -61,6 +62,8 @@ pub(crate) enum Verb {
     LogPage,
     LogIndex,
     ReplaceCheckpoint,
+    WriteOperatorCommand,
+    OperatorCommands,
     Ping,
 }
 
@@ -358,6 +361,14 @@ impl Datastore for FaultyStore {
 
     fn replace_checkpoint(&self, from: &[u8], to: &[u8]) -> Result<bool, StoreError> {
         self.run(Verb::ReplaceCheckpoint, || self.inner.replace_checkpoint(from, to))
+    }
+
+    fn write_operator_command(&self, command: &OperatorCommand) -> Result<(), StoreError> {
+        self.run(Verb::WriteOperatorCommand, || self.inner.write_operator_command(command))
+    }
+
+    fn operator_commands(&self, limit: usize) -> Result<Vec<OperatorCommand>, StoreError> {
+        self.run(Verb::OperatorCommands, || self.inner.operator_commands(limit))
     }
 
     fn ping(&self) -> Result<(), StoreError> {

@@ -26,6 +26,7 @@ mod collection;
 #[cfg(all(test, feature = "sqlite"))]
 pub(crate) mod faulty;
 mod job;
+mod operator;
 mod plan;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -51,6 +52,7 @@ pub use job::{
     Again, HelperJob, HelperOutcome, JobId, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
     Quota, StoredJob,
 };
+pub use operator::OperatorCommand;
 pub use record::{
     Edition, Kept, LogEntry, LogHead, LogPage, LogState, PUBLISH_AT_ONCE, Publish, Published,
 };
@@ -332,6 +334,12 @@ pub trait Datastore: Send + Sync {
     /// Replaces the checkpoint if it is still `from`, by the same with more signatures; says
     /// whether it was.
     fn replace_checkpoint(&self, from: &[u8], to: &[u8]) -> Result<bool, StoreError>;
+
+    /// Writes down what an operator does, before it is done. Called again, it may be there twice.
+    fn write_operator_command(&self, command: &OperatorCommand) -> Result<(), StoreError>;
+
+    /// The newest commands of operators, at most `limit`, in the order in which they were written.
+    fn operator_commands(&self, limit: usize) -> Result<Vec<OperatorCommand>, StoreError>;
 
     /// Proves that the database answers.
     fn ping(&self) -> Result<(), StoreError>;

@@ -47,6 +47,7 @@ mod failure;
 mod lease;
 mod locks;
 mod migrations;
+mod operator;
 mod pool;
 mod ranges;
 mod record;
@@ -66,9 +67,9 @@ use super::{
     Acceptance, BatchSummary, BatchingMode, Blob, BucketKey, Closed, Closing, CollectionId,
     CollectionState, CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten,
     HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy,
-    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection,
-    Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
-    Timestamp, UploadBatch, replay::Known,
+    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, OperatorCommand, Outcome,
+    PendingCollection, Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError,
+    StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
 };
 use failure::Failure;
 use pool::{End, Pool, Tx};
@@ -423,6 +424,14 @@ impl Datastore for PostgresStore {
 
     fn replace_checkpoint(&self, from: &[u8], to: &[u8]) -> Result<bool, StoreError> {
         self.write(|tx| record::replace_checkpoint(tx, from, to))
+    }
+
+    fn write_operator_command(&self, command: &OperatorCommand) -> Result<(), StoreError> {
+        self.write(|tx| operator::write(tx, command))
+    }
+
+    fn operator_commands(&self, limit: usize) -> Result<Vec<OperatorCommand>, StoreError> {
+        Ok(operator::newest(&self.pool, limit)?)
     }
 
     fn ping(&self) -> Result<(), StoreError> {

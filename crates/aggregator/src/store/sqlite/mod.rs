@@ -9,6 +9,7 @@ mod checkpoint;
 mod collections;
 mod commit;
 mod lease;
+mod operator;
 mod record;
 mod repair;
 mod replay;
@@ -23,9 +24,9 @@ use super::{
     Acceptance, BatchSummary, BatchingMode, Blob, BucketKey, Closed, Closing, CollectionId,
     CollectionState, CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten,
     HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy,
-    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, Outcome, PendingCollection,
-    Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
-    Timestamp, UploadBatch, replay::Known,
+    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, OperatorCommand, Outcome,
+    PendingCollection, Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError,
+    StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
 };
 use checkpoint::Checkpointer;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
@@ -475,6 +476,14 @@ impl Datastore for SqliteStore {
 
     fn replace_checkpoint(&self, from: &[u8], to: &[u8]) -> Result<bool, StoreError> {
         Ok(self.write(|tx| record::replace_checkpoint(tx, from, to))?.0)
+    }
+
+    fn write_operator_command(&self, command: &OperatorCommand) -> Result<(), StoreError> {
+        self.change(|tx| operator::write(tx, command))
+    }
+
+    fn operator_commands(&self, limit: usize) -> Result<Vec<OperatorCommand>, StoreError> {
+        self.read(|tx| operator::newest(tx, limit))
     }
 
     fn ping(&self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@
 pub(super) mod collections;
 pub(super) mod helper;
 pub(super) mod leader;
+pub(super) mod operator;
 pub(super) mod record;
 pub(super) mod repair;
 pub(super) mod tasks;
@@ -123,6 +124,8 @@ macro_rules! conformance {
             a_repair_is_refused_unless_the_batch_is_as_it_was_agreed_on,
             a_batch_that_is_set_aside_blocks_no_other_and_a_repair_puts_it_back,
             what_a_leader_dropped_is_not_uploaded_again;
+        operator:
+            commands_of_operators_are_kept_in_their_order_and_the_newest_are_told;
         upkeep:
             forgotten_reports_are_replays_even_if_the_clock_is_put_back,
             report_ids_are_told_by_time_and_only_if_they_are_few,
