@@ -106,7 +106,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sottovoce/keygen", &["aggregator", "dap", "sottovoce/command_line"]),
     ("sottovoce/local_servers", &[]),
     ("sottovoce/demo", TRIED_OUT),
-    ("sottovoce/load", TRIED_OUT),
+    ("sottovoce/load", SENT),
     ("sottovoce/simulate", &["client", "collector", "dap", "estimate", "privacy", "program"]),
     ("dap/codec", &["dap"]),
     ("dap/ids", &["dap"]),
@@ -128,6 +128,23 @@ const TRIED_OUT: &[&str] = &[
     "sottovoce/keygen",
     "sottovoce/local_servers",
     "transport",
+];
+
+/// The same, and the users whom the simulation invents.
+const SENT: &[&str] = &[
+    "aggregator",
+    "client",
+    "collector",
+    "courier",
+    "dap",
+    "privacy",
+    "program",
+    "sottovoce/collector",
+    "sottovoce/command_line",
+    "sottovoce/keygen",
+    "sottovoce/local_servers",
+    "transport",
+    "sottovoce/simulate",
 ];
 
 /// Rows that are a part of something only so that they or others can be allowed less than all of it.

@@ -190,7 +190,7 @@ fn report(mut failed: Vec<anyhow::Error>, tasks: usize) -> anyhow::Result<()> {
 }
 
 /// The secrets of the collector that a program names.
-fn secrets_of(program: &Program, path: &Path) -> anyhow::Result<CollectorSecrets> {
+pub fn secrets_of(program: &Program, path: &Path) -> anyhow::Result<CollectorSecrets> {
     let secrets = read_secrets(path)?;
     ensure!(
         secrets.hpke_config == *program.collector(),

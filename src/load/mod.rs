@@ -4,9 +4,11 @@
 //! them; the collector's sums must be exactly what was sent. [`floor`] measures, in
 //! the same run, what the cryptography alone costs. [`storage`] starts the databases and asks
 //! how full they are, and [`report`] puts it together. Everything is on this machine and bounded in count and time.
+//! [`installation`] is the exception: it sends invented users' reports to servers that run already.
 
 mod devices;
 mod floor;
+pub mod installation;
 pub mod report;
 mod storage;
 

@@ -6,7 +6,7 @@
 //! through all its windows in time of its own, and drops it, so that memory does not grow with
 //! them; [`aggregators`] are a leader and a helper within the process, which open, verify and add
 //! up every report; [`truth`] keeps what was so, and [`counts`] what happened; [`report`] lays what a
-//! collector sees beside it.
+//! collector sees beside it. [`crowd`] is the same people for real servers.
 //!
 //! The users are repeatable, the noise is not: engines draw it from the operating system, as on any
 //! device, and nothing can give them a seed. So it is with the windows that a device takes part in, where a
@@ -17,6 +17,7 @@
 pub mod aggregators;
 pub mod behaviour;
 pub mod counts;
+pub mod crowd;
 mod device;
 mod population;
 pub mod report;
