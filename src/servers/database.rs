@@ -1,6 +1,6 @@
 //! `database`: its schema, and the key that encrypts its secrets.
 
-use super::{ConfigArgs, ConfigOption, instance::Instance};
+use super::{ConfigArgs, ConfigOption, instance::Instance, trail};
 use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::Subcommand;
@@ -89,15 +89,17 @@ fn back_up<T: StoredTask>(config: &Config, to: &Path) -> anyhow::Result<()> {
         bar.set_position(progress.written);
     })?;
     bar.finish_and_clear();
+    let key =
+        config.database_key.as_ref().map_or(String::new(), |key| format!(" {}", key.display()));
     command_line::print(format_args!(
-        "{} is a complete copy of {bytes} bytes; store it separately from the database key {}, which is needed to \
+        "{} is a complete copy of {bytes} bytes; store it separately from the database key{key}, which is needed to \
          restore it",
-        to.display(),
-        config.database_key.display()
+        to.display()
     ))
 }
 
 fn reseal<T: StoredTask>(opened: &Instance<T>) -> anyhow::Result<()> {
+    trail::write(opened.store.as_ref())?;
     let mut changed = 0;
     for row in opened.store.tasks()? {
         let place = task::place(&row.id);

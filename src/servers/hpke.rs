@@ -1,6 +1,6 @@
 //! `hpke`: the keys that devices encrypt to.
 
-use super::{ConfigArgs, ConfigOption, instance::Instance};
+use super::{ConfigArgs, ConfigOption, instance::Instance, trail};
 use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
@@ -47,6 +47,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Re
         HpkeCommand::List(args) => list(&Instance::<T>::open(&args.path)?),
         HpkeCommand::Rotate(args) => {
             let opened = Instance::<T>::open(&args.config.path)?;
+            trail::write(opened.store.as_ref())?;
             let pending = opened.config.hpke.pending;
             let now = clock::now();
             let offered = if args.at_once { now } else { now.after(pending) };
@@ -56,6 +57,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Re
         }
         HpkeCommand::Destroy(args) => {
             let opened = Instance::<T>::open(&args.config.config)?;
+            trail::write(opened.store.as_ref())?;
             destroy(&opened, args.id)?;
             list(&opened)
         }

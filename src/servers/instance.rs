@@ -4,7 +4,13 @@ use super::report_added;
 use anyhow::Context;
 use sottovoce_aggregator::{
     clock,
-    config::{Config, database::Database, no_secrets, read},
+    config::{
+        Config,
+        database::Database,
+        environment::{self, DATABASE_KEYS},
+        key_command::KEY_COMMAND_TIME,
+        no_secrets, read,
+    },
     log::{PublicLog, entries},
     store::{
         Datastore,
@@ -101,8 +107,9 @@ pub(super) fn check_files<T: StoredTask + FromFile>(config: &Config) -> anyhow::
     for path in &config.tasks {
         T::from_task_file(path)?;
     }
-    if given_keys()?.is_none() && config.database_key.exists() {
-        read_keys(&config.database_key)?;
+    match (given_keys(config)?, &config.database_key) {
+        (None, Some(path)) if path.exists() => read_keys(path).map(drop)?,
+        _ => {}
     }
     Ok(())
 }
@@ -130,16 +137,13 @@ fn open_store(config: &Config, role: &str) -> anyhow::Result<Opening> {
     }
 }
 
-/// Holds the keys themselves, in place of the file.
-const KEYS_VARIABLE: &str = "SOTTOVOCE_DATABASE_KEYS";
-
-/// The keys that secrets are sealed under: the environment's, the file's, or a new one for a
-/// database that is to be made, for its owner's eyes only.
+/// The keys that secrets are sealed under: the environment's, the command's, the file's, or a new one
+/// for a database that is to be made, for its owner's eyes only.
 fn database_keys(config: &Config) -> anyhow::Result<DatabaseKeys> {
-    if let Some(keys) = given_keys()? {
+    if let Some(keys) = given_keys(config)? {
         return Ok(keys);
     }
-    let path = &config.database_key;
+    let path = config.database_key.as_ref().context("the configuration names no database key")?;
     if path.exists() {
         return read_keys(path);
     }
@@ -153,7 +157,7 @@ fn database_keys(config: &Config) -> anyhow::Result<DatabaseKeys> {
         ),
         Database::Postgres(_) => anyhow::bail!(
             "the database key {} is missing; all replicas share one key, so it is not created automatically: create \
-             it with `database new-key`, or set {KEYS_VARIABLE}",
+             it with `database new-key`, or set {DATABASE_KEYS}",
             path.display()
         ),
     }
@@ -162,11 +166,18 @@ fn database_keys(config: &Config) -> anyhow::Result<DatabaseKeys> {
     Ok(key.to_text().parse()?)
 }
 
-fn given_keys() -> anyhow::Result<Option<DatabaseKeys>> {
-    let Some(text) = std::env::var(KEYS_VARIABLE).ok().map(Zeroizing::new) else {
-        return Ok(None);
+/// Keys from outside: of the environment, or of a file that it names, or else of the command.
+fn given_keys(config: &Config) -> anyhow::Result<Option<DatabaseKeys>> {
+    let given = environment::database_keys().map_err(anyhow::Error::msg)?;
+    let (text, of) = match (given, &config.database_key_command) {
+        (Some(text), _) => (text, DATABASE_KEYS.to_owned()),
+        (None, Some(command)) => {
+            let printed = command.run(KEY_COMMAND_TIME)?;
+            (printed, format!("what database_key_command ({}) printed", command.program()))
+        }
+        (None, None) => return Ok(None),
     };
-    Ok(Some(text.parse().context(KEYS_VARIABLE)?))
+    Ok(Some(text.parse().context(of)?))
 }
 
 fn read_keys(path: &Path) -> anyhow::Result<DatabaseKeys> {

@@ -5,7 +5,7 @@ use super::{
     hpke::moment,
     instance::Instance,
     naming::{ListArgs, bucket, hex, name, select_tasks},
-    repair,
+    repair, trail,
 };
 use crate::command_line;
 use clap::Subcommand;
@@ -161,9 +161,15 @@ pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> any
     let args = match command {
         ReportsCommand::Status(args) => args,
         ReportsCommand::RetryStuck(args) => {
+            let mut first = true;
             return each::<T, _>(
                 args,
-                |opened, task| Ok(vec![(name(task), opened.store.retry_stuck(&task.id)?)]),
+                |opened, task| {
+                    if std::mem::take(&mut first) {
+                        trail::write(opened.store.as_ref())?;
+                    }
+                    Ok(vec![(name(task), opened.store.retry_stuck(&task.id)?)])
+                },
                 |(name, reports)| format!("{name}  {reports} reports will be retried"),
             );
         }

@@ -1,6 +1,6 @@
 //! `log`: the aggregator's public log, and the keys that sign it.
 
-use super::{ConfigArgs, ConfigOption, instance::Instance};
+use super::{ConfigArgs, ConfigOption, instance::Instance, trail};
 use crate::command_line;
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -61,6 +61,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &LogCommand) -> anyhow::Res
         LogCommand::Status(args) => status(&Instance::<T>::open(&args.path)?),
         LogCommand::NewKey(args) => {
             let opened = Instance::<T>::open(&args.path)?;
+            trail::write(opened.store.as_ref())?;
             let log = opened.public_log()?;
             let name = log.keys()?.first().ok_or(LogError::NoKey)?.verifier_key().name().clone();
             let id = keys::make(opened.store.as_ref(), &opened.keys, &name, clock::now())?;
@@ -69,6 +70,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &LogCommand) -> anyhow::Res
         }
         LogCommand::RetireKey(args) => {
             let opened = Instance::<T>::open(&args.config.config)?;
+            trail::write(opened.store.as_ref())?;
             keys::retire(opened.store.as_ref(), &opened.keys, args.id, clock::now())?;
             status(&opened)
         }

@@ -2,7 +2,7 @@
 //!
 //! [`instance`] is a configuration with its database, [`serving`] runs a server,
 //! [`helper_client`] is its HTTP client for the helper, [`witnesses`] has its log cosigned; [`naming`] is
-//! what tasks and batches are called. The others are one command each.
+//! what tasks and batches are called, and [`trail`] says who gave which command. The others are one command each.
 
 mod compare;
 mod database;
@@ -16,6 +16,7 @@ mod log;
 mod naming;
 mod repair;
 mod serving;
+mod trail;
 mod witnesses;
 
 use crate::command_line::file_argument::{FileArgument, Named, OutputArgs, RequiredFile};
@@ -23,7 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use instance::Instance;
 use serving::Parts;
 use sottovoce_aggregator::{
-    config::Config,
+    config::{Config, secrets::read_token},
     serve::{edge::Edge, logs},
     store::Put,
     task::StoredTask,
@@ -89,6 +90,9 @@ pub enum Command {
     /// Migrate or back up the database, and rotate the key that encrypts its secrets.
     #[command(subcommand)]
     Database(database::DatabaseCommand),
+    /// The audit trail: which operator gave which command.
+    #[command(subcommand)]
+    Audit(trail::AuditCommand),
 }
 
 /// Commands for tasks.
@@ -203,6 +207,7 @@ where
         Command::Hpke(command) => hpke::run::<T>(&command)?,
         Command::Log(command) => log::run::<T>(&command)?,
         Command::Database(command) => database::run::<T>(&command)?,
+        Command::Audit(command) => trail::run::<T>(&command)?,
     }
     Ok(None)
 }
@@ -211,7 +216,11 @@ where
 fn check<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = Config::read(&args.path)?;
     logs::check(&config.log)?;
-    config.tls.as_ref().map(sottovoce_aggregator::serve::tls::Certificates::load).transpose()?;
+    let admin = config.admin.as_ref();
+    for tls in config.tls.iter().chain(admin.and_then(|admin| admin.tls.as_ref())) {
+        sottovoce_aggregator::serve::tls::Certificates::load(tls)?;
+    }
+    admin.and_then(|admin| admin.token.as_deref()).map(read_token).transpose()?;
     if T::ROLE == "leader" {
         helper_client::helper_client(&config.peer)?;
     }
@@ -223,6 +232,7 @@ fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> 
     match command {
         TasksCommand::Add { config, file } => {
             let opened = Instance::<T>::open(&config.config)?;
+            trail::write(opened.store.as_ref())?;
             let is_task = file.extension().is_some_and(|extension| extension == "json");
             if is_task { opened.add_task_file(&file) } else { opened.add_program(&file) }
         }

@@ -1,16 +1,19 @@
 //! A server from start to end.
 
 use super::{instance::Instance, witnesses};
+use anyhow::Context;
 use axum::{
     Router,
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
+#[cfg(unix)]
+use sottovoce_aggregator::serve::socket::Socket;
 use sottovoce_aggregator::upkeep;
 use sottovoce_aggregator::{
     clock,
-    config::Config,
+    config::{Config, limits::Limits, secrets::read_token},
     keyring::Keyring,
     log::{PublicLog, entries},
     metrics::Metrics,
@@ -117,8 +120,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
             ended??;
         }
         let metrics = Arc::new(Metrics::new());
-        let admin = Admin { store: Arc::clone(&self.store), metrics: Arc::clone(&metrics), log };
-        let admin = self.open_admin(admin, stop.clone()).await?;
+        let admin = self.open_admin(log, &metrics, stop.clone()).await?;
         let parts = Parts {
             config,
             store: Arc::clone(&self.store),
@@ -185,20 +187,53 @@ impl<T: StoredTask + FromFile> Instance<T> {
 
     async fn open_admin(
         &self,
-        admin: Admin,
+        log: logs::LogLevel,
+        metrics: &Arc<Metrics>,
         stop: watch::Receiver<bool>,
     ) -> anyhow::Result<Option<JoinHandle<()>>> {
-        let Some(admin_config) = &self.config.admin else { return Ok(None) };
-        let listener = listen(admin_config.listen).await?;
-        let address = listener.local_addr()?;
-        crate::command_line::print(format_args!(
-            "{} admin interface listening on http://{address}",
-            T::ROLE
-        ))?;
-        let metrics = Arc::clone(&admin.metrics);
-        let (router, limits) = (admin::router(admin), self.config.limits.clone());
+        let Some(config) = &self.config.admin else { return Ok(None) };
+        let token = config.token.as_deref().map(read_token).transpose()?;
+        let admin = |place| {
+            admin::router(Admin {
+                store: Arc::clone(&self.store),
+                metrics: Arc::clone(metrics),
+                log,
+                token: token.map(|token| token.hash()),
+                place: format!("the admin interface at {place}"),
+            })
+        };
+        let say = |place: &str| {
+            crate::command_line::print(format_args!(
+                "{} admin interface listening on {place}",
+                T::ROLE
+            ))
+        };
+        #[cfg(unix)]
+        if let Some(path) = &config.socket {
+            let socket = Socket::listen(path)?;
+            let place = format!("unix:{}", path.display());
+            say(&place)?;
+            return Ok(Some(tokio::spawn(socket.serve(admin(place), stop))));
+        }
+        let address = config.listen.context("admin.socket needs a system with Unix sockets")?;
+        let certificates = config.tls.as_ref().map(Certificates::load).transpose()?.map(Arc::new);
+        let listener = listen(address).await?;
+        let scheme = if certificates.is_some() { "https" } else { "http" };
+        let place = format!("{scheme}://{}", listener.local_addr()?);
+        say(&place)?;
+        let (router, metrics) = (admin(place), Arc::clone(metrics));
+        // Nobody stands in front of this one.
+        let limits = Limits { proxy_protocol: false, ..self.config.limits.clone() };
         Ok(Some(tokio::spawn(async move {
-            serve(listener, router, None, &limits, metrics, stop).await;
+            let renewed = certificates.clone();
+            let served = serve(listener, router, certificates, &limits, metrics, stop);
+            match renewed {
+                None => served.await,
+                Some(renewed) => tokio::select! {
+                    () = served => {}
+                    () = renewed.reload_forever() => {}
+                },
+            }
         })))
     }
 }

@@ -16,6 +16,7 @@ use support::{device, forger, http, impostor, leaks, peer, server, task, world};
 mod audit;
 mod collector;
 mod culprit;
+mod doors;
 mod driven;
 mod engine;
 mod first_report;

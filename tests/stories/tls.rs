@@ -11,7 +11,7 @@ use rcgen::{
 use std::{fs, path::Path};
 
 /// An authority, and certificates by it for the helper's server and for the leader as a client.
-fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     let key = KeyPair::generate().unwrap();
     let authority = authority().self_signed(&key).unwrap();
     fs::write(folder.join("ca.pem"), authority.pem()).unwrap();

@@ -131,7 +131,7 @@ impl IntoResponse for Failure {
             Self::Refused(problem) => problem_response(&problem),
             Self::Unauthorized => {
                 let mut response =
-                    plain(StatusCode::UNAUTHORIZED, "the request needs the task's bearer token");
+                    plain(StatusCode::UNAUTHORIZED, "the request needs a valid bearer token");
                 let bearer = HeaderValue::from_static("Bearer");
                 response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
                 response

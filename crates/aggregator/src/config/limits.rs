@@ -52,6 +52,9 @@ pub struct Limits {
     /// Addresses and networks of proxies of ours. The header is believed of connections from them
     /// only; the client is the last of its entries that is none of them.
     pub trusted_proxies: Vec<Network>,
+    /// The proxies are balancers of TCP connections, which begin each with a header of the PROXY protocol,
+    /// version 2. It is required of them, and nobody else is served.
+    pub proxy_protocol: bool,
     /// Instead: how many proxies of ours each request passes, each of which adds an entry. Only for a
     /// server that nobody reaches but through them: whoever connects is one of them, and may have any
     /// number of connections.
@@ -61,6 +64,15 @@ pub struct Limits {
 impl Limits {
     /// Proxies that stand in front, or why what is said of them cannot be meant.
     pub fn proxies(&self) -> Result<Option<Proxies>, String> {
+        if self.proxy_protocol {
+            let by_header = self.client_address_header.is_some() || self.trusted_hops > 0;
+            return match (self.trusted_proxies.is_empty(), by_header) {
+                (true, _) => Err(NO_BALANCERS.to_owned()),
+                (_, true) => Err(BALANCERS_ONLY.to_owned()),
+                // Each connection is its client's own.
+                (false, false) => Ok(None),
+            };
+        }
         let trust = match (self.trusted_proxies.is_empty(), self.trusted_hops) {
             (true, 0) if self.client_address_header.is_none() => return Ok(None),
             (true, 0) => return Err(UNTRUSTED.to_owned()),
@@ -96,6 +108,10 @@ const READ_AHEAD: usize = 64 << 10;
 
 const UNTRUSTED: &str = "limits.client_address_header needs limits.trusted_proxies (the addresses of \
      your proxies) or limits.trusted_hops (their number); otherwise clients could forge any address";
+const NO_BALANCERS: &str = "limits.proxy_protocol needs limits.trusted_proxies (the addresses of your balancers); \
+     otherwise clients could forge any address";
+const BALANCERS_ONLY: &str = "limits.proxy_protocol cannot be combined with limits.client_address_header or \
+     limits.trusted_hops; remove them";
 const TWICE: &str = "limits.trusted_proxies and limits.trusted_hops cannot be combined; remove one";
 
 fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
@@ -121,6 +137,7 @@ impl Default for Limits {
             client_address_header: None,
             trusted_proxies: Vec::new(),
             trusted_hops: 0,
+            proxy_protocol: false,
         }
     }
 }

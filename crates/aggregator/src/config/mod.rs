@@ -1,16 +1,18 @@
 //! A server's configuration: one TOML file, checked strictly, and the secrets beside it.
 //!
 //! [`environment`] says how variables override the file, [`limits`] what is bounded, [`database`]
-//! where the memory is, [`secrets`] what is shared with the other parties, and [`template`] writes a
-//! first one.
+//! where the memory is, [`key_command`] who may hold its key, [`secrets`] what is shared with the other
+//! parties, and [`template`] writes a first one.
 
 pub mod database;
 pub mod environment;
+pub mod key_command;
 pub mod limits;
 pub mod secrets;
 pub mod template;
 
 use database::Database;
+use key_command::KeyCommand;
 use limits::{Aggregation, HpkeKeys, Limits, Retention};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use sottovoce_log::note::{KeyKind, KeyName, VerifierKey};
@@ -22,7 +24,8 @@ use std::{
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// What the file of either server says. Paths are relative to the file.
+/// What the file of either server says. Paths are relative to the file; one that begins with
+/// `$CREDENTIALS_DIRECTORY/` is that of a credential that systemd hands over.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -43,7 +46,9 @@ pub struct Config {
     #[serde(default = "connections")]
     pub database_connections: usize,
     /// The key that secrets in the database are sealed under; made if it is not there.
-    pub database_key: PathBuf,
+    pub database_key: Option<PathBuf>,
+    /// Instead: a command that prints it.
+    pub database_key_command: Option<KeyCommand>,
     /// Secrets shared with the other parties, from `sottovoce keygen`: programs need them. Plain DAP
     /// task files have their own.
     pub secrets: Option<PathBuf>,
@@ -110,13 +115,44 @@ pub struct Tls {
     pub peer_ca: Option<PathBuf>,
 }
 
-/// Where the operator looks in.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Where the operator looks in: at an address, or at a socket of this machine.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Address and port; not one that strangers reach, for there is no password.
-    #[serde(deserialize_with = "address")]
-    pub listen: SocketAddr,
+    /// Address and port. One that other machines reach needs `tls` and `token`.
+    #[serde(deserialize_with = "some_address")]
+    pub listen: Option<SocketAddr>,
+    /// Instead: a Unix socket, which only the server's own user and root can open.
+    pub socket: Option<PathBuf>,
+    /// Serve HTTPS.
+    pub tls: Option<Tls>,
+    /// A file with the bearer token for metrics and the log filter; health and readiness need none.
+    pub token: Option<PathBuf>,
+}
+
+impl Admin {
+    fn check(&self) -> Result<(), String> {
+        let (tls, token) = (self.tls.as_ref(), self.token.as_ref());
+        match (self.listen, &self.socket) {
+            (None, None) => Err("[admin] needs listen (an address) or socket (a path)".to_owned()),
+            (Some(_), Some(_)) => {
+                Err("admin.listen and admin.socket cannot be combined; remove one".to_owned())
+            }
+            (None, Some(_)) if tls.is_some() => {
+                Err("admin.socket needs no [admin.tls]; remove it".to_owned())
+            }
+            (Some(_), None) if tls.is_some_and(|tls| tls.peer_ca.is_some()) => {
+                Err("admin.tls.peer_ca is not supported; set admin.token instead".to_owned())
+            }
+            (Some(address), None) if !address.ip().is_loopback() && (tls.and(token)).is_none() => {
+                Err(format!(
+                    "admin.listen = \"{address}\" can be reached from other machines; set certificate and key in \
+                     [admin.tls] and admin.token, or use a loopback address or admin.socket"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Where spans go.
@@ -185,6 +221,12 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
     let wrong =
         || format!("listen = {text:?} must be an IP address and a port, such as 127.0.0.1:8080");
     text.parse().map_err(|_| serde::de::Error::custom(wrong()))
+}
+
+fn some_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    address(deserializer).map(Some)
 }
 
 fn parsed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeyName>, D::Error> {
@@ -260,7 +302,9 @@ pub fn read_text(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
 impl Config {
     /// Reads a configuration with the environment's overrides, and makes its paths absolute.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        Self::from_text(path, &read_text(path)?, std::env::vars())
+        let invalid = |reason| ConfigError::Invalid { path: path.to_owned(), reason };
+        let variables = environment::variables().map_err(invalid)?;
+        Self::from_text(path, &read_text(path)?, variables.into_iter())
     }
 
     /// The configuration that a file at `path` has, if it says `text`, with overrides from `variables`.
@@ -271,7 +315,9 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let invalid = |reason| ConfigError::Invalid { path: path.to_owned(), reason };
         let mut table: toml::Table = from_toml(path, text)?;
-        let used = environment::apply(&mut table, variables).map_err(invalid)?;
+        let (credentials, overrides): (Vec<_>, Vec<_>) =
+            variables.partition(|(name, _)| name == environment::CREDENTIALS);
+        let used = environment::apply(&mut table, overrides.into_iter()).map_err(invalid)?;
         let mut config: Self = if used.is_empty() {
             // From the text, for its errors name the line.
             from_toml(path, text)?
@@ -280,27 +326,42 @@ impl Config {
                 invalid(format!("with {} set: {}", used.join(", "), error.message()))
             })?
         };
-        config.resolve(path.parent().unwrap_or(Path::new("")));
+        let credentials = credentials.first().map(|(_, folder)| Path::new(folder));
+        config.resolve(path.parent().unwrap_or(Path::new("")), credentials).map_err(invalid)?;
         config.check().map_err(invalid)?;
         Ok(config)
     }
 
-    /// Makes paths relative to the file's folder.
-    fn resolve(&mut self, folder: &Path) {
-        let mut places = vec![&mut self.database_key];
-        places.extend(&mut self.secrets);
+    /// Makes paths relative to the file's folder, or to that of the credentials.
+    fn resolve(&mut self, folder: &Path, credentials: Option<&Path>) -> Result<(), String> {
+        if let Some(command) = &mut self.database_key_command {
+            command.resolve(folder);
+        }
+        let mut places: Vec<_> = self.database_key.iter_mut().chain(&mut self.secrets).collect();
         if let Database::Sqlite(path) = &mut self.database {
             places.push(path);
         }
-        if let Some(tls) = &mut self.tls {
+        let admin = self.admin.iter_mut();
+        let (mut admin_tls, mut of_admin) = (None, Vec::new());
+        for Admin { socket, tls, token, .. } in admin {
+            of_admin.extend(socket.iter_mut().chain(token));
+            admin_tls = tls.as_mut();
+        }
+        places.extend(of_admin);
+        for tls in self.tls.iter_mut().chain(admin_tls) {
             places.extend([&mut tls.certificate, &mut tls.key]);
             places.extend(&mut tls.peer_ca);
         }
         places.extend(self.peer.ca.iter_mut().chain(&mut self.peer.identity));
         places.extend(self.programs.iter_mut().chain(&mut self.tasks));
         for place in places {
-            *place = folder.join(&place);
+            *place = match (place.strip_prefix(CREDENTIAL), credentials) {
+                (Err(_), _) => folder.join(&place),
+                (Ok(name), Some(credentials)) => credentials.join(name),
+                (Ok(_), None) => return Err(no_credentials(place)),
+            };
         }
+        Ok(())
     }
 
     /// What each value may be by itself is checked; this is about those that must fit together.
@@ -342,6 +403,12 @@ impl Config {
         if let (None, Some(program)) = (&self.secrets, self.programs.first()) {
             return Err(no_secrets(program));
         }
+        match (&self.database_key, &self.database_key_command) {
+            (None, None) => return Err(NO_KEY.to_owned()),
+            (Some(_), Some(_)) => return Err(TWO_KEYS.to_owned()),
+            _ => {}
+        }
+        self.admin.as_ref().map_or(Ok(()), Admin::check)?;
         least("database_connections", self.database_connections, 2)?;
         least("limits.connections", self.limits.connections, 1)?;
         least("limits.connections_per_client", self.limits.connections_per_client, 1)?;
@@ -355,6 +422,21 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What a path of a credential begins with.
+const CREDENTIAL: &str = "$CREDENTIALS_DIRECTORY";
+
+const NO_KEY: &str = "there is no database key; set database_key to a file, which is created at the first start, or \
+     database_key_command to a command that prints the key";
+const TWO_KEYS: &str = "database_key and database_key_command cannot be combined; remove one";
+
+fn no_credentials(place: &Path) -> String {
+    format!(
+        "{} is a credential of systemd, and CREDENTIALS_DIRECTORY is not set; run this in the unit (LoadCredential=), or \
+         with `systemd-run --pipe --property=LoadCredential=NAME:FILE`",
+        place.display()
+    )
 }
 
 /// The error if a program is to be added and there are no secrets for its tasks.
@@ -391,6 +473,32 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_is_found_where_systemd_has_it_and_nowhere_else() {
+        let given = LEAST.replace("\"key\"", "\"$CREDENTIALS_DIRECTORY/database.key\"");
+        let folder = ("CREDENTIALS_DIRECTORY", "/run/credentials/leader.service");
+        let key = parse_with(&given, &[folder]).unwrap().database_key.unwrap();
+        assert_eq!(key, Path::new("/run/credentials/leader.service/database.key"));
+        let error = parse(&given).unwrap_err().to_string();
+        assert!(error.contains("database.key") && error.contains("LoadCredential"), "{error}");
+    }
+
+    #[test]
+    fn the_database_key_has_one_source() {
+        let without = LEAST.replace("database_key = \"key\"\n", "");
+        let error = parse(&without).unwrap_err().to_string();
+        assert!(error.contains("database_key_command"), "{error}");
+        let command = "database_key_command = [\"bin/key\", \"hunter2\"]\n";
+        let config = parse(&format!("{command}{without}")).unwrap();
+        assert_eq!(config.database_key_command.as_ref().unwrap().program(), "/etc/bin/key");
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let error = parse(&format!("{command}{LEAST}")).unwrap_err().to_string();
+        assert!(error.contains("cannot be combined"), "{error}");
+        for wrong in ["[]", "[\"\"]", "\"vault\""] {
+            assert!(parse(&format!("database_key_command = {wrong}\n{without}")).is_err());
+        }
+    }
+
+    #[test]
     fn secrets_are_needed_by_programs_only() {
         let without = LEAST.replace("secrets = \"secrets.toml\"\n", "");
         let tasks = format!("{without}tasks = [\"task.json\"]\n");
@@ -416,6 +524,31 @@ mod tests {
         let error = parse(&public).unwrap_err().to_string();
         assert!(error.contains("plain_http = true"), "{error}");
         assert!(parse(&format!("plain_http = true\n{public}")).is_ok());
+    }
+
+    #[test]
+    fn the_admin_interface_is_open_to_this_machine_only_unless_it_is_locked() {
+        let parse = |admin: &str| parse(&format!("{LEAST}[admin]\n{admin}"));
+        let refused = |admin: &str, words: &str| {
+            let error = parse(admin).unwrap_err().to_string();
+            assert!(error.contains(words), "{admin}: {error}");
+        };
+        let tls = "[admin.tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n";
+        let token = "token = \"admin.token\"\n";
+        let (near, far) = ("listen = \"[::1]:9080\"\n", "listen = \"10.0.0.1:9080\"\n");
+        for allowed in [near.to_owned(), format!("{near}{token}"), format!("{far}{token}{tls}")] {
+            assert!(parse(&allowed).is_ok(), "{allowed}");
+        }
+        refused(far, "[admin.tls] and admin.token");
+        refused(&format!("{far}{token}"), "can be reached from other machines");
+        refused(&format!("{far}{tls}"), "can be reached from other machines");
+        refused("", "needs listen");
+        let socket = "socket = \"admin.sock\"\n";
+        let admin = parse(socket).unwrap().admin.unwrap();
+        assert_eq!(admin.socket.unwrap(), Path::new("/etc/admin.sock"));
+        refused(&format!("{socket}{near}"), "cannot be combined");
+        refused(&format!("{socket}{tls}"), "needs no [admin.tls]");
+        refused(&format!("{near}{tls}peer_ca = \"ca.pem\"\n"), "peer_ca is not supported");
     }
 
     #[test]
@@ -449,6 +582,12 @@ mod tests {
         assert!(refused(&format!("{header}{proxies}")).is_none() && refused(proxies).is_none());
         assert!(refused("trusted_hops = 1\n").is_none());
         let both = refused(&format!("{proxies}trusted_hops = 1\n")).unwrap().to_string();
+        assert!(both.contains("cannot be combined"), "{both}");
+        let balancers = "proxy_protocol = true\n";
+        assert!(refused(&format!("{balancers}{proxies}")).is_none());
+        let open = refused(balancers).unwrap().to_string();
+        assert!(open.contains("needs limits.trusted_proxies"), "{open}");
+        let both = refused(&format!("{balancers}{proxies}{header}")).unwrap().to_string();
         assert!(both.contains("cannot be combined"), "{both}");
         let wrong = refused("trusted_proxies = [\"ten\"]\n").unwrap().to_string();
         assert!(wrong.contains("ten") && wrong.contains("10.0.0.0/8"), "{wrong}");

@@ -1,8 +1,10 @@
 //! Secrets that the parties share, as files that `sottovoce keygen` writes.
 
+use super::{ConfigError, read_text};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer};
 use sottovoce_dap::{bearer_token::BearerToken, ids::NoRandomness};
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// What `sottovoce keygen` makes for the leader.
@@ -25,6 +27,15 @@ pub struct HelperSecrets {
     pub verify_key_seed: VerifyKeySeed,
     /// Shared with the leader, which shows it.
     pub leader_token: BearerToken,
+}
+
+/// Reads a file that holds a bearer token and nothing else.
+pub fn read_token(path: &Path) -> Result<BearerToken, ConfigError> {
+    let text = read_text(path)?;
+    BearerToken::new(text.trim().to_owned()).map_err(|error| ConfigError::Invalid {
+        path: path.to_owned(),
+        reason: format!("{error}; create one with `openssl rand -hex 32`"),
+    })
 }
 
 /// Both aggregators derive each task's verify key from it (§8.6.2).

@@ -24,7 +24,10 @@ database = "{role}.sqlite"
 # database_connections = 8
 
 # Secrets in the database are encrypted with this key, which is created at the first start. Keep a copy of it
-# separately from the database. The variable SOTTOVOCE_DATABASE_KEYS, if set, has the key itself instead.
+# separately from the database. The variable SOTTOVOCE_DATABASE_KEYS, if set, has the key itself instead, and
+# SOTTOVOCE_DATABASE_KEY_FILE names a file that has it. A path that begins with $CREDENTIALS_DIRECTORY/ is that of a
+# credential of systemd. Instead of a file, a command can print the key (at most 30 s):
+# database_key_command = ["vault", "kv", "get", "-field=key", "secret/{role}"]
 database_key = "{role}.key"
 
 # The secrets that are shared with the other parties, created by `sottovoce keygen`. Programs need them;
@@ -39,10 +42,16 @@ programs = []
 log = "info"
 # log_format = "json"
 
-# The admin interface: /healthz, /readyz, /metrics, and PUT /log to change the log filter. It has no
-# authentication, so let it listen only where nobody else can connect.
+# The admin interface: /healthz, /readyz, /metrics, and PUT /log to change the log filter. Without a token, everybody
+# on this machine can use it. A socket is for this server's user and root only; an address that other machines reach
+# needs a token (a file with 16 characters or more) and [admin.tls].
 [admin]
 listen = "127.0.0.1:{admin}"
+# socket = "{role}.admin.sock"        # instead of listen
+# token = "{role}.admin.token"        # for /metrics and /log
+# [admin.tls]
+# certificate = "{role}.pem"
+# key = "{role}.key.pem"
 
 # Export OpenTelemetry spans over OTLP/HTTP.
 # [traces]
@@ -67,6 +76,7 @@ listen = "127.0.0.1:{admin}"
 # request_burst = 100                 # burst per client address
 # trusted_proxies = ["10.0.0.0/8"]    # your proxies, which send the client's address in a header
 # client_address_header = "x-forwarded-for"   # or "forwarded", or the proxy's own
+# proxy_protocol = false              # true: the proxies are TCP balancers that send PROXY protocol version 2
 
 # [hpke]
 # rotate_days = 90                    # how often the HPKE key is rotated; 0 for never
@@ -118,7 +128,9 @@ mod tests {
                 let is_key = bare.starts_with('[') && bare.ends_with(']')
                     || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
                 let twice =
-                    ["database =", "plain_http", "programs"].iter().any(|k| bare.starts_with(k));
+                    ["database =", "plain_http", "programs", "database_key_command", "socket"]
+                        .iter()
+                        .any(|k| bare.starts_with(k));
                 if is_key && !twice { bare.to_owned() } else { line.to_owned() }
             };
             let all: Vec<_> = text(role).lines().map(uncomment).collect();

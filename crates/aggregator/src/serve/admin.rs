@@ -1,18 +1,20 @@
-//! The admin interface, on a listener of its own: health, readiness, metrics, log level.
+//! The admin interface, on a listener or socket of its own: health, readiness, metrics, log level.
 
-use super::logs::LogLevel;
+use super::logs::{self, LogLevel};
 use crate::{
-    http::{Failure, blocking},
+    http::{Failure, authenticate, blocking},
     metrics::Metrics,
-    store::Datastore,
+    store::{Datastore, OperatorCommand},
 };
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::{get, put},
 };
+use sottovoce_dap::{bearer_token::TokenHash, printable::one_line};
 use std::sync::Arc;
 
 /// What the admin interface shows.
@@ -24,17 +26,35 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// What is logged.
     pub log: LogLevel,
+    /// Who may see and change more than health and readiness: anybody who reaches it, or who has the token.
+    pub token: Option<TokenHash>,
+    /// What it is called in the audit trail.
+    pub place: String,
 }
 
 /// Its routes.
 pub fn router(admin: Admin) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { StatusCode::OK }))
-        .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/log", put(log))
+        .route_layer(from_fn_with_state(admin.token, locked))
+        // Open, since whoever probes has no secrets and learns one bit.
+        .route("/healthz", get(|| async { StatusCode::OK }))
+        .route("/readyz", get(ready))
         .fallback(|| async { Failure::NotFound })
         .with_state(admin)
+}
+
+/// Lets requests through that show the token, if there is one.
+async fn locked(
+    State(token): State<Option<TokenHash>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Failure> {
+    if let Some(token) = token {
+        authenticate(request.headers(), &token)?;
+    }
+    Ok(next.run(request).await)
 }
 
 /// Ready means: what is asked of us now can be answered, for which the database must.
@@ -56,12 +76,31 @@ async fn metrics(State(admin): State<Admin>) -> Result<impl IntoResponse, Failur
 
 const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-async fn log(State(admin): State<Admin>, filter: String) -> impl IntoResponse {
-    match admin.log.set(filter.trim()) {
-        Ok(()) => {
-            tracing::info!(filter = filter.trim(), "log filter changed");
-            (StatusCode::OK, String::new())
+async fn log(
+    State(admin): State<Admin>,
+    filter: String,
+) -> Result<StatusCode, (StatusCode, String)> {
+    let filter = filter.trim();
+    let wrong = |error| (StatusCode::BAD_REQUEST, format!("{error}\n"));
+    logs::check(filter).map_err(wrong)?;
+    admin.write_down(format!("PUT /log {}", one_line(filter))).await;
+    admin.log.set(filter).map_err(wrong)?;
+    tracing::info!(filter, "log filter changed");
+    Ok(StatusCode::OK)
+}
+
+impl Admin {
+    /// Writes down a command in the audit trail. More is logged too if the database is away: it may be why.
+    async fn write_down(&self, what: String) {
+        let (store, who) = (Arc::clone(&self.store), self.place.clone());
+        let written = blocking(move |time| {
+            let command = OperatorCommand { time, who, what };
+            store.write_operator_command(&command).map_err(Failure::from)
+        });
+        if written.await.is_err() {
+            tracing::warn!(
+                "a command of the admin interface is missing in the audit trail: the database failed"
+            );
         }
-        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! [`edge`] is the middleware around the roles' routes: [`throttle`] is the rate limit of each client,
 //! [`admission`] limits what bodies and work take, [`memory`] is the limit on memory that they share, and
-//! [`response_body`] is a response that counts against it until it is written. [`tls`] is HTTPS, with files that are watched for [`reload`], [`signals`] tells when to stop, [`admin`] is
-//! the operator's listener, [`logs`] what is written down, [`log_limit`] how often if strangers cause it, and
-//! [`traces`] exports spans to OpenTelemetry.
+//! [`response_body`] is a response that counts against it until it is written. `balancers` read whose connection
+//! it is that a balancer passed on. [`tls`] is HTTPS, with files that are watched for [`reload`], [`signals`] tells
+//! when to stop, [`admin`] is the operator's listener or [`socket`], [`logs`] what is written down, [`log_limit`] how
+//! often if strangers cause it, and [`traces`] exports spans to OpenTelemetry.
 
 pub mod admin;
 pub mod admission;
+mod balancers;
 mod client;
 pub mod edge;
 pub mod log_limit;
@@ -16,6 +18,8 @@ pub mod memory;
 pub mod reload;
 pub mod response_body;
 pub mod signals;
+#[cfg(unix)]
+pub mod socket;
 pub mod throttle;
 pub mod tls;
 pub mod traces;
@@ -24,6 +28,7 @@ pub use client::{ClientAddress, PeerIdentity};
 
 use super::{config::limits::Limits, http::Failure, metrics::Metrics};
 use axum::{Router, extract::Request, http::StatusCode, routing::get};
+use balancers::Balancers;
 use sottovoce_connections::{self as connections, Connection, Ended, Version};
 use std::{
     io,
@@ -86,14 +91,14 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let on_event = Arc::new(move |event| metrics.connection(event));
+    let around = Arc::new(Around { router, certificates, balancers: Balancers::new(limits) });
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
     let handle = move |stream, address: SocketAddr, connection| {
-        let handled =
-            handle(stream, address.ip(), connection, router.clone(), certificates.clone());
+        let around = Arc::clone(&around);
         async move {
-            let ended = handled.await;
+            let ended = around.handle(stream, address.ip().to_canonical(), connection).await;
             if let Err(reason) = &ended {
                 tracing::debug!(%address, %reason, "connection closed");
             }
@@ -103,26 +108,39 @@ pub async fn serve(
     connections::serve(listener, limits.bounds(), on_event, stopped, handle).await;
 }
 
-async fn handle(
-    stream: TcpStream,
-    address: IpAddr,
-    connection: Connection,
+/// What a connection goes through before its requests are answered.
+struct Around {
     router: Router,
     certificates: Option<Arc<Certificates>>,
-) -> Result<(), Ended> {
-    let mut client = PeerIdentity { address: address.to_canonical(), certified: false };
-    let mark = |client| {
-        move |request: &mut Request| {
-            request.extensions_mut().insert(client);
-        }
-    };
-    let Some(certificates) = certificates else {
-        return connection.serve_requests(stream, Version::Http1, router, mark(client)).await;
-    };
-    let stream = connection.handshake(certificates.accept(stream)).await?;
-    let session = stream.get_ref().1;
-    client.certified = session.peer_certificates().is_some();
-    let version =
-        if session.alpn_protocol() == Some(b"h2") { Version::Http2 } else { Version::Http1 };
-    connection.serve_requests(stream, version, router, mark(client)).await
+    balancers: Option<Balancers>,
+}
+
+impl Around {
+    async fn handle(
+        &self,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        connection: Connection,
+    ) -> Result<(), Ended> {
+        let (address, connection) = match &self.balancers {
+            Some(balancers) => balancers.client(&mut stream, peer, connection).await?,
+            None => (peer, connection),
+        };
+        let mut client = PeerIdentity { address, certified: false };
+        let mark = |client| {
+            move |request: &mut Request| {
+                request.extensions_mut().insert(client);
+            }
+        };
+        let router = self.router.clone();
+        let Some(certificates) = &self.certificates else {
+            return connection.serve_requests(stream, Version::Http1, router, mark(client)).await;
+        };
+        let stream = connection.handshake(certificates.accept(stream)).await?;
+        let session = stream.get_ref().1;
+        client.certified = session.peer_certificates().is_some();
+        let version =
+            if session.alpn_protocol() == Some(b"h2") { Version::Http2 } else { Version::Http1 };
+        connection.serve_requests(stream, version, router, mark(client)).await
+    }
 }
