@@ -43,6 +43,7 @@ mod tampered;
 mod tls;
 mod tools;
 mod traces;
+mod two_hosts;
 mod verification_key;
 mod weeks;
 mod windows;
