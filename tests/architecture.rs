@@ -68,7 +68,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["client", "connections", "dap", "log", "privacy", "program", "transport", "whole-file"],
     ),
     // A server: it is told what a log says, and asks nobody.
-    ("audit/witness", &["connections", "log", "whole-file"]),
+    ("audit/witness", &["connections", "log", "program", "whole-file"]),
     // The terminal.
     ("sottovoce/command_line", &["dap/printable", "whole-file"]),
     (

@@ -5,7 +5,8 @@
 //! [`checkpoint`] is that root, signed as a [`note`] and cosigned by witnesses, who make sure that
 //! there is one log and not one for each reader; [`tiles`] is how a log is served, as files that
 //! anybody can keep; [`proof`] is what an entry takes along that has to be believed far away;
-//! [`witness`] is what a log and its witness say to each other.
+//! [`witness`] is what a log and its witness say to each other, and [`contradiction`] what is wrong if a log has signed
+//! what cannot both be true.
 //!
 //! The formats are those of C2SP (tlog-tiles, tlog-checkpoint, tlog-cosignature, tlog-proof,
 //! signed-note), so that other logs' tools read ours. Nothing here reads or sends: parties do.
@@ -27,6 +28,7 @@
 
 pub mod checkpoint;
 pub mod claim;
+pub mod contradiction;
 mod ed25519;
 pub mod entry;
 #[cfg(test)]

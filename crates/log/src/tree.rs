@@ -260,6 +260,31 @@ pub fn verify_consistency(
     if old == 0 {
         return if *old_root == Hash::of_nothing() { Ok(()) } else { Err(TreeError::Inconsistent) };
     }
+    if roots_of(proof, (old, old_root), new) == (*old_root, *new_root) {
+        Ok(())
+    } else {
+        Err(TreeError::Inconsistent)
+    }
+}
+
+/// The root that a tree's first `old` entries have, as a consistency proof from `old` to `new` entries shows it to
+/// whoever believes the tree's root: another root of so many entries is of another log. `None` if the proof does not
+/// lead to `new_root`, or if it shows no root: of `old` entries that are a power of two, it leaves the root out.
+pub fn proven_beginning(old: u64, (new, new_root): (u64, &Hash), proof: &[Hash]) -> Option<Hash> {
+    if old == 0
+        || old >= new
+        || old.is_power_of_two()
+        || proof.len() != consistency_length(old, new)
+    {
+        return None;
+    }
+    let (from_old, from_new) = roots_of(proof, (old, &Hash::of_nothing()), new);
+    (from_new == *new_root).then_some(from_old)
+}
+
+/// The roots of `old` and of `new` entries that a consistency proof of the right length leads to, where `old` is above 0
+/// and below `new`.
+fn roots_of(proof: &[Hash], (old, old_root): (u64, &Hash), new: u64) -> (Hash, Hash) {
     // A whole subtree's root begins its own proof, and is therefore left out of it.
     let (first, rest) =
         if old.is_power_of_two() { (*old_root, proof) } else { (proof[0], &proof[1..]) };
@@ -280,11 +305,7 @@ pub fn verify_consistency(
         }
         (node, last) = (node >> 1, last >> 1);
     }
-    if (from_old, from_new) == (*old_root, *new_root) {
-        Ok(())
-    } else {
-        Err(TreeError::Inconsistent)
-    }
+    (from_old, from_new)
 }
 
 /// The hash over entries `start` to `end`, where `start` is a multiple of the largest power of two
@@ -437,6 +458,30 @@ mod tests {
             verify_consistency((2, &large), (1, &small), &[]),
             Err(TreeError::Shrunk { old: 2, new: 1 })
         );
+    }
+
+    #[test]
+    fn a_proof_shows_the_beginning_of_the_tree_that_it_leads_to() {
+        let mut nodes = Plain(leaves(40));
+        for new in 2..40 {
+            let new_root = root(&mut nodes, new).unwrap();
+            for old in 1..new {
+                let proof = consistency_proof(&mut nodes, old, new).unwrap();
+                let shown = proven_beginning(old, (new, &new_root), &proof);
+                let expected = root(&mut nodes, old).unwrap();
+                assert_eq!(shown, (!old.is_power_of_two()).then_some(expected), "{old} {new}");
+                let wrong = Hash::leaf(b"wrong");
+                assert_eq!(proven_beginning(old, (new, &wrong), &proof), None, "{old} {new}");
+                for at in 0..proof.len() {
+                    let mut changed = proof.clone();
+                    changed[at] = wrong;
+                    assert_eq!(proven_beginning(old, (new, &new_root), &changed), None);
+                }
+                assert_eq!(proven_beginning(old, (new, &new_root), &proof[1..]), None);
+            }
+        }
+        assert_eq!(proven_beginning(0, (0, &Hash::of_nothing()), &[]), None);
+        assert_eq!(proven_beginning(3, (2, &Hash::of_nothing()), &[]), None);
     }
 
     proptest! {

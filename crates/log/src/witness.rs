@@ -9,6 +9,7 @@
 
 use super::{
     checkpoint::{Checkpoint, CheckpointError, Signer, Trust, cosign, cosigners, parse_size},
+    contradiction::Contradiction,
     note::{MAX_NOTE, MAX_SIGNATURES, Note, NoteError, SignatureLine, VerifierKey},
     tree::{Hash, TreeError, verify_consistency},
 };
@@ -191,6 +192,18 @@ impl Request {
     /// The note with the checkpoint, with all that was sent of it.
     pub fn note(&self) -> &Note {
         &self.note
+    }
+
+    /// The proof that the log only grew.
+    pub fn proof(&self) -> &[Hash] {
+        &self.proof
+    }
+
+    /// What in it contradicts what was recorded. A proof from another size says nothing of that.
+    pub fn contradicts(&self, recorded: &Checkpoint) -> Option<Contradiction> {
+        let longer = self.checkpoint.size > recorded.size;
+        let silent = longer && self.old != recorded.size;
+        if silent { None } else { Contradiction::between(recorded, &self.checkpoint, &self.proof) }
     }
 
     /// The log that it is about, among those that are witnessed.

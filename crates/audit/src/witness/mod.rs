@@ -5,11 +5,14 @@
 //! that both have cosigned is what everybody sees.
 //!
 //! The rules are [`sottovoce_log::witness`]'s. [`records`] keeps what was cosigned, one file for each log,
-//! before it is given out; [`key`] is the witness's own key; [`config`] says which logs; [`serve`]
+//! before it is given out; [`evidence`] keeps what contradicts that, [`tally`] counts what was refused; [`key`] is the
+//! witness's own key; [`config`] says which logs; [`serve`]
 //! answers over plain HTTP, on loopback or behind a proxy that does TLS: requests and responses are
 //! public, and hold by their signatures alone.
 
 pub mod config;
+pub mod evidence;
 pub mod key;
 pub mod records;
 pub mod serve;
+pub mod tally;

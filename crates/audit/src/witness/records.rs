@@ -3,18 +3,25 @@
 //! A file is replaced whole, and is on the disk before its cosignature is given out. One request
 //! of a log is considered at a time, so that no older checkpoint ever follows a newer one.
 
-use super::key::WitnessKey;
+use super::{
+    evidence::{Kept, Shelf},
+    key::WitnessKey,
+    tally::{Reason, Tally, label},
+};
 use sottovoce_log::{
     checkpoint::{CheckpointError, Signer, Trust},
-    note::{Note, SignatureLine, VerifierKey},
+    contradiction::Contradiction,
+    note::{SignatureLine, VerifierKey},
     witness::{Cosigned, Refusal, Request, origin_hash},
 };
 use sottovoce_whole_file::{NewFile, Readers, sibling, sync_folder};
 use std::{
+    fmt::Write as _,
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 use thiserror::Error;
 
@@ -25,6 +32,7 @@ pub struct Records {
     logs: Vec<Trust>,
     /// As `logs`, in order.
     newest: Vec<Record>,
+    tally: Tally,
     /// Held as long as this process may write.
     _lock: File,
 }
@@ -33,6 +41,7 @@ pub struct Records {
 struct Record {
     path: PathBuf,
     cosigned: Mutex<Option<Cosigned>>,
+    evidence: Mutex<Shelf>,
 }
 
 /// Records that cannot be relied on.
@@ -83,6 +92,15 @@ pub enum NotCosigned {
     },
 }
 
+impl NotCosigned {
+    fn reason(&self, found: Option<Contradiction>) -> Reason {
+        match self {
+            Self::Refused(refusal) => Reason::of(refusal, found),
+            Self::NotKept { .. } => Reason::NotKept,
+        }
+    }
+}
+
 impl Records {
     /// Makes the empty records of a new witness.
     pub fn create(folder: &Path) -> Result<(), RecordsError> {
@@ -109,7 +127,8 @@ impl Records {
         })?;
         let read = |log: &Trust| Record::read(folder, log.origin(), key.verifier_key());
         let newest = logs.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { key, logs, newest, _lock: lock })
+        let tally = Tally::new(logs.iter().map(Trust::origin));
+        Ok(Self { key, logs, newest, tally, _lock: lock })
     }
 
     /// Whose cosignatures they are.
@@ -118,39 +137,89 @@ impl Records {
     }
 
     /// Considers a request to cosign at `now`, in seconds since the Epoch. What is returned is on
-    /// the disk.
+    /// the disk. What is refused is counted, said in the witness's log and, if two checkpoints contradict each other, kept.
     pub fn add_checkpoint(&self, body: &[u8], now: u64) -> Result<SignatureLine, NotCosigned> {
-        let request = Request::parse(body)?;
-        let log = request.log(&self.logs)?;
-        let record = self.logs.iter().zip(&self.newest).find(|(known, _)| *known == log);
-        let Some((_, record)) = record else {
-            return Err(Refusal::UnknownLog(log.origin().to_owned()).into());
+        let request = Request::parse(body).inspect_err(|refusal| {
+            self.refused("", Reason::Form, &refusal.to_string());
+        })?;
+        let at = request.log(&self.logs).map(|log| self.logs.iter().position(|one| one == log));
+        let Some(at) = at.inspect_err(|refusal| {
+            self.refused("", Reason::UnknownLog, &refusal.to_string());
+        })?
+        else {
+            return Err(Refusal::UnknownLog(request.checkpoint().origin.clone()).into());
         };
-        // A thread that panicked has changed nothing: the record is set last.
-        let mut newest = record.cosigned.lock().unwrap_or_else(PoisonError::into_inner);
-        let recorded = newest.as_ref().map(Cosigned::checkpoint);
-        match request.consider(log, recorded, now, &self.key) {
-            Ok(cosigned) => {
-                record.write(&cosigned)?;
-                let line = cosigned.line().clone();
-                *newest = Some(cosigned);
+        let (log, record) = (&self.logs[at], &self.newest[at]);
+        let mut newest = record.cosigned();
+        match record.cosign(&request, (log, &self.key), &mut newest, now) {
+            Ok(line) => {
+                self.tally.cosigned(log.origin());
                 Ok(line)
             }
-            Err(Refusal::Forked(size)) => {
-                if let Some(kept) = newest.as_ref() {
-                    record.keep_evidence(kept.note(), request.note());
-                }
-                Err(Refusal::Forked(size).into())
+            Err(error) => {
+                let found = record.contradiction(&request, (log, &error), newest.as_ref(), now);
+                let why = found.map_or_else(|| error.to_string(), |found| found.to_string());
+                self.refused(log.origin(), error.reason(found), &why);
+                Err(error)
             }
-            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Counts a refusal, and says it if that was not said a moment ago.
+    pub fn refused(&self, log: &str, reason: Reason, why: &str) {
+        if let Some(line) = self.tally.refused(log, reason, why, Instant::now()) {
+            eprintln!("{line}");
         }
     }
 
     /// The newest checkpoint of the log whose name hashes to `hash`, with all its signatures.
     pub fn newest(&self, hash: &str) -> Option<String> {
-        let at = self.logs.iter().position(|log| origin_hash(log.origin()) == hash)?;
-        let cosigned = self.newest[at].cosigned.lock().unwrap_or_else(PoisonError::into_inner);
+        let cosigned = self.record(hash)?.cosigned();
         cosigned.as_ref().map(|cosigned| cosigned.note().to_string())
+    }
+
+    /// What is kept as evidence, of all logs.
+    pub fn evidence(&self) -> Vec<Kept> {
+        self.newest.iter().flat_map(|record| record.evidence().list().to_vec()).collect()
+    }
+
+    /// One piece of evidence, as JSON: that of this name, of the log whose name hashes to `hash`.
+    pub fn evidence_of(&self, hash: &str, name: &str) -> Option<Vec<u8>> {
+        self.record(hash)?.evidence().read(name)
+    }
+
+    /// What monitoring asks for, in Prometheus's text format.
+    pub fn prometheus(&self) -> String {
+        let mut out = self.tally.prometheus();
+        out.push_str(
+            "# HELP sottovoce_witness_cosigned_entries Entries of the newest checkpoint that was cosigned, by log.\n\
+             # TYPE sottovoce_witness_cosigned_entries gauge\n",
+        );
+        for (log, record) in self.logs.iter().zip(&self.newest) {
+            let size = record.cosigned().as_ref().map_or(0, |cosigned| cosigned.checkpoint().size);
+            let log = label(log.origin());
+            let _ = writeln!(out, "sottovoce_witness_cosigned_entries{{log=\"{log}\"}} {size}");
+        }
+        out.push_str(
+            "# HELP sottovoce_witness_evidence Pairs of checkpoints kept that contradict each other, by log and whether \
+             they prove a fork.\n# TYPE sottovoce_witness_evidence gauge\n",
+        );
+        for (log, record) in self.logs.iter().zip(&self.newest) {
+            let (log, kept) = (label(log.origin()), record.evidence());
+            for proven in [true, false] {
+                let count = kept.list().iter().filter(|kept| kept.proven == proven).count();
+                let _ = writeln!(
+                    out,
+                    "sottovoce_witness_evidence{{log=\"{log}\",proven=\"{proven}\"}} {count}"
+                );
+            }
+        }
+        out
+    }
+
+    fn record(&self, hash: &str) -> Option<&Record> {
+        let at = self.logs.iter().position(|log| origin_hash(log.origin()) == hash)?;
+        self.newest.get(at)
     }
 }
 
@@ -170,7 +239,57 @@ impl Record {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(RecordsError::Folder { path: shown(), source }),
         };
-        Ok(Self { path, cosigned: Mutex::new(cosigned) })
+        let evidence = Shelf::open(folder, origin);
+        let evidence = evidence.map_err(|source| RecordsError::Folder { path: shown(), source })?;
+        Ok(Self { path, cosigned: Mutex::new(cosigned), evidence: Mutex::new(evidence) })
+    }
+
+    /// What was cosigned last. A thread that panicked has changed nothing: it is set last.
+    fn cosigned(&self) -> MutexGuard<'_, Option<Cosigned>> {
+        self.cosigned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn evidence(&self) -> MutexGuard<'_, Shelf> {
+        self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cosign(
+        &self,
+        request: &Request,
+        (log, key): (&Trust, &WitnessKey),
+        newest: &mut Option<Cosigned>,
+        now: u64,
+    ) -> Result<SignatureLine, NotCosigned> {
+        let recorded = newest.as_ref().map(Cosigned::checkpoint);
+        let cosigned = request.consider(log, recorded, now, key)?;
+        self.write(&cosigned)?;
+        let line = cosigned.line().clone();
+        *newest = Some(cosigned);
+        Ok(line)
+    }
+
+    /// What contradicts what was cosigned last in a request that the log has signed. It is kept as evidence.
+    fn contradiction(
+        &self,
+        request: &Request,
+        (log, error): (&Trust, &NotCosigned),
+        newest: Option<&Cosigned>,
+        now: u64,
+    ) -> Option<Contradiction> {
+        let NotCosigned::Refused(
+            Refusal::Conflict { .. } | Refusal::Forked(_) | Refusal::Inconsistent(_),
+        ) = error
+        else {
+            return None;
+        };
+        let kept = newest?;
+        let found = request.contradicts(kept.checkpoint())?;
+        match self.evidence().keep(found, kept.note(), (request, log), now) {
+            Ok(Some(path)) => eprintln!("evidence against {}: {}", log.origin(), path.display()),
+            Ok(None) => {}
+            Err(error) => eprintln!("evidence against {} cannot be kept: {error}", log.origin()),
+        }
+        Some(found)
     }
 
     fn write(&self, cosigned: &Cosigned) -> Result<(), NotCosigned> {
@@ -178,24 +297,6 @@ impl Record {
             let path = self.path.display().to_string();
             NotCosigned::NotKept { path, source }
         })
-    }
-
-    /// Keeps the first two checkpoints that prove a log forked, for whoever wants to see.
-    fn keep_evidence(&self, kept: &Note, sent: &Note) {
-        let [first, second] = ["fork-kept", "fork-sent"].map(|end| self.path.with_extension(end));
-        // What is written last is there only if both are.
-        if second.exists() {
-            return;
-        }
-        let written = replace(&first, &kept.to_string())
-            .and_then(|()| replace(&second, &sent.to_string()))
-            .map_err(|error| format!(", which cannot be written: {error}"));
-        eprintln!(
-            "a log was rewritten or forked: it signed two checkpoints that contradict each other, kept as {} and {}{}",
-            first.display(),
-            second.display(),
-            written.err().unwrap_or_default()
-        );
     }
 }
 

@@ -1,8 +1,9 @@
-//! The witness over HTTP: two resources, and whether it is there.
+//! The witness over HTTP: what logs ask for, what anybody may see, and whether it is there.
 
 use super::{
     config::Limits,
     records::{NotCosigned, Records},
+    tally::Reason,
 };
 use axum::{
     Router,
@@ -42,6 +43,8 @@ struct Door {
 struct Throttle {
     limiter: RateLimiter,
     proxies: Option<Proxies>,
+    /// Counts those that are refused.
+    records: Arc<Records>,
 }
 
 impl Throttle {
@@ -63,13 +66,18 @@ pub fn router(records: Arc<Records>, limits: &Limits) -> Router {
     let throttle = Throttle {
         limiter: RateLimiter::new(limits.requests_per_second, limits.request_burst),
         proxies: limits.proxies(),
+        records: Arc::clone(&records),
     };
     let patience = limits.patience();
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
         .route("/{log}/checkpoint", get(checkpoint))
+        .route("/evidence", get(all_evidence))
+        .route("/{log}/evidence/{name}", get(evidence))
         .route_layer(from_fn_with_state(Arc::new(throttle), throttled))
+        // Whoever watches over the witness does so also while it is flooded.
         .route("/healthz", get(|| async { StatusCode::OK }))
+        .route("/metrics", get(metrics))
         .fallback(|| async { said(StatusCode::NOT_FOUND, "no such resource\n") })
         .with_state(Door { records, patience })
 }
@@ -84,7 +92,10 @@ async fn throttled(
     let client = throttle.address(&request);
     match client.map_or(Ok(()), |address| throttle.limiter.take(address, Instant::now())) {
         Ok(()) => next.run(request).await,
-        Err(wait) => too_many(wait),
+        Err(wait) => {
+            throttle.records.refused("", Reason::RateLimit, "rate limit exceeded for an address");
+            too_many(wait)
+        }
     }
 }
 
@@ -98,20 +109,23 @@ fn too_many(wait: Duration) -> Response {
 }
 
 async fn add_checkpoint(State(door): State<Door>, body: Body) -> Response {
+    let records = door.records;
     let body = match timeout(door.patience, to_bytes(body, MAX_REQUEST)).await {
         Ok(Ok(body)) => body,
         // One that ended early hears nothing anyway.
-        Ok(Err(_)) => return refused(&Refusal::TooLong),
-        Err(_) => return said(StatusCode::REQUEST_TIMEOUT, "timeout while reading the request\n"),
+        Ok(Err(_)) => {
+            records.refused("", Reason::Form, "the request is too long, or ended early");
+            return refused(&Refusal::TooLong);
+        }
+        Err(_) => {
+            records.refused("", Reason::Timeout, "timeout while reading the request");
+            return said(StatusCode::REQUEST_TIMEOUT, "timeout while reading the request\n");
+        }
     };
-    let records = door.records;
     match spawn_blocking(move || records.add_checkpoint(&body, now())).await {
         Ok(Ok(line)) => said(StatusCode::OK, line.to_string()),
         Ok(Err(NotCosigned::Refused(refusal))) => refused(&refusal),
-        Ok(Err(error @ NotCosigned::NotKept { .. })) => {
-            eprintln!("{error}");
-            unavailable()
-        }
+        Ok(Err(NotCosigned::NotKept { .. })) => unavailable(),
         Err(_) => unavailable(),
     }
 }
@@ -126,6 +140,33 @@ async fn checkpoint(State(door): State<Door>, Path(log): Path<String>) -> Respon
         }
         Err(_) => unavailable(),
     }
+}
+
+/// What is kept as evidence, with where each is.
+async fn all_evidence(State(door): State<Door>) -> Response {
+    let listed = spawn_blocking(move || serde_json::to_vec_pretty(&door.records.evidence())).await;
+    listed.ok().and_then(Result::ok).map_or_else(unavailable, json)
+}
+
+async fn evidence(State(door): State<Door>, Path((log, name)): Path<(String, String)>) -> Response {
+    match spawn_blocking(move || door.records.evidence_of(&log, &name)).await {
+        Ok(Some(text)) => json(text),
+        Ok(None) => said(StatusCode::NOT_FOUND, "there is no such evidence; see /evidence\n"),
+        Err(_) => unavailable(),
+    }
+}
+
+async fn metrics(State(door): State<Door>) -> Response {
+    let text = spawn_blocking(move || door.records.prometheus()).await;
+    let media_type = "text/plain; version=0.0.4; charset=utf-8";
+    text.map_or_else(
+        |_| unavailable(),
+        |text| (StatusCode::OK, [(CONTENT_TYPE, media_type)], text).into_response(),
+    )
+}
+
+fn json(text: Vec<u8>) -> Response {
+    (StatusCode::OK, [(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// In seconds since the Epoch; 0 for a clock that is before it.
@@ -232,7 +273,16 @@ mod tests {
             assert_eq!(answer.headers().contains_key(RETRY_AFTER), status == 429);
         }
         // Whoever reads has the same credit; whoever watches over the witness needs none.
-        assert_eq!(ask(&mut router, "192.0.2.1", "GET", "/a/checkpoint").await.status(), 429);
-        assert_eq!(ask(&mut router, "192.0.2.1", "GET", "/healthz").await.status(), 200);
+        for path in ["/a/checkpoint", "/evidence", "/a/evidence/b"] {
+            assert_eq!(ask(&mut router, "192.0.2.1", "GET", path).await.status(), 429);
+        }
+        for path in ["/healthz", "/metrics"] {
+            assert_eq!(ask(&mut router, "192.0.2.1", "GET", path).await.status(), 200);
+        }
+        let metrics = ask(&mut router, "192.0.2.1", "GET", "/metrics").await;
+        let text = to_bytes(metrics.into_body(), 1 << 20).await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert!(text.contains("{log=\"\",reason=\"rate_limit\"} 6"), "{text}");
+        assert!(text.contains("{log=\"\",reason=\"form\"} 4"), "{text}");
     }
 }

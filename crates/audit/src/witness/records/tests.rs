@@ -1,8 +1,9 @@
 use super::*;
+use crate::witness::evidence::Evidence;
 use sottovoce_log::{
     checkpoint::{Checkpoint, TestKey},
-    note::{KeyKind, KeyName},
-    tree::{Frontier, Hash},
+    note::{KeyKind, KeyName, Note},
+    tree::{Frontier, Hash, Nodes, TreeError, consistency_proof},
 };
 use std::thread;
 use tempfile::TempDir;
@@ -89,22 +90,126 @@ fn a_refused_request_changes_nothing() {
     }
 }
 
+/// Of this number of entries of one word, with a proof from `old`, which are all of the same word.
+fn grown(word: &str, (old, new): (u64, u64)) -> Vec<u8> {
+    struct Plain(Vec<Hash>);
+    impl Nodes for Plain {
+        type Error = TreeError;
+
+        fn node(&mut self, level: u32, index: u64) -> Result<Hash, TreeError> {
+            let start = usize::try_from(index << level).unwrap();
+            let mut frontier = Frontier::new();
+            let leaves = &self.0[start..start + (1 << level)];
+            leaves.iter().for_each(|leaf| frontier.push(*leaf, |_, _, _| {}));
+            Ok(frontier.root())
+        }
+    }
+    let names: Vec<_> = (0..new).map(|i| format!("{word} {i}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let leaves = names.iter().map(|name| Hash::leaf(name.as_bytes())).collect();
+    let proof = consistency_proof(&mut Plain(leaves), old, new).unwrap();
+    Request::new(old, proof, note(&names)).unwrap().to_string().into_bytes()
+}
+
+fn evidence(records: &Records) -> Vec<Evidence> {
+    let read = |kept: &Kept| {
+        let (hash, name) = kept.path[1..].split_once("/evidence/").unwrap();
+        serde_json::from_slice(&records.evidence_of(hash, name).unwrap()).unwrap()
+    };
+    records.evidence().iter().map(read).collect()
+}
+
+fn series(records: &Records, reason: &str) -> String {
+    let text = records.prometheus();
+    let of = format!("{{log=\"{ORIGIN}\",reason=\"{reason}\"}} ");
+    text.lines().find_map(|line| Some(line.split_once(&of)?.1.to_owned())).unwrap()
+}
+
 #[test]
-fn a_fork_is_kept_as_evidence_that_anybody_can_check() {
+fn what_contradicts_is_kept_as_evidence_that_anybody_can_check() {
     let folder = tempfile::tempdir().unwrap();
     let records = open(&folder).unwrap();
-    records.add_checkpoint(&request(&["a"], 0), NOW).unwrap();
-    let forked = |entry| Request::new(1, vec![], note(&[entry])).unwrap().to_string().into_bytes();
-    for entry in ["b", "c"] {
-        assert_eq!(status(records.add_checkpoint(&forked(entry), NOW)), 422);
-    }
-    let path = folder.path().join("records").join(origin_hash(ORIGIN));
-    let read = |end| fs::read(path.with_extension(end)).unwrap();
     let trust = Trust::new(vec![log().verifier_key().clone()], vec![], 0).unwrap();
-    let [kept, sent] = ["fork-kept", "fork-sent"].map(|end| trust.open(&read(end)).unwrap());
-    assert_eq!(kept.checkpoint().size, sent.checkpoint().size);
-    assert_eq!(sent.note().text(), note(&["b"]).text(), "the first is kept");
-    assert_ne!(kept.checkpoint().root, sent.checkpoint().root);
+    assert_eq!(status(records.add_checkpoint(&grown("true", (0, 5)), NOW)), 200);
+    for (body, expected, reason) in [
+        (grown("other", (5, 5)), 422, "fork"),
+        (grown("other", (5, 9)), 422, "fork"),
+        // Also where the log did not know what was cosigned last.
+        (grown("another", (0, 5)), 409, "fork"),
+        (grown("true", (0, 3)), 409, "rollback"),
+        (
+            Request::new(5, vec![], note(&["a"; 9])).unwrap().to_string().into_bytes(),
+            422,
+            "bad_proof",
+        ),
+        (grown("true", (0, 7)), 409, "old_size"),
+    ] {
+        let before: u64 = series(&records, reason).parse().unwrap();
+        assert_eq!(status(records.add_checkpoint(&body, NOW)), expected, "{reason}");
+        assert_eq!(series(&records, reason), (before + 1).to_string(), "{reason}");
+    }
+    let kept = evidence(&records);
+    let found: Vec<_> = kept.iter().map(|one| one.check(&trust).unwrap()).collect();
+    let expected = [
+        Contradiction::TwoRoots,
+        Contradiction::OtherBeginning,
+        Contradiction::TwoRoots,
+        Contradiction::Shorter,
+        Contradiction::BadProof,
+    ];
+    assert_eq!(found, expected);
+    assert!(kept.iter().zip(found).all(|(one, found)| one.proven == found.is_proof()));
+    let stranger = TestKey::new(ORIGIN, KeyKind::Log, 7).verifier_key().clone();
+    let stranger = Trust::new(vec![stranger], vec![], 0).unwrap();
+    assert!(kept.iter().all(|one| one.check(&stranger).is_err()), "by the log's key only");
+    drop(records);
+    let mut again = evidence(&open(&folder).unwrap());
+    again.sort_by_key(|one| kept.iter().position(|other| one == other));
+    assert_eq!(again, kept, "the next process has it too");
+}
+
+#[test]
+fn evidence_is_bounded_and_what_proves_nothing_does_not_displace_what_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = open(&folder).unwrap();
+    records.add_checkpoint(&grown("true", (0, 40)), NOW).unwrap();
+    for size in 1..30 {
+        for _ in 0..2 {
+            assert_eq!(status(records.add_checkpoint(&grown("true", (0, size)), NOW)), 409);
+        }
+        let forked = grown(&format!("fork {size}"), (40, 41));
+        assert_eq!(status(records.add_checkpoint(&forked, NOW)), 422);
+    }
+    let count = |proven| records.evidence().iter().filter(|one| one.proven == proven).count();
+    assert_eq!((count(true), count(false)), (16, 16));
+    // A day later, one more: in the place of the oldest.
+    let old: Vec<_> = evidence(&records);
+    records.add_checkpoint(&grown("true", (0, 30)), NOW + 86_400).unwrap_err();
+    records.add_checkpoint(&grown("fork", (40, 42)), NOW + 86_400).unwrap_err();
+    assert_eq!((count(true), count(false)), (16, 16));
+    let new = evidence(&records);
+    assert_eq!(new.iter().filter(|one| !old.contains(one)).count(), 1);
+}
+
+#[test]
+fn signatures_of_strangers_and_files_of_others_are_no_evidence() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = open(&folder).unwrap();
+    records.add_checkpoint(&grown("true", (0, 5)), NOW).unwrap();
+    let request = String::from_utf8(grown("other", (5, 5))).unwrap();
+    let stranger = "\u{2014} stranger.example AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+    let signed = format!("{request}{stranger}");
+    assert_eq!(status(records.add_checkpoint(signed.as_bytes(), NOW)), 422);
+    assert!(!evidence(&records)[0].sent.contains("stranger"));
+    drop(records);
+    let hash = origin_hash(ORIGIN);
+    let path = folder.path().join("records").join(format!("{hash}.evidence-00.json"));
+    fs::write(&path, "{}").unwrap();
+    let records = open(&folder).unwrap();
+    assert_eq!(records.evidence().len(), 1);
+    for (hash, name) in [(&hash[..], "00"), (&hash, "../x"), ("x", "y")] {
+        assert_eq!(records.evidence_of(hash, name), None);
+    }
 }
 
 #[test]
