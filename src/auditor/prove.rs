@@ -10,6 +10,7 @@ use sottovoce_audit::source::Reader;
 use sottovoce_client::logged::{self, TaskProof, TaskProofs};
 use sottovoce_log::{checkpoint::Trust, entry::EntryKey};
 use sottovoce_program::{Program, compile::CompiledTask};
+use sottovoce_transport::authority::Authority;
 use std::{path::PathBuf, time::Duration};
 
 /// What to prove.
@@ -22,6 +23,9 @@ pub struct ProveArgs {
     /// Retry for this many seconds while a log is unreachable or answers with a Retry-After.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     patience: u64,
+    /// Trust the certificates of a private CA in this PEM file, besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 /// Where to write the proofs: `program.toml program.proofs`, or `--output FILE`.
@@ -41,10 +45,12 @@ impl Named for ProofsFile {
 pub fn run(args: &ProveArgs) -> anyhow::Result<()> {
     let program = Program::read(&args.program)?;
     let policy = program.log().context(logged::NotLogged::NoLogs)?;
+    let authority = args.ca.as_deref().map(Authority::read).transpose()?;
     let at = |endpoint: &sottovoce_dap::task::Url| {
         let place = format!("{}/log", endpoint.as_str().trim_end_matches('/'));
         let patience = Duration::from_secs(args.patience);
-        Ok::<_, anyhow::Error>(Reader::new(place.parse()?)?.with_patience(patience))
+        let reader = Reader::new(place.parse()?)?.trusting(authority.as_ref())?;
+        Ok::<_, anyhow::Error>(reader.with_patience(patience))
     };
     let (leader, helper) = (at(program.leader())?, at(program.helper())?);
     let mut proofs = TaskProofs::default();

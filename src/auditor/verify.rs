@@ -5,11 +5,13 @@ use anyhow::{Context, bail};
 use clap::Args;
 use sottovoce_audit::source::{Reader, Source};
 use sottovoce_audit::verify::{
-    Audit, Audited, Outcome, follow::Bounds, present, state::State, verify,
+    Audit, Audited, Inspected, Outcome, follow::Bounds, inspect, present, state::State,
 };
+use sottovoce_audit::webhook::{self, Call, Secrets, Told};
 use sottovoce_dap::{role::Role, task::Url};
 use sottovoce_log::{checkpoint::Trust, note::VerifierKey};
 use sottovoce_program::Program;
+use sottovoce_transport::{authority::Authority, http::HttpClient};
 use std::{
     path::PathBuf,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -45,6 +47,9 @@ pub struct LogArgs {
     /// forked since then is a violation.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
+    /// Trust the certificates of a private CA in this PEM file, besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -125,7 +130,13 @@ impl LogArgs {
                 "the {role}'s log has no usable key; set it in the program's [log], or pass --{role}-key"
             )
         })?;
-        Ok(Some(Audited { role, reader: Reader::new(source)?, trust }))
+        let reader = Reader::new(source)?.trusting(self.authority()?.as_ref())?;
+        Ok(Some(Audited { role, reader, trust }))
+    }
+
+    /// The private CA, if one is named.
+    pub fn authority(&self) -> anyhow::Result<Option<Authority>> {
+        Ok(self.ca.as_deref().map(Authority::read).transpose()?)
     }
 
     /// What was remembered at the last audit.
@@ -143,23 +154,40 @@ impl LogArgs {
         whole: bool,
         reread: u64,
     ) -> anyhow::Result<Outcome> {
+        let Inspected { outcome, unverified } =
+            self.inspect(programs, logs, state, whole, reread)?;
+        match unverified.into_iter().next() {
+            Some(error) if outcome.holds => Err(error.into()),
+            _ => Ok(outcome),
+        }
+    }
+
+    /// Likewise; what could not be verified does not hide what could.
+    pub fn inspect(
+        &self,
+        programs: &[Program],
+        logs: &[Audited],
+        state: &mut State,
+        whole: bool,
+        reread: u64,
+    ) -> anyhow::Result<Inspected> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let bar = indicatif::ProgressBar::new_spinner();
         let time = Duration::from_secs(self.max_seconds);
         let bounds = Bounds { entries: self.max_entries, reread, time };
         let audit = Audit { logs, programs, now, whole, bounds };
-        let outcome = verify(&audit, state, &mut |role, index| {
+        let inspected = inspect(&audit, state, &mut |role, index| {
             if index.is_multiple_of(1000) {
                 bar.set_message(format!("the {role}'s log: entry {index}"));
                 bar.tick();
             }
         });
         bar.finish_and_clear();
-        let outcome = outcome?;
-        if let Some(path) = self.state.as_deref().filter(|_| outcome.holds) {
+        let verified = inspected.outcome.holds && inspected.unverified.is_empty();
+        if let Some(path) = self.state.as_deref().filter(|_| verified) {
             state.write(path)?;
         }
-        Ok(outcome)
+        Ok(inspected)
     }
 
     fn show(&self, outcome: &Outcome) -> anyhow::Result<()> {
@@ -193,15 +221,21 @@ pub struct WatchArgs {
     /// How many seconds a log may be unreachable before that counts as a violation.
     #[arg(long, default_value_t = 3600)]
     patience: u64,
-    /// POST the outcome to this URL as JSON when there is a violation.
+    /// POST to this URL as JSON what is wrong, in which log, of which program, and when.
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
+    /// A TOML file with `hmac_key`, by which the webhook's receiver can verify that a call is this auditor's, or with
+    /// `bearer`, a token to send, or both.
+    #[arg(long, value_name = "FILE", requires = "webhook")]
+    webhook_secrets: Option<PathBuf>,
 }
 
 /// Audits again and again until something is violated, or the logs stay out of reach: then false.
 pub fn watch(args: &WatchArgs) -> anyhow::Result<bool> {
     let programs = args.logs.programs()?;
     let logs = args.logs.logs(&programs)?;
+    let secrets = args.webhook_secrets.as_deref().map(Secrets::read).transpose()?;
+    let tell = |told: Told<'_>| args.tell(&Call::new(&programs, told), secrets.as_ref());
     let (mut state, mut reached) = (args.logs.remembered()?, Instant::now());
     let mut reread = args.logs.reread;
     loop {
@@ -214,13 +248,13 @@ pub fn watch(args: &WatchArgs) -> anyhow::Result<bool> {
             }
             Ok(outcome) => {
                 args.logs.show(&outcome)?;
-                args.tell(&serde_json::to_string(&outcome)?);
+                tell(Told::Violations(&outcome));
                 return Ok(false);
             }
             Err(error) if reached.elapsed() > Duration::from_secs(args.patience) => {
                 let error = command_line::story(&error);
                 eprintln!("error: {error}");
-                args.tell(&serde_json::json!({ "holds": false, "error": error }).to_string());
+                tell(Told::Unverified(&error));
                 return Ok(false);
             }
             Err(error) => eprintln!(
@@ -241,29 +275,33 @@ fn share_of_a_day(entries: u64, every: u64) -> u64 {
 
 impl WatchArgs {
     /// Calls the webhook, if there is one. A failed call does not change the verdict.
-    fn tell(&self, body: &str) {
-        if let Err(error) = self.call(body) {
+    fn tell(&self, call: &Call<'_>, secrets: Option<&Secrets>) {
+        if let Err(error) = self.call(call, secrets) {
             eprintln!("error: {}", command_line::story(&error));
         }
     }
 
-    fn call(&self, body: &str) -> anyhow::Result<()> {
+    fn call(&self, call: &Call<'_>, secrets: Option<&Secrets>) -> anyhow::Result<()> {
         let Some(url) = &self.webhook else { return Ok(()) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let http = sottovoce_transport::http::HttpClient::new(Duration::from_secs(30))?;
+        let http = HttpClient::trusting(TIMEOUT, self.logs.authority()?.as_ref())?;
+        let body = call.body()?;
+        let token = secrets.and_then(Secrets::bearer);
         let request = sottovoce_dap::exchange::Request {
             method: sottovoce_dap::exchange::Method::Post,
             url: url.clone(),
             media_type: None,
-            body: body.as_bytes().to_vec(),
-            authorized: false,
+            authorized: token.is_some(),
+            body: body.clone(),
         };
+        let headers = webhook::headers(&body, secrets);
         let mut backoff = sottovoce_transport::retry::Backoff::new(
             Duration::from_secs(1),
             Duration::from_secs(10),
         );
         for last in [false, false, false, true] {
-            match runtime.block_on(http.send(request.clone(), None, 64 * 1024)) {
+            let sent = http.send_with(request.clone(), token, 64 * 1024, headers.clone());
+            match runtime.block_on(sent) {
                 Ok(response) if response.status < 300 => return Ok(()),
                 Ok(response) => {
                     eprintln!("the webhook {url} answered with status {}", response.status);
@@ -277,6 +315,9 @@ impl WatchArgs {
         bail!("the webhook {url} could not be called in 4 attempts")
     }
 }
+
+/// For one call of the webhook.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

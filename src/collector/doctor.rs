@@ -14,7 +14,7 @@ use sottovoce_dap::{
     problem::{ProblemType, Text},
 };
 use sottovoce_program::{Program, compile::CompiledTask};
-use sottovoce_transport::{error::TransportError, http::HttpClient};
+use sottovoce_transport::{authority::Authority, error::TransportError, http::HttpClient};
 use std::{
     path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -27,6 +27,9 @@ pub struct DoctorArgs {
     program: PathBuf,
     #[command(flatten)]
     secrets: RequiredFile<SecretsFile>,
+    /// Trust the certificates of a private CA in this PEM file, besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 /// `program.toml collector.secrets.toml`, or `--secrets FILE`.
@@ -47,7 +50,8 @@ impl Named for SecretsFile {
 pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     let program = Program::read(&args.program)?;
     let secrets = secrets_of(&program, &args.secrets.path)?;
-    let http = HttpClient::new(Duration::from_secs(30))?;
+    let authority = args.ca.as_deref().map(Authority::read).transpose()?;
+    let http = HttpClient::trusting(Duration::from_secs(30), authority.as_ref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut wrong = 0;
     for task in program.tasks() {

@@ -16,7 +16,7 @@ use sottovoce_collector::{
 use sottovoce_dap::{collect::Query, task::BatchMode};
 use sottovoce_estimate::findings::Findings;
 use sottovoce_program::{Program, budget::PeriodCost, compile::CompiledTask, parse_moment};
-use sottovoce_transport::error::TransportError;
+use sottovoce_transport::{authority::Authority, error::TransportError};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -66,6 +66,9 @@ pub struct CollectArgs {
     /// proofs, until both logs prove inclusion of the release.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub patience: u64,
+    /// Trust the certificates of a private CA in this PEM file, besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -90,7 +93,9 @@ fn collect_batches(args: &CollectArgs) -> anyhow::Result<()> {
     // Once for all tables: composing a period takes up to seconds.
     let period = program.budget().map(|_| program.period_cost()).transpose()?;
     let query = query(&program, args)?;
-    let collector = Collector::new(&program, secrets, Duration::from_secs(args.patience))?;
+    let authority = args.ca.as_deref().map(Authority::read).transpose()?;
+    let collector = Collector::new(&program, secrets, Duration::from_secs(args.patience))?
+        .trusting(authority.as_ref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (mut collected, mut batches, mut failed) = (Vec::new(), Vec::new(), Vec::new());

@@ -192,6 +192,25 @@ fn an_archive_that_was_altered_is_told_with_what_was_altered() {
     assert!(rules.iter().any(|rule| *rule == "unverified"), "{outcome:#}");
 }
 
+/// Takes one call of a webhook: its head, and its body.
+fn received(hook: &TcpListener) -> (String, Vec<u8>) {
+    let (mut stream, _) = hook.accept().unwrap();
+    let (mut told, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&told));
+        told.extend_from_slice(&buffer[..read]);
+        let Some(end) = told.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8(told[..end].to_vec()).unwrap().to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let body = &told[end + 4..];
+        if body.len() == length.parse::<usize>().unwrap() {
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            return (head, body.to_vec());
+        }
+    }
+}
+
 #[test]
 fn a_watch_calls_its_webhook_and_its_verdict_does_not_depend_on_that() {
     let parties = Parties::asking(METRIC);
@@ -200,27 +219,58 @@ fn a_watch_calls_its_webhook_and_its_verdict_does_not_depend_on_that() {
     alter();
     let hook = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", hook.local_addr().unwrap());
-    let program = parties.program.to_str().unwrap();
-    let watch =
-        ["watch", program, "--leader", archive.to_str().unwrap(), "--webhook", &url, "--json"];
-    let called = std::thread::spawn(move || {
-        let (mut stream, _) = hook.accept().unwrap();
-        let mut told = Vec::new();
-        let mut buffer = [0; 4096];
-        while !String::from_utf8_lossy(&told).contains("\"holds\":false") {
-            let read = stream.read(&mut buffer).unwrap();
-            assert!(read > 0, "{}", String::from_utf8_lossy(&told));
-            told.extend_from_slice(&buffer[..read]);
-        }
-        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
-    });
+    let (program, secrets) =
+        (parties.program.to_str().unwrap(), parties.folder.path().join("hook.toml"));
+    let key = "a key that both sides have, and nobody else";
+    fs::write(&secrets, format!("hmac_key = \"{key}\"\nbearer = \"a-token\"\n")).unwrap();
+    let place = ["--leader", archive.to_str().unwrap(), "--webhook", &url];
+    let signed = ["--webhook-secrets", secrets.to_str().unwrap(), "--json"];
+    let watch = [&["watch", program][..], &place, &signed].concat();
+    let called = std::thread::spawn(move || received(&hook));
     assert_eq!(auditor(&watch).status.code(), Some(1));
-    called.join().unwrap();
+    let (head, body) = called.join().unwrap();
+    assert!(head.contains("\r\ncontent-type: application/json"), "{head}");
+    assert!(head.contains("authorization: bearer a-token"), "{head}");
+    // As the receiver would.
+    let tag =
+        ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_bytes()), &body);
+    let tag = tag.as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    assert!(head.contains(&format!("x-sottovoce-signature: sha256={tag}")), "{head}");
+    let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&told["holds"], &told["what"]), (&false.into(), &"violation".into()));
+    assert_eq!(told["programs"], serde_json::json!(["story"]));
+    let finding = &told["findings"][0];
+    assert_eq!((&finding["rule"], &finding["log"]), (&"log".into(), &"leader".into()), "{told:#}");
+    sottovoce_program::parse_moment(told["time"].as_str().unwrap()).unwrap();
     // Nobody listens there any more.
     let done = auditor(&watch);
     assert_eq!(done.status.code(), Some(1));
     let error = String::from_utf8_lossy(&done.stderr);
-    assert!(error.contains("could not be called"), "{error}");
+    assert!(error.contains("could not be called") && !error.contains(key), "{error}");
+}
+
+#[test]
+fn a_report_is_written_also_if_a_log_cannot_be_read() {
+    let parties = Parties::asking(METRIC);
+    name_logs(&parties, "");
+    let output = parties.folder.path().join("audit");
+    let program = parties.program.to_str().unwrap();
+    let report = |more: &[&str]| {
+        let line =
+            ["report", program, "--output", output.to_str().unwrap(), "--auditor", "A. Auditor"];
+        let done = auditor(&[&line[..], more].concat());
+        let read = |end| fs::read_to_string(output.join(format!("story.{end}"))).unwrap();
+        (done.status.code(), read("md"), read("html"), read("registry.yaml"))
+    };
+    let (code, markdown, html, registry) = report(&[]);
+    assert_eq!(code, Some(0), "{markdown}");
+    assert!(markdown.contains("No violation was found: both logs"), "{markdown}");
+    assert!(markdown.contains("| audited by | A. Auditor |"), "{markdown}");
+    assert!(html.contains("@media print") && registry.contains("publication_date: \"REPLACE"));
+    let (code, markdown, ..) = report(&["--helper", "/nowhere"]);
+    assert_eq!(code, Some(3), "{markdown}");
+    assert!(markdown.contains("1 log could not be verified"), "{markdown}");
+    assert!(markdown.contains("## What could not be read") && markdown.contains("/nowhere"));
 }
 
 #[test]

@@ -101,6 +101,12 @@ fn printable(text: String) -> String {
     one_line(&text.chars().take(LONGEST).collect::<String>())
 }
 
+/// A number with its noun: "1 window", "2 windows".
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{end}")
+}
+
 /// What a finding is about.
 #[derive(Clone, Copy, Debug)]
 pub struct At {

@@ -2,7 +2,7 @@
 //!
 //! [`verify`] reads both aggregators' logs from a [`source`], and judges what they say by [`rules`];
 //! each [`finding`] names its rule and its entry, and [`report`] makes documents of it. [`probe`] puts a
-//! client to the test. [`witness`] remembers logs, so that they cannot become others.
+//! client to the test. [`webhook`] is what is said to a receiver when something is wrong. [`witness`] remembers logs, so that they cannot become others.
 //!
 //! ```
 //! use sottovoce_audit::finding::{At, Findings, Severity};
@@ -22,4 +22,5 @@ pub mod report;
 pub mod rules;
 pub mod source;
 pub mod verify;
+pub mod webhook;
 pub mod witness;

@@ -9,6 +9,7 @@ use sottovoce_log::{
     tree::Hash,
 };
 use sottovoce_transport::{
+    authority::Authority,
     error::TransportError,
     http::{HttpClient, SetupError},
     retry::Backoff,
@@ -146,6 +147,11 @@ impl Reader {
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Trusts a private authority besides those of the system.
+    pub fn trusting(self, authority: Option<&Authority>) -> Result<Self, SourceError> {
+        Ok(Self { http: HttpClient::trusting(TIMEOUT, authority)?, ..self })
     }
 
     /// Where it reads.

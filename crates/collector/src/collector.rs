@@ -10,6 +10,7 @@ use super::{
 use sottovoce_dap::{collect::Query, hpke::HpkeError};
 use sottovoce_program::{Program, compile::CompiledTask};
 use sottovoce_transport::{
+    authority::Authority,
     error::TransportError,
     http::{HttpClient, SetupError},
 };
@@ -86,6 +87,11 @@ impl<'a> Collector<'a> {
         }
         let http = HttpClient::new(REQUEST_TIMEOUT)?;
         Ok(Self { program, secrets, http, patience })
+    }
+
+    /// Trusts a private authority besides those of the system.
+    pub fn trusting(self, authority: Option<&Authority>) -> Result<Self, CollectorError> {
+        Ok(Self { http: HttpClient::trusting(REQUEST_TIMEOUT, authority)?, ..self })
     }
 
     /// Collects one batch of one task of the program and opens it. Asking again for the same batch gives the

@@ -15,6 +15,7 @@ pub use client::Client;
 pub use delivery::Delivery;
 pub use sottovoce_client::event::Event;
 pub use sottovoce_program::answer::{Given, Outcome, Thumb};
+pub use sottovoce_transport::authority;
 
 use sottovoce_client::{
     engine::{Arrived, Engine, EngineError, Request, RequestId, Step},
@@ -22,6 +23,7 @@ use sottovoce_client::{
 };
 use sottovoce_dap::exchange::Response;
 use sottovoce_transport::{
+    authority::Authority,
     error::TransportError,
     http::{HttpClient, SetupError},
 };
@@ -96,6 +98,12 @@ impl Courier {
     pub fn new(timeout: Duration) -> Result<Self, CourierError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         Ok(Self { http: HttpClient::new(timeout)?, runtime })
+    }
+
+    /// Likewise, trusting a private authority besides those of the system.
+    pub fn trusting(timeout: Duration, authority: &Authority) -> Result<Self, CourierError> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { http: HttpClient::trusting(timeout, Some(authority))?, runtime })
     }
 
     /// Carries what is due now, by the system's clock.

@@ -1,6 +1,6 @@
 //! One request, one bounded response.
 
-use super::error::TransportError;
+use super::{authority::Authority, error::TransportError};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue,
     LOCATION, RETRY_AFTER,
@@ -70,6 +70,12 @@ impl HttpClient {
         Ok(Self { carrier, timeout, headers: |_| (), dates: OnDate::default() })
     }
 
+    /// Likewise, trusting a private authority besides those of the system.
+    pub fn trusting(timeout: Duration, authority: Option<&Authority>) -> Result<Self, SetupError> {
+        let authority = authority.map(|authority| authority.pem().to_vec());
+        Self::with_identity(timeout, Identity { authority, ..Identity::default() })
+    }
+
     /// A client for which something else stands for the network.
     #[cfg(any(test, feature = "test-util"))]
     pub fn over(wire: Arc<dyn super::wire::Wire>, timeout: Duration) -> Self {
@@ -133,6 +139,17 @@ impl HttpClient {
         token: Option<&BearerToken>,
         limit: usize,
     ) -> Result<Response, TransportError> {
+        self.send_with(request, token, limit, HeaderMap::new()).await
+    }
+
+    /// Likewise, with headers of the caller's, which replace those of the same name.
+    pub async fn send_with(
+        &self,
+        request: Request,
+        token: Option<&BearerToken>,
+        limit: usize,
+        mut headers: HeaderMap,
+    ) -> Result<Response, TransportError> {
         let client = match &self.carrier {
             Carrier::Network(client) => {
                 client.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -160,7 +177,6 @@ impl HttpClient {
             builder = builder.header(AUTHORIZATION, authorization(token));
         }
         let builder = builder.header(ACCEPT, "application/ppm-dap, application/problem+json");
-        let mut headers = HeaderMap::new();
         (self.headers)(&mut headers);
         let mut response =
             builder.headers(headers).body(request.body).send().await.map_err(no_response)?;

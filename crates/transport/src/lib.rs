@@ -20,6 +20,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::cast_precision_loss))]
 
+pub mod authority;
 pub mod error;
 pub mod exchange;
 pub mod http;

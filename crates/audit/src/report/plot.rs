@@ -1,7 +1,8 @@
 //! The budget spent over time, as a picture without a script.
 
-use sottovoce_privacy::{shown::at_most, units::TrustModel};
-use sottovoce_program::format_moment;
+use super::dates::date;
+use crate::finding::count;
+use sottovoce_privacy::shown::at_most;
 use std::fmt::Write;
 
 /// What each period came to, and the limit.
@@ -13,11 +14,19 @@ pub struct Plot {
     pub limit: Option<f64>,
 }
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 220.0;
-const MARGIN: f64 = 40.0;
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 16.0;
+const TOP: f64 = 24.0;
+const BOTTOM: f64 = 56.0;
 /// Periods that are drawn: the last ones.
 const MOST: usize = 40;
+/// Dates under the axis, at most.
+const DATES: usize = 8;
+/// With more bars than this, their numbers would overlap.
+const NUMBERED: usize = 12;
+const WIDEST: f64 = 60.0;
 
 impl Plot {
     /// As SVG, with a description for whoever does not see it.
@@ -25,67 +34,132 @@ impl Plot {
         let points = &self.points[self.points.len().saturating_sub(MOST)..];
         let highest =
             points.iter().map(|(_, epsilon)| *epsilon).chain(self.limit).fold(0.1, f64::max);
-        let scale = (HEIGHT - 2.0 * MARGIN) / (highest * 1.1);
-        let y = |epsilon: f64| HEIGHT - MARGIN - epsilon * scale;
-        #[expect(clippy::cast_precision_loss, reason = "at most forty")]
-        let step = (WIDTH - 2.0 * MARGIN) / points.len().max(1) as f64;
+        let (step, end) = ticks(highest);
+        let scale = Scale { end };
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-             aria-label=\"{}\">\n",
+             aria-label=\"{}\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#222\">\n",
             self.words()
         );
-        let base = HEIGHT - MARGIN;
-        let _ = writeln!(
-            svg,
-            "<line x1=\"{MARGIN}\" y1=\"{base}\" x2=\"{:.1}\" y2=\"{base}\" stroke=\"#444\"/>",
-            WIDTH - MARGIN
-        );
-        for (index, (start, epsilon)) in (0_u16..).zip(points) {
-            let x = MARGIN + f64::from(index) * step;
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#3a6ea5\"><title>{}: ε = \
-                 {}</title></rect>",
-                x + 2.0,
-                y(*epsilon),
-                (step - 4.0).max(1.0),
-                base - y(*epsilon),
-                format_moment(*start),
-                at_most(*epsilon, 3)
-            );
-        }
+        scale.axes(&mut svg, step);
+        bars(&mut svg, scale, points);
         if let Some(limit) = self.limit {
-            let _ = writeln!(
-                svg,
-                "<line x1=\"{MARGIN}\" y1=\"{0:.1}\" x2=\"{1:.1}\" y2=\"{0:.1}\" stroke=\"#b03030\" \
-                 stroke-dasharray=\"6 4\"/>\n<text x=\"{MARGIN}\" y=\"{2:.1}\" font-size=\"12\" fill=\"#b03030\">limit ε = \
-                 {limit}</text>",
-                y(limit),
-                WIDTH - MARGIN,
-                y(limit) - 4.0
-            );
+            limit_line(&mut svg, scale.y(limit), limit);
         }
-        let _ = writeln!(
-            svg,
-            "<text x=\"{MARGIN}\" y=\"{:.1}\" font-size=\"12\">ε of each period, {}, from {}</text>\n</svg>",
-            HEIGHT - 12.0,
-            TrustModel::Oamc.named(),
-            points
-                .first()
-                .map_or_else(|| "nothing yet".to_owned(), |(start, _)| format_moment(*start))
-        );
+        svg.push_str("</svg>\n");
         svg
     }
 
     /// In one line of words.
     pub fn words(&self) -> String {
         let most = self.points.iter().map(|(_, epsilon)| *epsilon).fold(0.0, f64::max);
-        let limit =
-            self.limit.map_or_else(String::new, |limit| format!("; the declared limit is {limit}"));
-        format!(
-            "Privacy budget spent over {} periods: maximum ε = {}{limit}",
-            self.points.len(),
-            at_most(most, 3)
-        )
+        let limit = match self.limit {
+            Some(limit) => format!(", of a limit of {limit}"),
+            None => String::new(),
+        };
+        let periods = count(self.points.len() as u64, "period");
+        format!("Privacy budget spent in {periods}: at most ε = {}{limit}", at_most(most, 3))
     }
+}
+
+/// Where numbers are in the picture.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// The number at the top of the axis.
+    end: f64,
+}
+
+impl Scale {
+    fn y(self, epsilon: f64) -> f64 {
+        BASE - epsilon / self.end * (BASE - TOP)
+    }
+
+    /// Both axes, with numbers and what they are.
+    fn axes(self, svg: &mut String, step: f64) {
+        let end = WIDTH - RIGHT;
+        let mut tick = 0.0;
+        while tick <= self.end * 1.000_001 {
+            let y = self.y(tick);
+            let _ = writeln!(
+                svg,
+                "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{end}\" y2=\"{y:.1}\" stroke=\"#ddd\"/><text x=\"{}\" \
+                 y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                LEFT - 6.0,
+                y + 4.0,
+                (tick * 1000.0).round() / 1000.0
+            );
+            tick += step;
+        }
+        let _ = writeln!(
+            svg,
+            "<path d=\"M{LEFT} {TOP}V{BASE}H{end}\" fill=\"none\" stroke=\"#444\"/>\n\
+             <text x=\"16\" y=\"{middle}\" transform=\"rotate(-90 16 {middle})\" text-anchor=\"middle\">ε of a \
+             period</text>\n<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">start of the period (UTC)</text>",
+            f64::midpoint(LEFT, end),
+            HEIGHT - 8.0,
+            middle = f64::midpoint(TOP, BASE)
+        );
+    }
+}
+
+const BASE: f64 = HEIGHT - BOTTOM;
+
+/// A round step between numbers of the axis, and the axis's end: a whole number of steps, above the highest bar.
+fn ticks(highest: f64) -> (f64, f64) {
+    let room = highest * 1.05;
+    let mut step = 0.02;
+    for factor in [2.5, 2.0, 2.0].into_iter().cycle().take(900) {
+        if room / step <= 6.0 {
+            break;
+        }
+        step *= factor;
+    }
+    (step, step * (room / step).ceil())
+}
+
+fn bars(svg: &mut String, scale: Scale, points: &[(u64, f64)]) {
+    if points.is_empty() {
+        let (x, y) = (f64::midpoint(LEFT, WIDTH - RIGHT), f64::midpoint(TOP, BASE));
+        let _ =
+            writeln!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">nothing yet</text>");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "at most forty")]
+    let slot = (WIDTH - LEFT - RIGHT) / points.len().max(1) as f64;
+    let (width, every) = ((slot * 0.7).min(WIDEST), points.len().div_ceil(DATES).max(1));
+    for (place, (start, epsilon)) in (0_u16..).zip(points) {
+        let (middle, y) = (LEFT + (f64::from(place) + 0.5) * slot, scale.y(*epsilon));
+        let (shown, date) = (at_most(*epsilon, 3), date(*start));
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"#3a6ea5\"><title>{date}: ε = \
+             {shown}</title></rect>",
+            middle - width / 2.0,
+            BASE - y
+        );
+        if points.len() <= NUMBERED {
+            let y = y - 4.0;
+            let _ = writeln!(
+                svg,
+                "<text x=\"{middle:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{shown}</text>"
+            );
+        }
+        if usize::from(place).is_multiple_of(every) {
+            let y = BASE + 18.0;
+            let _ = writeln!(
+                svg,
+                "<text x=\"{middle:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{date}</text>"
+            );
+        }
+    }
+}
+
+fn limit_line(svg: &mut String, y: f64, limit: f64) {
+    let end = WIDTH - RIGHT;
+    let _ = writeln!(
+        svg,
+        "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{end}\" y2=\"{y:.1}\" stroke=\"#b03030\" stroke-width=\"1.5\" \
+         stroke-dasharray=\"6 4\"/>\n<text x=\"{end}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#b03030\">limit ε = \
+         {limit}</text>",
+        y - 5.0
+    );
 }

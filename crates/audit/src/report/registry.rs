@@ -3,20 +3,23 @@
 //!
 //! Strings are written as JSON, which YAML reads.
 
+use super::dates::date;
 use crate::verify::Outcome;
 use sottovoce_privacy::{
     guarantee::NEIGHBOURS,
     units::{Guarantee, TrustModel},
 };
-use sottovoce_program::{Program, explain::Explanation, format_moment};
+use sottovoce_program::{Program, explain::Explanation};
 use std::fmt::Write;
 
 /// The entry, in YAML.
 pub fn entry(program: &Program, explanation: &Explanation, outcome: &Outcome) -> String {
-    let own = outcome.spent.iter().filter(|spent| spent.program == program.name());
-    let first = own.map(|spent| spent.start).min();
-    let date =
-        first.map_or_else(|| "REPLACE".to_owned(), |start| format_moment(start)[..10].to_owned());
+    // The start of a period may be before there was anything to publish.
+    let released = outcome.released.get(program.name());
+    let published = released.map_or_else(
+        || "REPLACE: nothing was released yet".to_owned(),
+        |releases| date(releases.first),
+    );
     let period = explanation.period.as_ref();
     let strongest =
         period.and_then(|p| p.under(TrustModel::Oamc)).or_else(|| strongest(explanation));
@@ -43,7 +46,7 @@ pub fn entry(program: &Program, explanation: &Explanation, outcome: &Outcome) ->
     line("intended_use", text("Satisfaction with an LLM app"));
     line("data_product_type", text("Summary statistics"));
     line("data_product_region", text("REPLACE"));
-    line("publication_date", text(&date));
+    line("publication_date", text(&published));
     yaml.push_str("  dp_variant:\n");
     let approximate = strongest.is_some_and(|guarantee| guarantee.delta.get() > 0.0);
     let mut line = |key: &str, value: String| {

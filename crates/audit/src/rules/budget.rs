@@ -11,8 +11,7 @@ use serde::Serialize;
 use sottovoce_dap::time::Time;
 use sottovoce_privacy::{
     guarantee::{LEAST_REPORTS, Release, composed},
-    shown::at_most,
-    units::{Guarantee, TrustModel},
+    units::{Epsilon, Guarantee, TrustModel},
 };
 use sottovoce_program::{Calendar, Program};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,27 +96,49 @@ fn of_program(program: &Program, logs: &[&LogFacts], findings: &mut Findings) ->
 }
 
 fn judge_period(program: &Program, start: u64, spent: &[Guarantee], findings: &mut Findings) {
-    let Some(budget) = program.budget() else { return };
-    let (limits, moment) = (budget.limits(), sottovoce_program::format_moment(start));
-    let under =
-        |trust| spent.iter().find(|spent| spent.trust == trust).map(|spent| spent.epsilon.get());
-    let checks = [
-        (TrustModel::Oc, limits.local.map(sottovoce_privacy::units::Epsilon::get)),
-        (TrustModel::Oamc, limits.central.map(|(epsilon, _)| epsilon.get())),
-    ];
-    for (trust, limit) in checks {
-        let (Some(limit), Some(spent)) = (limit, under(trust)) else { continue };
-        if spent > limit * (1.0 + 1e-9) {
+    let moment = sottovoce_program::format_moment(start);
+    let under = |trust| spent.iter().find(|spent| spent.trust == trust).map(|spent| spent.epsilon);
+    for trust in [TrustModel::Oc, TrustModel::Oamc] {
+        let (Some(limit), Some(spent)) = (limit(program, trust), under(trust)) else { continue };
+        if !limit.allows(spent) {
             let message = format!(
                 "in the period from {moment}, the releases of {} can have cost one device ε = {}, above the \
-                 declared limit of {limit} ({})",
+                 declared limit of {} ({})",
                 program.name(),
-                at_most(spent, 3),
-                trust.named()
+                spent.shown(3),
+                limit.epsilon(),
+                trust.in_words()
             );
             findings.add(Severity::Violation, "budget", At::BOTH, message);
         }
     }
+}
+
+/// The most that the releases of a period may cost a device, as a program declares it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit(Epsilon);
+
+impl Limit {
+    /// The ε, as it was declared.
+    pub fn epsilon(self) -> Epsilon {
+        self.0
+    }
+
+    /// Whether so much is within it. A sum of decimals is a little off in its last digits.
+    pub fn allows(self, spent: Epsilon) -> bool {
+        spent.get() <= self.0.get() * (1.0 + 1e-9)
+    }
+}
+
+/// The limit that a program declares under a trust model, if it declares one.
+pub fn limit(program: &Program, trust: TrustModel) -> Option<Limit> {
+    let limits = program.budget()?.limits();
+    match trust {
+        TrustModel::Oc => limits.local,
+        TrustModel::Oaoc => None,
+        TrustModel::Oamc => limits.central.map(|(epsilon, _)| epsilon),
+    }
+    .map(Limit)
 }
 
 /// Patterns of releases in a period that are each worked out.

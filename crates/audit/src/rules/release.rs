@@ -4,6 +4,7 @@ use super::{
     Judge, agreement,
     open_release::OpenRelease,
     ranges::{Mark, Ranges},
+    task::Releases,
 };
 use crate::finding::{At, Severity};
 use sha2::{Digest, Sha256};
@@ -19,11 +20,13 @@ impl Judge<'_> {
     pub(super) fn release(&mut self, at: At, time: u64, release: &Release) {
         self.facts.releases += 1;
         let name = self.known.name(&release.task);
-        let Some(task) = self.facts.tasks.get(&release.task) else {
+        let Some(task) = self.facts.tasks.get_mut(&release.task) else {
             let message =
                 format!("a batch of {name} was released, and no earlier entry has this task");
             return self.violation(at, "unknown-task", message);
         };
+        let now = Releases::at(time);
+        task.releases = Some(task.releases.map_or(now, |before| before.and(now)));
         let least = task.min_batch_size;
         let count = release.report_count;
         let small = count < least;

@@ -37,6 +37,38 @@ pub struct TaskFacts {
     pub(crate) batch_mode: BatchMode,
     /// What was released.
     pub(crate) released: Ranges,
+    /// When, by the log's own times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) releases: Option<Releases>,
+}
+
+/// How many releases there were, and when the first and the last of them were logged, in seconds since the Epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Releases {
+    /// How many.
+    pub count: u64,
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+}
+
+impl Releases {
+    /// One at this time.
+    pub fn at(time: u64) -> Self {
+        Self { count: 1, first: time, last: time }
+    }
+
+    /// These and others together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            first: self.first.min(other.first),
+            last: self.last.max(other.last),
+        }
+    }
 }
 
 impl TaskFacts {
@@ -64,6 +96,7 @@ impl Judge<'_> {
             week_begins: self.week_begins(taken),
             batch_mode: taken.configuration.batch_mode,
             released: Ranges::default(),
+            releases: None,
         };
         let name = self.known.name(&taken.task);
         if let Some(before) = self.facts.tasks.get(&taken.task) {

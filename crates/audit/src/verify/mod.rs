@@ -15,6 +15,7 @@ use super::{
     rules::{
         Judge, Known, LogFacts, TOLERANCE, agreement,
         budget::{self, Spent},
+        task::Releases,
     },
     source::Reader,
 };
@@ -50,6 +51,8 @@ pub struct Read {
     pub origin: String,
     /// Entries in it.
     pub size: u64,
+    /// The root hash over them, in Base64, as the log's checkpoint signs it.
+    pub root: String,
     /// Entries that were new.
     pub new: u64,
     /// Entries of earlier audits that were read again.
@@ -73,6 +76,8 @@ pub struct Outcome {
     pub left_out: u64,
     /// What the releases of each period come to.
     pub spent: Vec<Spent>,
+    /// The releases of each program, by its name, in the log that has more of them.
+    pub released: BTreeMap<String, Releases>,
 }
 
 /// A log of which nothing can be said: not "ok", and no proof of a wrong either.
@@ -82,6 +87,13 @@ pub struct Unverified {
     role: Role,
     place: String,
     source: FollowError,
+}
+
+impl Unverified {
+    #[cfg(test)]
+    pub(crate) fn new(role: Role, place: &str, source: FollowError) -> Self {
+        Self { role, place: place.to_owned(), source }
+    }
 }
 
 /// What is judged, and how.
@@ -98,6 +110,15 @@ pub struct Audit<'a> {
     pub bounds: Bounds,
 }
 
+/// What an audit comes to, also if it is incomplete.
+#[derive(Debug)]
+pub struct Inspected {
+    /// What could be said.
+    pub outcome: Outcome,
+    /// The logs of which nothing can be said.
+    pub unverified: Vec<Unverified>,
+}
+
 /// Reads what is new in the logs, judges it, and remembers it in `state` if all holds.
 ///
 /// A log that is proved to be altered, rolled back or forked is a violation. One that cannot be read is
@@ -107,6 +128,19 @@ pub fn verify(
     state: &mut State,
     progress: &mut dyn FnMut(Role, u64),
 ) -> Result<Outcome, Unverified> {
+    let Inspected { outcome, unverified } = inspect(audit, state, progress);
+    match unverified.into_iter().next() {
+        Some(error) if outcome.holds => Err(error),
+        _ => Ok(outcome),
+    }
+}
+
+/// Likewise; what could not be verified does not hide what could.
+pub fn inspect(
+    audit: &Audit<'_>,
+    state: &mut State,
+    progress: &mut dyn FnMut(Role, u64),
+) -> Inspected {
     let Audit { logs, programs, now, whole, bounds } = *audit;
     let known = Known { programs, now };
     let (mut findings, mut read, mut unverified) = (Findings::default(), Vec::new(), Vec::new());
@@ -129,19 +163,35 @@ pub fn verify(
         }
     }
     let spent = together(logs, known, &sides, &mut findings);
-    for error in unverified {
-        if !findings.broken() {
-            return Err(error);
-        }
-        findings.add(Severity::Warning, "unverified", At::log(error.role), error.to_string());
-    }
+    let released = released(programs, &sides);
     let holds = !findings.broken();
-    if holds {
+    if holds && unverified.is_empty() {
         next.keep(logs, sides);
         *state = next;
     }
+    if !holds {
+        for error in &unverified {
+            findings.add(Severity::Warning, "unverified", At::log(error.role), error.to_string());
+        }
+    }
     let (findings, left_out) = findings.sorted();
-    Ok(Outcome { holds, logs: read, findings, left_out, spent })
+    Inspected {
+        outcome: Outcome { holds, logs: read, findings, left_out, spent, released },
+        unverified,
+    }
+}
+
+/// The releases of each program, by the log that has more of them: one that lacks some is a finding by itself.
+fn released(programs: &[Program], sides: &BTreeMap<Role, Beginning>) -> BTreeMap<String, Releases> {
+    let of = |program: &Program, side: &Beginning| {
+        let tasks = program.tasks().iter().filter_map(|task| side.facts.tasks.get(&task.task_id));
+        tasks.filter_map(|task| task.releases).reduce(Releases::and)
+    };
+    let most = |program: &Program| {
+        let all = sides.values().filter_map(|side| of(program, side));
+        Some((program.name().to_owned(), all.max_by_key(|releases| releases.count)?))
+    };
+    programs.iter().filter_map(most).collect()
 }
 
 /// Says so if a log is not the one that is remembered.
@@ -209,6 +259,7 @@ fn one(
         log: role,
         origin: audited.trust.origin().to_owned(),
         size: tree.size(),
+        root: opened.checkpoint().root.to_string(),
         new: tree.size() - past.size(),
         reread: again,
         releases: facts.releases,
