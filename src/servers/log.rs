@@ -1,12 +1,11 @@
 //! `log`: the aggregator's public log, and the keys that sign it.
 
-use super::{ConfigArgs, ConfigOption, instance::Instance, trail};
+use super::{ConfigArgs, ConfigOption, instance::Instance, log_keys, trail};
 use crate::command_line;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use sottovoce_aggregator::{
-    clock,
-    log::{LogError, PublicLog, export::export, keys},
+    log::{LogError, PublicLog, export::export},
     task::StoredTask,
     task_file::FromFile,
 };
@@ -23,10 +22,12 @@ pub enum LogCommand {
     Key(ConfigArgs),
     /// Show the log's size, entries that wait to be published, and cosignatures.
     Status(ConfigArgs),
-    /// Create another key, which signs in addition to the existing ones. To rotate: list it in the programs too,
-    /// wait until auditors have seen the log, then retire the old key.
+    /// Rotate the log's key. Run it, do what it says, and run it again: it creates a key that signs beside the old one,
+    /// and retires the old one as soon as all witnesses know the new one.
+    RotateKey(ConfigArgs),
+    /// Create another key, which signs in addition to the existing ones; `rotate-key` says what is to be done then.
     NewKey(ConfigArgs),
-    /// Retire a key: its private key is destroyed.
+    /// Retire a key: its private key is destroyed. Refused while a witness knows no other key of this log.
     RetireKey(RetireArgs),
     /// Export the log as files to a folder, for a web server or an archive. Run it again to update them.
     Export(ExportArgs),
@@ -59,19 +60,21 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &LogCommand) -> anyhow::Res
             keys.iter().try_for_each(|key| command_line::print(key.verifier_key()))
         }
         LogCommand::Status(args) => status(&Instance::<T>::open(&args.path)?),
+        LogCommand::RotateKey(args) => {
+            let opened = Instance::<T>::open(&args.path)?;
+            trail::write(opened.store.as_ref())?;
+            log_keys::rotate(&opened)
+        }
         LogCommand::NewKey(args) => {
             let opened = Instance::<T>::open(&args.path)?;
             trail::write(opened.store.as_ref())?;
-            let log = opened.public_log()?;
-            let name = log.keys()?.first().ok_or(LogError::NoKey)?.verifier_key().name().clone();
-            let id = keys::make(opened.store.as_ref(), &opened.keys, &name, clock::now())?;
-            command_line::print(format_args!("created log key {id}"))?;
+            log_keys::add(&opened)?;
             status(&opened)
         }
         LogCommand::RetireKey(args) => {
             let opened = Instance::<T>::open(&args.config.config)?;
             trail::write(opened.store.as_ref())?;
-            keys::retire(opened.store.as_ref(), &opened.keys, args.id, clock::now())?;
+            log_keys::retire(&opened, args.id)?;
             status(&opened)
         }
         LogCommand::Export(args) => {

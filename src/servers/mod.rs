@@ -1,8 +1,9 @@
 //! The command line of both servers: the same words, each for its own role.
 //!
 //! [`instance`] is a configuration with its database, [`serving`] runs a server,
-//! [`helper_client`] is its HTTP client for the helper, [`witnesses`] has its log cosigned; [`naming`] is
-//! what tasks and batches are called, and [`trail`] says who gave which command. The others are one command each.
+//! [`helper_client`] is its HTTP client for the helper, [`witnesses`] has its log cosigned, [`log_keys`] rotates the
+//! keys that sign it; [`naming`] is what tasks and batches are called, and [`trail`] says who gave which command.
+//! The others are one command each.
 
 mod compare;
 mod database;
@@ -13,6 +14,7 @@ mod init;
 mod instance;
 mod lists;
 mod log;
+mod log_keys;
 mod naming;
 mod repair;
 mod serving;

@@ -57,6 +57,16 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// Whether a witness cosigns a checkpoint of our log now, asked outside of the server: the log may grow meanwhile.
+pub(super) async fn cosigns(
+    log: &Arc<PublicLog>,
+    witness: &Witness,
+    note: &Note,
+) -> Result<(), WitnessError> {
+    let mut asked = WitnessState::new(witness.clone());
+    ask(log, &HttpClient::new(TIMEOUT)?, &mut asked, note).await.map(drop)
+}
+
 /// A witness, and what we know of it.
 struct WitnessState {
     witness: Witness,
@@ -88,8 +98,11 @@ impl WitnessState {
     }
 }
 
+/// Why a witness did not cosign.
 #[derive(Debug, Error)]
-enum WitnessError {
+pub(super) enum WitnessError {
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]

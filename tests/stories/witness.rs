@@ -105,9 +105,9 @@ impl Log {
 }
 
 /// A witness of its own organisation.
-struct Witness {
-    server: Server,
-    key: VerifierKey,
+pub(crate) struct Witness {
+    pub(crate) server: Server,
+    pub(crate) key: VerifierKey,
     folder: TempDir,
 }
 
@@ -118,22 +118,38 @@ fn auditor(folder: &Path, arguments: &[&str]) -> Output {
 impl Witness {
     /// Made as an operator would, and told to witness the logs.
     fn of(name: &str, logs: &[&Log]) -> Self {
+        let keys: Vec<_> = logs.iter().map(|log| log.key.public.clone()).collect();
+        Self::of_keys(name, &keys)
+    }
+
+    /// Of logs that have one key each.
+    pub(crate) fn of_keys(name: &str, logs: &[VerifierKey]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = auditor(folder.path(), &["witness", "init", "--name", name]);
         assert!(made.status.success(), "{made:?}");
         let key = String::from_utf8(made.stdout).unwrap().trim_end().parse().unwrap();
         let (port, config) = (free_port(), folder.path().join("witness.toml"));
         let text = fs::read_to_string(&config).unwrap().replace(":8090", &format!(":{port}"));
-        let logs = logs.iter().fold(String::new(), |text, log| {
-            format!("{text}[[logs]]\nkeys = [\"{}\"]\n", log.key.public)
-        });
+        let logs = logs
+            .iter()
+            .fold(String::new(), |text, key| format!("{text}[[logs]]\nkeys = [\"{key}\"]\n"));
         fs::write(&config, format!("{text}\n{logs}[limits]\nrequest_seconds = 1\n")).unwrap();
         let server = Server::new(AUDITOR, port, config).told("witness");
         server.start();
         Self { server, key, folder }
     }
 
-    fn url(&self, path: &str) -> String {
+    /// Its operator adds a key of a log beside another, and restarts it.
+    pub(crate) fn give(&self, key: &VerifierKey, beside: &VerifierKey) {
+        let config = self.folder.path().join("witness.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let (old, both) = (format!("\"{beside}\""), format!("\"{beside}\", \"{key}\""));
+        fs::write(&config, text.replace(&old, &both)).unwrap();
+        self.server.kill();
+        self.server.start();
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.server.port)
     }
 
@@ -224,9 +240,46 @@ fn a_log_that_is_rolled_back_or_forked_is_refused_even_after_a_crash() {
     let stranger = Log { key: Log::new(log.origin(), 7).key, ..log.clone() };
     assert_eq!(witness.status(&stranger.request(9)), 403);
     assert_eq!(witness.status(&Log::new("else.example", 3).grown(1, "x").request(0)), 404);
-    assert_eq!(witness.newest(&log), seen, "nothing that was refused left a trace");
+    assert_eq!(witness.newest(&log), seen, "nothing that was refused changes what was cosigned");
+    refusals_are_counted_logged_and_served(&witness, &log);
     assert_eq!(witness.status(&log.grown(1, "next").request(9)), 200);
     assert!(witness.server.terminate().success(), "{}", witness.server.log());
+}
+
+/// What anybody learns of the refusals of the story before.
+fn refusals_are_counted_logged_and_served(witness: &Witness, log: &Log) {
+    let metrics = Ask::get(&witness.url("metrics")).send().text();
+    let origin = log.origin();
+    for (log, reason, count) in [
+        (origin, "fork", 2),
+        (origin, "rollback", 1),
+        (origin, "signature", 1),
+        (origin, "bad_proof", 0),
+        ("", "unknown_log", 1),
+        ("", "rate_limit", 0),
+    ] {
+        let line = format!(
+            "sottovoce_witness_refusals_total{{log=\"{log}\",reason=\"{reason}\"}} {count}\n"
+        );
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
+    let said = witness.server.log();
+    for words in
+        ["the log was forked", "was rolled back, or somebody", "unknown log", "evidence against"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let list: serde_json::Value =
+        serde_json::from_slice(&Ask::get(&witness.url("evidence")).send().ok()).unwrap();
+    let trust = Trust::new(vec![log.key.public.clone()], vec![], 0).unwrap();
+    let proven = list.as_array().unwrap().iter().map(|kept| {
+        let path = kept["path"].as_str().unwrap();
+        let text = Ask::get(&witness.url(&path[1..])).send().ok();
+        let evidence: sottovoce_audit::witness::evidence::Evidence =
+            serde_json::from_slice(&text).unwrap();
+        evidence.check(&trust).unwrap().is_proof()
+    });
+    assert_eq!(proven.collect::<Vec<_>>(), [false, true, true]);
 }
 
 #[test]
