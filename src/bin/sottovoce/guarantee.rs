@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 /// Compute the privacy of one report per trust model, or what a target ε needs.
 ///
 /// Give two of --epsilon0, --reports and --epsilon; the third is computed: the ε with one honest aggregator and
-/// honest devices (OAMC), the largest ε0 that meets the target ε, or the smallest batch that does. Each ε is
+/// most devices, the largest ε0 that meets the target ε, or the smallest batch that does. Each ε is
 /// a proved upper bound.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -27,16 +27,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "K")]
     bins: u32,
     /// The ε of the randomizer: of a report with krr, of one bit with bits and signals. A whole report then spends
-    /// twice as much (bits) or K times as much (signals), shown under OC.
+    /// twice as much (bits) or K times as much (signals), shown for colluding aggregators.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     epsilon0: Option<f64>,
     /// Honest reports in the batch, including the one to protect.
     #[arg(long, value_name = "N")]
     reports: Option<u64>,
-    /// The target ε under OAMC.
+    /// The target ε with one honest aggregator and most devices.
     #[arg(long, value_name = "E", allow_negative_numbers = true)]
     epsilon: Option<f64>,
-    /// The δ of ε, under OAMC: for every set of outcomes, its probability under one answer is at most
+    /// The δ of that ε: for every set of outcomes, its probability under one answer is at most
     /// e^ε times that under any other, plus δ. The privacy loss exceeds the pointwise figure with a probability of at
     /// most δ.
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
@@ -97,6 +97,7 @@ fn json(release: &Release, guarantees: &[Guarantee]) -> serde_json::Value {
 fn in_full(guarantee: &Guarantee) -> serde_json::Value {
     serde_json::json!({
         "trust": guarantee.trust,
+        "who": guarantee.trust.in_words(),
         "epsilon": guarantee.epsilon,
         "delta": guarantee.delta,
         "pointwise": guarantee.pointwise,
@@ -119,19 +120,19 @@ fn text(release: &Release, guarantees: &[Guarantee]) -> String {
 
 fn line(guarantee: &Guarantee) -> String {
     let Guarantee { trust, epsilon, delta, pointwise, theorem } = guarantee;
-    let (words, meaning) = (trust.in_words(), words::exactly(guarantee, Subject::Answer));
-    let mut line = format!("  {trust:<4}  ε = {}", epsilon.shown(5));
+    let meaning = words::exactly(guarantee, Subject::Answer);
+    let mut line = format!("  {}\n    ε = {}", trust.named(), epsilon.shown(5));
     if *delta == Delta::ZERO {
-        let _ = writeln!(line, "\n        {words}\n        {meaning}");
+        let _ = writeln!(line, "\n    {meaning}");
     } else {
         let outcome = words::pointwise_exactly(guarantee, Subject::Answer);
         let _ = writeln!(
             line,
-            ", δ = {}; pointwise ε = {}\n        {words}\n        {meaning}\n        pointwise: {outcome}",
+            ", δ = {}; pointwise ε = {}\n    {meaning}\n    pointwise: {outcome}",
             delta.shown(3),
             pointwise.shown(5)
         );
     }
-    let _ = writeln!(line, "        by: {theorem}");
+    let _ = writeln!(line, "    by: {theorem}");
     line
 }

@@ -152,7 +152,8 @@ fn proposed(proposal: &Proposal) -> String {
 }
 
 fn others(others: &[Alternative]) -> Vec<String> {
-    let head = "window\twindows of a device\tmin_batch_size\tε (OC)\tε (OAMC)".to_owned();
+    let head =
+        "window\twindows of a device\tmin_batch_size\tε if both collude\tε with most devices honest".to_owned();
     let row = |other: &Alternative| {
         let (window, all) = (format_duration(other.window_seconds), other.of_windows);
         match &other.found {
