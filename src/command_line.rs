@@ -8,6 +8,7 @@ use std::{
     io::{ErrorKind, Write},
     path::Path,
     process::ExitCode,
+    sync::OnceLock,
 };
 
 /// Shows an error with what it was about, and turns the result into an exit code: 0 for success,
@@ -16,10 +17,22 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", story(&error));
+            let story = story(&error);
+            match REPORT.get() {
+                Some(report) => report(&story),
+                None => eprintln!("error: {story}"),
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Who is told of the error that ends the program, if it is not written to standard error.
+static REPORT: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Has the error that ends the program reported by `report`, as a line of a log for example.
+pub fn report_errors_by(report: fn(&str)) {
+    let _ = REPORT.set(report);
 }
 
 /// The error with its causes, each once: a cause that an outer error quotes already is left out. Control

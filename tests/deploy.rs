@@ -2,7 +2,28 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use sottovoce_aggregator::{
+    metrics::{Described, Format, Metrics},
+    store::{BatchingMode, Blob, Datastore, TaskRecord, Timestamp, sqlite::SqliteStore},
+    task::{Claim, Task},
+};
+use sottovoce_dap::{
+    hpke::{HpkeConfigId, Suite, native},
+    ids::TaskId,
+    role::Role,
+    task::{BatchMode, TaskConfiguration, Url, VdafConfig},
+    time::TimePrecision,
+    vdaf::VerifyKey,
+};
+use sottovoce_privacy::units::{Delta, Epsilon, TrustModel};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -41,6 +62,88 @@ fn alerts_use_metrics_that_are_exported() {
     assert!(used.len() > 5, "{used:?}");
     let unknown: Vec<_> = used.iter().filter(|name| !exported.contains(**name)).collect();
     assert!(unknown.is_empty(), "{unknown:?} are not among {exported:?}");
+}
+
+#[test]
+fn panels_show_metrics_that_are_exported() {
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read("deploy/grafana/dashboard.json")).unwrap();
+    let mut exported = exported();
+    exported.insert("up".to_owned());
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.len() > 20);
+    for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+        let query = target["expr"].as_str().unwrap();
+        let is_metric = |word: &&str| {
+            ["sottovoce_", "process_"].iter().any(|of| word.starts_with(of)) || *word == "up"
+        };
+        let named: Vec<_> = words(query).filter(is_metric).collect();
+        assert!(!named.is_empty(), "{query}");
+        assert!(named.iter().all(|name| exported.contains(*name)), "{query}");
+    }
+}
+
+/// The table of metrics is what the servers say of them: print it anew when this fails.
+#[test]
+fn the_runbook_has_every_metric_and_no_other() {
+    let runbook = read("deploy/RUNBOOK.md");
+    let mut table = String::new();
+    for Family { name, kind, labels, help } in families() {
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let help = help.trim_end_matches('.');
+        table += &format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
+    }
+    let (_, rest) =
+        runbook.split_once("| metric | type | labels | meaning |\n|---|---|---|---|\n").unwrap();
+    let written = rest.split("\n\n").next().unwrap();
+    assert!(written.trim_end() == table.trim_end(), "the table has to be\n{table}");
+}
+
+#[test]
+fn each_alert_is_played() {
+    let (alerts, tests) =
+        (read("deploy/prometheus/alerts.yml"), read("deploy/prometheus/alerts.test.yml"));
+    let names: Vec<_> =
+        alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(names.len() > 25, "{names:?}");
+    for name in names {
+        // One that is played only where it is silent may be one that never speaks.
+        let speaks = format!("alertname: {name}, exp_alerts: [");
+        assert!(tests.contains(&speaks), "{name} never speaks in alerts.test.yml");
+    }
+}
+
+#[test]
+fn alerts_speak_when_they_should() {
+    let Some(output) = promtool(&["test", "rules", "alerts.test.yml"], "") else { return };
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn prometheus_reads_what_servers_export() {
+    let metrics = Metrics::of(Described { role: "leader", ..Described::default() });
+    metrics.watch(&task());
+    metrics.watch_witness("witness.example");
+    let text = metrics.text(Format::Prometheus);
+    let Some(output) = promtool(&["check", "metrics"], &text) else { return };
+    assert!(output.status.success(), "{output:?}\n{text}");
+    let broken = promtool(&["check", "metrics"], "a_total{ 1\n").unwrap();
+    assert!(!broken.status.success());
+}
+
+/// What Prometheus' own tool says, if it is installed.
+fn promtool(arguments: &[&str], input: &str) -> Option<Output> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus");
+    let mut command = Command::new("promtool");
+    command.args(arguments).current_dir(folder).stdin(Stdio::piped());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let Ok(mut child) = child else {
+        assert!(std::env::var_os("SOTTOVOCE_REQUIRE_PROMTOOL").is_none(), "no promtool");
+        println!("skipped: there is no promtool; Debian has it in the package prometheus");
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    Some(child.wait_with_output().unwrap())
 }
 
 #[test]
@@ -195,22 +298,78 @@ fn in_compose(text: &str) -> Vec<Vec<String>> {
     lists.map(|list| serde_json::from_str(list).unwrap()).collect()
 }
 
-/// The names under which `metrics.rs` registers its metrics, as Prometheus sees them.
-fn exported() -> BTreeSet<String> {
-    let source = read("crates/aggregator/src/metrics.rs");
-    let fields = source.split("pub struct Metrics {").nth(1).unwrap();
-    let listed = source.split("register! {\n").nth(1).unwrap().split("\n        }").next().unwrap();
-    let mut names = BTreeSet::new();
-    for metric in listed.split(';').filter(|metric| metric.contains('"')) {
-        let name = metric.split('"').nth(1).unwrap();
-        let field = metric.split(',').nth(1).unwrap().trim();
-        let kind = fields.split(&format!("\n    {field}: ")).nth(1).unwrap();
-        let counts = kind.lines().next().unwrap().contains("Counter");
-        names.insert(format!("sottovoce_{name}{}", if counts { "_total" } else { "" }));
+/// A family of metrics, as a server exports it.
+struct Family {
+    name: String,
+    kind: String,
+    labels: BTreeSet<String>,
+    help: String,
+}
+
+/// Every family that a server exports, of one that has a task with a claim, a witness, a peer and certificates.
+fn families() -> Vec<Family> {
+    let metrics = Metrics::of(Described { role: "leader", ..Described::default() });
+    metrics.watch(&task());
+    metrics.watch_witness("witness.example");
+    metrics.peer_fails("https://helper.example", Duration::ZERO);
+    metrics.clock_skew("https://helper.example", 0.0);
+    metrics.certificate("server", 0);
+    metrics.collections_wait("not_aggregated", 0, 0);
+    metrics.look(&store_with(&task()), Timestamp(1)).unwrap();
+    let text = metrics.text(Format::Prometheus);
+    let (mut families, mut help) = (Vec::<Family>::new(), "");
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').unwrap().1;
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            let (name, kind, help) = (name.to_owned(), kind.to_owned(), help.to_owned());
+            families.push(Family { name, kind, labels: BTreeSet::new(), help });
+        } else if let Some((_, labels)) = line.split_once('{') {
+            let names = labels.split("=\"").filter_map(|part| part.rsplit([',', '"']).next());
+            let names = names.filter(|name| !name.contains(' ') && *name != "le");
+            families.last_mut().unwrap().labels.extend(names.map(str::to_owned));
+        }
     }
-    let histogram = source.split("register_with_unit(").nth(1).unwrap().split('"').nth(1).unwrap();
-    for part in ["bucket", "sum", "count"] {
-        names.insert(format!("sottovoce_{histogram}_seconds_{part}"));
+    assert!(families.len() > 40, "{text}");
+    families
+}
+
+fn store_with(task: &Task) -> SqliteStore {
+    let store = SqliteStore::in_memory().unwrap();
+    let [public, sealed] = [b"public", b"sealed"].map(|bytes| Blob::from(&bytes[..]));
+    let mode = BatchingMode::TimeInterval;
+    store.put_task(&TaskRecord { id: task.id, mode, public, sealed }).unwrap();
+    store
+}
+
+fn task() -> Task {
+    let configuration = TaskConfiguration {
+        task_info: b"counted".to_vec().try_into().unwrap(),
+        leader_aggregator_endpoint: Url::new("https://leader.example/").unwrap(),
+        helper_aggregator_endpoint: Url::new("https://helper.example/").unwrap(),
+        time_precision: TimePrecision::from_seconds(3600).unwrap(),
+        min_batch_size: 100,
+        batch_mode: BatchMode::TimeInterval,
+        vdaf: VdafConfig::Prio3Count,
+        task_interval: None,
+    };
+    let collector = native::generate(HpkeConfigId(9), Suite::DEFAULT).unwrap().config;
+    let (id, key) = (TaskId::new([7; 32]), VerifyKey::new([7; 32]));
+    let claim =
+        Claim { trust: TrustModel::Oaoc, epsilon: Epsilon::new(1.0).unwrap(), delta: Delta::ZERO };
+    let task = Task::new(Role::Leader, id, configuration, collector, None, key).unwrap();
+    task.described("helpful", vec![claim], Vec::new())
+}
+
+/// The names of all series.
+fn exported() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for Family { name, kind, .. } in families() {
+        if kind == "histogram" {
+            names.extend(["bucket", "sum", "count"].map(|part| format!("{name}_{part}")));
+        }
+        names.insert(name);
     }
     names
 }

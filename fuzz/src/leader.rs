@@ -192,8 +192,13 @@ impl Play {
             2 => drop(self.store.split_job(job.job, job.lease).expect("it is ours")),
             3 => self.store.abandon_job(job.job, job.lease).expect("it is ours"),
             _ => {
-                let commit =
-                    LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None };
+                let commit = LeaderCommit {
+                    job: job.job,
+                    lease: job.lease,
+                    shards: &[],
+                    again: None,
+                    lost: &[],
+                };
                 self.store.commit_leader_job(&commit).expect("it is ours");
                 for (_, report) in job.reports() {
                     let report = Report::from_bytes(report).expect("a report was stored");

@@ -2,35 +2,47 @@
 //! are renewed.
 
 use anyhow::{Context, anyhow};
-use sottovoce_aggregator::serve::reload::RELOAD_EVERY;
+use axum::http::{HeaderMap, HeaderValue, header::DATE};
 use sottovoce_aggregator::{
+    clock,
     config::Peer,
+    metrics::Metrics,
     serve::{
-        reload::{Contents, WatchedFiles},
-        traces,
+        reload::{Contents, RELOAD_EVERY, WatchedFiles},
+        traces, validity,
     },
+    skew,
 };
 use sottovoce_transport::http::{HttpClient, Identity};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Longer than a helper takes for the largest job, shorter than a lease.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client for the helper, as its files are now.
 pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
-    read(peer).map(|(_, http)| http)
+    read(peer).map(|(_, _, http)| http)
 }
 
 /// Makes a client of its files.
-fn read(peer: &Peer) -> anyhow::Result<(WatchedFiles, HttpClient)> {
+fn read(peer: &Peer) -> anyhow::Result<(WatchedFiles, Vec<Contents>, HttpClient)> {
     let paths = peer.ca.iter().chain(&peer.identity).cloned().collect();
     let (watched, contents) = WatchedFiles::begin(paths).map_err(|(path, error)| {
         anyhow!(error).context(format!("{} cannot be read", path.display()))
     })?;
-    let http = HttpClient::with_identity(HELPER_TIMEOUT, identity(peer, contents))
+    let http = HttpClient::with_identity(HELPER_TIMEOUT, identity(peer, contents.clone()))
         .with_context(|| names(peer))?
-        .with_headers(traces::pass_on);
-    Ok((watched, http))
+        .with_headers(add_headers);
+    Ok((watched, contents, http))
+}
+
+/// What requests say of themselves: which trace they are of, and our time, so that the helper can tell how far our
+/// clocks are apart.
+fn add_headers(headers: &mut HeaderMap) {
+    traces::pass_on(headers);
+    if let Ok(date) = HeaderValue::try_from(skew::date(clock::now())) {
+        headers.insert(DATE, date);
+    }
 }
 
 /// The client, and the files that it was made of: for a server, which runs while they are renewed.
@@ -38,13 +50,15 @@ pub(super) struct HelperFiles {
     peer: Peer,
     watched: WatchedFiles,
     http: HttpClient,
+    /// When the certificate that is shown to the helper ends, in seconds since the Epoch.
+    ends: Option<u64>,
 }
 
 impl HelperFiles {
     /// Reads the files.
     pub(super) fn read(peer: &Peer) -> anyhow::Result<Self> {
-        let (watched, http) = read(peer)?;
-        Ok(Self { peer: peer.clone(), watched, http })
+        let (watched, contents, http) = read(peer)?;
+        Ok(Self { peer: peer.clone(), watched, http, ends: ends(peer, &contents) })
     }
 
     /// The client: its clones show and trust what is renewed, too.
@@ -54,18 +68,24 @@ impl HelperFiles {
 
     /// Takes renewed files into use, now and then, for ever. Files that are of no use are left alone
     /// until they are.
-    pub(super) async fn reload_forever(self) {
+    pub(super) async fn reload_forever(mut self, metrics: Arc<Metrics>) {
         let mut ticks = tokio::time::interval(RELOAD_EVERY);
         loop {
+            if let Some(ends) = self.ends {
+                metrics.certificate("peer_identity", ends);
+            }
             ticks.tick().await;
             self.reload();
         }
     }
 
-    fn reload(&self) {
+    fn reload(&mut self) {
         let Some(contents) = self.watched.changed() else { return };
-        match self.http.renew(identity(&self.peer, contents)) {
-            Ok(()) => tracing::info!("reloaded the certificate files for the helper"),
+        match self.http.renew(identity(&self.peer, contents.clone())) {
+            Ok(()) => {
+                self.ends = ends(&self.peer, &contents);
+                tracing::info!("reloaded the certificate files for the helper");
+            }
             Err(error) => {
                 tracing::warn!(%error, files = names(&self.peer), "cannot reload the certificate files for the helper; the previous ones stay in use");
             }
@@ -83,6 +103,12 @@ fn identity(peer: &Peer, contents: Vec<Contents>) -> Identity {
     }
 }
 
+/// When the certificate ends that the files have for us.
+fn ends(peer: &Peer, contents: &[Contents]) -> Option<u64> {
+    let own = peer.identity.as_ref().and_then(|_| contents.last());
+    own.and_then(|pem| validity::ends(pem))
+}
+
 fn names(peer: &Peer) -> String {
     let names = peer.ca.iter().chain(&peer.identity).map(|path| path.display().to_string());
     format!("[peer]: {}", names.collect::<Vec<_>>().join(", "))
@@ -96,7 +122,6 @@ mod tests {
         io::{Read, Write},
         net::TcpListener,
         path::Path,
-        sync::Arc,
     };
 
     /// An authority and a certificate of it for loopback, with its key.
@@ -155,7 +180,7 @@ mod tests {
         let (old, new, folder) = (authority(), authority(), tempfile::tempdir().unwrap());
         let ca = folder.path().join("ca.pem");
         fs::write(&ca, &old.pem).unwrap();
-        let files = HelperFiles::read(&Peer { ca: Some(ca.clone()), identity: None }).unwrap();
+        let mut files = HelperFiles::read(&Peer { ca: Some(ca.clone()), identity: None }).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://{}/", listener.local_addr().unwrap());
         answer(listener, new.server);

@@ -21,10 +21,14 @@ use sottovoce_aggregator::{
     task_file::FromFile,
     tasks::Tasks,
 };
-use sottovoce_dap::task::Url;
+use sottovoce_dap::{ids::TaskId, task::Url};
 use sottovoce_log::note::KeyName;
 use sottovoce_program::Program;
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 use zeroize::Zeroizing;
 
 /// What a command works on.
@@ -35,15 +39,21 @@ pub(super) struct Instance<T> {
     pub(super) embedded: Option<Arc<SqliteStore>>,
     pub(super) keys: DatabaseKeys,
     pub(super) tasks: Tasks<T>,
+    /// The program of each task that was added of one.
+    pub(super) programs: Mutex<HashMap<TaskId, String>>,
 }
 
 impl<T: StoredTask + FromFile> Instance<T> {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        let config = Config::read(path)?;
+        Self::with(Config::read(path)?)
+    }
+
+    /// The database of a configuration.
+    pub(super) fn with(config: Config) -> anyhow::Result<Self> {
         let keys = database_keys(&config)?;
         let (store, embedded) = open_store(&config, T::ROLE)?;
         let tasks = Tasks::new(Arc::clone(&store), keys.clone());
-        Ok(Self { config, store, embedded, keys, tasks })
+        Ok(Self { config, store, embedded, keys, tasks, programs: Mutex::default() })
     }
 
     /// Adds the tasks that the configuration names.
@@ -58,6 +68,8 @@ impl<T: StoredTask + FromFile> Instance<T> {
         let secrets = read::<T::Secrets>(secrets)?;
         for task in T::from_program(&program, &secrets)? {
             self.add(&task)?;
+            let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+            programs.insert(task.task().id, program.name().to_string());
         }
         Ok(())
     }

@@ -11,12 +11,13 @@ use crate::command_line;
 use clap::Subcommand;
 use serde::Serialize;
 use sottovoce_aggregator::{
-    clock,
-    store::{BatchSummary, CollectionSummary, Stage},
+    clock, metrics,
+    store::{BatchSummary, CollectionSummary, LostReports, Stage},
     task::{StoredTask, Task, Windows},
     task_file::FromFile,
 };
 use sottovoce_dap::task::BatchMode;
+use std::collections::BTreeMap;
 
 /// Commands for batches.
 #[derive(Debug, Subcommand)]
@@ -153,6 +154,8 @@ struct ReportsRow {
     in_flight_jobs: u64,
     stuck: u64,
     dropped: u64,
+    /// By the reason of the draft.
+    lost: BTreeMap<&'static str, u64>,
     verified_not_collected: u64,
     oldest_seconds: Option<u64>,
 }
@@ -188,6 +191,7 @@ pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> any
                 in_flight_jobs: counts.in_flight_jobs,
                 stuck: counts.stuck_reports,
                 dropped: counts.dropped_reports,
+                lost: lost(opened.store.lost(&task.id)?),
                 verified_not_collected: counts.verified_reports,
                 oldest_seconds: counts.oldest.map(age),
             }])
@@ -197,17 +201,36 @@ pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> any
                 row.oldest_seconds.map_or(String::new(), |age| format!(", the oldest for {age} s"));
             format!(
                 "{}  {} waiting, {} in {} aggregation jobs{oldest}; {} verified and not collected; \
-                 {} stuck, {} dropped",
+                 {} stuck, {} dropped, {}",
                 row.name,
                 row.waiting,
                 row.in_flight,
                 row.in_flight_jobs,
                 row.verified_not_collected,
                 row.stuck,
-                row.dropped
+                row.dropped,
+                lost_in_words(&row.lost)
             )
         },
     )
+}
+
+fn lost(reports: Vec<LostReports>) -> BTreeMap<&'static str, u64> {
+    let mut lost = BTreeMap::new();
+    for LostReports { reason, reports } in reports {
+        *lost.entry(metrics::reason_of_code(reason)).or_default() += reports;
+    }
+    lost
+}
+
+fn lost_in_words(lost: &BTreeMap<&'static str, u64>) -> String {
+    let reasons: Vec<_> = lost.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let all: u64 = lost.values().sum();
+    if reasons.is_empty() {
+        "0 lost".to_owned()
+    } else {
+        format!("{all} lost ({})", reasons.join(", "))
+    }
 }
 
 #[derive(Serialize)]

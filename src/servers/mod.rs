@@ -1,6 +1,6 @@
 //! The command line of both servers: the same words, each for its own role.
 //!
-//! [`instance`] is a configuration with its database, [`serving`] runs a server,
+//! [`instance`] is a configuration with its database, [`serving`] runs a server, [`speech`] is what it says,
 //! [`helper_client`] is its HTTP client for the helper, [`witnesses`] has its log cosigned, [`log_keys`] rotates the
 //! keys that sign it; [`naming`] is what tasks and batches are called, and [`trail`] says who gave which command.
 //! The others are one command each.
@@ -18,6 +18,7 @@ mod log_keys;
 mod naming;
 mod repair;
 mod serving;
+mod speech;
 mod trail;
 mod witnesses;
 
@@ -26,12 +27,15 @@ use clap::{Args, Parser, Subcommand};
 use instance::Instance;
 use serving::Parts;
 use sottovoce_aggregator::{
+    clock,
     config::{Config, secrets::read_token},
     serve::{edge::Edge, logs},
+    skew::Skew,
     store::Put,
     task::StoredTask,
     task_file::FromFile,
 };
+use speech::Speech;
 use std::{path::PathBuf, sync::Arc};
 
 /// The DAP leader: receives reports from devices, aggregates them with the helper, and serves collections to
@@ -143,11 +147,13 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
         leader::{self, Leader},
         task::LeaderTask,
     };
-    let Some(opened) = run_unless_serve::<LeaderTask>(command)? else { return Ok(()) };
-    opened.serve(async |parts: Parts, stop| {
+    let Some((opened, speech)) = run_unless_serve::<LeaderTask>(command)? else { return Ok(()) };
+    opened.serve(speech, async |parts: Parts, stop| {
         let helper = HelperFiles::read(&parts.config.peer)?;
-        let http = helper.client();
-        tokio::spawn(helper.reload_forever());
+        let skew = Skew::new(Arc::clone(&parts.metrics));
+        let note = move |url: &str, date: &str| skew.note(url, date, clock::now());
+        let http = helper.client().with_dates(note);
+        tokio::spawn(helper.reload_forever(Arc::clone(&parts.metrics)));
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
         let log = Arc::clone(&parts.log);
@@ -177,8 +183,8 @@ pub fn helper(command: Command) -> anyhow::Result<()> {
         helper::{self, Helper},
         task::HelperTask,
     };
-    let Some(opened) = run_unless_serve::<HelperTask>(command)? else { return Ok(()) };
-    opened.serve(async |parts: Parts, _| {
+    let Some((opened, speech)) = run_unless_serve::<HelperTask>(command)? else { return Ok(()) };
+    opened.serve(speech, async |parts: Parts, _| {
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
         let log = Arc::clone(&parts.log);
@@ -189,15 +195,16 @@ pub fn helper(command: Command) -> anyhow::Result<()> {
 }
 
 /// Runs a command, but opens only what is to be served.
-fn run_unless_serve<T>(command: Command) -> anyhow::Result<Option<Instance<T>>>
+fn run_unless_serve<T>(command: Command) -> anyhow::Result<Option<(Instance<T>, Speech)>>
 where
     T: StoredTask + FromFile,
 {
     match command {
         Command::Serve { config, check_config: false } => {
-            let opened = Instance::<T>::open(&config.path)?;
+            let (config, speech) = speech::begin(&config.path, T::ROLE)?;
+            let opened = Instance::<T>::with(config)?;
             opened.add_configured_tasks()?;
-            return Ok(Some(opened));
+            return Ok(Some((opened, speech)));
         }
         Command::Serve { config, check_config: true } => check::<T>(&config)?,
         Command::Init(output) => init::run(T::ROLE, &output)?,
@@ -245,11 +252,11 @@ fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> 
 /// Says whether a task is new.
 fn report_added(id: sottovoce_dap::ids::TaskId, put: Put) {
     match put {
-        Put::Added => eprintln!("task {id} added"),
-        Put::AlreadyThere => eprintln!("task {id} already exists"),
-        Put::Changed => eprintln!(
+        Put::Added => speech::note(format_args!("task {id} added")),
+        Put::AlreadyThere => speech::note(format_args!("task {id} already exists")),
+        Put::Changed => speech::note(format_args!(
             "task {id} already exists; its grace or window rule has changed, which takes effect when the server \
              restarts"
-        ),
+        )),
     }
 }

@@ -1,6 +1,10 @@
 //! A server from start to end.
 
-use super::{instance::Instance, witnesses};
+use super::{
+    instance::Instance,
+    speech::{self, Speech},
+    witnesses,
+};
 use anyhow::Context;
 use axum::{
     Router,
@@ -13,10 +17,10 @@ use sottovoce_aggregator::serve::socket::Socket;
 use sottovoce_aggregator::upkeep;
 use sottovoce_aggregator::{
     clock,
-    config::{Config, limits::Limits, secrets::read_token},
+    config::{Config, database::Database, limits::Limits, secrets::read_token},
     keyring::Keyring,
     log::{PublicLog, entries},
-    metrics::Metrics,
+    metrics::{Described, Metrics},
     serve::{
         admin::{self, Admin},
         listen, logs, public, serve,
@@ -30,7 +34,8 @@ use sottovoce_aggregator::{
 };
 use std::{
     future::Future,
-    sync::Arc,
+    path::Path,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -55,6 +60,7 @@ struct Resources {
     certificates: Option<Arc<Certificates>>,
     keyring: Arc<Keyring>,
     public_log: Arc<PublicLog>,
+    metrics: Arc<Metrics>,
 }
 
 /// A role's routes, and its work besides answering.
@@ -64,21 +70,21 @@ impl<T: StoredTask + FromFile> Instance<T> {
     /// Serves with what the role makes of the database, until told to stop.
     pub(super) fn serve<'a, F>(
         &'a self,
+        speech: Speech,
         role: impl FnOnce(Parts<'a>, watch::Receiver<bool>) -> F,
     ) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<Role>>,
     {
-        let traces = self.config.traces.as_ref().map(|traces| traces.endpoint.as_str());
-        let (log, _exporter) =
-            logs::start(&self.config.log, self.config.log_format, traces, T::ROLE)?;
         let certificates = self.config.tls.as_ref().map(Certificates::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         // Before the runtime: a database client may not be used on a thread that drives it.
         let keyring = self.keyring()?;
-        let public_log = self.begin_log()?;
-        let certificates = certificates.map(Arc::new);
-        let held = Resources { log, certificates, keyring: Arc::new(keyring), public_log };
+        let metrics = self.metrics();
+        let public_log = self.begin_log(&metrics)?;
+        let (certificates, keyring) = (certificates.map(Arc::new), Arc::new(keyring));
+        let log = speech.level.clone();
+        let held = Resources { log, certificates, keyring, public_log, metrics };
         let served = runtime.block_on(self.run(role, held));
         // Not longer for what still waits for a disk, a database or another party.
         runtime.shutdown_timeout(BLOCKING_TIMEOUT);
@@ -86,15 +92,33 @@ impl<T: StoredTask + FromFile> Instance<T> {
     }
 
     /// Says in the log that we start, and what it lacks: tasks from before there was one.
-    fn begin_log(&self) -> anyhow::Result<Arc<PublicLog>> {
+    fn begin_log(&self, metrics: &Metrics) -> anyhow::Result<Arc<PublicLog>> {
         let now = clock::now();
         let log = self.public_log()?;
         let mut entries = entries::start(T::ROLE, &self.config, now)?.to_vec();
         for task in self.tasks.all()? {
+            metrics.watch(task.task());
             entries.push(entries::task(task.task(), now)?);
         }
         log.write(&entries)?;
         Ok(Arc::new(log))
+    }
+
+    /// Nothing counted yet, but all that can be named is.
+    fn metrics(&self) -> Arc<Metrics> {
+        let metrics = Metrics::of(Described {
+            role: T::ROLE,
+            programs: self.programs.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            rotate_after: self.config.hpke.rotate_after,
+        });
+        if let Database::Sqlite(path) = &self.config.database {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            metrics.database_at(folder.unwrap_or(Path::new(".")));
+        }
+        for witness in &self.config.public_log.witnesses {
+            metrics.watch_witness(witness.key.name().as_str());
+        }
+        Arc::new(metrics)
     }
 
     fn keyring(&self) -> anyhow::Result<Keyring> {
@@ -104,7 +128,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
     async fn run<'a, F>(
         &'a self,
         role: impl FnOnce(Parts<'a>, watch::Receiver<bool>) -> F,
-        Resources { log, certificates, keyring, public_log }: Resources,
+        Resources { log, certificates, keyring, public_log, metrics }: Resources,
     ) -> anyhow::Result<()>
     where
         F: Future<Output = anyhow::Result<Role>>,
@@ -119,7 +143,6 @@ impl<T: StoredTask + FromFile> Instance<T> {
             let Some(ended) = unless_stopped(stop.clone(), ended).await else { return Ok(()) };
             ended??;
         }
-        let metrics = Arc::new(Metrics::new());
         let admin = self.open_admin(log, &metrics, stop.clone()).await?;
         let parts = Parts {
             config,
@@ -149,13 +172,18 @@ impl<T: StoredTask + FromFile> Instance<T> {
         ));
         let renewal = certificates
             .clone()
-            .map(|certificates| tokio::spawn(async move { certificates.reload_forever().await }));
+            .map(|certificates| (certificates, Arc::clone(&metrics)))
+            .map(|(certificates, metrics)| {
+                tokio::spawn(async move {
+                    certificates.reload_forever(|name, end| metrics.certificate(name, end)).await;
+                })
+            });
         let (router, work) = role(parts, stop.clone()).await?;
 
         let address = listener.local_addr()?;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         // For people and for whoever started us on port 0.
-        crate::command_line::print(format_args!("{name} listening on {scheme}://{address}"))?;
+        speech::announce(format_args!("{name} listening on {scheme}://{address}"))?;
         tracing::info!(%address, role = name, version = env!("CARGO_PKG_VERSION"), "listening");
         let router =
             public(&config.path, router).layer(from_fn_with_state(Arc::clone(&metrics), count));
@@ -203,7 +231,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
             })
         };
         let say = |place: &str| {
-            crate::command_line::print(format_args!(
+            speech::announce(format_args!(
                 "{} admin interface listening on {place}",
                 T::ROLE
             ))
@@ -222,6 +250,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
         let place = format!("{scheme}://{}", listener.local_addr()?);
         say(&place)?;
         let (router, metrics) = (admin(place), Arc::clone(metrics));
+        let shown = Arc::clone(&metrics);
         // Nobody stands in front of this one.
         let limits = Limits { proxy_protocol: false, ..self.config.limits.clone() };
         Ok(Some(tokio::spawn(async move {
@@ -231,7 +260,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
                 None => served.await,
                 Some(renewed) => tokio::select! {
                     () = served => {}
-                    () = renewed.reload_forever() => {}
+                    () = renewed.reload_forever(|_, end| shown.certificate("admin", end)) => {}
                 },
             }
         })))
@@ -261,17 +290,38 @@ async fn count(State(metrics): State<Arc<Metrics>>, request: Request, next: Next
     answer(&metrics, request, next).instrument(span).await
 }
 
-/// Counts requests that are answered with an error.
+/// Counts requests, by their resource and answer.
 async fn answer(metrics: &Metrics, request: Request, next: Next) -> Response {
     let began = Instant::now();
+    let pattern = pattern(request.uri().path());
     let response = next.run(request).await;
     let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
-        metrics.refused(status.as_u16());
-    }
+    metrics.answered(Some(&pattern), status.as_u16(), began.elapsed());
     Span::current().record("status", status.as_u16());
     tracing::debug!(milliseconds = began.elapsed().as_secs_f64() * 1000.0, "answered");
     response
+}
+
+/// A path with placeholders for what tells one task or file from another: what is left are words of ours, or is no
+/// resource.
+fn pattern(path: &str) -> String {
+    let mut before: [&str; 2] = [""; 2];
+    let placeholder = |segment| {
+        let placeholder = match before {
+            [_, "tasks"] => "{task_id}",
+            ["{task_id}", _] => "{id}",
+            [_, "tile"] => "{*name}",
+            [_, "proof"] => "{key}",
+            _ => segment,
+        };
+        before = [before[1], placeholder];
+        placeholder
+    };
+    // A tile's name has slashes.
+    let path = path
+        .split_once("/log/tile/")
+        .map_or_else(|| path.to_owned(), |(endpoint, _)| format!("{endpoint}/log/tile/name"));
+    path.split('/').map(placeholder).collect::<Vec<_>>().join("/")
 }
 
 /// How long a server that is told to stop goes on, whatever others do: less than service managers wait.
@@ -282,6 +332,21 @@ const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_of_one_resource_have_one_pattern_wherever_the_endpoint_is() {
+        for (path, expected) in [
+            ("/hpke_config", "/hpke_config"),
+            ("/dap/v19/tasks/A-b_c/reports", "/dap/v19/tasks/{task_id}/reports"),
+            ("/tasks/A/aggregation_jobs/B", "/tasks/{task_id}/aggregation_jobs/{id}"),
+            ("/log/tile/0/x001/067", "/log/tile/{*name}"),
+            ("/dap/log/proof/abc", "/dap/log/proof/{key}"),
+            ("/log/checkpoint", "/log/checkpoint"),
+            ("/", "/"),
+        ] {
+            assert_eq!(pattern(path), expected);
+        }
+    }
 
     #[tokio::test]
     async fn a_stop_ends_the_wait_for_a_database_that_another_holds() {

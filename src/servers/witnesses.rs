@@ -7,6 +7,7 @@ use sottovoce_aggregator::{
     config::Witness,
     log::{LogError, PublicLog},
     metrics::Metrics,
+    outages::Outages,
 };
 use sottovoce_dap::exchange::{Method, Request as HttpRequest};
 use sottovoce_log::{
@@ -53,6 +54,7 @@ pub(super) async fn run(
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_EVERY: Duration = Duration::from_secs(1);
+static OUTAGES: Outages = Outages::new("a witness does not cosign the public log");
 /// A witness that fails is asked again after this, and then ever less often.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -74,11 +76,13 @@ struct WitnessState {
     size: u64,
     failures: u32,
     due: Instant,
+    /// Since when the log has had entries that it has not cosigned.
+    behind: Option<Instant>,
 }
 
 impl WitnessState {
     fn new(witness: Witness) -> Self {
-        Self { witness, size: 0, failures: 0, due: Instant::now() }
+        Self { witness, size: 0, failures: 0, due: Instant::now(), behind: None }
     }
 
     fn answered(&mut self, size: u64) {
@@ -90,11 +94,20 @@ impl WitnessState {
         metrics.witness_failed(name.as_str());
         self.failures += 1;
         self.due = Instant::now() + Backoff::at_attempt(FIRST_WAIT, LONGEST_WAIT, self.failures);
-        if matches!(error, WitnessError::RolledBack { .. }) {
-            tracing::error!(witness = %name, %error, "the public log was rolled back");
-        } else if self.failures.is_power_of_two() {
-            tracing::warn!(witness = %name, %error, "a witness did not cosign");
+        OUTAGES.fails(name.as_str(), error);
+    }
+
+    /// Whether it has cosigned all of the log, as of now.
+    fn looked_at(&mut self, has_cosigned: bool, metrics: &Metrics, now: Instant) {
+        let name = self.witness.key.name().as_str();
+        if has_cosigned {
+            self.behind = None;
+            OUTAGES.ends(name);
+        } else {
+            self.behind.get_or_insert(now);
         }
+        let lag = self.behind.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        metrics.witness_lags(name, lag);
     }
 }
 
@@ -116,7 +129,7 @@ pub(super) enum WitnessError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     #[error(
-        "the witness has cosigned {theirs} entries, and the log has {ours}: this database was restored from an old \
+        "the public log was rolled back: the witness has cosigned {theirs} entries, and the log has {ours}: this database was restored from an old \
          copy, or the log's key is used with another database; see the runbook on restoring"
     )]
     RolledBack { theirs: u64, ours: u64 },
@@ -136,8 +149,10 @@ async fn round(
     let keys: Vec<_> = asked.iter().map(|asked| asked.witness.key.clone()).collect();
     let have: Vec<_> = cosigners(&note, &keys)?.into_iter().map(|(key, _)| key.clone()).collect();
     let mut more = note.clone();
-    for asked in asked.iter_mut().filter(|asked| asked.due <= now) {
-        if have.contains(&asked.witness.key) {
+    for asked in asked {
+        let has_cosigned = have.contains(&asked.witness.key);
+        asked.looked_at(has_cosigned, metrics, now);
+        if has_cosigned || asked.due > now {
             continue;
         }
         match ask(log, http, asked, &note).await {

@@ -4,9 +4,10 @@ use crate::{
     reports::Reports,
     stage::{Setting, Stage, databases, postgres, two_modes},
     support::{
+        device::{Shares, request},
         http::Ask,
         server::poll,
-        task::{PRECISION, TaskSpec},
+        task::{PRECISION, TaskSpec, now, sample},
         world::seeded,
     },
     tally::{first_seed, rounds},
@@ -14,8 +15,13 @@ use crate::{
 use rand::{RngExt, rngs::StdRng, seq::SliceRandom};
 use rusqlite::Connection;
 use sottovoce_aggregator::test_support::postgres::TemporaryPostgres;
-use sottovoce_collector::collect::request;
-use sottovoce_dap::{codec::Encode, media_type::MediaType, problem::ProblemType};
+use sottovoce_collector::collect::request as collection_request;
+use sottovoce_dap::{
+    codec::{Decode, Encode},
+    media_type::MediaType,
+    problem::ProblemType,
+    upload::UploadErrors,
+};
 use std::{
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -128,7 +134,7 @@ fn a_helper_whose_clock_is_a_little_behind_is_waited_for_and_one_far_behind_refu
     };
     let task = &stage.tasks[0];
     let ask = || {
-        let request = request(Stage::query(stage.window)).to_bytes();
+        let request = collection_request(Stage::query(stage.window)).to_bytes();
         let url = task.at_leader("collection_jobs");
         Ask::post(&url, MediaType::CollectionJobReq, request).token(&task.collector_token).send()
     };
@@ -150,6 +156,73 @@ fn a_helper_whose_clock_is_a_little_behind_is_waited_for_and_one_far_behind_refu
     assert_eq!((answer.status, answer.body.len()), (200, 0), "put off, and not given up");
     stage.shims.as_ref().unwrap()[1].set_clock(0);
     reports.expect(&stage);
+}
+
+#[test]
+fn a_clock_that_is_ten_minutes_wrong_is_said_on_both_sides_and_reports_grow_old_from_their_arrival()
+{
+    let mut rng = seeded(first_seed(9700));
+    let lines = "[admin]\nlisten = \"127.0.0.1:0\"";
+    let tasks = vec![TaskSpec { min_batch_size: 4, ..TaskSpec::default() }];
+    let stage = Stage::start(&Setting { tasks, shimmed: true, lines, ..Setting::default() });
+    let (task, helper) = (&stage.tasks[0], &stage.shims.as_ref().unwrap()[1]);
+    // Of a moment ago: ten minutes early by a clock that is as far behind.
+    let upload = |rng: &mut StdRng| {
+        let measurements = sample(&task.configuration.vdaf, 4, rng);
+        let seal = |m| Shares::new(task, m, now()).seal(task, stage.keys());
+        let body = request(&measurements.iter().map(seal).collect::<Vec<_>>());
+        let answer = Ask::post(&task.at_leader("reports"), MediaType::UploadReq, body).send();
+        assert!(UploadErrors::from_bytes(&answer.ok()).unwrap().status.is_empty());
+    };
+    let skews = |ahead: f64| {
+        for (role, ahead) in [(0, ahead), (1, -ahead)] {
+            poll("the measured skew", || {
+                let skew = metric(&stage, role, "sottovoce_peer_clock_skew_seconds", "peer=")?;
+                ((skew - ahead).abs() <= 5.0).then_some(())
+            });
+        }
+    };
+    helper.set_clock(600);
+    upload(&mut rng);
+    skews(600.0);
+    stage.wait_until_aggregated();
+    helper.set_clock(-600);
+    let done = metric(&stage, 0, "sottovoce_aggregation_jobs_total", "\"done\"");
+    upload(&mut rng);
+    skews(-600.0);
+    let of_leader = |name, label| metric(&stage, 0, name, label);
+    poll("a deferred job", || {
+        of_leader("sottovoce_aggregation_jobs_total", "\"deferred\"").filter(|count| *count >= 1.0)
+    });
+    assert_eq!(of_leader("sottovoce_aggregation_jobs_total", "\"done\""), done);
+    poll("the age of the queue", || {
+        of_leader("sottovoce_oldest_waiting_report_age_seconds", "task=").filter(|age| *age >= 3.0)
+    });
+    helper.set_clock(0);
+    stage.wait_until_aggregated();
+    skews(0.0);
+    let words = "the clocks of both aggregators differ";
+    for role in [0, 1] {
+        let server = stage.server(role);
+        poll("the end of it", || {
+            server.log().contains(&format!("outage is over: {words}")).then_some(())
+        });
+        let log = server.log();
+        let said = log.lines().filter(|line| line.contains(words) && !line.contains(" DEBUG "));
+        assert!(said.count() <= 4, "{log}");
+    }
+}
+
+/// The sum of a server's series of this name with a label.
+fn metric(stage: &Stage, role: usize, name: &str, label: &str) -> Option<f64> {
+    let log = stage.server(role).log();
+    let (_, address) = log.rsplit_once("admin interface listening on ")?;
+    let text = Ask::get(&format!("{}/metrics", address.lines().next()?)).send().text();
+    let of_name = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+    let values = of_name
+        .filter(|line| line.contains(label))
+        .map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.reduce(|sum, value| Some(sum? + value?))?
 }
 
 /// Puts both clocks this far ahead and starts the servers again, which begin by forgetting.

@@ -58,7 +58,7 @@ fn leader_is_full(stage: &Stage, reports: &Reports, rng: &mut StdRng) {
 }
 
 fn helper_is_full(stage: &Stage, rng: &mut StdRng) {
-    let said = || stage.helper().log().matches("requests answered with 503").count();
+    let said = || stage.helper().log().matches("requests are answered with 503").count();
     let before = said();
     let shim = fill(stage, 1, rng);
     poll("the helper's refusal", || (said() > before).then_some(()));

@@ -110,6 +110,9 @@ impl Stage {
                 let text = config_text(role, *port, &database(role), setting.lines, &files);
                 fs::write(&config, text).unwrap();
                 let server = Server::new([LEADER, HELPER][role], *port, config);
+                // Each failure, and not only outages, for tests that wait for the next one.
+                let filter = "info,sottovoce_aggregator::outages=debug";
+                let server = server.with("SOTTOVOCE_LOG", filter.into());
                 match &shims {
                     Some(shims) => shims[role].fool(server, folder.path()),
                     None => server,

@@ -50,7 +50,7 @@ fn metrics_tell_what_was_accepted_rejected_and_released() {
     assert_eq!(world.upload(&reports[..2]), [ReportError::ReportReplayed; 2]);
     world.expect(&measurements);
 
-    let task = format!("task=\"{}\"", world.task().id);
+    let task = format!("task=\"{}\",name=\"\",program=\"\"", world.task().id);
     let expect = |at: usize, lines: &[String]| {
         poll("metrics", || {
             let text = look(at, "metrics").text();
@@ -71,10 +71,29 @@ fn metrics_tell_what_was_accepted_rejected_and_released() {
     expect(
         1,
         &[
+            format!("sottovoce_reports_accepted_total{{{task}}} 7"),
             format!("sottovoce_reports_aggregated_total{{{task}}} 7"),
             format!("sottovoce_releases_total{{{task}}} 1"),
         ],
     );
+    let url = format!("http://127.0.0.1:{}/metrics", ports[0]);
+    for (accept, media_type, is_open) in [
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+            "application/openmetrics-text",
+            true,
+        ),
+        ("text/plain", "text/plain; version=0.0.4", false),
+        ("*/*", "text/plain; version=0.0.4", false),
+    ] {
+        let answer = Ask::get(&url).header("accept", accept).send();
+        assert!(answer.header("content-type").unwrap().starts_with(media_type), "{accept}");
+        let text = answer.text();
+        assert_eq!(text.ends_with("# EOF\n"), is_open, "{text}");
+        assert_eq!(text.contains("# TYPE sottovoce_reports_accepted counter"), is_open);
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+        assert!(text.contains("route=\"/tasks/{task_id}/reports\",code=\"2xx\"} 2"), "{text}");
+    }
     // Strangers do not see them.
     let outside = format!("http://127.0.0.1:{}/metrics", world.leader.port);
     assert_eq!(Ask::get(&outside).send().status, 404);

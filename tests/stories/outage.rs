@@ -1,6 +1,7 @@
 //! The helper is away, or is not the helper: nothing is lost, and all is well when it is back.
 
 use super::{
+    http::Ask,
     impostor::{Impostor, Reply},
     server::{free_port, poll},
     task::{Task, TaskSpec, sample, total},
@@ -28,12 +29,43 @@ fn the_leader_takes_reports_while_the_helper_is_away() {
     let reports = world.reports(&measurements);
     world.helper.kill();
     world.upload_all(&reports[..10]);
-    world.leader.wait_for_log("retrying an aggregation job later");
+    world.leader.wait_for_log("outage begins: the helper fails");
     world.upload_all(&reports[10..]);
     world.leader.kill();
     world.leader.start();
     world.helper.start();
     world.expect(&measurements);
+}
+
+/// However often it is tried, and whatever is.
+#[test]
+fn an_outage_of_the_helper_is_one_line_of_the_log_and_one_when_it_is_over() {
+    let port = free_port();
+    let tables = [format!("\n[admin]\nlisten = \"127.0.0.1:{port}\"\n"), String::new()];
+    let world = World::start(WorldOptions { tables, ..Default::default() });
+    let measurements = sample(&super::task::HISTOGRAM, 12, &mut seeded(61));
+    let reports = world.reports(&measurements);
+    world.helper.kill();
+    for some in reports.chunks(4) {
+        world.upload_all(some);
+    }
+    let metrics = || Ask::get(&format!("http://127.0.0.1:{port}/metrics")).send().text();
+    poll("attempts", || {
+        let failed = |line: &str| {
+            let count = line.strip_prefix("sottovoce_aggregation_jobs_total{")?;
+            let (labels, count) = count.split_once("} ")?;
+            Some(labels.contains("\"put_off\"") && count.parse::<u64>().ok()? >= 4)
+        };
+        metrics().lines().filter_map(failed).any(|enough| enough).then_some(())
+    });
+    assert!(metrics().contains("\nsottovoce_peer_failing_seconds{peer=\"http://127.0.0.1:"));
+    world.helper.start();
+    world.expect(&measurements);
+    world.leader.wait_for_log("outage is over: the helper fails");
+    let log = world.leader.log();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("the helper fails")).collect();
+    assert!(lines.len() == 2 && lines[1].contains("times="), "{lines:#?}");
+    assert_eq!(log.matches(" WARN ").count(), 1, "{log}");
 }
 
 /// Answers that no helper gives; `trap` is where nobody must go.

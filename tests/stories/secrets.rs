@@ -42,7 +42,7 @@ fn eventful_life(log: &'static str) -> World {
         shares.seal(task, world.keys())
     });
     assert_eq!(world.upload(&late.collect::<Vec<_>>()), []);
-    world.leader.wait_for_log("retrying an aggregation job later");
+    world.leader.wait_for_log("outage begins: the helper fails");
     world.leader.kill();
     world.start_both();
     world

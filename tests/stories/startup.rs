@@ -67,7 +67,7 @@ fn a_second_server_on_one_configuration_leaves_the_first_alone() {
     let reports = world.reports(&measurements);
     world.helper.kill();
     world.upload_all(&reports);
-    world.leader.wait_for_log("retrying an aggregation job later");
+    world.leader.wait_for_log("outage begins: the helper fails");
     says(&fails(&world.leader), &["in use"]);
     world.helper.start();
     world.expect(&measurements);

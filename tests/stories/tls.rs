@@ -78,10 +78,32 @@ fn a_leader_without_a_certificate_or_trust_aggregates_nothing_and_says_why() {
     };
     configure("");
     world.leader.wait_for_log("UnknownIssuer");
+    world
+        .helper
+        .wait_for_log("refused a TLS handshake: the client does not accept our certificate");
     world.leader.kill();
     // Put right, nothing was lost.
     configure("ca = \"ca.pem\"\nidentity = \"leader.both.pem\"\n");
     world.expect(&measurements);
+}
+
+#[test]
+fn the_side_that_refuses_a_certificate_says_whose_and_why() {
+    let world = world("\n[peer]\nca = \"ca.pem\"\nidentity = \"leader.both.pem\"\n");
+    world.leader.kill();
+    let other = tempfile::tempdir().unwrap();
+    certificates(other.path());
+    let identity = "leader.both.pem";
+    fs::copy(other.path().join(identity), world.folder.path().join(identity)).unwrap();
+    world.leader.start();
+    let measurements = sample(&world.task().configuration.vdaf, 3, &mut seeded(4));
+    world.upload_all(&world.reports(&measurements));
+    world
+        .helper
+        .wait_for_log("refused a TLS handshake: the client's certificate is not valid here");
+    let log = world.helper.log();
+    let line = log.lines().find(|line| line.contains("refused a TLS handshake")).unwrap();
+    assert!(line.contains("client=127.0.0.1") && line.contains("error="), "{line}");
 }
 
 #[test]

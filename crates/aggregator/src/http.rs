@@ -2,10 +2,11 @@
 //! response.
 //!
 //! A refusal tells the sender what was wrong with the request. A fault is ours: it is logged in
-//! full, every few seconds with how many there were, and the sender learns only that there was one.
+//! full, once a minute with how many there were, and the sender learns only that there was one.
 
 use super::{
     blocking, clock,
+    outages::Outages,
     serve::{PeerIdentity, log_limit::LogLimit},
     store::{StoreError, Timestamp},
     tasks::TasksError,
@@ -179,13 +180,7 @@ impl IntoResponse for Failure {
             }
             Self::TooSlow => plain(StatusCode::REQUEST_TIMEOUT, "timeout while reading the body"),
             Self::Away(error) => {
-                if let Some(times) = AWAY.count(Instant::now()) {
-                    tracing::error!(
-                        error,
-                        times,
-                        "requests answered with 503: the database is unavailable"
-                    );
-                }
+                AWAY.fails(DATABASE, &error);
                 // Whether a commit was reached that nobody heard of is not known here.
                 retry_later(plain(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -206,8 +201,14 @@ impl IntoResponse for Failure {
 }
 
 /// While the database is away each request fails, and anybody may send as many as they like.
-static AWAY: LogLimit = LogLimit::new(Duration::from_secs(5));
-static FAULTS: LogLimit = LogLimit::new(Duration::from_secs(5));
+static AWAY: Outages = Outages::new("requests are answered with 503: the database is unavailable");
+const DATABASE: &str = "database";
+static FAULTS: LogLimit = LogLimit::new(Duration::from_secs(60));
+
+/// The database has taken what was written: if it was away, that is over.
+pub fn database_answers() {
+    AWAY.ends(DATABASE);
+}
 
 fn problem_response(problem: &ProblemDocument) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -34,12 +34,14 @@ pub mod log;
 pub mod metrics;
 pub mod noise;
 pub mod open;
+pub mod outages;
 pub mod parallel;
 pub mod repair;
 mod routes;
 pub mod serve;
 #[cfg(all(test, feature = "sqlite"))]
 mod simulation;
+pub mod skew;
 pub mod store;
 pub mod task;
 pub mod task_file;

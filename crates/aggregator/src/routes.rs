@@ -21,7 +21,7 @@ use crate::{
 use axum::{
     Router,
     extract::{FromRequestParts, Request, State},
-    http::request::Parts,
+    http::{header::DATE, request::Parts},
     response::Response,
     routing::{get, post},
 };
@@ -51,6 +51,9 @@ pub(crate) trait Aggregator: Send + Sync + 'static {
 
     /// Recognizes whoever may use what is not for everybody: the leader, or the collector.
     fn accepted_token(task: &Self::Task) -> &TokenHash;
+
+    /// Hears of the date of a request of the other aggregator, where that asks.
+    fn note_date(&self, _task: &Self::Task, _date: &str) {}
 }
 
 /// A role behind its routes: the state of each handler.
@@ -143,6 +146,9 @@ impl<R: Aggregator> FromRequestParts<Served<R>> for Authenticated<R> {
         R::check_connection(&served.edge, parts.extensions.get())?;
         let task = served.task(&task_id).await?;
         authenticate(&parts.headers, R::accepted_token(&task))?;
+        if let Some(date) = parts.headers.get(DATE).and_then(|date| date.to_str().ok()) {
+            served.role.note_date(&task, date);
+        }
         Ok(Self(task))
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     log::{LogError, PublicLog},
     metrics::Metrics,
     open::horizon,
+    outages::Outages,
     store::{Datastore, Expiry, StoreError, TaskRecord, Timestamp, sealed::DatabaseKeys},
     task::StoredTask,
     tasks::{Tasks, TasksError},
@@ -37,12 +38,18 @@ pub struct Upkeep {
 
 /// Keeps up until `stop`, beginning at once.
 pub async fn run<T: StoredTask>(upkeep: Upkeep, mut stop: watch::Receiver<bool>) {
+    let outages = Outages::new("a maintenance step fails");
     loop {
         let round = upkeep.clone();
         let more = match blocking::spawn(move || round.round::<T>(clock::now())).await {
             Ok(Round { more, failed }) => {
-                for (part, error) in failed {
-                    tracing::warn!(%part, %error, "a maintenance step failed; it is retried");
+                for part in PARTS {
+                    match failed.iter().find(|(failed, _)| *failed == part) {
+                        Some((_, error)) => {
+                            outages.fails(part, error);
+                        }
+                        None => outages.ends(part),
+                    }
                 }
                 more
             }
@@ -59,6 +66,10 @@ pub async fn run<T: StoredTask>(upkeep: Upkeep, mut stop: watch::Receiver<bool>)
         }
     }
 }
+
+/// What is done in a round.
+const PARTS: [&str; 7] =
+    ["tasks", "counts", "HPKE keys", "the log", "retention", "compaction", "vacuum"];
 
 /// Between rounds; and between parts of one that has much to do, so that it holds nobody up.
 const USUALLY: Duration = Duration::from_secs(10);

@@ -17,7 +17,8 @@ const DATABASE_KEY_FILE: &str = "SOTTOVOCE_DATABASE_KEY_FILE";
 pub(super) const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Variables of ours that are not overrides.
-const OTHERS: [&str; 2] = [DATABASE_KEYS, "SOTTOVOCE_REQUIRE_POSTGRES"];
+const OTHERS: [&str; 3] =
+    [DATABASE_KEYS, "SOTTOVOCE_REQUIRE_POSTGRES", "SOTTOVOCE_REQUIRE_PROMTOOL"];
 
 /// Bytes of a value that a file holds.
 const LONGEST: u64 = 64 << 10;

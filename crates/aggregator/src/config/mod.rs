@@ -332,6 +332,16 @@ impl Config {
         Ok(config)
     }
 
+    /// The format of logs that a file asks for, whatever else is wrong with it: so that the log can say that.
+    pub fn log_format(path: &Path) -> LogFormat {
+        let text = read_text(path).unwrap_or_default();
+        let mut table: toml::Table = toml::from_str(&text).unwrap_or_default();
+        let variables = environment::variables().unwrap_or_default();
+        let _ = environment::apply(&mut table, variables);
+        let format = table.remove("log_format").and_then(|format| format.try_into().ok());
+        format.unwrap_or_default()
+    }
+
     /// Makes paths relative to the file's folder, or to that of the credentials.
     fn resolve(&mut self, folder: &Path, credentials: Option<&Path>) -> Result<(), String> {
         if let Some(command) = &mut self.database_key_command {

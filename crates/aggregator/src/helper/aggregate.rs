@@ -7,12 +7,12 @@
 use super::Helper;
 use crate::{
     batch::{Buckets, Placement},
-    http::Failure,
+    http::{Failure, database_answers},
     keyring::Keys,
     metrics::Stage,
     open::{check_time, open_share},
     parallel,
-    store::{BucketKey, HelperJob, HelperOutcome, Timestamp},
+    store::{BucketKey, HelperJob, HelperOutcome, LostReports, Timestamp},
     task::{HelperTask, Task, VERIFICATION_KEY_ID, Windows},
 };
 use sha2::{Digest, Sha256};
@@ -22,7 +22,7 @@ use sottovoce_dap::{
         read_batch_id,
     },
     codec::{Decode, Encode, Opaque},
-    ids::{AggregationJobId, ReportId, TaskId, content_derived},
+    ids::{AggregationJobId, ReportId, content_derived},
     problem::ProblemType,
     task::BatchMode,
     time::Time,
@@ -30,7 +30,7 @@ use sottovoce_dap::{
     vdaf::verify::{OpenReport, Sums, VerifyError},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -52,7 +52,7 @@ pub(super) fn create(
         AggregationJobInitReq::from_bytes(body).map_err(|e| Failure::malformed(&id, &e))?;
     let placement = check(&task.task, &request)?;
     if request.verification_key_id != VERIFICATION_KEY_ID {
-        return Ok((job, reject_for_key(helper, &id, &request)));
+        return Ok((job, reject_for_key(helper, &task.task, &request)));
     }
 
     let mut refused = HashMap::new();
@@ -70,11 +70,14 @@ pub(super) fn create(
             reports: &accepted,
             shards: &shards,
             response: &response,
+            lost: &lost(&rejected),
         };
         match helper.store.commit_helper_job(now, &commit).map_err(Failure::from)? {
             HelperOutcome::Committed(_) => {
-                helper.metrics.aggregated(&id, accepted.len());
-                helper.metrics.rejected(&id, Stage::Aggregation, rejected);
+                database_answers();
+                helper.metrics.accepted(&task.task, request.verify_inits.len());
+                helper.metrics.aggregated(&task.task, accepted.len());
+                helper.metrics.rejected(&task.task, Stage::Aggregation, rejected);
                 return Ok((job, response));
             }
             HelperOutcome::AlreadyDone(stored) => {
@@ -99,10 +102,25 @@ pub(super) fn create(
 
 /// Rejects all reports of a job under a verification key that the task does not have (§4.5.3.2). Nothing
 /// is kept, so they count in a later job under a key that is known, and the same job is judged anew.
-fn reject_for_key(helper: &Helper, task: &TaskId, request: &AggregationJobInitReq) -> Vec<u8> {
+fn reject_for_key(helper: &Helper, task: &Task, request: &AggregationJobInitReq) -> Vec<u8> {
     let rejected = vec![ReportError::UnknownVerificationKeyId; request.verify_inits.len()];
     helper.metrics.rejected(task, Stage::Aggregation, rejected.iter().copied());
     respond(request, rejected.into_iter().map(Err).collect())
+}
+
+/// Rejected reports as the store counts them, by their reason. Those that were aggregated in another job are not
+/// lost, nor are those that the leader tries again.
+fn lost(rejected: &[ReportError]) -> Vec<LostReports> {
+    let come_again = [
+        ReportError::ReportReplayed,
+        ReportError::ReportTooEarly,
+        ReportError::UnknownVerificationKeyId,
+    ];
+    let mut counts = BTreeMap::new();
+    for error in rejected.iter().filter(|error| !come_again.contains(error)) {
+        *counts.entry(*error as u8).or_insert(0_u64) += 1;
+    }
+    counts.into_iter().map(|(reason, reports)| LostReports { reason, reports }).collect()
 }
 
 /// The response of a job that was taken on before.

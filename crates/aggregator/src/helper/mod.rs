@@ -13,6 +13,7 @@ use super::{
     keyring::Keyring,
     log::{Covered, PublicLog},
     metrics::Metrics,
+    skew::Skew,
     store::{Datastore, Timestamp, sealed::DatabaseKeys},
     task::HelperTask,
     tasks::Tasks,
@@ -30,6 +31,7 @@ pub struct Helper {
     metrics: Arc<Metrics>,
     log: Arc<PublicLog>,
     retention: Retention,
+    skew: Skew,
 }
 
 impl Helper {
@@ -42,7 +44,8 @@ impl Helper {
         log: Arc<PublicLog>,
         retention: Retention,
     ) -> Self {
-        Self { tasks: Tasks::new(Arc::clone(&store), key), store, keyring, metrics, log, retention }
+        let (tasks, skew) = (Tasks::new(Arc::clone(&store), key), Skew::new(Arc::clone(&metrics)));
+        Self { tasks, store, keyring, metrics, log, retention, skew }
     }
 
     /// What reports of this helper's tasks are sealed to.

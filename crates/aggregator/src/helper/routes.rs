@@ -2,6 +2,7 @@
 
 use super::Helper;
 use crate::{
+    clock,
     http::{Failure, blocking, located, message},
     keyring::Keyring,
     log::PublicLog,
@@ -64,6 +65,11 @@ impl Aggregator for Helper {
 
     fn accepted_token(task: &HelperTask) -> &TokenHash {
         &task.leader_token
+    }
+
+    fn note_date(&self, task: &HelperTask, date: &str) {
+        let leader = &task.task.configuration.leader_aggregator_endpoint;
+        self.skew.note(leader.as_str(), date, clock::now());
     }
 }
 

@@ -18,7 +18,8 @@ use crate::{
     open::open_share,
     parallel,
     store::{
-        Again, JobId, LeaderCommit, LeaseToken, LeasedJob, StoreError, Timestamp, UploadBatch,
+        Again, JobId, LeaderCommit, LeaseToken, LeasedJob, LostReports, StoreError, Timestamp,
+        UploadBatch,
     },
     task::{Calendar, LeaderTask, Task, VERIFICATION_KEY_ID},
 };
@@ -64,7 +65,10 @@ pub(super) async fn aggregate(
         () = patience => Err(JobError::ServerStops),
     };
     let error = match ended {
-        Ok(()) => return leader.metrics.job(JobOutcome::Done, started.elapsed()),
+        Ok(outcome) => {
+            leader.outages.tasks.ends(&task.to_string());
+            return leader.metrics.job(&task, outcome, started.elapsed());
+        }
         Err(error) => error,
     };
     let next = leader.refusals.decide(&task, error.refusal(), attempt, &size);
@@ -92,14 +96,15 @@ pub(super) async fn aggregate(
         Next::Split => JobOutcome::Split,
         Next::GiveUp => JobOutcome::Abandoned,
     };
-    leader.metrics.job(outcome, started.elapsed());
+    leader.metrics.job(&task, outcome, started.elapsed());
     let Size { reports, one, .. } = size;
     match next {
-        Next::Later if matches!(error, JobError::NoPermit) => {
-            tracing::debug!(%task, %error, attempt, ?wait, "retrying an aggregation job later");
-        }
         Next::Later => {
-            tracing::warn!(%task, %error, attempt, ?wait, "retrying an aggregation job later");
+            tracing::debug!(%task, %error, attempt, ?wait, "retrying an aggregation job later");
+            // Of a helper that is down the log has a line already, for all tasks.
+            if !error.is_usual() && !error.is_peer_failure() {
+                leader.outages.tasks.fails(&task.to_string(), &error);
+            }
         }
         Next::Split => {
             tracing::warn!(%task, %error, reports, "splitting an aggregation job in half to find the refused report");
@@ -167,6 +172,16 @@ enum JobError {
 }
 
 impl JobError {
+    /// Whether nothing is wrong: the job comes next, or after the next start.
+    fn is_usual(&self) -> bool {
+        matches!(self, Self::NoPermit | Self::ServerStops)
+    }
+
+    /// Whether the helper is ill, rather than of another opinion about this job.
+    fn is_peer_failure(&self) -> bool {
+        matches!(self, Self::Helper(error) if error.is_peer_failure())
+    }
+
     /// Whether the helper refuses the job for what is in it. Refusals of who we are, or of how much
     /// we ask for, are not of that kind, nor are troubles of its own.
     fn refusal(&self) -> Option<Refusal> {
@@ -197,7 +212,7 @@ impl JobError {
     }
 }
 
-async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobError> {
+async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<JobOutcome, JobError> {
     let started = {
         let leader = Arc::clone(leader);
         blocking::spawn(move || start(&leader, job)).await??
@@ -222,12 +237,12 @@ async fn try_aggregate(leader: &Arc<Leader>, job: LeasedJob) -> Result<(), JobEr
         let (leader, task) = (Arc::clone(leader), Arc::clone(&task));
         blocking::spawn(move || finish(&leader, &task, &job, &reports, parts, response)).await?
     };
-    committed?;
+    let outcome = committed?;
     // The response has served; a helper that keeps it loses nothing but room.
     delete_response(leader, &task, &permit, location).await;
     // Only now: whoever answers jobs but not this would else hold up ever more of us.
     drop(permit);
-    Ok(())
+    Ok(outcome)
 }
 
 /// Whether the helper rejects all reports for the key that the job names: none was looked at, and each
@@ -283,6 +298,7 @@ struct Part {
 /// Opens the reports and starts to verify them, on all cores.
 fn start(leader: &Leader, job: LeasedJob) -> Result<Started, JobError> {
     let task = leader.tasks.find(&job.task)?.ok_or(JobError::NoTask(job.task))?;
+    leader.metrics.watch(&task.task);
     leader.quotas.add_task(&task.task);
     let helper = origin(task.task.configuration.helper_aggregator_endpoint.as_str());
     let permit = leader.quotas.jobs.acquire(helper, clock::instant()).ok_or(JobError::NoPermit)?;
@@ -399,7 +415,7 @@ fn finish(
     reports: &[Report],
     parts: Vec<Part>,
     response: Option<AggregationJobResp>,
-) -> Result<(), JobError> {
+) -> Result<JobOutcome, JobError> {
     let answers = Answers::new(reports, &parts, response)?;
     let placement = job.batch.map_or(Placement::ByTime, Placement::Batch);
     let mut buckets = Buckets::new(placement);
@@ -422,21 +438,30 @@ fn finish(
         }
     }
     // By the job, not by the report: whoever uploads rubbish shall not fill the log with it.
-    for (error, count) in refused {
-        tracing::info!(task = %job.task, ?error, count, "reports rejected");
+    for (error, count) in &refused {
+        tracing::info!(task = %job.task, ?error, count, "reports rejected: they are lost");
     }
     let shards = buckets.into_shards(&task.task.vdaf, &sums)?;
     let from = clock::now().after(EARLY);
     let again = (!early.is_empty()).then_some(Again { reports: &early, from });
-    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again };
+    let lost = lost(&refused);
+    let (id, lease) = (job.job, job.lease);
+    let commit = LeaderCommit { job: id, lease, shards: &shards, again, lost: &lost };
     leader.store.commit_leader_job(&commit)?;
     let verified = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
-    leader.metrics.aggregated(&job.task, verified);
+    leader.metrics.aggregated(&task.task, verified);
+    leader.metrics.deferred(&task.task, early.len());
     let refused = reports.iter().zip(&verdicts).filter_map(|(report, verdict)| {
         verdict.err().filter(|error| !waits(*error, report.report_metadata.time))
     });
-    leader.metrics.rejected(&job.task, Stage::Aggregation, refused);
-    Ok(())
+    leader.metrics.rejected(&task.task, Stage::Aggregation, refused);
+    Ok(if verified == 0 && !early.is_empty() { JobOutcome::Deferred } else { JobOutcome::Done })
+}
+
+/// Rejected reports as the store counts them. What was aggregated in another job is not lost.
+fn lost(refused: &HashMap<ReportError, u64>) -> Vec<LostReports> {
+    let lost = refused.iter().filter(|(error, _)| **error != ReportError::ReportReplayed);
+    lost.map(|(error, reports)| LostReports { reason: *error as u8, reports: *reports }).collect()
 }
 
 /// The first time of which a helper may say that it is too early. A clock can be wrong for a while; a helper

@@ -20,6 +20,7 @@ use super::{
     keyring::Keyring,
     log::PublicLog,
     metrics::Metrics,
+    outages::Outages,
     serve::memory::MemoryPermit,
     store::{Datastore, Timestamp, sealed::DatabaseKeys},
     task::LeaderTask,
@@ -54,6 +55,7 @@ pub struct Leader {
     commits: GroupCommit,
     http: HttpClient,
     refusals: Refusals,
+    outages: JobOutages,
     quotas: Quotas,
     pending_collections: PendingCollections,
     /// Whether the server stops.
@@ -66,6 +68,26 @@ pub struct Leader {
     reports: Notify,
     /// There may be a collection to advance.
     collections: Notify,
+}
+
+/// What fails for a while, so that the log has a line for it and not for each job.
+struct JobOutages {
+    /// By helper.
+    helpers: Outages,
+    /// By task: what only its jobs fail by.
+    tasks: Outages,
+    /// Of our database.
+    leases: Outages,
+}
+
+impl Default for JobOutages {
+    fn default() -> Self {
+        Self {
+            helpers: Outages::new("the helper fails; aggregation jobs and collections are retried"),
+            tasks: Outages::new("an aggregation job fails"),
+            leases: Outages::new("cannot lease aggregation jobs from the database"),
+        }
+    }
 }
 
 impl Leader {
@@ -95,6 +117,7 @@ impl Leader {
             lease: aggregation.lease,
             http,
             refusals: Refusals::default(),
+            outages: JobOutages::default(),
             quotas: Quotas::new(aggregation.jobs),
             stop,
             waiting: Semaphore::new(routes::WAITING),

@@ -68,6 +68,9 @@ const FORGOTTEN: Duration = Duration::from_secs(120);
 
 impl PendingCollections {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        for reason in Reason::ALL {
+            metrics.collections_wait(reason.word(), 0, 0);
+        }
         Self { metrics, all: Mutex::default() }
     }
 
@@ -119,6 +122,7 @@ impl PendingCollections {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Format;
     use sottovoce_dap::ids::CollectionJobId;
 
     #[test]
@@ -130,7 +134,7 @@ mod tests {
         pending.still_waits(name(1), Reason::NotAggregated, None, now);
         pending.still_waits(name(2), Reason::HelperFails, None, now);
         pending.still_waits(name(1), Reason::HelperFails, None, later(40));
-        let text = metrics.text();
+        let text = metrics.text(Format::Prometheus);
         for line in [
             "sottovoce_pending_collections{reason=\"helper_fails\"} 2",
             "sottovoce_pending_collections{reason=\"not_aggregated\"} 0",
@@ -141,7 +145,7 @@ mod tests {
         pending.ended(&name(1));
         // One that nobody looked at any more is no longer counted.
         pending.still_waits(name(3), Reason::NoFullBatch, None, later(200));
-        let text = metrics.text();
+        let text = metrics.text(Format::Prometheus);
         assert!(
             text.contains("sottovoce_pending_collections{reason=\"helper_fails\"} 0"),
             "{text}"

@@ -11,7 +11,7 @@ use sottovoce_transport::{
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The helpers, and the tasks that are theirs.
@@ -61,14 +61,23 @@ impl Leader {
         task: &TaskId,
         error: Option<&IncompleteError>,
     ) {
+        let (helper, outages) = (permit.origin(), &self.outages.helpers);
         match error {
             Some(error) if is_down(error) => {
+                self.metrics.peer_fails(helper, outages.fails(helper, error));
                 if let Some(backoff) = permit.failed(clock::instant()) {
-                    tracing::warn!(%task, %error, ?backoff, "backing off from a helper that failed several times in a row");
+                    tracing::debug!(%task, %error, ?backoff, "backing off from a helper that failed several times in a row");
                 }
             }
-            Some(error) if error.is_peer_failure() => permit.answered_busy(),
-            _ => permit.succeeded(),
+            Some(error) if error.is_peer_failure() => {
+                self.metrics.peer_fails(helper, outages.fails(helper, error));
+                permit.answered_busy();
+            }
+            _ => {
+                outages.ends(helper);
+                self.metrics.peer_fails(helper, Duration::ZERO);
+                permit.succeeded();
+            }
         }
         let backed_off = self.quotas.jobs.backed_off().max(self.quotas.collections.backed_off());
         self.metrics.helpers_left_alone(backed_off);

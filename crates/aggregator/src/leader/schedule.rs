@@ -9,6 +9,7 @@ use crate::{
     config::limits::Aggregation,
     store::{LeasePolicy, LeasedJob},
 };
+use sottovoce_transport::peers::origin;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
@@ -59,7 +60,12 @@ async fn register_tasks(leader: &Arc<Leader>) {
         blocking::spawn(move || leader.tasks.all())
     };
     match all.await {
-        Ok(Ok(tasks)) => tasks.iter().for_each(|task| leader.quotas.add_task(&task.task)),
+        Ok(Ok(tasks)) => tasks.iter().for_each(|task| {
+            leader.metrics.watch(&task.task);
+            leader.quotas.add_task(&task.task);
+            let helper = task.task.configuration.helper_aggregator_endpoint.as_str();
+            leader.metrics.peer_fails(origin(helper), Duration::ZERO);
+        }),
         Ok(Err(error)) => {
             tracing::warn!(%error, "cannot load tasks at start; each is loaded with its first job");
         }
@@ -141,6 +147,7 @@ async fn lease(
     if limit == 0 {
         return Vec::new();
     }
+    let outages = &leader.outages.leases;
     let leader = Arc::clone(leader);
     let leased = blocking::spawn(move || {
         let policy = LeasePolicy {
@@ -155,9 +162,12 @@ async fn lease(
         leader.store.lease_jobs(clock::now(), &policy)
     });
     match leased.await {
-        Ok(Ok(jobs)) => jobs,
+        Ok(Ok(jobs)) => {
+            outages.ends("database");
+            jobs
+        }
         Ok(Err(error)) => {
-            tracing::error!(%error, "cannot lease aggregation jobs from the database");
+            outages.fails("database", &error);
             Vec::new()
         }
         Err(error) => {

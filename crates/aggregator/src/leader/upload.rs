@@ -6,7 +6,7 @@ use super::{
     group_commit::{CommitError, PIECE},
 };
 use crate::{
-    http::Failure,
+    http::{Failure, database_answers},
     keyring::Keys,
     metrics::Stage,
     open::{check_time, encapsulates_for_some, encapsulates_for_us, fits, oldest_window},
@@ -50,7 +50,8 @@ pub(super) async fn upload(
     let accepted = acceptances.iter().filter(|acceptance| acceptance.is_ok()).count();
     if accepted > 0 {
         leader.reports.notify_one();
-        leader.metrics.accepted(&task.id, accepted);
+        leader.metrics.accepted(task, accepted);
+        database_answers();
     }
     stored.map_err(failure)?;
 
@@ -64,7 +65,7 @@ pub(super) async fn upload(
         };
     }
     let refused = verdicts.iter().filter_map(|verdict| verdict.err());
-    leader.metrics.rejected(&task.id, Stage::Upload, refused);
+    leader.metrics.rejected(task, Stage::Upload, refused);
     let failed = ids
         .into_iter()
         .zip(verdicts)

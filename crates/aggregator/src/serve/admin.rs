@@ -3,13 +3,16 @@
 use super::logs::{self, LogLevel};
 use crate::{
     http::{Failure, authenticate, blocking},
-    metrics::Metrics,
+    metrics::{Format, Metrics},
     store::{Datastore, OperatorCommand},
 };
 use axum::{
     Router,
     extract::{Request, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, put},
@@ -66,15 +69,18 @@ async fn ready(State(admin): State<Admin>) -> impl IntoResponse {
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> Result<impl IntoResponse, Failure> {
+async fn metrics(
+    State(admin): State<Admin>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Failure> {
+    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let format = Format::accepted(&lines.collect::<Vec<_>>().join(","));
     let text = blocking(move |now| {
         admin.metrics.look(admin.store.as_ref(), now).map_err(Failure::from)?;
-        Ok(admin.metrics.text())
+        Ok(admin.metrics.text(format))
     });
-    Ok(([(CONTENT_TYPE, CONTENT)], text.await?))
+    Ok(([(CONTENT_TYPE, format.content_type())], text.await?))
 }
-
-const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 async fn log(
     State(admin): State<Admin>,

@@ -3,15 +3,17 @@
 //! [`edge`] is the middleware around the roles' routes: [`throttle`] is the rate limit of each client,
 //! [`admission`] limits what bodies and work take, [`memory`] is the limit on memory that they share, and
 //! [`response_body`] is a response that counts against it until it is written. `balancers` read whose connection
-//! it is that a balancer passed on. [`tls`] is HTTPS, with files that are watched for [`reload`], [`signals`] tells
-//! when to stop, [`admin`] is the operator's listener or [`socket`], [`logs`] what is written down, [`log_limit`] how
-//! often if strangers cause it, and [`traces`] exports spans to OpenTelemetry.
+//! it is that a balancer passed on. [`tls`] is HTTPS, with files that are watched for [`reload`], `handshakes` tells
+//! of those that fail, and [`validity`] is when certificates end. [`signals`] tells when to stop, [`admin`] is the
+//! operator's listener or [`socket`], [`logs`] what is written down, [`log_limit`] how often if strangers cause it, and
+//! [`traces`] exports spans to OpenTelemetry.
 
 pub mod admin;
 pub mod admission;
 mod balancers;
 mod client;
 pub mod edge;
+mod handshakes;
 pub mod log_limit;
 pub mod logs;
 pub mod memory;
@@ -23,12 +25,14 @@ pub mod socket;
 pub mod throttle;
 pub mod tls;
 pub mod traces;
+pub mod validity;
 
 pub use client::{ClientAddress, PeerIdentity};
 
 use super::{config::limits::Limits, http::Failure, metrics::Metrics};
 use axum::{Router, extract::Request, http::StatusCode, routing::get};
 use balancers::Balancers;
+use handshakes::Handshakes;
 use sottovoce_connections::{self as connections, Connection, Ended, Version};
 use std::{
     io,
@@ -90,8 +94,10 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let handshakes = Handshakes::new(Arc::clone(&metrics));
+    let secured = certificates.map(|certificates| (certificates, handshakes));
     let on_event = Arc::new(move |event| metrics.connection(event));
-    let around = Arc::new(Around { router, certificates, balancers: Balancers::new(limits) });
+    let around = Arc::new(Around { router, secured, balancers: Balancers::new(limits) });
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
@@ -111,7 +117,7 @@ pub async fn serve(
 /// What a connection goes through before its requests are answered.
 struct Around {
     router: Router,
-    certificates: Option<Arc<Certificates>>,
+    secured: Option<(Arc<Certificates>, Handshakes)>,
     balancers: Option<Balancers>,
 }
 
@@ -133,10 +139,11 @@ impl Around {
             }
         };
         let router = self.router.clone();
-        let Some(certificates) = &self.certificates else {
+        let Some((certificates, handshakes)) = &self.secured else {
             return connection.serve_requests(stream, Version::Http1, router, mark(client)).await;
         };
-        let stream = connection.handshake(certificates.accept(stream)).await?;
+        let shaken = connection.handshake(certificates.accept(stream)).await;
+        let stream = shaken.inspect_err(|ended| handshakes.refused(client.address, ended))?;
         let session = stream.get_ref().1;
         client.certified = session.peer_certificates().is_some();
         let version =

@@ -82,6 +82,7 @@ pub async fn throttle(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Format;
 
     fn request(header: &str, value: &str, peer: &str) -> Request {
         let client = PeerIdentity { address: peer.parse().unwrap(), certified: false };
@@ -99,8 +100,8 @@ mod tests {
         let ip = |text: &str| text.parse().ok();
         assert_eq!(asks("203.0.113.1, 192.0.2.7:80", "10.0.0.1"), ip("192.0.2.7"));
         assert_eq!(asks("192.0.2.7", "192.0.2.9"), ip("192.0.2.9"));
-        assert!(metrics.text().contains("client_addresses_unreadable_total 0"));
+        assert!(metrics.text(Format::Prometheus).contains("client_addresses_unreadable_total 0"));
         assert_eq!(asks("unknown", "10.0.0.1"), ip("10.0.0.1"));
-        assert!(metrics.text().contains("client_addresses_unreadable_total 1"));
+        assert!(metrics.text(Format::Prometheus).contains("client_addresses_unreadable_total 1"));
     }
 }

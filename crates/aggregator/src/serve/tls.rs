@@ -1,6 +1,9 @@
 //! HTTPS by rustls, with certificates that are read again when they are renewed.
 
-use super::reload::{Contents, RELOAD_EVERY, WatchedFiles};
+use super::{
+    reload::{Contents, RELOAD_EVERY, WatchedFiles},
+    validity,
+};
 use crate::config::Tls;
 use rustls::{
     RootCertStore, ServerConfig,
@@ -47,6 +50,7 @@ pub struct Certificates {
     files: Tls,
     watched: WatchedFiles,
     current: RwLock<Arc<ServerConfig>>,
+    ends: RwLock<Vec<(&'static str, u64)>>,
 }
 
 impl Certificates {
@@ -62,7 +66,8 @@ impl Certificates {
                 }
             })?;
         let current = RwLock::new(configuration(files, &contents)?);
-        Ok(Self { files: files.clone(), watched, current })
+        let ends = RwLock::new(ends(files, &contents));
+        Ok(Self { files: files.clone(), watched, current, ends })
     }
 
     /// The server's half of a handshake.
@@ -72,10 +77,14 @@ impl Certificates {
     }
 
     /// Takes renewed files into use, now and then, for ever. Files that do not fit together, as
-    /// between two writes, are left alone until they do.
-    pub async fn reload_forever(&self) {
+    /// between two writes, are left alone until they do. Says each time when the certificates in use end, by
+    /// what they are for, in seconds since the Epoch.
+    pub async fn reload_forever(&self, ends: impl Fn(&'static str, u64)) {
         let mut ticks = tokio::time::interval(RELOAD_EVERY);
         loop {
+            for (name, end) in &*self.ends.read().unwrap_or_else(PoisonError::into_inner) {
+                ends(name, *end);
+            }
             ticks.tick().await;
             self.reload();
         }
@@ -86,6 +95,8 @@ impl Certificates {
         match configuration(&self.files, &contents) {
             Ok(renewed) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+                let ends = ends(&self.files, &contents);
+                *self.ends.write().unwrap_or_else(PoisonError::into_inner) = ends;
                 tracing::info!("reloaded the TLS certificates");
             }
             Err(error) => {
@@ -93,6 +104,13 @@ impl Certificates {
             }
         }
     }
+}
+
+/// When the certificates in the files end, by what they are for.
+fn ends(files: &Tls, contents: &[Contents]) -> Vec<(&'static str, u64)> {
+    let authorities = files.peer_ca.as_ref().map(|_| ("peer_ca", 2));
+    let named = [Some(("server", 0)), authorities].into_iter().flatten();
+    named.filter_map(|(name, at)| Some((name, validity::ends(contents.get(at)?)?))).collect()
 }
 
 /// What files say, in the order in which they were read: certificate, key, authorities.

@@ -6,10 +6,11 @@
 
 use super::{
     Acceptance, BatchSummary, Blob, BucketKey, Closed, Closing, CollectionId, CollectionState,
-    CollectionSummary, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob, HelperOutcome,
-    Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob, LogEntry,
-    LogHead, LogPage, NewCollection, OperatorCommand, Outcome, PendingCollection, Publish,
-    Published, Put, Repair, Repaired, Secret, Started, StoreError, StoredJob, TaskRecord,
+    CollectionSummary, Connections, Counts, Datastore, Decide, Expiry, Forgotten, HelperJob,
+    HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken,
+    LeasedJob, LogEntry, LogHead, LogPage, LostReports, NewCollection, OperatorCommand, Outcome,
+    PendingCollection, Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError,
+    StoredJob, TaskRecord,
     Timestamp, UploadBatch,
 };
 use sottovoce_dap::{
@@ -283,6 +284,14 @@ impl Datastore for FaultyStore {
 
     fn counts(&self, task: &TaskId) -> Result<Counts, StoreError> {
         self.run(Verb::Counts, || self.inner.counts(task))
+    }
+
+    fn lost(&self, task: &TaskId) -> Result<Vec<LostReports>, StoreError> {
+        self.run(Verb::Counts, || self.inner.lost(task))
+    }
+
+    fn connections(&self) -> Connections {
+        self.inner.connections()
     }
 
     fn batches(&self, task: &TaskId) -> Result<Vec<BatchSummary>, StoreError> {

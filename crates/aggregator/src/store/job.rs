@@ -152,6 +152,17 @@ pub struct LeaderCommit<'a> {
     pub shards: &'a [BucketShard],
     /// Reports that are to wait for another job.
     pub again: Option<Again<'a>>,
+    /// Reports that will never count, to be added to those of earlier jobs. No reason twice.
+    pub lost: &'a [LostReports],
+}
+
+/// Reports that were accepted and failed verification for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostReports {
+    /// Why: the caller's code.
+    pub reason: u8,
+    /// How many.
+    pub reports: u64,
 }
 
 /// Reports of a job that the helper refused only for now (`report_too_early`): accepted is
@@ -180,6 +191,8 @@ pub struct HelperJob<'a> {
     pub shards: &'a [BucketShard],
     /// Encoded response, to be given again if the request comes again.
     pub response: &'a [u8],
+    /// Reports that will never count, to be added to those of earlier jobs. No reason twice.
+    pub lost: &'a [LostReports],
 }
 
 /// What became of a helper's job.

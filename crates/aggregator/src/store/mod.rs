@@ -50,7 +50,7 @@ pub use collection::{
 };
 pub use job::{
     Again, HelperJob, HelperOutcome, JobId, LeaderCommit, LeasePolicy, LeaseToken, LeasedJob,
-    Quota, StoredJob,
+    LostReports, Quota, StoredJob,
 };
 pub use operator::OperatorCommand;
 pub use record::{
@@ -139,7 +139,7 @@ pub trait Datastore: Send + Sync {
     ) -> Result<Vec<LeasedJob>, StoreError>;
 
     /// Ends a job: its shards are added to their buckets, its reports are gone but for those that
-    /// wait [`Again`], its IDs stay.
+    /// wait [`Again`], its IDs stay, and they have waited since they arrived.
     ///
     /// Fails with [`StoreError::StaleLease`] if the lease is not the job's current one, also if
     /// the job is over (a retry of a commit that happened); with [`StoreError::Collected`] if a
@@ -260,6 +260,9 @@ pub trait Datastore: Send + Sync {
     /// Figures about a task.
     fn counts(&self, task: &TaskId) -> Result<Counts, StoreError>;
 
+    /// The reports of a task that were lost in committed jobs, by their reason.
+    fn lost(&self, task: &TaskId) -> Result<Vec<LostReports>, StoreError>;
+
     /// The batches of a task that hold verified reports and were not collected, in their order.
     fn batches(&self, task: &TaskId) -> Result<Vec<BatchSummary>, StoreError>;
 
@@ -343,6 +346,20 @@ pub trait Datastore: Send + Sync {
 
     /// Proves that the database answers.
     fn ping(&self) -> Result<(), StoreError>;
+
+    /// The connections of this process to the database. Asks the database nothing.
+    fn connections(&self) -> Connections;
+}
+
+/// Connections of a process to its database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// At most so many.
+    pub most: usize,
+    /// In use by a verb.
+    pub in_use: usize,
+    /// Open and free.
+    pub idle: usize,
 }
 
 /// Proof that a store call has committed. Only the store makes one, so an upload or a job can

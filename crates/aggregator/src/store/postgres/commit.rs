@@ -1,17 +1,17 @@
 //! The ends of jobs: the leader's three, and the helper's one.
 
 use super::{
-    End, Failure, Pool, TaskRow, Tx, blob, bytes, from_stored, get,
+    End, Failure, Pool, TaskRow, Tx, blob, bytes, get,
     lease::segments_of,
     locks::{self, Hold},
     ranges,
     replay::{self, Tables},
     stored,
-    upload::{Ended, insert_pieces, requeue},
+    upload::{Arrival, Ended, insert_pieces, requeue},
 };
 use crate::store::{
-    BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
-    StoreError, StoredJob, Timestamp,
+    BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, LostReports,
+    MOST_PIECES, StoreError, StoredJob, Timestamp,
     bucket::time_key,
     replay::{Scope, Session, Side},
     segment::halve,
@@ -32,17 +32,38 @@ pub(super) fn commit_leader_job(tx: &mut Tx<'_>, commit: &LeaderCommit<'_>) -> R
     insert_shards(tx, task, commit.shards)?;
     let ended = tx.rows(
         "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2
-                        RETURNING key, place, abandoned),
+                        RETURNING key, place, abandoned, coalesce(since, arrived) AS since),
               over AS (DELETE FROM jobs WHERE task = $1 AND key = $2)
-         SELECT key, place, abandoned FROM ended ORDER BY key",
+         SELECT key, place, abandoned, since FROM ended ORDER BY key",
         &[&task, &commit.job.0],
     )?;
     if let Some(again) = commit.again {
         let ended = Ended::of(&ended)?;
         requeue(tx, task, again.from, again.reports, &ended)?;
     }
+    count_lost(tx, task, commit.lost)?;
     let added = !commit.shards.is_empty();
     batch.map_or(Ok(()), |batch| settle(tx, task, &batch, added))
+}
+
+/// Adds up what was lost. Two that do wait for each other here, before either settles its batch, which is
+/// why they cannot wait for each other in a circle.
+fn count_lost(tx: &mut Tx<'_>, task: i32, lost: &[LostReports]) -> Result<(), Failure> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    tx.execute(
+        "INSERT INTO lost (task, reason, reports)
+         SELECT $1, reason, reports FROM unnest($2::smallint[], $3::bigint[]) AS n (reason, reports)
+         ORDER BY reason
+         ON CONFLICT (task, reason) DO UPDATE SET reports = lost.reports + excluded.reports",
+        &[
+            &task,
+            &lost.iter().map(|lost| i16::from(lost.reason)).collect::<Vec<_>>(),
+            &lost.iter().map(|lost| stored(lost.reports)).collect::<Vec<_>>(),
+        ],
+    )?;
+    Ok(())
 }
 
 pub(super) fn release_job(
@@ -73,14 +94,15 @@ pub(super) fn split_job(tx: &mut Tx<'_>, job: JobId, lease: LeaseToken) -> Resul
     let Some(halves) = halve(&segments) else { return Ok(false) };
     let ended = tx.row(
         "WITH ended AS (DELETE FROM segments WHERE task = $1 AND job = $2
-                        RETURNING coalesce(place, key) AS place, arrived, abandoned),
+                        RETURNING coalesce(place, key) AS place, arrived, abandoned,
+                            coalesce(since, arrived) AS since),
               over AS (DELETE FROM jobs WHERE task = $1 AND key = $2)
-         SELECT min(place), min(arrived), max(abandoned) FROM ended",
+         SELECT min(place), min(arrived), max(abandoned), min(since) FROM ended",
         &[&task, &job.0],
     )?;
     let ended = ended.ok_or_else(|| Failure::corrupt("a job without a segment"))?;
-    let arrived = Timestamp(from_stored(get(&ended, 1)?));
-    insert_pieces(tx, task, arrived, &halves, get(&ended, 0)?, get::<i32>(&ended, 2)? + 1)?;
+    let arrival = Arrival { arrived: get(&ended, 1)?, since: get(&ended, 3)? };
+    insert_pieces(tx, task, arrival, &halves, get(&ended, 0)?, get::<i32>(&ended, 2)? + 1)?;
     batch.map_or(Ok(()), |batch| settle(tx, task, &batch, false))?;
     Ok(true)
 }
@@ -172,6 +194,7 @@ pub(super) fn insert_helper_job(
     }
     session.add(&mut Tables(tx), scope, job.reports)?;
     insert_shards(tx, task, job.shards)?;
+    count_lost(tx, task, job.lost)?;
     Ok(End::Keep(None))
 }
 

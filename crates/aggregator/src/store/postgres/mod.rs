@@ -65,11 +65,11 @@ pub use schema::Migrated;
 
 use super::{
     Acceptance, BatchSummary, BatchingMode, Blob, BucketKey, Closed, Closing, CollectionId,
-    CollectionState, CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten,
-    HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy,
-    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, OperatorCommand, Outcome,
-    PendingCollection, Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError,
-    StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
+    CollectionState, CollectionSummary, Connections, Counts, Datastore, Decide, Durable, Expiry,
+    Forgotten, HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit,
+    LeasePolicy, LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, LostReports, NewCollection,
+    OperatorCommand, Outcome, PendingCollection, Publish, Published, Put, Repair, Repaired, Secret,
+    Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
 };
 use failure::Failure;
 use pool::{End, Pool, Tx};
@@ -345,6 +345,14 @@ impl Datastore for PostgresStore {
 
     fn counts(&self, task: &TaskId) -> Result<Counts, StoreError> {
         Ok(tasks::counts(&self.pool, task)?)
+    }
+
+    fn lost(&self, task: &TaskId) -> Result<Vec<LostReports>, StoreError> {
+        Ok(tasks::lost(&self.pool, task)?)
+    }
+
+    fn connections(&self) -> Connections {
+        self.pool.connections()
     }
 
     fn batches(&self, task: &TaskId) -> Result<Vec<BatchSummary>, StoreError> {

@@ -5,7 +5,7 @@
 //! died before the verb began. Any other failure is the caller's to judge.
 
 use super::{
-    Durable, StoreError,
+    Connections, Durable, StoreError,
     failure::{Failure, describe},
     url::Target,
 };
@@ -98,6 +98,13 @@ impl Pool {
                 other => other,
             })
         })
+    }
+
+    /// How many connections there are.
+    pub(super) fn connections(&self) -> Connections {
+        let state = self.state();
+        let idle = state.idle.len();
+        Connections { most: self.most, in_use: state.open.saturating_sub(idle), idle }
     }
 
     fn retry<T>(

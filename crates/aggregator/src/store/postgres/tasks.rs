@@ -6,7 +6,7 @@ use super::{
     stored,
 };
 use crate::store::{
-    BatchingMode, Counts, KeyRecord, KeyUse, Put, StoreError, TaskRecord, Timestamp,
+    BatchingMode, Counts, KeyRecord, KeyUse, LostReports, Put, StoreError, TaskRecord, Timestamp,
 };
 use postgres::Row;
 use sottovoce_dap::ids::TaskId;
@@ -114,7 +114,7 @@ pub(super) fn counts(pool: &Pool, task: &TaskId) -> Result<Counts, Failure> {
             (SELECT coalesce(sum(reports), 0) FROM shards WHERE task = t.key)::bigint,
             (SELECT count(DISTINCT bucket) FROM shards WHERE task = t.key),
             (SELECT count(*) FROM collected WHERE task = t.key),
-            (SELECT min(arrived) FROM segments WHERE task = t.key AND NOT stuck),
+            (SELECT min(coalesce(since, arrived)) FROM segments WHERE task = t.key AND NOT stuck),
             (SELECT count(*) FROM batches WHERE task = t.key AND state = 3)
          FROM tasks t WHERE id = $1",
         &[&&task.as_bytes()[..]],
@@ -133,6 +133,25 @@ pub(super) fn counts(pool: &Pool, task: &TaskId) -> Result<Counts, Failure> {
         set_aside_batches: count(9)?,
         oldest: get::<Option<i64>>(row, 8)?.map(|arrived| Timestamp(from_stored(arrived))),
     })
+}
+
+/// The reports that were lost, by their reason.
+pub(super) fn lost(pool: &Pool, task: &TaskId) -> Result<Vec<LostReports>, Failure> {
+    let rows = pool.read(
+        "SELECT l.reason, l.reports FROM tasks t LEFT JOIN lost l ON l.task = t.key
+         WHERE t.id = $1 ORDER BY l.reason",
+        &[&&task.as_bytes()[..]],
+    )?;
+    if rows.is_empty() {
+        return Err(StoreError::UnknownTask(*task).into());
+    }
+    let mut lost = Vec::new();
+    for row in &rows {
+        let Some(reason) = get::<Option<i16>>(row, 0)? else { continue };
+        let reason = u8::try_from(reason).map_err(|_| Failure::corrupt("a reason's code"))?;
+        lost.push(LostReports { reason, reports: from_stored(get(row, 1)?) });
+    }
+    Ok(lost)
 }
 
 fn task_record(row: &Row) -> Result<TaskRecord, Failure> {

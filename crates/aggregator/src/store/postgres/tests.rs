@@ -175,7 +175,7 @@ static FREE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 const EMPTY: &str = "
     TRUNCATE sottovoce.log_entries, sottovoce.log_pages, sottovoce.log_head, sottovoce.log_keys,
-        sottovoce.tasks, sottovoce.dropped, sottovoce.horizons, sottovoce.hpke_keys, sottovoce.fresh_runs,
+        sottovoce.tasks, sottovoce.dropped, sottovoce.lost, sottovoce.horizons, sottovoce.hpke_keys, sottovoce.fresh_runs,
         sottovoce.parted_runs, sottovoce.parted, sottovoce.jobs, sottovoce.segments, sottovoce.batches,
         sottovoce.shards, sottovoce.collected, sottovoce.collections, sottovoce.helper_jobs
     RESTART IDENTITY";

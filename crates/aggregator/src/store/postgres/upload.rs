@@ -136,12 +136,24 @@ pub(super) struct Ended {
     place: Option<i64>,
     /// How often jobs with their reports were cut up.
     cuts: i32,
+    /// When the first of their reports arrived.
+    since: Option<i64>,
+}
+
+/// Since when reports have waited that are packed anew.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival {
+    /// When they arrived, or from when on they may be leased.
+    pub(super) arrived: i64,
+    /// When they arrived, if that is something else.
+    pub(super) since: Option<i64>,
 }
 
 impl Ended {
-    /// From rows of key, place and cuts.
+    /// From rows of key, place, cuts and arrival.
     pub(super) fn of(rows: &[Row]) -> Result<Self, Failure> {
         let (mut keys, mut places, mut cuts) = (Vec::new(), Vec::new(), 0);
+        let mut since = None;
         let mut is_piece = false;
         for row in rows {
             let (key, place): (i64, Option<i64>) = (get(row, 0)?, get(row, 1)?);
@@ -149,8 +161,10 @@ impl Ended {
             places.push(place.unwrap_or(key));
             is_piece |= place.is_some();
             cuts = cuts.max(get(row, 2)?);
+            let arrived = get::<i64>(row, 3)?;
+            since = Some(since.map_or(arrived, |since: i64| since.min(arrived)));
         }
-        Ok(Self { keys, place: places.into_iter().min().filter(|_| is_piece), cuts })
+        Ok(Self { keys, place: places.into_iter().min().filter(|_| is_piece), cuts, since })
     }
 }
 
@@ -168,8 +182,8 @@ pub(super) fn requeue(
     for (segment, key) in segments.iter().zip(&ended.keys) {
         tx.execute(
             "INSERT INTO segments
-                 (task, key, arrived, reports, bytes, first, last, body, place, abandoned)
-             OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                 (task, key, arrived, reports, bytes, first, last, body, place, abandoned, since)
+             OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &[
                 &task,
                 key,
@@ -181,6 +195,7 @@ pub(super) fn requeue(
                 &segment.body,
                 &ended.place,
                 &ended.cuts,
+                &ended.since,
             ],
         )?;
     }
@@ -193,7 +208,7 @@ pub(super) fn requeue(
 pub(super) fn insert_pieces(
     tx: &mut Tx<'_>,
     task: i32,
-    arrived: Timestamp,
+    Arrival { arrived, since }: Arrival,
     pieces: &[Packed],
     place: i64,
     cuts: i32,
@@ -202,12 +217,12 @@ pub(super) fn insert_pieces(
         let Columns { reports, bytes, first, last, body } = Columns::of(some.iter());
         tx.execute(
             "INSERT INTO segments
-                 (task, arrived, place, abandoned, reports, bytes, first, last, body)
-             SELECT $1, $2, $3, $4, reports, bytes, first, last, body
-             FROM unnest($5::bigint[], $6::bigint[], $7::bytea[], $8::bytea[], $9::bytea[])
+                 (task, arrived, since, place, abandoned, reports, bytes, first, last, body)
+             SELECT $1, $2, $3, $4, $5, reports, bytes, first, last, body
+             FROM unnest($6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[], $10::bytea[])
                   WITH ORDINALITY AS n (reports, bytes, first, last, body, number)
              ORDER BY number",
-            &[&task, &stored(arrived.0), &place, &cuts, &reports, &bytes, &first, &last, &body],
+            &[&task, &arrived, &since, &place, &cuts, &reports, &bytes, &first, &last, &body],
         )?;
     }
     Ok(())

@@ -8,8 +8,8 @@ use super::{
     upload::{Ended, insert_segment, requeue},
 };
 use crate::store::{
-    BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, MOST_PIECES,
-    StoreError, StoredJob, Timestamp,
+    BucketKey, BucketShard, HelperJob, HelperOutcome, JobId, LeaderCommit, LeaseToken, LostReports,
+    MOST_PIECES, StoreError, StoredJob, Timestamp,
     bucket::time_key,
     replay::{Scope, Session, Side},
     segment::halve,
@@ -38,6 +38,7 @@ pub(super) fn commit_leader_job(
     if let Some(again) = commit.again {
         requeue(tx, job.task, again.from, again.reports, &ended)?;
     }
+    count_lost(tx, job.task, commit.lost)?;
     if let Some(batch) = job.batch {
         mark_if_full(tx, job.task, &batch)?;
         forget_if_empty(tx, job.task, &batch)?;
@@ -52,11 +53,23 @@ fn ended(tx: &Transaction<'_>, job: JobId) -> Result<Ended, StoreError> {
     let keys = statement.query_map([job.0], |row| row.get(0))?;
     let keys = keys.collect::<Result<_, _>>()?;
     let sql = "SELECT CASE WHEN max(place) IS NOT NULL THEN min(coalesce(place, key)) END,
-                   coalesce(max(abandoned), 0)
+                   coalesce(max(abandoned), 0), min(coalesce(since, arrived))
                FROM segments WHERE job = ?1";
     let mut statement = tx.prepare_cached(sql)?;
-    let (place, cuts) = statement.query_row([job.0], |row| row.try_into())?;
-    Ok(Ended { keys, place, cuts })
+    let (place, cuts, since) = statement.query_row([job.0], |row| row.try_into())?;
+    Ok(Ended { keys, place, cuts, since })
+}
+
+/// Adds up what was lost.
+fn count_lost(tx: &Transaction<'_>, task: i64, lost: &[LostReports]) -> Result<(), StoreError> {
+    for lost in lost {
+        tx.prepare_cached(
+            "INSERT INTO lost (task, reason, reports) VALUES (?1, ?2, ?3)
+             ON CONFLICT (task, reason) DO UPDATE SET reports = reports + excluded.reports",
+        )?
+        .execute((task, lost.reason, stored(lost.reports)))?;
+    }
+    Ok(())
 }
 
 pub(super) fn release_job(
@@ -84,17 +97,17 @@ pub(super) fn split_job(
         return Ok(false);
     }
     let Some(halves) = halve(&segments_of(tx, job.0)?) else { return Ok(false) };
-    let sql = "SELECT min(coalesce(place, key)), min(arrived), max(abandoned) FROM segments
-               WHERE job = ?1";
-    let (place, arrived, cuts): (i64, i64, u32) = tx
-        .prepare_cached(sql)?
-        .query_row([job.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let sql = "SELECT min(coalesce(place, key)), min(arrived), max(abandoned),
+                   min(coalesce(since, arrived))
+               FROM segments WHERE job = ?1";
+    let (place, arrived, cuts, since): (i64, i64, u32, i64) =
+        tx.prepare_cached(sql)?.query_row([job.0], |row| row.try_into())?;
     tx.prepare_cached("DELETE FROM segments WHERE job = ?1")?.execute([job.0])?;
     tx.prepare_cached("DELETE FROM jobs WHERE key = ?1")?.execute([job.0])?;
     for half in halves {
         let key = insert_segment(tx, task, Timestamp(from_stored(arrived)), &half, None)?;
-        tx.prepare_cached("UPDATE segments SET place = ?2, abandoned = ?3 WHERE key = ?1")?
-            .execute((key, place, cuts.saturating_add(1)))?;
+        let sql = "UPDATE segments SET place = ?2, abandoned = ?3, since = ?4 WHERE key = ?1";
+        tx.prepare_cached(sql)?.execute((key, place, cuts.saturating_add(1), since))?;
     }
     batch.map_or(Ok(()), |batch| forget_if_empty(tx, task, &batch))?;
     Ok(true)
@@ -181,6 +194,7 @@ pub(super) fn insert_helper_job(
         "INSERT INTO helper_jobs (task, id, added, digest, response) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute((task, job.id.as_bytes(), stored(now.0), job.request_digest, job.response))?;
+    count_lost(tx, task, job.lost)?;
     Ok(None)
 }
 

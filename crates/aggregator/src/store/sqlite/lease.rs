@@ -228,14 +228,14 @@ fn part_by_time(tx: &Transaction<'_>, task: i64) -> Result<(), StoreError> {
         return Ok(());
     }
     let sql = "DELETE FROM segments WHERE key = ?1
-               RETURNING body, abandoned, coalesce(place, key), arrived";
-    let (body, abandoned, place, arrived): (Vec<u8>, i64, i64, i64) =
+               RETURNING body, abandoned, coalesce(place, key), arrived, since";
+    let (body, abandoned, place, arrived, since): (Vec<u8>, i64, i64, i64, Option<i64>) =
         tx.prepare_cached(sql)?.query_row([mixed], |row| row.try_into())?;
     let arrived = Timestamp(from_stored(arrived));
     for part in segment::by_time(&Segment::from_stored(body)?) {
         let key = insert_segment(tx, task, arrived, &part, None)?;
-        tx.prepare_cached("UPDATE segments SET abandoned = ?2, place = ?3 WHERE key = ?1")?
-            .execute((key, abandoned, place))?;
+        let sql = "UPDATE segments SET abandoned = ?2, place = ?3, since = ?4 WHERE key = ?1";
+        tx.prepare_cached(sql)?.execute((key, abandoned, place, since))?;
     }
     Ok(())
 }

@@ -22,11 +22,11 @@ pub use schema::OpenError;
 
 use super::{
     Acceptance, BatchSummary, BatchingMode, Blob, BucketKey, Closed, Closing, CollectionId,
-    CollectionState, CollectionSummary, Counts, Datastore, Decide, Durable, Expiry, Forgotten,
-    HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy,
-    LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, NewCollection, OperatorCommand, Outcome,
-    PendingCollection, Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError,
-    StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
+    CollectionState, CollectionSummary, Connections, Counts, Datastore, Decide, Durable, Expiry,
+    Forgotten, HelperJob, HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit,
+    LeasePolicy, LeaseToken, LeasedJob, LogEntry, LogHead, LogPage, LostReports, NewCollection,
+    OperatorCommand, Outcome, PendingCollection, Publish, Published, Put, Repair, Repaired, Secret,
+    Started, StoreError, StoredJob, TaskRecord, Timestamp, UploadBatch, replay::Known,
 };
 use checkpoint::Checkpointer;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
@@ -37,7 +37,7 @@ use sottovoce_dap::{
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, TryLockError},
     time::Duration,
 };
 
@@ -239,6 +239,11 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Whether somebody works with a connection.
+fn is_locked(connection: &Mutex<Connection>) -> bool {
+    matches!(connection.try_lock(), Err(TryLockError::WouldBlock))
+}
+
 impl Datastore for SqliteStore {
     fn put_task(&self, task: &TaskRecord) -> Result<Put, StoreError> {
         Ok(self.write(|tx| tasks::put_task(tx, task))?.0)
@@ -395,6 +400,10 @@ impl Datastore for SqliteStore {
         self.read(|tx| tasks::counts(tx, task))
     }
 
+    fn lost(&self, task: &TaskId) -> Result<Vec<LostReports>, StoreError> {
+        self.read(|tx| tasks::lost(tx, task))
+    }
+
     fn batches(&self, task: &TaskId) -> Result<Vec<BatchSummary>, StoreError> {
         self.read(|tx| upkeep::batches(tx, task))
     }
@@ -488,6 +497,14 @@ impl Datastore for SqliteStore {
 
     fn ping(&self) -> Result<(), StoreError> {
         self.read(|tx| Ok(tx.query_row("SELECT 1", [], |_| Ok(()))?))
+    }
+
+    fn connections(&self) -> Connections {
+        // One writes and one reads: what is locked is in use.
+        let both = [Some(&self.writer), self.reader.as_ref()];
+        let open = both.into_iter().flatten().count();
+        let in_use = both.into_iter().flatten().filter(|one| is_locked(one)).count();
+        Connections { most: open, in_use, idle: open - in_use }
     }
 }
 

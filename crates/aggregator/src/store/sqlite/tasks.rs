@@ -2,7 +2,8 @@
 
 use super::{from_stored, stored, task_row};
 use crate::store::{
-    BatchingMode, Blob, Counts, KeyRecord, KeyUse, Put, StoreError, TaskRecord, Timestamp,
+    BatchingMode, Blob, Counts, KeyRecord, KeyUse, LostReports, Put, StoreError, TaskRecord,
+    Timestamp,
 };
 use rusqlite::{OptionalExtension, Row, Transaction};
 use sottovoce_dap::ids::TaskId;
@@ -125,9 +126,20 @@ pub(super) fn counts(tx: &Transaction<'_>, task: &TaskId) -> Result<Counts, Stor
     })
 }
 
+/// The reports that were lost, by their reason.
+pub(super) fn lost(tx: &Transaction<'_>, task: &TaskId) -> Result<Vec<LostReports>, StoreError> {
+    let key = task_row(tx, task)?.key;
+    let sql = "SELECT reason, reports FROM lost WHERE task = ?1 ORDER BY reason";
+    let mut statement = tx.prepare_cached(sql)?;
+    let rows = statement.query_map([key], |row| {
+        Ok(LostReports { reason: row.get(0)?, reports: from_stored(row.get(1)?) })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// When the oldest report arrived that waits or is on its way.
 fn oldest(tx: &Transaction<'_>, task: i64) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT min(arrived) FROM segments WHERE task = ?1 AND stuck = 0";
+    let sql = "SELECT min(coalesce(since, arrived)) FROM segments WHERE task = ?1 AND stuck = 0";
     let found = tx.prepare_cached(sql)?.query_row([task], |row| row.get::<_, Option<i64>>(0));
     Ok(found.optional()?.flatten().map(|arrived| Timestamp(from_stored(arrived))))
 }

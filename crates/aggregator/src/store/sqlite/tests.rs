@@ -198,6 +198,7 @@ fn half_a_batch_is_never_closed() {
         reports: &[],
         shards: &[shard(1), shard(2)],
         response: b"",
+        lost: &[],
     };
     assert!(matches!(store.commit_helper_job(Timestamp(0), &job), Ok(HelperOutcome::Committed(_))));
     let cut = "UPDATE shards SET checksum = x'00' WHERE key = 2";
@@ -313,7 +314,8 @@ fn a_batch_of_which_nothing_is_left_leaves_no_row() {
     };
     assert_eq!((jobs.len(), rows()), (50, 50));
     for (at, job) in jobs.iter().enumerate() {
-        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None };
+        let commit =
+            LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None, lost: &[] };
         match at % 3 {
             0 => store.commit_leader_job(&commit).unwrap(),
             1 => store.abandon_job(job.job, job.lease).unwrap(),

@@ -152,6 +152,8 @@ pub(super) struct Ended {
     pub(super) place: Option<i64>,
     /// How often jobs with their reports were cut up.
     pub(super) cuts: i64,
+    /// When the first of their reports arrived.
+    pub(super) since: Option<i64>,
 }
 
 /// Packs reports whose IDs are known already into segments that wait from `from` on, in the places
@@ -166,8 +168,8 @@ pub(super) fn requeue(
     let mut keys = ended.keys.iter().copied();
     for segment in pack_again(reports) {
         let key = insert_segment(tx, task, from, &segment, keys.next())?;
-        tx.prepare_cached("UPDATE segments SET place = ?2, abandoned = ?3 WHERE key = ?1")?
-            .execute((key, ended.place, ended.cuts))?;
+        let sql = "UPDATE segments SET place = ?2, abandoned = ?3, since = ?4 WHERE key = ?1";
+        tx.prepare_cached(sql)?.execute((key, ended.place, ended.cuts, ended.since))?;
     }
     Ok(())
 }

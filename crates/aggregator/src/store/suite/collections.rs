@@ -132,8 +132,11 @@ pub(crate) fn a_report_that_is_put_off_holds_up_a_collection_that_came_after_it(
         lease: job.lease,
         shards: &shards,
         again: Some(Again { reports: &again, from: seconds_later(5) }),
+        lost: &[],
     };
     store.commit_leader_job(&end).unwrap();
+    // It has waited since it arrived, however often it is put off.
+    assert_eq!(store.counts(&task).unwrap().oldest, Some(NOW));
     // Urgent as it is, it would be too early once more.
     assert_eq!(lease(&*store, seconds_later(4)), []);
     assert_eq!(close(&*store, &task, id(1), &batch), Closed::Busy);
@@ -163,6 +166,7 @@ pub(crate) fn a_piece_that_is_put_off_holds_up_a_collection_that_came_after_it(b
                 lease: piece.lease,
                 shards: &[],
                 again: Some(Again { reports: &again, from: seconds_later(5) }),
+                lost: &[],
             };
             store.commit_leader_job(&end).unwrap();
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::{
-    Closed, Closing, CollectionId, Counts, HelperJob, HelperOutcome, StoredJob, Then,
+    Closed, Closing, CollectionId, Counts, HelperJob, HelperOutcome, LostReports, StoredJob, Then,
 };
 use sottovoce_dap::ids::AggregationJobId;
 
@@ -30,12 +30,32 @@ fn run_in(
         reports: &reports,
         shards,
         response: &[job; 5],
+        lost: &[],
     };
     store.commit_helper_job(NOW, &job).unwrap()
 }
 
 fn is_committed(outcome: &HelperOutcome) -> bool {
     matches!(outcome, HelperOutcome::Committed(_))
+}
+
+pub(crate) fn what_a_helper_loses_is_counted_once_however_often_the_job_comes(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    let lost = [LostReports { reason: 4, reports: 2 }];
+    let (id, request_digest) = (&job_id(1), &[1; 32]);
+    let job = HelperJob {
+        task: &task,
+        id,
+        request_digest,
+        reports: &[],
+        shards: &[],
+        response: b"",
+        lost: &lost,
+    };
+    assert!(is_committed(&store.commit_helper_job(NOW, &job).unwrap()));
+    let again = store.commit_helper_job(NOW, &job).unwrap();
+    assert!(matches!(again, HelperOutcome::AlreadyDone(_)), "{again:?}");
+    assert_eq!(bench.open().lost(&task), Ok(lost.to_vec()));
 }
 
 pub(crate) fn a_conflict_names_every_report_and_bucket_and_changes_nothing(bench: &dyn Bench) {
@@ -86,6 +106,7 @@ pub(crate) fn an_id_is_aggregated_once_whatever_its_time(bench: &dyn Bench) {
             reports,
             shards: &[shard(at(1), reports.len() as u64)],
             response: b"",
+            lost: &[],
         };
         store.commit_helper_job(NOW, &job).unwrap()
     };

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::store::{
-    Closed, Closing, CollectionId, Counts, JobId, LeaseToken, MOST_PIECES, NewCollection,
-    StoreError, Then, Wanted,
+    Closed, Closing, CollectionId, Counts, JobId, LeaseToken, LostReports, MOST_PIECES,
+    NewCollection, StoreError, Then, Wanted,
 };
 use sottovoce_dap::ids::BatchId;
 
@@ -45,6 +45,7 @@ pub(crate) fn an_expired_job_comes_back_byte_for_byte_and_fences_off_its_first_w
         lease: first.lease,
         shards: &[shard(key.clone(), 3)],
         again: None,
+        lost: &[],
     };
     assert_eq!(store.commit_leader_job(&late), stale);
     assert_eq!(store.release_job(first.job, first.lease, NOW), stale);
@@ -115,13 +116,19 @@ pub(crate) fn a_commit_replaces_reports_by_shards_and_happens_once(bench: &dyn B
     accept(&*store, upload(task, &[(1, 1), (2, 2), (3, 2)]));
     let job = lease(&*store, NOW).remove(0);
     let shards = [shard(at(1), 1), shard(at(2), 2)];
-    let done = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+    let done =
+        LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None, lost: &[] };
     assert_eq!(store.commit_leader_job(&done), Ok(()));
     assert_eq!(store.commit_leader_job(&done), Err(StoreError::StaleLease(job.job)));
     let expected = Counts { verified_reports: 3, buckets: 2, ..Counts::default() };
     assert_eq!(bench.open().counts(&task), Ok(expected));
-    let unknown =
-        LeaderCommit { job: JobId(99), lease: LeaseToken([0; 16]), shards: &shards, again: None };
+    let unknown = LeaderCommit {
+        job: JobId(99),
+        lease: LeaseToken([0; 16]),
+        shards: &shards,
+        again: None,
+        lost: &[],
+    };
     assert_eq!(store.commit_leader_job(&unknown), Err(StoreError::StaleLease(JobId(99))));
 }
 
@@ -141,10 +148,29 @@ pub(crate) fn a_commit_to_a_collected_bucket_changes_nothing(bench: &dyn Bench) 
         lease: job.lease,
         shards: &shards,
         again: None,
+        lost: &[],
     });
     assert_eq!(error, Err(StoreError::Collected(vec![at(10)])));
     assert_eq!(store.counts(&task), Ok(before));
     commit(&*store, &job, at(1));
+}
+
+pub(crate) fn what_is_lost_is_added_up_by_its_reason_once_for_each_job(bench: &dyn Bench) {
+    let (store, task) = with_intervals(bench);
+    assert_eq!(store.lost(&task), Ok(Vec::new()));
+    let of = |lost: &[(u8, u64)]| -> Vec<_> {
+        lost.iter().map(|&(reason, reports)| LostReports { reason, reports }).collect()
+    };
+    for (number, lost) in [(1, of(&[(4, 2)])), (2, of(&[(4, 1), (6, 1)]))] {
+        upload_singly(&*store, task, &[(number, 1)]);
+        let LeasedJob { job, lease, .. } = lease(&*store, NOW).remove(0);
+        let commit = LeaderCommit { job, lease, shards: &[], again: None, lost: &lost };
+        store.commit_leader_job(&commit).unwrap();
+        assert_eq!(store.commit_leader_job(&commit), Err(StoreError::StaleLease(job)));
+    }
+    assert_eq!(bench.open().lost(&task), Ok(of(&[(4, 3), (6, 1)])));
+    let nobody = TaskId::new([99; 32]);
+    assert_eq!(store.lost(&nobody), Err(StoreError::UnknownTask(nobody)));
 }
 
 pub(crate) fn a_released_job_comes_back_when_it_may_and_not_before(bench: &dyn Bench) {
@@ -298,7 +324,13 @@ pub(crate) fn jobs_go_in_the_oldest_batch_with_room(bench: &dyn Bench) {
         let key = BucketKey::batch(&job.batch.unwrap());
         let valid = if job.batch == Some(batches[0]) { 1 } else { 4 };
         let shards = [shard(key, valid)];
-        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+        let commit = LeaderCommit {
+            job: job.job,
+            lease: job.lease,
+            shards: &shards,
+            again: None,
+            lost: &[],
+        };
         store.commit_leader_job(&commit).unwrap();
     }
     assert_eq!(store.next_batch(&task), Ok(Some(batches[2])), "the older one is not full");
@@ -332,7 +364,8 @@ fn commit_to_batch(store: &dyn Datastore, job: &LeasedJob) {
     let key = BucketKey::batch(&job.batch.unwrap());
     let reports = job.reports().count() as u64;
     let shards = [BucketShard { first: time, last: time, ..shard(key, reports) }];
-    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+    let commit =
+        LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None, lost: &[] };
     store.commit_leader_job(&commit).unwrap();
 }
 
@@ -380,8 +413,13 @@ pub(crate) fn a_time_with_many_reports_does_not_wait_for_very_many_others(bench:
                 commit_to_batch(&*store, job);
             } else {
                 // Not one of its reports is valid.
-                let commit =
-                    LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None };
+                let commit = LeaderCommit {
+                    job: job.job,
+                    lease: job.lease,
+                    shards: &[],
+                    again: None,
+                    lost: &[],
+                };
                 store.commit_leader_job(&commit).unwrap();
             }
         }
@@ -414,7 +452,8 @@ pub(crate) fn a_batch_that_was_left_empty_is_not_used_again(bench: &dyn Bench) {
     let (store, task) = with_batches_of(3, bench);
     upload_singly(&*store, task, &[(1, 7)]);
     let job = lease(&*store, NOW).remove(0);
-    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None };
+    let commit =
+        LeaderCommit { job: job.job, lease: job.lease, shards: &[], again: None, lost: &[] };
     store.commit_leader_job(&commit).unwrap();
     // The helper may hold a report of time 7 there, which a job of time 8 must not meet.
     upload_singly(&*store, task, &[(2, 8)]);
@@ -443,7 +482,8 @@ pub(crate) fn segments_packed_before_batches_were_of_one_time_are_parted(bench: 
     found.sort();
     assert_eq!(found, [([7].into(), vec![11, 13]), ([8].into(), vec![12, 14])]);
     // What was mixed before is never next, and so holds up nobody.
-    let commit = LeaderCommit { job: full.job, lease: full.lease, shards: &shards, again: None };
+    let commit =
+        LeaderCommit { job: full.job, lease: full.lease, shards: &shards, again: None, lost: &[] };
     store.commit_leader_job(&commit).unwrap();
     assert_eq!(store.next_batch(&task), Ok(None));
     assert_eq!(store.change_task(&one_time, &mixed), Ok(true));

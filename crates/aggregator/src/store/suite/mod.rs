@@ -64,6 +64,7 @@ macro_rules! conformance {
             a_full_job_leaves_at_once_and_is_bounded_both_ways,
             a_commit_replaces_reports_by_shards_and_happens_once,
             a_commit_to_a_collected_bucket_changes_nothing,
+            what_is_lost_is_added_up_by_its_reason_once_for_each_job,
             a_released_job_comes_back_when_it_may_and_not_before,
             a_refused_job_is_halved_down_to_single_reports,
             pieces_of_a_job_keep_its_place,
@@ -81,6 +82,7 @@ macro_rules! conformance {
             segments_packed_before_batches_were_of_one_time_are_parted;
         helper:
             a_conflict_names_every_report_and_bucket_and_changes_nothing,
+            what_a_helper_loses_is_counted_once_however_often_the_job_comes,
             a_report_twice_in_one_job_is_a_conflict,
             an_id_is_aggregated_once_whatever_its_time,
             a_job_is_committed_once_and_answered_again_after_a_restart,
@@ -241,6 +243,7 @@ fn lease(store: &dyn Datastore, now: Timestamp) -> Vec<LeasedJob> {
 /// Commits a job, as if all its reports were valid and of the bucket.
 fn commit(store: &dyn Datastore, job: &LeasedJob, key: BucketKey) {
     let shards = [shard(key, job.reports().count() as u64)];
-    let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+    let commit =
+        LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None, lost: &[] };
     store.commit_leader_job(&commit).unwrap();
 }

@@ -20,6 +20,7 @@ fn add(store: &dyn Datastore, task: &TaskId, key: &BucketKey, number: u8) {
         reports: &[(report_id(number.into()), Time(12))],
         shards: &[BucketShard { checksum: [number; 32], ..shard(key.clone(), number.into()) }],
         response: b"",
+        lost: &[],
     };
     assert!(matches!(store.commit_helper_job(NOW, &job), Ok(HelperOutcome::Committed(_))));
 }
@@ -71,6 +72,7 @@ pub(crate) fn a_repair_drops_what_only_one_side_has_and_happens_once(bench: &dyn
         reports: &[(report_id(2), Time(12)), (report_id(3), Time(700))],
         shards: &[],
         response: b"",
+        lost: &[],
     };
     let replayed = vec![report_id(2), report_id(3)];
     let conflict = HelperOutcome::Conflict { replayed, collected: vec![] };

@@ -23,6 +23,7 @@ fn helper_job(store: &dyn Datastore, task: &TaskId, id: u8, report: (u64, u64)) 
         reports: &[(report_id(report.0), Time(report.1))],
         shards: &[shard(at(report.1), 1)],
         response: b"response",
+        lost: &[],
     };
     store.commit_helper_job(NOW, &job).unwrap()
 }
@@ -118,7 +119,13 @@ pub(crate) fn lists_show_what_is_there(bench: &dyn Bench) {
     assert_eq!(store.counts(&task).unwrap().oldest, Some(NOW));
     for job in lease(&*store, NOW) {
         let shards = [shard(at(12), 1), shard(at(20), 1), shard(at(20), 1)];
-        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+        let commit = LeaderCommit {
+            job: job.job,
+            lease: job.lease,
+            shards: &shards,
+            again: None,
+            lost: &[],
+        };
         store.commit_leader_job(&commit).unwrap();
     }
     assert_eq!(store.counts(&task).unwrap().oldest, None);

@@ -1,6 +1,9 @@
 //! The leader's waiting segments: which of them are looked at.
 
-use super::super::{Failure, Tx, bytes, from_stored, get, time_from_stored, upload::insert_pieces};
+use super::super::{
+    Failure, Tx, bytes, from_stored, get, time_from_stored,
+    upload::{Arrival, insert_pieces},
+};
 use crate::store::{
     Segment, Timestamp,
     plan::{Head, MAX_HEADS, PART_BELOW, Pending},
@@ -149,12 +152,12 @@ pub(super) fn part_by_time(tx: &mut Tx<'_>, tasks: &[i32]) -> Result<(), Failure
     for row in &mixed {
         let (task, key): (i32, i64) = (get(row, 0)?, get(row, 1)?);
         let sql = "DELETE FROM segments WHERE task = $1 AND key = $2
-                   RETURNING body, arrived, abandoned, coalesce(place, key)";
+                   RETURNING body, arrived, abandoned, coalesce(place, key), since";
         let row = tx.row(sql, &[&task, &key])?;
         let row = row.ok_or_else(|| Failure::corrupt("a waiting segment that is not found"))?;
         let parts = segment::by_time(&Segment::from_stored(get(&row, 0)?)?);
-        let arrived = Timestamp(from_stored(get(&row, 1)?));
-        insert_pieces(tx, task, arrived, &parts, get(&row, 3)?, get(&row, 2)?)?;
+        let arrival = Arrival { arrived: get(&row, 1)?, since: get(&row, 4)? };
+        insert_pieces(tx, task, arrival, &parts, get(&row, 3)?, get(&row, 2)?)?;
     }
     Ok(())
 }

@@ -209,6 +209,7 @@ fn half_a_batch_is_never_closed() {
         reports: &[],
         shards: &[shard(1), shard(2)],
         response: b"",
+        lost: &[],
     };
     assert!(matches!(store.commit_helper_job(NOW, &job), Ok(HelperOutcome::Committed(_))));
     database.tell("UPDATE sottovoce.shards SET checksum = '\\x00' WHERE key = 2");

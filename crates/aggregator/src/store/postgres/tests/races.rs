@@ -113,7 +113,8 @@ fn a_batch_is_not_forgotten_while_a_job_is_put_in_it() {
                         let shards: Vec<_> =
                             shards.map(|shard| BucketShard { key: key.clone(), ..shard }).collect();
                         let (job, lease) = (job.job, job.lease);
-                        let commit = LeaderCommit { job, lease, shards: &shards, again: None };
+                        let commit =
+                            LeaderCommit { job, lease, shards: &shards, again: None, lost: &[] };
                         store.commit_leader_job(&commit).unwrap();
                     }
                 }
@@ -216,6 +217,7 @@ fn of_replicas_that_commit_one_helper_job_one_does_and_the_others_find_it() {
                 reports,
                 shards: &shards(&[(round, 1)]),
                 response: b"response",
+                lost: &[],
             };
             database.store().commit_helper_job(NOW, &job).unwrap()
         };
@@ -286,7 +288,13 @@ fn a_commit_waits_for_a_batch_that_is_being_closed_and_adds_nothing_to_it() {
     let job = lease(&store, 1).remove(0);
     let shards = shards(&[(1, 1), (2, 5)]);
     let commit = || {
-        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+        let commit = LeaderCommit {
+            job: job.job,
+            lease: job.lease,
+            shards: &shards,
+            again: None,
+            lost: &[],
+        };
         database.store().commit_leader_job(&commit)
     };
     let (closed, committed) = thread::scope(|scope| {
@@ -330,6 +338,7 @@ fn a_job_that_comes_after_a_batch_is_being_closed_waits_for_it() {
         reports: &[(ReportId::new([7; 16]), Time(5))],
         shards: &shards(&[(7, 5)]),
         response: b"",
+        lost: &[],
     };
     let (closed, late) = thread::scope(|scope| {
         let mut threads = None;
@@ -437,7 +446,13 @@ fn aggregate(store: &PostgresStore, times: u64) {
     for job in lease(store, 3) {
         let reports = numbers(&job).iter().map(|n| (*n, n % times)).collect::<Vec<_>>();
         let shards = shards(&reports);
-        let commit = LeaderCommit { job: job.job, lease: job.lease, shards: &shards, again: None };
+        let commit = LeaderCommit {
+            job: job.job,
+            lease: job.lease,
+            shards: &shards,
+            again: None,
+            lost: &[],
+        };
         store.commit_leader_job(&commit).unwrap();
     }
 }
@@ -503,6 +518,7 @@ fn commit_without_conflicts(
             reports: &named,
             shards: &shards(&reports),
             response: b"",
+            lost: &[],
         };
         match store.commit_helper_job(NOW, &job).unwrap() {
             HelperOutcome::Committed(_) => return reports.into_iter().map(|(n, _)| n).collect(),
