@@ -335,9 +335,9 @@ impl Device<'_> {
 
 /// What an app tells the engine when a user says this: signals one by one, counts as they happen.
 fn events(metric: &str, given: &Given) -> Vec<Event> {
-    match given {
-        Given::Signals(seen) => seen.iter().map(|signal| Event::signal(metric, signal)).collect(),
-        given => vec![Event::answer(metric, given.clone())],
+    match given.signals() {
+        Some(seen) => seen.iter().map(|signal| Event::signal(metric, signal)).collect(),
+        None => vec![Event::answer(metric, given.clone())],
     }
 }
 
