@@ -8,8 +8,10 @@ use sottovoce_program::{
     compile::CompiledTask,
     encoding::Encoded,
 };
+use std::collections::HashMap;
 
 const VERDICTS: &str = include_str!("../../data/dices_safety.csv");
+const MODELS: &str = include_str!("../../data/llmfao_models.csv");
 const PREFERENCES: &str = include_str!("../../data/llmfao_preferences.csv");
 
 /// A metric and what each of its devices answers.
@@ -41,18 +43,27 @@ struct Verdict {
     verdict: String,
 }
 
+/// Two models by their numbers, and which was better.
 #[derive(Clone, Deserialize)]
+struct Judgement {
+    left: u32,
+    right: u32,
+    winner: Outcome,
+}
+
+/// A judgement between groups of models.
+#[derive(Clone)]
 struct Preference {
-    left: String,
-    right: String,
-    winner: String,
+    left: &'static str,
+    right: &'static str,
+    outcome: Outcome,
 }
 
 /// The feedback of `devices` devices: the data sampled or repeated, in the same proportion and
 /// the same way each time. A device that judged a conversation reports to both metrics on safety.
 pub fn load(devices: Option<usize>) -> anyhow::Result<Vec<Asked>> {
     let verdicts: Vec<Verdict> = parse(VERDICTS)?;
-    let preferences: Vec<Preference> = parse(PREFERENCES)?;
+    let preferences = preferences()?;
     let all = verdicts.len() + preferences.len();
     let devices = devices.unwrap_or(all);
     let verdict_devices = devices * verdicts.len() / all;
@@ -63,6 +74,19 @@ pub fn load(devices: Option<usize>) -> anyhow::Result<Vec<Asked>> {
         Asked { name: "safe_by_turns", answers: verdicts.iter().map(by_turns).collect() },
         Asked { name: "better_model", answers: preferences.iter().map(better).collect() },
     ])
+}
+
+fn preferences() -> anyhow::Result<Vec<Preference>> {
+    let models: HashMap<u32, String> = parse::<(u32, String)>(MODELS)?.into_iter().collect();
+    let group_of = |number: u32| {
+        let name = models.get(&number).with_context(|| format!("no model has the number {number}"));
+        name.map(|name| group(name))
+    };
+    let judgements = parse::<Judgement>(PREFERENCES)?.into_iter();
+    let preferences = judgements.map(|Judgement { left, right, winner }| {
+        Ok(Preference { left: group_of(left)?, right: group_of(right)?, outcome: winner })
+    });
+    preferences.collect()
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(text: &str) -> anyhow::Result<Vec<T>> {
@@ -93,16 +117,10 @@ fn by_turns(row: &Verdict) -> Answer {
 }
 
 /// A judgement between two models of one group says nothing about the groups: *no answer*.
-fn better(row: &Preference) -> Answer {
-    let (left, right) = (group(&row.left), group(&row.right));
+fn better(&Preference { left, right, outcome }: &Preference) -> Answer {
     if left == right {
         return Answer::none();
     }
-    let outcome = match row.winner.as_str() {
-        "left" => Outcome::Left,
-        "right" => Outcome::Right,
-        _ => Outcome::Tie,
-    };
     Answer::given(Given::Preference { left: left.to_owned(), right: right.to_owned(), outcome })
 }
 
@@ -121,7 +139,10 @@ mod tests {
     #[test]
     fn all_judgements_are_there_and_any_number_of_devices_can_be_had() {
         let devices = |metrics: &[Asked]| metrics[0].answers.len() + metrics[2].answers.len();
-        assert_eq!(devices(&load(None).unwrap()), 9840 + 8931);
+        let all = load(None).unwrap();
+        assert_eq!(devices(&all), 9840 + 8931);
+        let compared = all[2].answers.iter().filter(|answer| answer.given.is_some());
+        assert_eq!(compared.count(), 4453, "of the groups that the demo compares");
         for count in [1000, 50_000] {
             assert_eq!(devices(&load(Some(count)).unwrap()), count);
         }
