@@ -45,15 +45,15 @@ pub(super) fn text(program: &Program, folder: &Folder) -> String {
 /// The lines of the example that report, for the demo's program.
 fn sample(program: &Path) -> String {
     let lines = include_str!("../../examples/first_report.rs").lines();
-    let from_program = lines.skip_while(|line| !line.contains("Program::read("));
-    let body = from_program.take_while(|line| line.trim() != "loop {");
+    let from_open = lines.skip_while(|line| !line.contains("Client::open("));
+    let body = from_open.take_while(|line| line.trim() != "Ok(())");
     let literal = format!("{:?}", program.to_string_lossy());
-    let mut text = format!("    let path = Path::new({literal});\n");
+    let mut text = format!("    let program = {literal};\n");
     for line in body {
         text.push_str(line);
         text.push('\n');
     }
-    text + "    let rounds = courier.deliver(&mut engine)?; // at once, and at rounds.again\n"
+    text
 }
 
 /// How to start the collector from here: by its name if it is on the path, else by its place beside this
@@ -95,11 +95,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sample_is_about_ten_lines_that_report_to_the_given_program() {
+    fn the_sample_is_a_few_lines_that_report_to_the_given_program() {
         let text = sample(Path::new("/tmp/demo/program.toml"));
-        assert!((10..=16).contains(&text.lines().count()), "{text}");
-        for part in
-            ["Path::new(\"/tmp/demo/program.toml\")", "Program::read(path)", "record(", "deliver("]
+        assert!((4..=10).contains(&text.lines().count()), "{text}");
+        for part in ["= \"/tmp/demo/program.toml\";", "Client::open(", "record(", "deliver_within("]
         {
             assert!(text.contains(part), "{part} is not in {text}");
         }
