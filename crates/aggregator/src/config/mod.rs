@@ -337,7 +337,7 @@ impl Config {
         let text = read_text(path).unwrap_or_default();
         let mut table: toml::Table = toml::from_str(&text).unwrap_or_default();
         let variables = environment::variables().unwrap_or_default();
-        let _ = environment::apply(&mut table, variables);
+        let _ = environment::apply(&mut table, variables.into_iter());
         let format = table.remove("log_format").and_then(|format| format.try_into().ok());
         format.unwrap_or_default()
     }

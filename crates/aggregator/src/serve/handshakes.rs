@@ -79,7 +79,7 @@ impl Minute {
 
 fn why(ended: &Ended) -> Option<RefusedHandshake> {
     match ended {
-        Ended::Idle | Ended::Evicted => None,
+        Ended::Idle | Ended::Evicted | Ended::Refused(_) => None,
         Ended::Handshake => Some(RefusedHandshake::Timeout),
         // The text is rustls': a client's alert is about our certificate, and what we find is about theirs.
         Ended::Broken(error) if error.contains("fatal alert") && is_about_certificates(error) => {
