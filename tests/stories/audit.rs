@@ -222,7 +222,8 @@ fn a_watch_calls_its_webhook_and_its_verdict_does_not_depend_on_that() {
     let (program, secrets) =
         (parties.program.to_str().unwrap(), parties.folder.path().join("hook.toml"));
     let key = "a key that both sides have, and nobody else";
-    fs::write(&secrets, format!("hmac_key = \"{key}\"\nbearer = \"a-token\"\n")).unwrap();
+    fs::write(&secrets, format!("hmac_key = \"{key}\"\nbearer = \"a-token-of-this-story\"\n"))
+        .unwrap();
     let place = ["--leader", archive.to_str().unwrap(), "--webhook", &url];
     let signed = ["--webhook-secrets", secrets.to_str().unwrap(), "--json"];
     let watch = [&["watch", program][..], &place, &signed].concat();
@@ -230,7 +231,7 @@ fn a_watch_calls_its_webhook_and_its_verdict_does_not_depend_on_that() {
     assert_eq!(auditor(&watch).status.code(), Some(1));
     let (head, body) = called.join().unwrap();
     assert!(head.contains("\r\ncontent-type: application/json"), "{head}");
-    assert!(head.contains("authorization: bearer a-token"), "{head}");
+    assert!(head.contains("authorization: bearer a-token-of-this-story"), "{head}");
     // As the receiver would.
     let tag =
         ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_bytes()), &body);

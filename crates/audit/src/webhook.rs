@@ -129,7 +129,9 @@ pub enum SecretsError {
     )]
     Short(PathBuf),
     /// The token cannot be sent.
-    #[error("`bearer` in {0} is not a bearer token; it has letters, digits and -._~+/ only")]
+    #[error(
+        "`bearer` in {0} is not a bearer token: it needs 16 to 1024 letters, digits and -._~+/"
+    )]
     Bearer(PathBuf),
 }
 
@@ -216,8 +218,9 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains("hook.toml") && !error.contains("fidential"), "{error}");
         }
-        let both = parse(&format!("hmac_key = \"{}\"\nbearer = \"confidential\"", "k".repeat(32)))
-            .unwrap();
+        let both =
+            parse(&format!("hmac_key = \"{}\"\nbearer = \"confidential-token\"", "k".repeat(32)))
+                .unwrap();
         assert!(both.bearer().is_some() && !format!("{both:?}").contains("fidential"));
     }
 }

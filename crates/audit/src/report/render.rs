@@ -135,7 +135,7 @@ fn class(mood: Mood) -> &'static str {
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff}main{max-width:60rem;\
     margin:2rem auto;padding:0 1rem}table{border-collapse:collapse;width:100%;font-size:.9rem;margin:.5rem 0}th,td{border:1px \
-    solid #ccc;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:#f4f4f4}\
+    solid #ccc;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}th{background:#f4f4f4;overflow-wrap:normal}\
     td.number{white-space:nowrap;overflow-wrap:normal;font-variant-numeric:tabular-nums}h2{margin-top:2rem}\
     figure{margin:1rem 0}svg{width:100%;height:auto}code{font-size:.95em;background:#f4f4f4;padding:0 .2em}\
     .verdict{font-weight:bold;border-left:.4rem solid;padding:.5rem .8rem;background:#f7f7f7}.good{border-color:#2e7d32}\
