@@ -48,7 +48,8 @@ pub struct Call<'a> {
 
 #[derive(Clone, Debug, Serialize)]
 struct Log<'a> {
-    log: Role,
+    #[serde(rename = "log")]
+    role: Role,
     origin: &'a str,
     size: u64,
 }
@@ -81,7 +82,7 @@ impl<'a> Call<'a> {
 
 fn read(outcome: &Outcome) -> Vec<Log<'_>> {
     let logs = outcome.logs.iter();
-    logs.map(|read| Log { log: read.log, origin: &read.origin, size: read.size }).collect()
+    logs.map(|read| Log { role: read.log, origin: &read.origin, size: read.size }).collect()
 }
 
 /// The worst come first, and a call has so many of them at most.

@@ -104,7 +104,9 @@ mod tests {
 
     fn frontier(leaves: &[Hash]) -> Frontier {
         let mut frontier = Frontier::new();
-        leaves.iter().for_each(|leaf| frontier.push(*leaf, |_, _, _| {}));
+        for leaf in leaves {
+            frontier.push(*leaf, |_, _, _| {});
+        }
         frontier
     }
 

@@ -125,8 +125,7 @@ async fn add_checkpoint(State(door): State<Door>, body: Body) -> Response {
     match spawn_blocking(move || records.add_checkpoint(&body, now())).await {
         Ok(Ok(line)) => said(StatusCode::OK, line.to_string()),
         Ok(Err(NotCosigned::Refused(refusal))) => refused(&refusal),
-        Ok(Err(NotCosigned::NotKept { .. })) => unavailable(),
-        Err(_) => unavailable(),
+        Ok(Err(NotCosigned::NotKept { .. })) | Err(_) => unavailable(),
     }
 }
 

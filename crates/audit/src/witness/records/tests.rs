@@ -100,7 +100,9 @@ fn grown(word: &str, (old, new): (u64, u64)) -> Vec<u8> {
             let start = usize::try_from(index << level).unwrap();
             let mut frontier = Frontier::new();
             let leaves = &self.0[start..start + (1 << level)];
-            leaves.iter().for_each(|leaf| frontier.push(*leaf, |_, _, _| {}));
+            for leaf in leaves {
+                frontier.push(*leaf, |_, _, _| {});
+            }
             Ok(frontier.root())
         }
     }
