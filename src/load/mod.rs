@@ -19,7 +19,7 @@ use crate::{
 };
 use anyhow::{Context, ensure};
 use devices::{Devices, Plan, Sent};
-use report::{Disk, Latency, Measured, Memory, Parties, milliseconds};
+use report::{Collections, Disk, Latency, Measured, Memory, Parties, milliseconds};
 use sottovoce_client::report::Reporter;
 use sottovoce_collector::{collector::Collector, window};
 use sottovoce_courier::uploader::Uploader;
@@ -89,9 +89,16 @@ struct Run<'a> {
 impl Run<'_> {
     async fn measure(self) -> anyhow::Result<Measured> {
         let devices = self.devices().await?;
-        // Two windows that are over: one to look at while its reports wait, one to measure.
+        // Windows that are over: one to look at while its reports wait, one to measure, and some that are
+        // collected once all is aggregated.
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-        let windows = window::choose(self.program.window(), self.program.grace(), None, 2, now)?;
+        let windows = window::choose(
+            self.program.window(),
+            self.program.grace(),
+            None,
+            2 + COLLECTIONS,
+            now,
+        )?;
         let before = self.waiting_bytes(&devices, windows.start()).await?;
 
         let (disk, usage) = (self.storage.bytes()?, self.servers.usage());
@@ -102,6 +109,7 @@ impl Run<'_> {
         let used = self.servers.usage();
         let database = self.storage.cpu().saturating_sub(database);
         let grown = self.storage.bytes()?;
+        let collections = self.collections(&devices, Time(windows.start().0 + 2)).await?;
 
         let per_report = |now: u64, then: u64| ratio(now.saturating_sub(then), sent.reports);
         let disk = Disk {
@@ -130,6 +138,7 @@ impl Run<'_> {
             peak_rss_mb: Memory { leader: memory[0], helper: memory[1] },
             disk_bytes_per_report: disk,
             latency_ms: Latency::of(&sent),
+            collection_ms: Collections::of(collections),
             reports_per_upload: self.options.per_upload,
             storage,
         })
@@ -165,13 +174,42 @@ impl Run<'_> {
         Ok(ratio(after.saturating_sub(before), sent.reports))
     }
 
-    /// Collects a window and holds the sums against what was sent.
+    /// How long it takes to collect a window whose reports are all aggregated, again and again.
+    async fn collections(&self, devices: &Devices, first: Time) -> anyhow::Result<Vec<Duration>> {
+        let mut windows = Vec::new();
+        for window in (first.0..first.0 + COLLECTIONS).map(Time) {
+            let plan = Plan { reports: LEAST, per_upload: LEAST, ..self.plan(window) };
+            windows.push((window, devices.send(plan).await?));
+        }
+        self.storage.wait_until_aggregated(&self.task.task_id, self.options.at_most).await?;
+        let (collector, mut took) = (self.collector()?, Vec::new());
+        for (window, sent) in &windows {
+            let started = Instant::now();
+            self.collect_with(&collector, *window, sent).await?;
+            took.push(started.elapsed());
+        }
+        Ok(took)
+    }
+
     async fn collect(&self, window: Time, sent: &Sent) -> anyhow::Result<()> {
+        self.collect_with(&self.collector()?, window, sent).await
+    }
+
+    fn collector(&self) -> anyhow::Result<Collector<'_>> {
         let secrets = read_secrets(&self.folder.join("collector.secrets.toml"))?;
-        let collector = Collector::new(self.program, secrets, self.options.at_most)?;
+        Ok(Collector::new(self.program, secrets, self.options.at_most)?)
+    }
+
+    /// Collects a window and holds the sums against what was sent.
+    async fn collect_with(
+        &self,
+        collector: &Collector<'_>,
+        window: Time,
+        sent: &Sent,
+    ) -> anyhow::Result<()> {
         let interval = Interval::new(window, 1)?;
         let query = Query::TimeInterval(interval.into());
-        let batch = collect(&collector, self.task, query).await?;
+        let batch = collect(collector, self.task, query).await?;
         let release = &batch.release;
         let reported: Vec<_> = release.bins.iter().map(|bin| bin.reported).collect();
         let sums: Vec<_> =
@@ -199,6 +237,9 @@ impl Run<'_> {
 
 /// Reports that are looked at while they wait.
 const SAMPLE: u64 = 5000;
+/// Collections that are timed, and the reports of each: the program's smallest batch.
+const COLLECTIONS: u64 = 20;
+const LEAST: u64 = 100;
 const REQUESTS: u32 = 4000;
 const LEVELS: [&str; 4] = ["Bad", "Could be better", "Good", "Excellent"];
 

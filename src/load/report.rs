@@ -20,12 +20,14 @@ pub struct Measured {
     pub floor_ms_per_report: f64,
     /// `cpu_ms_per_report.total` over the floor.
     pub times_floor: f64,
-    /// Peak memory, in megabytes.
+    /// Peak memory from the start of the servers to their end (`VmHWM`), in megabytes.
     pub peak_rss_mb: Memory,
     /// Bytes of the databases in use.
     pub disk_bytes_per_report: Disk,
     /// How long the upload requests took.
     pub latency_ms: Latency,
+    /// How long it took to collect a batch whose reports were all aggregated.
+    pub collection_ms: Collections,
     /// Reports of one upload request.
     pub reports_per_upload: u64,
     /// `sqlite` or `postgres`.
@@ -86,6 +88,23 @@ impl Latency {
     }
 }
 
+/// Times of some collections, each of the smallest batch, one after the other; in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Collections {
+    /// Half of them took less.
+    pub median: f64,
+    /// The longest.
+    pub longest: f64,
+}
+
+impl Collections {
+    pub(super) fn of(mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        let at = |index: usize| milliseconds(took.get(index).copied().unwrap_or_default());
+        Self { median: at(took.len() / 2), longest: at(took.len().saturating_sub(1)) }
+    }
+}
+
 pub(super) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
@@ -110,6 +129,11 @@ impl fmt::Display for Measured {
         )?;
         let Latency { p50, p99 } = self.latency_ms;
         writeln!(f, "upload latency: p50 {p50:.1} ms, p99 {p99:.1} ms")?;
+        let Collections { median, longest } = self.collection_ms;
+        writeln!(
+            f,
+            "collection when all is aggregated: median {median:.1} ms, longest {longest:.1} ms"
+        )?;
         let Memory { leader, helper } = self.peak_rss_mb;
         writeln!(f, "peak memory: leader {leader:.1} MB, helper {helper:.1} MB")?;
         let Disk { before, leader, helper } = self.disk_bytes_per_report;

@@ -1,15 +1,16 @@
 //! The servers' databases during a load, and how full they are.
 
 use crate::{command_line::write_secret, local_servers::Usage};
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rusqlite::{Connection, OpenFlags};
 use sottovoce_aggregator::{
-    store::{postgres::PostgresStore, sealed::DatabaseKey},
+    store::{Datastore, postgres::PostgresStore, sealed::DatabaseKey, sqlite::SqliteStore},
     test_support::postgres::TemporaryPostgres,
 };
+use sottovoce_dap::ids::TaskId;
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The databases of the leader and of the helper.
@@ -61,6 +62,33 @@ impl Storage {
             Self::Sqlite(_) => Duration::ZERO,
             Self::Postgres(server) => Usage::of_family(server.pid()),
         }
+    }
+
+    /// Waits until no report of the task waits at the leader.
+    pub(super) async fn wait_until_aggregated(
+        &self,
+        task: &TaskId,
+        at_most: Duration,
+    ) -> anyhow::Result<()> {
+        let store = self.leader()?;
+        let until = Instant::now() + at_most;
+        loop {
+            let counts = tokio::task::block_in_place(|| store.counts(task))?;
+            if counts.waiting_reports + counts.in_flight_reports == 0 {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "reports are not aggregated in time: {counts:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn leader(&self) -> anyhow::Result<Box<dyn Datastore>> {
+        Ok(match self {
+            Self::Sqlite([leader, _]) => Box::new(SqliteStore::open(leader, PARTIES[0])?),
+            Self::Postgres(server) => {
+                Box::new(PostgresStore::open(&server.url(PARTIES[0]), PARTIES[0], 1)?)
+            }
+        })
     }
 
     /// Bytes in use at the leader and at the helper, without free pages.

@@ -78,6 +78,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
     {
         let certificates = self.config.tls.as_ref().map(Certificates::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        self.store.reserve();
         // Before the runtime: a database client may not be used on a thread that drives it.
         let keyring = self.keyring()?;
         let metrics = self.metrics();

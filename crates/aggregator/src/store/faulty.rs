@@ -340,6 +340,10 @@ impl Datastore for FaultyStore {
         self.run(Verb::Forget, || self.inner.forget(expiry))
     }
 
+    fn reserve(&self) {
+        self.inner.reserve();
+    }
+
     fn compact(&self) -> Result<bool, StoreError> {
         self.run(Verb::Compact, || self.inner.compact())
     }

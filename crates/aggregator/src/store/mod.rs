@@ -306,6 +306,10 @@ pub trait Datastore: Send + Sync {
     /// whose IDs may be forgotten are replays from then on, whatever the caller's clock says.
     fn forget(&self, expiry: &Expiry) -> Result<Forgotten, StoreError>;
 
+    /// Takes the memory that the store may come to need for what it remembers, in full: a server's memory is
+    /// then the same from its first minute on. Without it, memory is taken when it is needed.
+    fn reserve(&self);
+
     /// Packs a bounded part of what is remembered more tightly; says whether there may be more.
     fn compact(&self) -> Result<bool, StoreError>;
 

@@ -401,6 +401,10 @@ impl Datastore for PostgresStore {
         self.write(|tx| upkeep::forget(tx, expiry))
     }
 
+    fn reserve(&self) {
+        self.known.reserve();
+    }
+
     fn compact(&self) -> Result<bool, StoreError> {
         self.write(replay::compact_one)
     }

@@ -1,6 +1,7 @@
 //! A set of IDs in a little more than two bytes each, which may take a stranger for a member, but never
 //! a member for a stranger.
 
+use super::pieces::{BUCKET, Buckets, PIECE};
 use sottovoce_dap::ids::ReportId;
 use std::hash::{BuildHasher, RandomState};
 
@@ -10,38 +11,32 @@ use std::hash::{BuildHasher, RandomState};
 /// The hash is keyed anew in each filter: whoever chooses IDs cannot aim at anything.
 pub(super) struct Filter {
     /// None at all if there is no room: then every ID may be a member.
-    buckets: Vec<Bucket>,
+    buckets: Buckets,
     len: usize,
     /// A fingerprint found no place, so any ID may be the one that it was of.
     overflowing: bool,
     hasher: RandomState,
 }
 
-type Bucket = [u16; BUCKET];
+/// Pieces for a filter with room for a quarter more IDs, or for so many and a few if there are no more
+/// than `most` pieces; none if those do not fit either.
+pub(super) fn pieces_for(ids: usize, most: usize) -> usize {
+    let pieces = |spare: usize| {
+        let slots = ids.saturating_add(ids / spare).div_ceil(FULL.0).saturating_mul(FULL.1);
+        slots.div_ceil(BUCKET).div_ceil(PIECE).max(1)
+    };
+    [AMPLE, SCANTY].map(pieces).into_iter().find(|pieces| *pieces <= most).unwrap_or(0)
+}
 
 impl Filter {
-    /// Empty, with room for a quarter more IDs, or for so many and a few if that is all the room that
-    /// `most_bytes` give; without room for those, it takes every ID for a member.
-    pub(super) fn with_room_for(ids: usize, most_bytes: usize) -> Self {
-        let buckets = |spare: usize| {
-            let slots = ids.saturating_add(ids / spare).div_ceil(FULL.0).saturating_mul(FULL.1);
-            slots.div_ceil(BUCKET).max(LEAST_BUCKETS)
-        };
-        let fits = |buckets: &usize| {
-            buckets.checked_mul(size_of::<Bucket>()).is_some_and(|bytes| bytes <= most_bytes)
-        };
-        let chosen = [AMPLE, SCANTY].map(buckets).into_iter().find(fits).unwrap_or(0);
-        Self {
-            buckets: vec![[EMPTY; BUCKET]; chosen],
-            len: 0,
-            overflowing: false,
-            hasher: RandomState::new(),
-        }
+    /// Without any ID. Without any bucket, it takes every ID for a member.
+    pub(super) fn new(buckets: Buckets) -> Self {
+        Self { buckets, len: 0, overflowing: false, hasher: RandomState::new() }
     }
 
     /// Whether it tells members from others at all.
     pub(super) fn has_room(&self) -> bool {
-        !self.buckets.is_empty()
+        self.buckets.pieces() > 0
     }
 
     /// Adds an ID.
@@ -85,9 +80,9 @@ impl Filter {
         self.has_room() && (self.overflowing || self.len > room)
     }
 
-    /// Bytes in memory.
-    pub(super) fn bytes(&self) -> usize {
-        self.buckets.len() * size_of::<Bucket>()
+    /// Pieces of memory.
+    pub(super) fn pieces(&self) -> usize {
+        self.buckets.pieces()
     }
 
     /// Puts a fingerprint into a free slot of a bucket, if there is one.
@@ -122,9 +117,6 @@ impl Filter {
 }
 
 const EMPTY: u16 = 0;
-/// Slots of a bucket: with four, a filter can be as full as it is allowed to be.
-const BUCKET: usize = 4;
-const LEAST_BUCKETS: usize = 1024;
 /// Of its slots, the part that may be taken: beyond it, chases get long.
 const FULL: (usize, usize) = (15, 16);
 /// Room for one more in so many, usually: each time it is read anew, and that has to be worth it.
@@ -138,7 +130,10 @@ const SPREAD: u32 = 0x9e37_79b1;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::pieces::{PIECE_BYTES, Pieces},
+        *,
+    };
     use rand::{RngExt, SeedableRng, rngs::StdRng};
 
     fn random(count: usize, seed: u64) -> Vec<ReportId> {
@@ -152,10 +147,15 @@ mod tests {
         }
     }
 
+    /// Empty, for so many IDs, of no more than so many pieces.
+    fn filter(ids: usize, most: usize) -> Filter {
+        Filter::new(Pieces::new(most).take(pieces_for(ids, most)))
+    }
+
     #[test]
     fn a_member_is_never_denied_even_without_room() {
-        for most_bytes in [1 << 20, 8192, 0] {
-            let mut filter = Filter::with_room_for(0, most_bytes);
+        for most in [128, 1, 0] {
+            let mut filter = filter(0, most);
             let members = random(20_000, 1);
             fill(&mut filter, &members);
             assert!(members.iter().all(|id| filter.may_hold(id)));
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn strangers_are_seldom_taken_for_members() {
         for size in [30_000, 30_001, 47_777, 100_003] {
-            let mut filter = Filter::with_room_for(size, 1 << 20);
+            let mut filter = filter(size, 128);
             let members = random(size / 4 * 5, 1);
             fill(&mut filter, &members);
             assert!(!filter.is_full() && !filter.overflowing, "{size}");
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn each_bucket_is_the_other_of_its_other() {
         for ids in [0, 10_007, 300_000] {
-            let filter = Filter::with_room_for(ids, 1 << 20);
+            let filter = filter(ids, 128);
             for id in random(10_000, 3) {
                 let (at, fingerprint) = filter.place(&id);
                 let other = filter.other(at, fingerprint);
@@ -190,21 +190,20 @@ mod tests {
 
     #[test]
     fn it_is_as_large_as_there_is_room_and_none_if_that_is_too_small() {
-        let bytes = |ids, most_bytes| Filter::with_room_for(ids, most_bytes).bytes();
-        assert_eq!(bytes(0, 1 << 20), LEAST_BUCKETS * 8);
-        let (ample, scanty) = (266_688, 226_688);
-        assert_eq!(bytes(100_000, 1 << 20), ample);
-        assert_eq!(bytes(100_000, ample), ample);
-        assert_eq!(bytes(100_000, ample - 1), scanty);
-        assert_eq!(bytes(100_000, scanty - 1), 0);
-        assert_eq!(bytes(usize::MAX, usize::MAX), 0);
-        assert!(!Filter::with_room_for(100_000, 0).has_room());
+        assert_eq!(pieces_for(0, 128), 1);
+        let (ample, scanty) = (33, 28);
+        assert_eq!(pieces_for(100_000, 128), ample);
+        assert_eq!(pieces_for(100_000, ample), ample);
+        assert_eq!(pieces_for(100_000, ample - 1), scanty);
+        assert_eq!(pieces_for(100_000, scanty - 1), 0);
+        assert_eq!(pieces_for(usize::MAX, usize::MAX / PIECE_BYTES), 0);
+        assert!(!filter(100_000, 0).has_room());
     }
 
     #[test]
     fn it_is_full_before_a_fingerprint_finds_no_place() {
-        let mut filter = Filter::with_room_for(0, 1 << 20);
-        fill(&mut filter, &random(LEAST_BUCKETS * 4 / 16 * 15, 1));
+        let mut filter = filter(0, 128);
+        fill(&mut filter, &random(PIECE * BUCKET / 16 * 15, 1));
         assert!(!filter.is_full() && !filter.overflowing);
         fill(&mut filter, &random(1, 2));
         assert!(filter.is_full());

@@ -13,14 +13,17 @@
 //! read, and takes over what other processes added since. Whoever works on a task's IDs has them alone
 //! until the commit, which a backend sees to.
 //!
-//! Filters have a bound together. A task whose filter finds no room works without: each of its IDs is
+//! Filters have a bound together, and a server takes all their memory when it starts ([`pieces`]). A task
+//! whose filter finds no room works without: each of its IDs is
 //! looked up. That costs reading the task's fresh runs and parts of bounded size, not memory.
 
 mod compact;
 mod filter;
+mod pieces;
 
 pub(super) use compact::{CROWDED, CROWDED_BYTES, Compacting, WORTH, WORTH_BYTES, compact, refine};
-use filter::Filter;
+use filter::{Filter, pieces_for};
+use pieces::{PIECE_BYTES, Pieces};
 
 use super::span;
 use sottovoce_dap::{ids::ReportId, time::Time};
@@ -117,13 +120,14 @@ pub(super) fn ids(run: &[u8]) -> impl Iterator<Item = ReportId> + '_ {
 const ID: usize = 16;
 
 /// Filters of the tasks that were lately worked on.
-#[derive(Default)]
-pub(super) struct Known(Mutex<Cache>);
+pub(super) struct Known {
+    cache: Mutex<Cache>,
+    pieces: Pieces,
+}
 
 #[derive(Default)]
 struct Cache {
     entries: HashMap<Scope, Entry>,
-    bytes: usize,
     /// Counts sessions, for finding what was not used for long.
     clock: u64,
 }
@@ -141,14 +145,35 @@ const MOST_BYTES: usize = 32 << 20;
 /// that found no room looks again.
 const IDLE: u64 = 1000;
 
+impl Default for Known {
+    fn default() -> Self {
+        let pieces = Pieces::new(MOST_BYTES / PIECE_BYTES);
+        Self { cache: Mutex::default(), pieces }
+    }
+}
+
 impl Known {
+    /// Takes all the memory that filters may ever have.
+    pub(super) fn reserve(&self) {
+        self.pieces.reserve();
+    }
+
     /// Begins to work in a transaction.
     pub(super) fn session(&self) -> Session<'_> {
         Session { known: self, taken: HashMap::new() }
     }
 
+    /// A filter for so many IDs, or one without room, and when it was made by the cache's clock. Filters
+    /// that were not used for long make room for it.
+    fn empty(&self, ids: usize) -> (Filter, u64) {
+        let mut cache = self.cache();
+        let wanted = pieces_for(ids, self.pieces.left() + cache.idle());
+        cache.make_room(&self.pieces, wanted);
+        (Filter::new(self.pieces.take(wanted)), cache.clock)
+    }
+
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -198,12 +223,8 @@ impl Session<'_> {
         cache.clock += 1;
         for (scope, mut entry) in self.taken {
             entry.used = cache.clock;
-            cache.bytes += entry.filter.bytes();
-            if let Some(replaced) = cache.entries.insert(scope, entry) {
-                cache.bytes -= replaced.filter.bytes();
-            }
+            cache.entries.insert(scope, entry);
         }
-        cache.shrink();
     }
 
     /// The task's filter, with all that is in the runs.
@@ -232,7 +253,6 @@ impl Session<'_> {
         let at_hand = {
             let mut cache = self.known.cache();
             let found = cache.entries.remove(&scope);
-            cache.bytes -= found.as_ref().map_or(0, |entry| entry.filter.bytes());
             let looks_again =
                 |entry: &Entry| !entry.filter.has_room() && cache.clock >= entry.made + IDLE;
             found.filter(|entry| !looks_again(entry))
@@ -248,8 +268,7 @@ impl Session<'_> {
     /// Reads all IDs of a task, with room for twice as many, if there is room at all.
     fn read_all<R: Runs>(&mut self, runs: &mut R, scope: Scope) -> Result<Entry, R::Error> {
         let expected = usize::try_from(runs.count(scope)?).unwrap_or(usize::MAX);
-        let (room, made) = self.room();
-        let mut filter = Filter::with_room_for(expected, room);
+        let (mut filter, made) = self.known.empty(expected);
         let mut read = runs.parted(scope)?;
         if filter.has_room() {
             runs.parts(scope, None, &mut |_, run| ids(run).for_each(|id| filter.insert(&id)))?;
@@ -260,27 +279,22 @@ impl Session<'_> {
         })?;
         Ok(Entry { filter, read, made, used: made })
     }
-
-    /// Bytes for another filter beside those that are used, and the time by the cache's clock.
-    fn room(&self) -> (usize, u64) {
-        let cache = self.known.cache();
-        let used = |entry: &&Entry| entry.used + IDLE > cache.clock;
-        let others = cache.entries.values().filter(used).chain(self.taken.values());
-        let others: usize = others.map(|entry| entry.filter.bytes()).sum();
-        (MOST_BYTES.saturating_sub(others), cache.clock)
-    }
 }
 
 impl Cache {
-    /// Drops what was not used for longest, until the rest fits.
-    fn shrink(&mut self) {
-        while self.bytes > MOST_BYTES && self.entries.len() > 1 {
-            let with_bytes = self.entries.iter().filter(|(_, entry)| entry.filter.bytes() > 0);
-            let oldest = with_bytes.min_by_key(|(_, entry)| entry.used);
+    /// Pieces of filters that were not used for long.
+    fn idle(&self) -> usize {
+        let idle = |entry: &&Entry| entry.used + IDLE <= self.clock;
+        self.entries.values().filter(idle).map(|entry| entry.filter.pieces()).sum()
+    }
+
+    /// Drops what was not used for longest, until so many pieces are left.
+    fn make_room(&mut self, pieces: &Pieces, wanted: usize) {
+        while pieces.left() < wanted {
+            let with_pieces = self.entries.iter().filter(|(_, entry)| entry.filter.pieces() > 0);
+            let oldest = with_pieces.min_by_key(|(_, entry)| entry.used);
             let Some(scope) = oldest.map(|(scope, _)| *scope) else { return };
-            if let Some(entry) = self.entries.remove(&scope) {
-                self.bytes -= entry.filter.bytes();
-            }
+            self.entries.remove(&scope);
         }
     }
 }

@@ -197,7 +197,8 @@ fn reports_of_many_times_cost_no_more_than_those_of_one() {
     assert_eq!(runs.fresh.len(), 1);
     let cache = known.cache();
     assert_eq!(cache.entries.len(), 1);
-    assert!(cache.bytes <= 8 * ids.len(), "{} bytes", cache.bytes);
+    let bytes = cache.entries[&SCOPE].filter.pieces() * PIECE_BYTES;
+    assert!(bytes <= 8 * ids.len(), "{bytes} bytes");
 }
 
 #[test]
@@ -213,13 +214,30 @@ fn filters_together_are_bounded_and_who_finds_no_room_errs_no_more() {
     }
     {
         let cache = known.cache();
-        assert!(cache.bytes <= MOST_BYTES);
-        assert_eq!(cache.bytes, cache.entries.values().map(|e| e.filter.bytes()).sum::<usize>());
+        let used = cache.entries.values().map(|entry| entry.filter.pieces()).sum::<usize>();
+        assert_eq!((used, known.pieces.left()), (MOST_BYTES / PIECE_BYTES, 0));
     }
     for (scope, runs, ids) in &mut stores {
         assert_eq!(remember(&known, runs, *scope, ids).len(), 2);
         assert!(remember(&known, runs, *scope, &random(&mut rng, 2)).is_empty());
     }
+}
+
+/// Filters that were not used for long make room for others, and go no earlier than they must.
+#[test]
+fn a_filter_takes_the_room_of_those_that_were_not_used_for_long() {
+    let (known, mut runs) = (Known::default(), Memory::default());
+    let all = MOST_BYTES / PIECE_BYTES;
+    let scope = |task| Scope { task, ..SCOPE };
+    for (task, pieces, used) in [(2, all - 10, IDLE), (3, 10, 0)] {
+        let filter = Filter::new(known.pieces.take(pieces));
+        let entry = Entry { filter, read: Position::default(), made: 0, used };
+        known.cache().entries.insert(scope(task), entry);
+    }
+    known.cache().clock = IDLE;
+    remember(&known, &mut runs, SCOPE, &random(&mut StdRng::seed_from_u64(1), 2));
+    let kept: HashSet<i64> = known.cache().entries.keys().map(|scope| scope.task).collect();
+    assert_eq!((kept, known.pieces.left()), (HashSet::from([1, 2]), 9));
 }
 
 /// The largest task of all, as if there were no room for its filter.
@@ -234,13 +252,13 @@ fn without_room_all_is_looked_up_and_only_parts_are_read() {
         while refine(&mut runs, SCOPE) == Ok(true) {}
     }
     // Another large one takes all the room, in use.
-    let full = Filter::with_room_for(MOST_BYTES / 8 * 3 - 1000, MOST_BYTES);
+    let known = Known::default();
+    let full = Filter::new(known.pieces.take(MOST_BYTES / PIECE_BYTES));
     assert!(full.has_room());
     let entry = Entry { filter: full, read: Position::default(), made: 0, used: u64::MAX / 2 };
-    let known = Known::default();
     known.cache().entries.insert(Scope { task: 2, ..SCOPE }, entry);
     assert_eq!(remember(&known, &mut runs, SCOPE, &ids[..1]).len(), 1);
-    assert_eq!(known.cache().entries[&SCOPE].filter.bytes(), 0);
+    assert_eq!(known.cache().entries[&SCOPE].filter.pieces(), 0);
     let before = runs.read;
     assert!(remember(&known, &mut runs, SCOPE, &random(&mut rng, 10)).is_empty());
     assert_eq!(remember(&known, &mut runs, SCOPE, &ids[7..9]).len(), 2);

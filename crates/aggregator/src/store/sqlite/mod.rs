@@ -450,6 +450,10 @@ impl Datastore for SqliteStore {
         Ok(self.write(|tx| upkeep::forget(tx, expiry))?.0)
     }
 
+    fn reserve(&self) {
+        self.known.reserve();
+    }
+
     fn compact(&self) -> Result<bool, StoreError> {
         Ok(self.write(replay::compact_one)?.0)
     }
