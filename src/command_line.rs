@@ -10,9 +10,27 @@ use std::{
     process::ExitCode,
     sync::OnceLock,
 };
+use thiserror::Error;
+
+/// An end that is neither success nor plain failure, with an exit code of its own.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub struct Ended {
+    /// The exit code: 3 or more, for 2 is the command line's misuse.
+    pub code: u8,
+    /// What is said, for people.
+    pub message: String,
+}
+
+impl Ended {
+    /// An error that ends the program with `code`.
+    pub fn with(code: u8, message: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { code, message: message.into() })
+    }
+}
 
 /// Shows an error with what it was about, and turns the result into an exit code: 0 for success,
-/// 1 for failure. Misuse of the command line ends with 2 before anything runs.
+/// 1 for failure, others for an [`Ended`]. Misuse of the command line ends with 2 before anything runs.
 pub fn exit(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -22,7 +40,7 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
                 Some(report) => report(&story),
                 None => eprintln!("error: {story}"),
             }
-            ExitCode::FAILURE
+            error.downcast_ref().map_or(ExitCode::FAILURE, |ended: &Ended| ended.code.into())
         }
     }
 }

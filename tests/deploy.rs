@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use sottovoce_aggregator::{
+    config::{Config, template},
     metrics::{Described, Format, Metrics},
     store::{BatchingMode, Blob, Datastore, TaskRecord, Timestamp, sqlite::SqliteStore},
     task::{Claim, Task},
@@ -168,6 +169,77 @@ fn links_within_the_runbook_lead_somewhere() {
     let links = runbook.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
     let lost: Vec<_> = links.filter(|link| !anchors.contains(*link)).collect();
     assert!(lost.is_empty(), "{lost:?}");
+}
+
+/// The parser itself says which keys it knows, when it meets one that it does not.
+fn keys(table: &str) -> Vec<String> {
+    let least = "listen = \"127.0.0.1:0\"\ndatabase = \"db\"\ndatabase_key = \"key\"\n";
+    let text = match table {
+        "" => format!("unknown_key = 1\n{least}"),
+        "public_log.witnesses" => format!("{least}[[public_log.witnesses]]\nunknown_key = 1\n"),
+        table => format!("{least}[{table}]\nunknown_key = 1\n"),
+    };
+    let config = Config::from_text(Path::new("leader.toml"), &text, std::iter::empty());
+    let said = config.unwrap_err().to_string();
+    let expected = said.split("expected").nth(1).unwrap_or_else(|| panic!("{table}: {said}"));
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// All tables of a configuration, and the keys in them.
+fn all_keys() -> Vec<(String, String)> {
+    let tables = [
+        "",
+        "tls",
+        "admin",
+        "traces",
+        "peer",
+        "peer.identity",
+        "cors",
+        "limits",
+        "aggregation",
+        "hpke",
+        "retention",
+        "public_log",
+        "public_log.witnesses",
+    ];
+    let is_table = |key: &str| tables.contains(&key);
+    let all = tables
+        .iter()
+        .flat_map(|table| keys(table).into_iter().map(|key| ((*table).to_owned(), key)));
+    let path = |table: &str, key: &str| format!("{table}.{key}").trim_start_matches('.').to_owned();
+    all.filter(|(table, key)| !is_table(&path(table, key))).collect()
+}
+
+#[test]
+fn each_key_that_the_parser_knows_is_in_the_templates_and_in_the_runbook() {
+    let (all, runbook) = (all_keys(), read("deploy/RUNBOOK.md"));
+    assert!(all.len() > 45, "{all:?}");
+    let section = runbook.split("## Keys of the configuration").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    for role in ["leader", "helper"] {
+        let written = written_keys(&template::text(role));
+        for (table, key) in &all {
+            let path = format!("{table}.{key}").trim_start_matches('.').to_owned();
+            // Only the leader cuts aggregation into jobs.
+            let elsewhere = role == "helper" && table == "aggregation";
+            assert!(elsewhere || written.contains(&path), "{path} is not in the {role}'s template");
+            assert!(section.contains(&format!("`{path}`")), "{path} is not in the runbook");
+        }
+    }
+}
+
+/// The keys of a configuration, also of what is commented out.
+fn written_keys(text: &str) -> BTreeSet<String> {
+    let (mut keys, mut table) = (BTreeSet::new(), String::new());
+    for line in text.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            table = name.trim_matches(['[', ']']).to_owned();
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' '))
+        {
+            keys.insert(format!("{table}.{key}").trim_start_matches('.').to_owned());
+        }
+    }
+    keys
 }
 
 #[test]

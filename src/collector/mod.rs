@@ -2,29 +2,34 @@
 
 pub mod doctor;
 
-use crate::command_line;
+use crate::command_line::{self, Ended};
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use indicatif::ProgressBar;
 use sottovoce_collector::{
-    collector::{Batch, Collector, Progress},
+    collector::{Batch, Collector, CollectorError, Progress},
     document::ReleaseDocument,
     present,
     secrets::CollectorSecrets,
-    window,
+    window::{self, WindowError},
 };
 use sottovoce_dap::{collect::Query, task::BatchMode};
 use sottovoce_estimate::findings::Findings;
-use sottovoce_program::{Program, budget::PeriodCost, compile::CompiledTask, parse_moment};
+use sottovoce_program::{
+    Program, budget::PeriodCost, compile::CompiledTask, format_moment, parse_moment,
+};
 use sottovoce_transport::{authority::Authority, error::TransportError};
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Collect a batch of each metric and print estimates with their intervals and guarantees.
 ///
 /// A batch can be collected only once. Collecting the same batch again gives the same figures.
+///
+/// Exit codes, for cron: 0 all is collected; 1 failed, and somebody has to do something; 2 wrong usage; 3 not yet: run the
+/// same command again later; 4 some metrics are collected, and others are not.
 #[derive(Debug, Parser)]
 #[command(name = "sottovoce-collector", version, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -62,8 +67,8 @@ pub struct CollectArgs {
     /// Collect this many windows as one batch. Each window that has reports must have at least min_batch_size.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub windows: u64,
-    /// Retry for this many seconds while the leader is not ready or does not answer, or, if the program requires
-    /// proofs, until both logs prove inclusion of the release.
+    /// Retry for this many seconds, for all metrics together, while the leader is not ready or does not answer, or, if
+    /// the program requires proofs, until both logs prove inclusion of the release.
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub patience: u64,
     /// Trust the certificates of a private CA in this PEM file, besides those of the system.
@@ -92,14 +97,18 @@ fn collect_batches(args: &CollectArgs) -> anyhow::Result<()> {
     let tasks = chosen(&program, args.task.as_deref())?;
     // Once for all tables: composing a period takes up to seconds.
     let period = program.budget().map(|_| program.period_cost()).transpose()?;
-    let query = query(&program, args)?;
+    let query = query(&program, args).map_err(too_early)?;
+    let patience = Duration::from_secs(args.patience);
+    let until = Instant::now() + patience;
     let authority = args.ca.as_deref().map(Authority::read).transpose()?;
-    let collector = Collector::new(&program, secrets, Duration::from_secs(args.patience))?
-        .trusting(authority.as_ref())?;
+    let mut collector =
+        Collector::new(&program, secrets, patience)?.trusting(authority.as_ref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (mut collected, mut batches, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for task in &tasks {
+            let left = until.saturating_duration_since(Instant::now());
+            collector.set_patience(left.max(ONE_ATTEMPT.min(patience)));
             match collect(&collector, task, query).await {
                 Ok(batch) => {
                     batches.push(batch.release.as_batch(task));
@@ -110,7 +119,7 @@ fn collect_batches(args: &CollectArgs) -> anyhow::Result<()> {
                         collector.forget(batch).await?;
                     }
                 }
-                Err(error) => failed.push(error.context(task.name.clone())),
+                Err(error) => failed.push(error.context(named(&program, task, query))),
             }
         }
         let findings = Findings::of(&program, batches)?;
@@ -180,19 +189,59 @@ async fn print_document(
     Ok(())
 }
 
-/// One metric that cannot be collected keeps none of the others back.
-fn report(mut failed: Vec<anyhow::Error>, tasks: usize) -> anyhow::Result<()> {
-    let Some(last) = failed.pop() else { return Ok(()) };
-    if failed.is_empty() && tasks == 1 {
-        return Err(last);
-    }
-    let count = failed.len() + 1;
-    for error in failed {
-        eprintln!("{}", command_line::story(&error));
-    }
-    eprintln!("{}", command_line::story(&last));
-    bail!("{count} of {tasks} metrics could not be collected")
+/// What a metric has for a first answer when others have used up the patience.
+const ONE_ATTEMPT: Duration = Duration::from_secs(10);
+
+/// The exit code if nothing is collected, and the same command may collect it later.
+const NOT_YET: u8 = 3;
+/// The exit code if some metrics are collected, and others are not.
+const SOME: u8 = 4;
+
+/// The task and the windows that could not be collected.
+fn named(program: &Program, task: &CompiledTask, query: Query) -> String {
+    let id = task.task_id.to_string();
+    let short: String = id.chars().take(12).collect();
+    let interval = match query {
+        Query::TimeInterval(query) => query.interval(),
+        Query::LeaderSelected => None,
+    };
+    let Some(interval) = interval else { return format!("{} ({short}…)", task.name) };
+    let moment = |time| format_moment(program.window().start_of(time));
+    let (start, end) = (moment(interval.start()), moment(interval.end()));
+    format!("{} ({short}…), from {start} to {end}", task.name)
 }
+
+/// A window that is not over is no failure.
+fn too_early(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(WindowError::TooEarly { .. }) => Ended::with(NOT_YET, error.to_string()),
+        _ => error,
+    }
+}
+
+/// One metric that cannot be collected keeps none of the others back.
+fn report(failed: Vec<anyhow::Error>, tasks: usize) -> anyhow::Result<()> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let waits = |error: &anyhow::Error| {
+        error.downcast_ref().is_some_and(|error: &CollectorError| error.is_not_yet())
+    };
+    let code = match failed.iter().all(waits) {
+        _ if failed.len() < tasks => SOME,
+        true => NOT_YET,
+        false => FAILED,
+    };
+    if let ([only], 1) = (&failed[..], tasks) {
+        return Err(Ended::with(code, command_line::story(only)));
+    }
+    failed.iter().for_each(|error| eprintln!("{}", command_line::story(error)));
+    let message = format!("{} of {tasks} metrics could not be collected", failed.len());
+    Err(Ended::with(code, message))
+}
+
+/// The exit code of a failure.
+const FAILED: u8 = 1;
 
 /// The secrets of the collector that a program names.
 pub fn secrets_of(program: &Program, path: &Path) -> anyhow::Result<CollectorSecrets> {

@@ -1,10 +1,10 @@
 //! `batches compare`: where we and the other aggregator differ, and what to do.
 
 use super::{
-    doctor::{at, explain, peer},
     helper_client::helper_client,
     instance::Instance,
-    naming::{ListArgs, bucket, name, select_tasks},
+    naming::{ListArgs, bucket, label, name, select_tasks},
+    other::{at, explain, peer},
 };
 use crate::command_line;
 use anyhow::{bail, ensure};
@@ -55,9 +55,9 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &ListArgs) -> anyhow::Result<(
             command_line::print(if args.json() { serde_json::to_string(row)? } else { line(row) })?;
         }
         if !args.json() {
-            let name = name(task);
+            let label = label(&name(task), &task.id.to_string());
             command_line::print(format_args!(
-                "{name}  {same} batches are identical on both sides"
+                "{label}  {same} batches are identical on both sides"
             ))?;
         }
     }
@@ -78,6 +78,13 @@ impl<'a> Comparing<'a> {
         let http = helper_client(&opened.config.peer)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { http, runtime, role: T::role(), store: opened.store.as_ref() })
+    }
+
+    /// What is wrong with the batches of a task and will stay so, each in a line.
+    pub(super) fn damaged(&self, task: &Task) -> anyhow::Result<Vec<String>> {
+        let (rows, _) = self.task(task)?;
+        let damaged = rows.iter().filter(|row| !row.passes);
+        Ok(damaged.map(|row| format!("batch {}: {}", row.batch, row.cause)).collect())
     }
 
     /// The batches of a task that differ, and how many do not.
@@ -132,7 +139,11 @@ impl<'a> Comparing<'a> {
 fn line(row: &Row) -> String {
     let mut text = format!(
         "{}  {}  the leader has {} reports, the helper {}: {}",
-        row.name, row.batch, row.leader_reports, row.helper_reports, row.cause
+        label(&row.name, &row.task),
+        row.batch,
+        row.leader_reports,
+        row.helper_reports,
+        row.cause
     );
     for (who, ids) in [("the leader", &row.leader_only), ("the helper", &row.helper_only)] {
         if !ids.is_empty() {

@@ -1,6 +1,10 @@
 //! `database`: its schema, and the key that encrypts its secrets.
 
-use super::{ConfigArgs, ConfigOption, instance::Instance, trail};
+use super::{
+    ConfigArgs, ConfigOption,
+    instance::{Instance, existing, read_config},
+    trail,
+};
 use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::Subcommand;
@@ -43,9 +47,9 @@ pub enum DatabaseCommand {
 pub(super) fn run<T: StoredTask + FromFile>(command: &DatabaseCommand) -> anyhow::Result<()> {
     match command {
         DatabaseCommand::NewKey => command_line::print(&*DatabaseKey::random()?.to_text()),
-        DatabaseCommand::Migrate(args) => migrate::<T>(&Config::read(&args.path)?),
+        DatabaseCommand::Migrate(args) => migrate::<T>(&read_config(&args.path)?),
         DatabaseCommand::Backup { config, file } => {
-            back_up::<T>(&Config::read(&config.config)?, file)
+            back_up::<T>(&read_config(&config.config)?, file)
         }
         DatabaseCommand::Reseal(args) => reseal(&Instance::<T>::open(&args.path)?),
     }
@@ -54,6 +58,7 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &DatabaseCommand) -> anyhow
 fn migrate<T: StoredTask>(config: &Config) -> anyhow::Result<()> {
     match &config.database {
         Database::Sqlite(path) => {
+            existing(path)?;
             SqliteStore::open(path, T::ROLE)?;
             command_line::print(format_args!("{} has the current schema", path.display()))
         }
@@ -82,6 +87,7 @@ fn back_up<T: StoredTask>(config: &Config, to: &Path) -> anyhow::Result<()> {
             to.display()
         );
     };
+    existing(path)?;
     let style = ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}")?;
     let bar = ProgressBar::new(0).with_style(style);
     let bytes = backup(path, T::ROLE, to, |progress| {

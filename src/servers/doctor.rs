@@ -1,8 +1,16 @@
-//! `doctor`: whether the other aggregator holds the same as we do, before any real report.
+//! `doctor`: whether the other aggregator holds the same as we do, and whether we ourselves are well.
 
-use super::{ConfigArgs, helper_client::helper_client, instance::Instance, naming::name};
-use crate::command_line;
-use anyhow::ensure;
+use super::{
+    compare::Comparing,
+    health::{self, Found, State},
+    helper_client::helper_client,
+    instance::Instance,
+    naming::{ShowArgs, name},
+    other::{at, explain, in_words, peer},
+};
+use crate::command_line::{self, Ended};
+use anyhow::bail;
+use serde::Serialize;
 use sottovoce_aggregator::{
     agreement::{Answer, Question},
     clock,
@@ -20,56 +28,106 @@ use sottovoce_dap::{
 };
 use sottovoce_transport::{error::TransportError, http::HttpClient};
 
-/// Asks the other aggregator about each task, and prints what was found.
-pub(super) fn run<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
-    let opened = Instance::<T>::open(&args.path)?;
+#[derive(Serialize)]
+struct Outcome<'a> {
+    role: &'static str,
+    version: &'static str,
+    state: State,
+    found: &'a [Found],
+}
+
+/// The exit code of an aggregator that works, and that somebody should look at.
+const DEGRADED: u8 = 3;
+
+/// Asks the other aggregator about each task, looks at ourselves, and prints what was found.
+pub(super) fn run<T: StoredTask + FromFile>(args: &ShowArgs) -> anyhow::Result<()> {
+    let examined = Instance::<T>::open(&args.config.path).and_then(|opened| all(&opened));
+    let found = match examined {
+        Ok(found) => found,
+        Err(error) if args.json => {
+            let message = command_line::story(&error);
+            vec![Found { subject: "set-up".to_owned(), state: State::Failed, message }]
+        }
+        Err(error) => return Err(error),
+    };
+    let state = found.iter().map(|found| found.state).max().unwrap_or(State::Well);
+    if args.json {
+        let (role, version) = (T::ROLE, env!("CARGO_PKG_VERSION"));
+        let outcome = Outcome { role, version, state, found: &found };
+        command_line::print(serde_json::to_string(&outcome)?)?;
+    } else {
+        found.iter().try_for_each(show)?;
+    }
+    conclude(state, &found)
+}
+
+fn show(found: &Found) -> anyhow::Result<()> {
+    let mark = match found.state {
+        State::Well => '✓',
+        State::Degraded => '!',
+        State::Failed => '✗',
+    };
+    command_line::print(format_args!("{mark} {}: {}", found.subject, found.message))
+}
+
+fn conclude(state: State, found: &[Found]) -> anyhow::Result<()> {
+    let count = |state| found.iter().filter(|found| found.state == state).count();
+    match state {
+        State::Well => Ok(()),
+        State::Degraded => Err(Ended::with(
+            DEGRADED,
+            format!("{} of {} checks need attention soon", count(state), found.len()),
+        )),
+        State::Failed => bail!("{} of {} checks failed", count(state), found.len()),
+    }
+}
+
+/// All that is examined: each task with the other aggregator, then ourselves.
+fn all<T: StoredTask + FromFile>(opened: &Instance<T>) -> anyhow::Result<Vec<Found>> {
+    let mut found = Vec::new();
     let tasks = opened.tasks.all()?;
-    ensure!(!tasks.is_empty(), "there are no tasks; add some with `tasks add`, or serve a program");
+    if tasks.is_empty() {
+        bail!("there are no tasks; add some with `tasks add`, or serve a program");
+    }
     let http = helper_client(&opened.config.peer)?;
+    let comparing = Comparing::new(opened)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut wrong = 0;
     for task in &tasks {
-        let found = runtime.block_on(examine(&http, task.task(), T::role(), task.peer_token()));
-        let task = task.task();
+        let (token, task) = (task.peer_token(), task.task());
+        let subject = format!("{} ({})", name(task), task.id);
         let (answerer, _) = peer(task, T::role());
-        match found {
-            Ok(()) => command_line::print(format_args!(
-                "✓ {} ({}): {} has the same draft, clock, configuration, verify key and HPKE keys",
-                name(task),
-                task.id,
-                in_words(answerer)
-            ))?,
-            Err(reasons) => {
-                wrong += 1;
-                for reason in reasons {
-                    command_line::print(format_args!(
-                        "✗ {} ({}): {}: {reason}",
-                        name(task),
-                        task.id,
-                        in_words(answerer)
-                    ))?;
-                }
+        let who = in_words(answerer);
+        match runtime.block_on(examine(&http, task, T::role(), token)) {
+            Ok(()) => {
+                found.push(Found {
+                    subject: subject.clone(),
+                    state: State::Well,
+                    message: format!(
+                        "{who} has the same draft, clock, configuration, verify key and HPKE keys"
+                    ),
+                });
+                found.extend(batches(&comparing, task, &subject));
             }
+            Err(reasons) => found.extend(reasons.into_iter().map(|reason| Found {
+                subject: subject.clone(),
+                state: State::Failed,
+                message: format!("{who}: {reason}"),
+            })),
         }
     }
-    ensure!(wrong == 0, "{wrong} of {} tasks have problems", tasks.len());
-    Ok(())
+    found.extend(health::look(opened)?);
+    Ok(found)
 }
 
-/// The other aggregator of a task and its endpoint.
-pub(super) fn peer(task: &Task, role: Role) -> (Role, &Url) {
-    match role {
-        Role::Helper => (Role::Leader, &task.configuration.leader_aggregator_endpoint),
-        _ => (Role::Helper, &task.configuration.helper_aggregator_endpoint),
+/// Batches that differ between the two, as after a restore, and will stay so.
+fn batches(comparing: &Comparing<'_>, task: &Task, subject: &str) -> Vec<Found> {
+    let degraded = |message| Found { subject: subject.to_owned(), state: State::Degraded, message };
+    match comparing.damaged(task) {
+        Ok(damaged) => damaged.into_iter().map(degraded).collect(),
+        Err(error) => {
+            vec![degraded(format!("batches cannot be compared: {}", command_line::story(&error)))]
+        }
     }
-}
-
-pub(super) fn at(endpoint: &Url, path: &str) -> String {
-    format!("{}/{path}", endpoint.as_str().trim_end_matches('/'))
-}
-
-fn in_words(role: Role) -> &'static str {
-    if role == Role::Helper { "the helper" } else { "the leader" }
 }
 
 async fn examine(
@@ -132,24 +190,6 @@ async fn try_token(
         }
         Err(error) => Err(explain(&error)),
         Ok(()) => Err("it answers for an aggregation job that does not exist".to_owned()),
-    }
-}
-
-pub(super) fn explain(error: &TransportError) -> String {
-    match error {
-        TransportError::Exchange { source: ExchangeError::Problem { problem, .. }, .. } => {
-            match (problem.status, problem.kind()) {
-                (401, _) => {
-                    "its verify key differs; set the same verify_key_seed on both sides".to_owned()
-                }
-                (_, Some(ProblemType::UnrecognizedTask)) => {
-                    "it does not have this task; its operator has to add the same program"
-                        .to_owned()
-                }
-                _ => error.to_string(),
-            }
-        }
-        _ => error.to_string(),
     }
 }
 

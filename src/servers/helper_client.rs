@@ -5,16 +5,18 @@ use anyhow::{Context, anyhow};
 use axum::http::{HeaderMap, HeaderValue, header::DATE};
 use sottovoce_aggregator::{
     clock,
-    config::Peer,
+    config::{ClientCertificate, Peer, access},
     metrics::Metrics,
     serve::{
+        certificate::{self, CertificateError},
         reload::{Contents, RELOAD_EVERY, WatchedFiles},
         traces, validity,
     },
     skew,
 };
 use sottovoce_transport::http::{HttpClient, Identity};
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use zeroize::Zeroizing;
 
 /// Longer than a helper takes for the largest job, shorter than a lease.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,11 +28,13 @@ pub(super) fn helper_client(peer: &Peer) -> anyhow::Result<HttpClient> {
 
 /// Makes a client of its files.
 fn read(peer: &Peer) -> anyhow::Result<(WatchedFiles, Vec<Contents>, HttpClient)> {
-    let paths = peer.ca.iter().chain(&peer.identity).cloned().collect();
-    let (watched, contents) = WatchedFiles::begin(paths).map_err(|(path, error)| {
-        anyhow!(error).context(format!("{} cannot be read", path.display()))
-    })?;
-    let http = HttpClient::with_identity(HELPER_TIMEOUT, identity(peer, contents.clone()))
+    let (watched, contents) =
+        WatchedFiles::begin(files(peer).cloned().collect()).map_err(|(path, error)| {
+            let cure = access::cure(&path, &error);
+            anyhow!("[peer]: {} cannot be read: {error}{cure}", path.display())
+        })?;
+    check(peer, &contents).context("[peer]")?;
+    let http = HttpClient::with_identity(HELPER_TIMEOUT, identity(peer, &contents))
         .with_context(|| names(peer))?
         .with_headers(add_headers);
     Ok((watched, contents, http))
@@ -43,6 +47,26 @@ fn add_headers(headers: &mut HeaderMap) {
     if let Ok(date) = HeaderValue::try_from(skew::date(clock::now())) {
         headers.insert(DATE, date);
     }
+}
+
+/// The files in the order in which they are read: the authority, the certificate, and its key if that is apart.
+fn files(peer: &Peer) -> impl Iterator<Item = &PathBuf> {
+    peer.ca.iter().chain(peer.identity.iter().flat_map(ClientCertificate::files))
+}
+
+/// Whether what is read is what others will accept.
+fn check(peer: &Peer, contents: &[Contents]) -> Result<(), CertificateError> {
+    let now = clock::seconds(clock::now());
+    let mut contents = contents.iter().map(|contents| contents.as_slice());
+    if let Some(path) = &peer.ca {
+        certificate::authorities(path, contents.next().unwrap_or_default())?;
+    }
+    let Some(ClientCertificate { certificate: path, key }) = &peer.identity else { return Ok(()) };
+    let pem = contents.next().unwrap_or_default();
+    let chain = certificate::chain(path, pem)?;
+    certificate::check_chain(path, &chain, &[], now)?;
+    let private_key = certificate::key(key, contents.next().unwrap_or(pem))?;
+    certificate::check_pair([path, key], chain, private_key)
 }
 
 /// The client, and the files that it was made of: for a server, which runs while they are renewed.
@@ -81,36 +105,47 @@ impl HelperFiles {
 
     fn reload(&mut self) {
         let Some(contents) = self.watched.changed() else { return };
-        match self.http.renew(identity(&self.peer, contents.clone())) {
+        let checked = check(&self.peer, &contents);
+        let may_pass = checked.as_ref().is_err_and(CertificateError::may_pass);
+        let renewed = checked.map_err(anyhow::Error::new).and_then(|()| {
+            self.http.renew(identity(&self.peer, &contents)).map_err(anyhow::Error::new)
+        });
+        match renewed {
             Ok(()) => {
                 self.ends = ends(&self.peer, &contents);
                 tracing::info!("reloaded the certificate files for the helper");
             }
             Err(error) => {
-                tracing::warn!(%error, files = names(&self.peer), "cannot reload the certificate files for the helper; the previous ones stay in use");
+                if self.watched.refuse(&error.to_string(), may_pass) {
+                    tracing::warn!(%error, files = names(&self.peer), "cannot reload the certificate files for the helper; the previous ones stay in use");
+                }
             }
         }
     }
 }
 
 /// What the files say, in the order in which they are read.
-fn identity(peer: &Peer, contents: Vec<Contents>) -> Identity {
-    let mut contents = contents.into_iter();
+fn identity(peer: &Peer, contents: &[Contents]) -> Identity {
+    let mut contents = contents.iter();
     let authority = peer.ca.as_ref().and_then(|_| contents.next());
+    // Line by line: a file may lack the end of its last line.
+    let both = |both: &[Contents]| {
+        Zeroizing::new(both.iter().map(|part| part.as_slice()).collect::<Vec<_>>().join(&b'\n'))
+    };
     Identity {
         authority: authority.map(|pem| pem.to_vec()),
-        certificate_and_key: peer.identity.as_ref().and_then(|_| contents.next()),
+        certificate_and_key: peer.identity.as_ref().map(|_| both(contents.as_slice())),
     }
 }
 
 /// When the certificate ends that the files have for us.
 fn ends(peer: &Peer, contents: &[Contents]) -> Option<u64> {
-    let own = peer.identity.as_ref().and_then(|_| contents.last());
+    let own = peer.identity.as_ref().and_then(|_| contents.get(usize::from(peer.ca.is_some())));
     own.and_then(|pem| validity::ends(pem))
 }
 
 fn names(peer: &Peer) -> String {
-    let names = peer.ca.iter().chain(&peer.identity).map(|path| path.display().to_string());
+    let names = files(peer).map(|path| path.display().to_string());
     format!("[peer]: {}", names.collect::<Vec<_>>().join(", "))
 }
 

@@ -1,9 +1,10 @@
 //! `hpke`: the keys that devices encrypt to.
 
-use super::{ConfigArgs, ConfigOption, instance::Instance, trail};
+use super::{ConfigArgs, ConfigOption, instance::Instance, naming::ShowArgs, trail};
 use crate::command_line;
 use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use sottovoce_aggregator::{
     clock,
     keyring::{self, KeyState, make, states},
@@ -16,7 +17,7 @@ use sottovoce_aggregator::{
 #[derive(Debug, Subcommand)]
 pub enum HpkeCommand {
     /// List the keys, oldest first.
-    List(ConfigArgs),
+    List(ShowArgs),
     /// Create a new key, which becomes active once all replicas have it.
     Rotate(RotateArgs),
     /// Destroy a leaked key. Reports encrypted to it are lost.
@@ -44,7 +45,7 @@ pub struct DestroyArgs {
 
 pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Result<()> {
     match command {
-        HpkeCommand::List(args) => list(&Instance::<T>::open(&args.path)?),
+        HpkeCommand::List(args) => list(&Instance::<T>::open(&args.config.path)?, args.json),
         HpkeCommand::Rotate(args) => {
             let opened = Instance::<T>::open(&args.config.path)?;
             trail::write(opened.store.as_ref())?;
@@ -53,13 +54,13 @@ pub(super) fn run<T: StoredTask + FromFile>(command: &HpkeCommand) -> anyhow::Re
             let offered = if args.at_once { now } else { now.after(pending) };
             let id = make(opened.store.as_ref(), &opened.keys, offered)?;
             command_line::print(format_args!("created HPKE key {id}"))?;
-            list(&opened)
+            list(&opened, false)
         }
         HpkeCommand::Destroy(args) => {
             let opened = Instance::<T>::open(&args.config.config)?;
             trail::write(opened.store.as_ref())?;
             destroy(&opened, args.id)?;
-            list(&opened)
+            list(&opened, false)
         }
     }
 }
@@ -77,18 +78,33 @@ fn destroy<T>(opened: &Instance<T>, id: u8) -> anyhow::Result<()> {
     Ok(keyring::destroy(opened.store.as_ref(), key, clock::now())?)
 }
 
-fn list<T>(opened: &Instance<T>) -> anyhow::Result<()> {
+#[derive(Serialize)]
+struct KeyRow {
+    id: u8,
+    state: &'static str,
+    active_from: String,
+    expired_since: Option<String>,
+}
+
+fn list<T>(opened: &Instance<T>, json: bool) -> anyhow::Result<()> {
     for (key, state) in states(opened.store.keys(KeyUse::Hpke)?, clock::now()) {
-        let offered = moment(key.offered);
-        command_line::print(match state {
-            KeyState::Pending(_) => format!("{}  pending until {offered}", key.id),
-            KeyState::Active => format!("{}  active since {offered}", key.id),
-            KeyState::Expired(since) => {
-                format!("{}  expired since {}, active from {offered}", key.id, moment(since))
-            }
-        })?;
+        let (state, expired_since) = match state {
+            KeyState::Pending(_) => ("pending", None),
+            KeyState::Active => ("active", None),
+            KeyState::Expired(since) => ("expired", Some(moment(since))),
+        };
+        let row = KeyRow { id: key.id, state, active_from: moment(key.offered), expired_since };
+        command_line::print(if json { serde_json::to_string(&row)? } else { line(&row) })?;
     }
     Ok(())
+}
+
+fn line(KeyRow { id, state, active_from, expired_since }: &KeyRow) -> String {
+    match expired_since {
+        Some(since) => format!("{id}  {state} since {since}, active from {active_from}"),
+        None if *state == "pending" => format!("{id}  pending until {active_from}"),
+        None => format!("{id}  {state} since {active_from}"),
+    }
 }
 
 pub(super) fn moment(moment: Timestamp) -> String {

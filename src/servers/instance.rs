@@ -7,17 +7,19 @@ use sottovoce_aggregator::{
     config::{
         Config,
         database::Database,
-        environment::{self, DATABASE_KEYS},
+        environment::{self, DATABASE_KEYS, PREFIX},
         key_command::KEY_COMMAND_TIME,
-        no_secrets, read,
+        no_secrets, read, read_text,
     },
+    keyring,
     log::{PublicLog, entries},
+    serve::tls::Certificates,
     store::{
-        Datastore,
-        sealed::{DatabaseKey, DatabaseKeys},
+        Datastore, KeyUse,
+        sealed::{DatabaseKey, DatabaseKeys, SealedError},
         sqlite::SqliteStore,
     },
-    task::{StoredTask, Windows},
+    task::{self, StoredTask, Windows},
     task_file::FromFile,
     tasks::Tasks,
 };
@@ -26,10 +28,19 @@ use sottovoce_log::note::KeyName;
 use sottovoce_program::Program;
 use std::{
     collections::HashMap,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::Arc,
 };
-use zeroize::Zeroizing;
+use thiserror::Error;
+
+/// A configuration without mistakes, and the tasks of the files that it names.
+pub(super) struct Checked<T> {
+    pub(super) config: Config,
+    pub(super) tasks: Vec<T>,
+    /// The program of each task that is of one.
+    pub(super) programs: HashMap<TaskId, String>,
+    pub(super) certificates: Option<Certificates>,
+}
 
 /// What a command works on.
 pub(super) struct Instance<T> {
@@ -40,38 +51,43 @@ pub(super) struct Instance<T> {
     pub(super) keys: DatabaseKeys,
     pub(super) tasks: Tasks<T>,
     /// The program of each task that was added of one.
-    pub(super) programs: Mutex<HashMap<TaskId, String>>,
+    pub(super) programs: HashMap<TaskId, String>,
+    /// What a server shows to others; commands show nothing.
+    pub(super) certificates: Option<Arc<Certificates>>,
 }
 
 impl<T: StoredTask + FromFile> Instance<T> {
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
-        Self::with(Config::read(path)?)
-    }
-
-    /// The database of a configuration.
-    pub(super) fn with(config: Config) -> anyhow::Result<Self> {
+    /// For a server that starts: makes the database and its key, if there are none, and adds the tasks of its files.
+    pub(super) fn create(
+        Checked { config, tasks, programs, certificates }: Checked<T>,
+    ) -> anyhow::Result<Self> {
         let keys = database_keys(&config)?;
-        let (store, embedded) = open_store(&config, T::ROLE)?;
-        let tasks = Tasks::new(Arc::clone(&store), keys.clone());
-        Ok(Self { config, store, embedded, keys, tasks, programs: Mutex::default() })
+        let certificates = certificates.map(Arc::new);
+        let opened = Self { programs, certificates, ..Self::with(config, keys)? };
+        tasks.iter().try_for_each(|task| opened.add(task))?;
+        Ok(opened)
     }
 
-    /// Adds the tasks that the configuration names.
-    pub(super) fn add_configured_tasks(&self) -> anyhow::Result<()> {
-        self.config.programs.iter().try_for_each(|program| self.add_program(program))?;
-        self.config.tasks.iter().try_for_each(|task| self.add_task_file(task))
+    /// For a command: only a database that a server has made, with its key.
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let config = read_config(path)?;
+        let keys = existing_keys(&config)?;
+        Self::with(config, keys)
+    }
+
+    fn with(config: Config, keys: DatabaseKeys) -> anyhow::Result<Self> {
+        let (store, embedded) = open_store(&config, T::ROLE)?;
+        check_keys(&config, store.as_ref(), &keys)?;
+        let tasks = Tasks::new(Arc::clone(&store), keys.clone());
+        let programs = HashMap::new();
+        Ok(Self { config, store, embedded, keys, tasks, programs, certificates: None })
     }
 
     pub(super) fn add_program(&self, path: &Path) -> anyhow::Result<()> {
         let program = Program::read(path)?;
         let secrets = self.config.secrets.as_ref().with_context(|| no_secrets(path))?;
         let secrets = read::<T::Secrets>(secrets)?;
-        for task in T::from_program(&program, &secrets)? {
-            self.add(&task)?;
-            let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-            programs.insert(task.task().id, program.name().to_string());
-        }
-        Ok(())
+        T::from_program(&program, &secrets)?.iter().try_for_each(|task| self.add(task))
     }
 
     pub(super) fn add_task_file(&self, path: &Path) -> anyhow::Result<()> {
@@ -109,21 +125,84 @@ fn log_name(endpoint: &Url) -> Option<KeyName> {
     KeyName::new(&format!("{}/log", place.trim_end_matches('/'))).ok()
 }
 
-/// Checks the files that a configuration names, without a database.
-pub(super) fn check_files<T: StoredTask + FromFile>(config: &Config) -> anyhow::Result<()> {
-    let secrets = config.secrets.as_deref().map(read::<T::Secrets>).transpose()?;
-    for path in &config.programs {
-        let secrets = secrets.as_ref().with_context(|| no_secrets(path))?;
-        T::from_program(&Program::read(path)?, secrets)?;
+/// The configuration for a command. What is missing in it may be in the environment of the service.
+pub(super) fn read_config(path: &Path) -> anyhow::Result<Config> {
+    Config::read(path).map_err(|error| {
+        let is_missing = error.to_string().contains("missing field");
+        let hint = if is_missing { Missing::hint() } else { String::new() };
+        anyhow::anyhow!("{error}{hint}")
+    })
+}
+
+/// What a command needs, and only `serve` makes.
+#[derive(Debug, Error)]
+pub(super) enum Missing {
+    /// No server has run with this configuration.
+    #[error(
+        "there is no database {}, and only `serve` creates one: start the server first, or correct `database`{}",
+        .0.display(), Self::hint()
+    )]
+    Database(PathBuf),
+    /// There is a database, and nothing opens it.
+    #[error(
+        "the database {} exists, but its key {} is missing; restore the key, or move the database away to start with \
+         an empty one{}", .database.display(), .key.display(), Self::hint()
+    )]
+    Key { database: PathBuf, key: PathBuf },
+    /// Replicas have to share a key that somebody makes.
+    #[error(
+        "the database key {} is missing; all replicas share one key, so it is not created automatically: create it with \
+         `database new-key`, or set {}{}", .0.display(), DATABASE_KEYS, Self::hint()
+    )]
+    SharedKey(PathBuf),
+}
+
+impl Missing {
+    /// Where else settings may be, unless the environment has some.
+    pub(super) fn hint() -> String {
+        if std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with(PREFIX)) {
+            return String::new();
+        }
+        "; if the service takes settings from an environment file, no variable of it is set here: load it first, such as \
+         `set -a; . /etc/sottovoce/leader.env; set +a`"
+            .to_owned()
     }
-    for path in &config.tasks {
-        T::from_task_file(path)?;
+}
+
+/// Refuses to work on a database that is not there.
+pub(super) fn existing(database: &Path) -> Result<(), Missing> {
+    if database.exists() { Ok(()) } else { Err(Missing::Database(database.to_owned())) }
+}
+
+/// Whether a server would find its keys, or make them rightly.
+pub(super) fn look_for_keys(config: &Config) -> anyhow::Result<()> {
+    keys_of(config).map(|_| ())
+}
+
+/// Whether the keys are those of this database: its first secret tells.
+fn check_keys(config: &Config, store: &dyn Datastore, keys: &DatabaseKeys) -> anyhow::Result<()> {
+    let opened = match (store.tasks()?.first(), store.keys(KeyUse::Hpke)?.first()) {
+        (Some(task), _) => keys.open(task::place(&task.id), &task.sealed),
+        (None, Some(key)) => keys.open(keyring::place(&[key.id]), &key.sealed),
+        (None, None) => return Ok(()),
+    };
+    let Err(SealedError::WrongKey { found, given, .. }) = opened else { return Ok(()) };
+    let place = key_place(config)?;
+    anyhow::bail!(
+        "wrong database key: this database needs {found}, and {place} holds {given}; restore the key of this database{}",
+        Missing::hint()
+    )
+}
+
+/// Where the keys are, in words.
+fn key_place(config: &Config) -> anyhow::Result<String> {
+    if environment::database_keys().map_err(anyhow::Error::msg)?.is_some() {
+        return Ok(DATABASE_KEYS.to_owned());
     }
-    match (given_keys(config)?, &config.database_key) {
-        (None, Some(path)) if path.exists() => read_keys(path).map(drop)?,
-        _ => {}
-    }
-    Ok(())
+    Ok(match (&config.database_key, &config.database_key_command) {
+        (Some(path), None) => path.display().to_string(),
+        _ => "what database_key_command printed".to_owned(),
+    })
 }
 
 type Opening = (Arc<dyn Datastore>, Option<Arc<SqliteStore>>);
@@ -152,30 +231,45 @@ fn open_store(config: &Config, role: &str) -> anyhow::Result<Opening> {
 /// The keys that secrets are sealed under: the environment's, the command's, the file's, or a new one
 /// for a database that is to be made, for its owner's eyes only.
 fn database_keys(config: &Config) -> anyhow::Result<DatabaseKeys> {
-    if let Some(keys) = given_keys(config)? {
+    if let Some(keys) = keys_of(config)? {
         return Ok(keys);
     }
-    let path = config.database_key.as_ref().context("the configuration names no database key")?;
-    if path.exists() {
-        return read_keys(path);
+    let key = DatabaseKey::random()?;
+    crate::command_line::write_secret(key_file(config)?, &format!("{}\n", *key.to_text()))?;
+    Ok(key.to_text().parse()?)
+}
+
+/// The keys of a database that is there.
+fn existing_keys(config: &Config) -> anyhow::Result<DatabaseKeys> {
+    if let Database::Sqlite(database) = &config.database {
+        existing(database)?;
+    }
+    match keys_of(config)? {
+        Some(keys) => Ok(keys),
+        None => anyhow::bail!("{} is missing", key_file(config)?.display()),
+    }
+}
+
+/// The keys that are there; none if both the database and its key are to be made.
+fn keys_of(config: &Config) -> anyhow::Result<Option<DatabaseKeys>> {
+    if let Some(keys) = given_keys(config)? {
+        return Ok(Some(keys));
+    }
+    let key = key_file(config)?;
+    if key.exists() {
+        return read_keys(key).map(Some);
     }
     match &config.database {
-        Database::Sqlite(database) => anyhow::ensure!(
-            !database.exists(),
-            "the database {} exists, but its key {} is missing; restore the key, or move the database away to start \
-             with an empty one",
-            database.display(),
-            path.display()
-        ),
-        Database::Postgres(_) => anyhow::bail!(
-            "the database key {} is missing; all replicas share one key, so it is not created automatically: create \
-             it with `database new-key`, or set {DATABASE_KEYS}",
-            path.display()
-        ),
+        Database::Sqlite(database) if database.exists() => {
+            Err(Missing::Key { database: database.clone(), key: key.to_owned() }.into())
+        }
+        Database::Sqlite(_) => Ok(None),
+        Database::Postgres(_) => Err(Missing::SharedKey(key.to_owned()).into()),
     }
-    let key = DatabaseKey::random()?;
-    crate::command_line::write_secret(path, &format!("{}\n", *key.to_text()))?;
-    Ok(key.to_text().parse()?)
+}
+
+fn key_file(config: &Config) -> anyhow::Result<&Path> {
+    config.database_key.as_deref().context("the configuration names no database key")
 }
 
 /// Keys from outside: of the environment, or of a file that it names, or else of the command.
@@ -193,7 +287,5 @@ fn given_keys(config: &Config) -> anyhow::Result<Option<DatabaseKeys>> {
 }
 
 fn read_keys(path: &Path) -> anyhow::Result<DatabaseKeys> {
-    let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
-    text.parse().with_context(|| path.display().to_string())
+    read_text(path)?.parse().with_context(|| path.display().to_string())
 }

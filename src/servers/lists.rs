@@ -1,10 +1,10 @@
 //! What is in the database, for people and (with `--json`) for machines.
 
 use super::{
-    ConfigArgs, compare,
+    compare,
     hpke::moment,
     instance::Instance,
-    naming::{ListArgs, bucket, hex, name, select_tasks},
+    naming::{ListArgs, ShowArgs, bucket, hex, label, name, select_tasks},
     repair, trail,
 };
 use crate::command_line;
@@ -48,32 +48,59 @@ pub enum CollectionsCommand {
     List(ListArgs),
 }
 
-pub(super) fn tasks<T: StoredTask + FromFile>(config: &ConfigArgs) -> anyhow::Result<()> {
-    for task in Instance::<T>::open(&config.path)?.tasks.all()? {
-        let task = task.task();
-        let configuration = &task.configuration;
-        command_line::print(format_args!(
-            "{}  {}  {}  {}  at least {} reports, windows of {} s{}{}",
-            task.id,
-            name(task),
-            configuration.vdaf.name(),
-            match configuration.batch_mode {
-                BatchMode::TimeInterval => "time-interval",
-                BatchMode::LeaderSelected => "leader-selected",
-            },
-            configuration.min_batch_size,
-            task.window.seconds(),
-            match task.window.week_begins() {
-                Some(day) => format!(" beginning on {day}s"),
-                None => String::new(),
-            },
-            match task.terms.windows {
-                Windows::Full => "",
-                Windows::Unchecked => ", WEAKENED: single windows may have fewer reports",
-            },
-        ))?;
+#[derive(Serialize)]
+struct TaskRow {
+    task: String,
+    name: String,
+    vdaf: String,
+    batch_mode: &'static str,
+    min_batch_size: u64,
+    window_seconds: u64,
+    week_begins: Option<String>,
+    /// Whether each window of a batch must be full by itself.
+    windows: &'static str,
+}
+
+pub(super) fn tasks<T: StoredTask + FromFile>(args: &ShowArgs) -> anyhow::Result<()> {
+    for task in Instance::<T>::open(&args.config.path)?.tasks.all()? {
+        let row = task_row(task.task());
+        let text = if args.json { serde_json::to_string(&row)? } else { task_line(&row) };
+        command_line::print(text)?;
     }
     Ok(())
+}
+
+fn task_row(task: &Task) -> TaskRow {
+    let configuration = &task.configuration;
+    TaskRow {
+        task: task.id.to_string(),
+        name: name(task),
+        vdaf: configuration.vdaf.name().to_string(),
+        batch_mode: match configuration.batch_mode {
+            BatchMode::TimeInterval => "time-interval",
+            BatchMode::LeaderSelected => "leader-selected",
+        },
+        min_batch_size: configuration.min_batch_size,
+        window_seconds: task.window.seconds(),
+        week_begins: task.window.week_begins().map(|day| day.to_string()),
+        windows: task.terms.windows.word(),
+    }
+}
+
+fn task_line(row: &TaskRow) -> String {
+    let week = row.week_begins.as_ref().map(|day| format!(" beginning on {day}s"));
+    let weakened = row.windows == Windows::Unchecked.word();
+    format!(
+        "{}  {}  {}  {}  at least {} reports, windows of {} s{}{}",
+        row.task,
+        row.name,
+        row.vdaf,
+        row.batch_mode,
+        row.min_batch_size,
+        row.window_seconds,
+        week.unwrap_or_default(),
+        if weakened { ", WEAKENED: single windows may have fewer reports" } else { "" }
+    )
 }
 
 /// Prints something about each of the tasks that are asked for.
@@ -135,7 +162,7 @@ pub(super) fn batches<T: StoredTask + FromFile>(command: &BatchesCommand) -> any
                 if row.set_aside { "  set aside: differs from the helper's batch" } else { "" };
             format!(
                 "{}  {}  {} reports, minimum {} ({enough})  {}{aside}",
-                row.name,
+                label(&row.name, &row.task),
                 row.batch,
                 row.reports,
                 row.min_batch_size,
@@ -160,6 +187,13 @@ struct ReportsRow {
     oldest_seconds: Option<u64>,
 }
 
+#[derive(Serialize)]
+struct RetriedRow {
+    task: String,
+    name: String,
+    reports: u64,
+}
+
 pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> anyhow::Result<()> {
     let args = match command {
         ReportsCommand::Status(args) => args,
@@ -171,9 +205,14 @@ pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> any
                     if std::mem::take(&mut first) {
                         trail::write(opened.store.as_ref())?;
                     }
-                    Ok(vec![(name(task), opened.store.retry_stuck(&task.id)?)])
+                    let (task_id, name) = (task.id.to_string(), name(task));
+                    let reports = opened.store.retry_stuck(&task.id)?;
+                    Ok(vec![RetriedRow { task: task_id, name, reports }])
                 },
-                |(name, reports)| format!("{name}  {reports} reports will be retried"),
+                |row| {
+                    let label = label(&row.name, &row.task);
+                    format!("{label}  {} reports will be retried", row.reports)
+                },
             );
         }
     };
@@ -202,7 +241,7 @@ pub(super) fn reports<T: StoredTask + FromFile>(command: &ReportsCommand) -> any
             format!(
                 "{}  {} waiting, {} in {} aggregation jobs{oldest}; {} verified and not collected; \
                  {} stuck, {} dropped, {}",
-                row.name,
+                label(&row.name, &row.task),
                 row.waiting,
                 row.in_flight,
                 row.in_flight_jobs,
@@ -288,7 +327,7 @@ pub(super) fn collections<T: StoredTask + FromFile>(
             let to = row.to.as_ref().map_or(String::new(), |to| format!(" – {to}"));
             format!(
                 "{}  {}  {:8}  {}{to}  {} attempts{}{}",
-                row.name,
+                label(&row.name, &row.task),
                 row.id,
                 row.stage,
                 row.from.as_deref().unwrap_or("the next batch"),

@@ -1,13 +1,15 @@
 //! The command line of both servers: the same words, each for its own role.
 //!
-//! [`instance`] is a configuration with its database, [`serving`] runs a server, [`speech`] is what it says,
-//! [`helper_client`] is its HTTP client for the helper, [`witnesses`] has its log cosigned, [`log_keys`] rotates the
-//! keys that sign it; [`naming`] is what tasks and batches are called, and [`trail`] says who gave which command.
-//! The others are one command each.
+//! [`check`] finds mistakes before a server starts, [`instance`] is a configuration with its database, [`serving`] runs
+//! a server, [`speech`] is what it says, [`helper_client`] is its HTTP client for the helper, [`witnesses`] has its log
+//! cosigned, [`log_keys`] rotates the keys that sign it; [`naming`] is what tasks and batches are called, and [`trail`]
+//! says who gave which command. The others are one command each.
 
+mod check;
 mod compare;
 mod database;
 mod doctor;
+mod health;
 mod helper_client;
 mod hpke;
 mod init;
@@ -16,6 +18,7 @@ mod lists;
 mod log;
 mod log_keys;
 mod naming;
+mod other;
 mod repair;
 mod serving;
 mod speech;
@@ -27,13 +30,7 @@ use clap::{Args, Parser, Subcommand};
 use instance::Instance;
 use serving::Parts;
 use sottovoce_aggregator::{
-    clock,
-    config::{Config, secrets::read_token},
-    serve::{edge::Edge, logs},
-    skew::Skew,
-    store::Put,
-    task::StoredTask,
-    task_file::FromFile,
+    clock, serve::edge::Edge, skew::Skew, store::Put, task::StoredTask, task_file::FromFile,
 };
 use speech::Speech;
 use std::{path::PathBuf, sync::Arc};
@@ -66,9 +63,13 @@ pub enum Command {
         /// Where the server's configuration is.
         #[command(flatten)]
         config: ConfigArgs,
-        /// Check the configuration and every file that it names, then exit.
+        /// Check the configuration and every file that it names, print all mistakes, and exit: with 0 if there are none,
+        /// else with 1.
         #[arg(long)]
         check_config: bool,
+        /// With --check-config: print JSON.
+        #[arg(long, requires = "check_config")]
+        json: bool,
     },
     /// Write a first configuration with comments.
     Init(OutputArgs),
@@ -84,9 +85,12 @@ pub enum Command {
     /// List collection jobs and their states.
     #[command(subcommand)]
     Collections(lists::CollectionsCommand),
-    /// Compare with the other aggregator: DAP draft, clock, tasks, verify keys, HPKE keys and token. Both
-    /// servers must be running.
-    Doctor(ConfigArgs),
+    /// Compare with the other aggregator (DAP draft, clock, tasks, verify keys, HPKE keys, token, batches), and look at
+    /// certificates, witnesses, disk and database. Both servers must be running.
+    ///
+    /// Exit codes, for monitoring: 0 all is well, 1 something fails, 2 wrong usage, 3 degraded: it works, and somebody
+    /// should look soon.
+    Doctor(naming::ShowArgs),
     /// List, rotate and destroy the HPKE keys that devices encrypt to.
     #[command(subcommand)]
     Hpke(hpke::HpkeCommand),
@@ -113,7 +117,7 @@ pub enum TasksCommand {
         file: PathBuf,
     },
     /// List the tasks, one line each.
-    List(ConfigArgs),
+    List(naming::ShowArgs),
 }
 
 /// Where the server's configuration is, in commands that take no other positional argument.
@@ -200,13 +204,13 @@ where
     T: StoredTask + FromFile,
 {
     match command {
-        Command::Serve { config, check_config: false } => {
-            let (config, speech) = speech::begin(&config.path, T::ROLE)?;
-            let opened = Instance::<T>::with(config)?;
-            opened.add_configured_tasks()?;
-            return Ok(Some((opened, speech)));
+        Command::Serve { config, check_config: false, .. } => {
+            let checked = check::checked::<T>(&config.path)
+                .inspect_err(|_| speech::begin_to_refuse(&config.path, T::ROLE))?;
+            let speech = speech::begin(&checked.config, T::ROLE)?;
+            return Ok(Some((Instance::create(checked)?, speech)));
         }
-        Command::Serve { config, check_config: true } => check::<T>(&config)?,
+        Command::Serve { config, check_config: true, json } => check::run::<T>(&config, json)?,
         Command::Init(output) => init::run(T::ROLE, &output)?,
         Command::Tasks(command) => tasks::<T>(command)?,
         Command::Batches(command) => lists::batches::<T>(&command)?,
@@ -219,22 +223,6 @@ where
         Command::Audit(command) => trail::run::<T>(&command)?,
     }
     Ok(None)
-}
-
-/// Reads all that serving would read, and changes nothing.
-fn check<T: StoredTask + FromFile>(args: &ConfigArgs) -> anyhow::Result<()> {
-    let config = Config::read(&args.path)?;
-    logs::check(&config.log)?;
-    let admin = config.admin.as_ref();
-    for tls in config.tls.iter().chain(admin.and_then(|admin| admin.tls.as_ref())) {
-        sottovoce_aggregator::serve::tls::Certificates::load(tls)?;
-    }
-    admin.and_then(|admin| admin.token.as_deref()).map(read_token).transpose()?;
-    if T::ROLE == "leader" {
-        helper_client::helper_client(&config.peer)?;
-    }
-    instance::check_files::<T>(&config)?;
-    crate::command_line::print(format_args!("{} is valid", args.path.display()))
 }
 
 fn tasks<T: StoredTask + FromFile>(command: TasksCommand) -> anyhow::Result<()> {

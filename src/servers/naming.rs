@@ -1,6 +1,6 @@
 //! Which tasks an operator means, and what tasks and batches are called.
 
-use super::ConfigOption;
+use super::{ConfigArgs, ConfigOption};
 use clap::Args;
 use sottovoce_aggregator::task::Task;
 use sottovoce_dap::{ids::BatchId, time::Time};
@@ -37,6 +37,16 @@ impl ListArgs {
     }
 }
 
+/// A configuration to show something of.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// Print JSON, one object per line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// The tasks that are asked for.
 pub(super) fn select_tasks<'a>(
     args: &ListArgs,
@@ -66,6 +76,15 @@ pub(super) fn name(task: &Task) -> String {
     if task.name.is_empty() { "(unnamed)".to_owned() } else { task.name.clone() }
 }
 
+/// A name with the beginning of its task's ID, which tells two generations of a program apart.
+pub(super) fn label(name: &str, task: &str) -> String {
+    let short = task.char_indices().nth(SHORT).map_or(task, |(end, _)| &task[..end]);
+    format!("{name} ({short}…)")
+}
+
+/// Characters of a task's ID that tell it from all others of an installation.
+const SHORT: usize = 12;
+
 /// A bucket as people know it: the start of its window, or the batch's ID.
 pub(super) fn bucket(task: &Task, bytes: &[u8]) -> String {
     if let Ok(time) = <[u8; 8]>::try_from(bytes) {
@@ -93,6 +112,14 @@ mod tests {
     struct Line {
         #[command(flatten)]
         args: ListArgs,
+    }
+
+    #[test]
+    fn two_generations_of_a_task_are_told_apart() {
+        let label = |id: &str| label("helpful", id);
+        assert_eq!(label("em5GfmarvCZ5rest"), "helpful (em5GfmarvCZ5…)");
+        assert_ne!(label("em5GfmarvCZ5rest"), label("Me4_U6j-lupzrest"));
+        assert_eq!(label("short"), "helpful (short…)");
     }
 
     #[test]

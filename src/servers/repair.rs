@@ -5,6 +5,7 @@ use super::{
     compare::Comparing,
     instance::Instance,
     naming::{bucket, name, select_task},
+    trail,
 };
 use crate::command_line;
 use anyhow::{bail, ensure};
@@ -104,6 +105,7 @@ pub(super) fn run<T: StoredTask + FromFile>(args: &RepairArgs) -> anyhow::Result
                  other operator",
                 plan.digest
             );
+            trail::write(opened.store.as_ref())?;
             carry_out(&opened, task, &key, &bytes, &plan)?;
             true
         }

@@ -35,7 +35,7 @@ use sottovoce_aggregator::{
 use std::{
     future::Future,
     path::Path,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -76,14 +76,13 @@ impl<T: StoredTask + FromFile> Instance<T> {
     where
         F: Future<Output = anyhow::Result<Role>>,
     {
-        let certificates = self.config.tls.as_ref().map(Certificates::load).transpose()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         self.store.reserve();
         // Before the runtime: a database client may not be used on a thread that drives it.
         let keyring = self.keyring()?;
         let metrics = self.metrics();
         let public_log = self.begin_log(&metrics)?;
-        let (certificates, keyring) = (certificates.map(Arc::new), Arc::new(keyring));
+        let (certificates, keyring) = (self.certificates.clone(), Arc::new(keyring));
         let log = speech.level.clone();
         let held = Resources { log, certificates, keyring, public_log, metrics };
         let served = runtime.block_on(self.run(role, held));
@@ -109,7 +108,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
     fn metrics(&self) -> Arc<Metrics> {
         let metrics = Metrics::of(Described {
             role: T::ROLE,
-            programs: self.programs.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            programs: self.programs.clone(),
             rotate_after: self.config.hpke.rotate_after,
         });
         if let Database::Sqlite(path) = &self.config.database {
@@ -232,10 +231,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
             })
         };
         let say = |place: &str| {
-            speech::announce(format_args!(
-                "{} admin interface listening on {place}",
-                T::ROLE
-            ))
+            speech::announce(format_args!("{} admin interface listening on {place}", T::ROLE))
         };
         #[cfg(unix)]
         if let Some(path) = &config.socket {
@@ -245,7 +241,8 @@ impl<T: StoredTask + FromFile> Instance<T> {
             return Ok(Some(tokio::spawn(socket.serve(admin(place), stop))));
         }
         let address = config.listen.context("admin.socket needs a system with Unix sockets")?;
-        let certificates = config.tls.as_ref().map(Certificates::load).transpose()?.map(Arc::new);
+        let certificates = config.tls.as_ref().map(|tls| Certificates::load(tls, &[]));
+        let certificates = certificates.transpose()?.map(Arc::new);
         let listener = listen(address).await?;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         let place = format!("{scheme}://{}", listener.local_addr()?);

@@ -25,22 +25,23 @@ pub(super) struct Speech {
     _exporter: Option<Exporter>,
 }
 
-/// Reads the configuration of a server that is to start, and begins to log as it says. What is wrong with it is said
-/// in the format that it asks for.
-pub(super) fn begin(path: &Path, role: &'static str) -> anyhow::Result<(Config, Speech)> {
-    let config = Config::read(path).inspect_err(|_| {
-        if Config::log_format(path) == LogFormat::Json
-            && logs::start("info", LogFormat::Json, None, role).is_ok()
-        {
-            speak_json();
-        }
-    })?;
+/// Begins to log as the configuration of a server that is to start says.
+pub(super) fn begin(config: &Config, role: &'static str) -> anyhow::Result<Speech> {
     let traces = config.traces.as_ref().map(|traces| traces.endpoint.as_str());
     let (level, exporter) = logs::start(&config.log, config.log_format, traces, role)?;
     if config.log_format == LogFormat::Json {
         speak_json();
     }
-    Ok((config, Speech { level, _exporter: exporter }))
+    Ok(Speech { level, _exporter: exporter })
+}
+
+/// What is wrong with a configuration is said in the format that it asks for.
+pub(super) fn begin_to_refuse(path: &Path, role: &'static str) {
+    if Config::log_format(path) == LogFormat::Json
+        && logs::start("info", LogFormat::Json, None, role).is_ok()
+    {
+        speak_json();
+    }
 }
 
 /// From now on, errors that end the program and panics are lines of the log.

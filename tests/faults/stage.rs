@@ -7,7 +7,7 @@ use crate::{
         http::Ask,
         server::{HELPER, LEADER, Server, free_port, poll},
         task::{HISTOGRAM, Task, TaskSpec, now},
-        world::Collected,
+        world::{Collected, write_secret},
     },
 };
 use rusqlite::Connection;
@@ -244,7 +244,7 @@ const ROLES: [&str; 2] = ["leader", "helper"];
 fn task_files(folder: &Path, role: usize, tasks: &[Task]) -> Vec<String> {
     let write = |(number, task): (usize, &Task)| {
         let name = format!("{}.task-{number}.json", ROLES[role]);
-        fs::write(folder.join(&name), task.file(role == 0)).unwrap();
+        write_secret(&folder.join(&name), &task.file(role == 0));
         name
     };
     tasks.iter().enumerate().map(write).collect()
@@ -255,7 +255,7 @@ fn config_text(role: usize, port: u16, database: &str, lines: &str, tasks: &[Str
     let role = ROLES[role];
     format!(
         "listen = \"127.0.0.1:{port}\"\ndatabase = {database:?}\ndatabase_key = \"{role}.key\"\n\
-         secrets = \"{role}.secrets.toml\"\ntasks = {tasks:?}\n\
+         tasks = {tasks:?}\n\
          [aggregation]\njob_reports = 150\nlinger_milliseconds = 100\nlease_seconds = 4\n{lines}\n"
     )
 }
@@ -266,7 +266,8 @@ fn make_database(folder: &Path, role: &str, server: &Server) {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     };
-    fs::write(folder.join(format!("{role}.key")), output(&["database", "new-key"])).unwrap();
+    let key = String::from_utf8(output(&["database", "new-key"])).unwrap();
+    write_secret(&folder.join(format!("{role}.key")), &key);
     output(&["database", "migrate", "--config", &server.config.display().to_string()]);
 }
 

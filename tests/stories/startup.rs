@@ -4,7 +4,7 @@ use super::{
     http::Ask,
     server::{LEADER, Server, free_port, poll, serve},
     task::{HISTOGRAM, Task, TaskSpec, sample, total},
-    world::{World, seeded},
+    world::{World, seeded, write_secret},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sottovoce_dap::{
@@ -121,7 +121,7 @@ fn a_program_that_contradicts_itself_or_lacks_its_secrets_is_refused() {
     says(&fails(&world.leader), &["leader.secrets.toml", "cannot be read"]);
 
     let secret = "verify_key_seed = \"hunter2\"";
-    fs::write(folder.join("leader.secrets.toml"), secret).unwrap();
+    write_secret(&folder.join("leader.secrets.toml"), secret);
     let message = fails(&world.leader);
     says(&message, &["leader.secrets.toml"]);
     assert!(!message.contains("hunter2"), "{message}");

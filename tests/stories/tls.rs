@@ -2,11 +2,11 @@
 
 use crate::{
     task::sample,
-    world::{World, WorldOptions, seeded},
+    world::{World, WorldOptions, seeded, write_secret},
 };
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 use std::{fs, path::Path};
 
@@ -28,15 +28,20 @@ fn authority() -> CertificateParams {
 }
 
 fn issue(folder: &Path, name: &str, purpose: ExtendedKeyUsagePurpose) {
+    issue_until(folder, name, purpose, 4000);
+}
+
+fn issue_until(folder: &Path, name: &str, purpose: ExtendedKeyUsagePurpose, year: i32) {
     let authority_key = fs::read_to_string(folder.join("ca.key.pem")).unwrap();
     let issuer = Issuer::new(authority(), KeyPair::from_pem(&authority_key).unwrap());
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     params.extended_key_usages = vec![purpose];
+    params.not_after = date_time_ymd(year, 1, 1);
     let certificate = params.signed_by(&key, &issuer).unwrap();
     let both = format!("{}{}", certificate.pem(), key.serialize_pem());
-    fs::write(folder.join(format!("{name}.both.pem")), both).unwrap();
-    fs::write(folder.join(format!("{name}.key.pem")), key.serialize_pem()).unwrap();
+    write_secret(&folder.join(format!("{name}.both.pem")), &both);
+    write_secret(&folder.join(format!("{name}.key.pem")), &key.serialize_pem());
     fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
 }
 
@@ -113,6 +118,10 @@ fn a_renewed_certificate_is_taken_into_use_while_the_server_runs() {
     // Half of a renewal: the old pair stays in use.
     fs::write(folder.join("helper.key.pem"), "not a key").unwrap();
     world.helper.wait_for_log("the previous ones stay in use");
+    // One that is worse than the one in use is not taken.
+    issue_until(folder, "helper", ExtendedKeyUsagePurpose::ServerAuth, 2021);
+    world.helper.wait_for_log("helper.pem expired on 2021-01-01T00:00:00Z");
+    assert!(!world.helper.log().contains("reloaded"), "{}", world.helper.log());
     issue(folder, "helper", ExtendedKeyUsagePurpose::ServerAuth);
     world.helper.wait_for_log("reloaded the TLS certificates");
     let measurements = sample(&world.task().configuration.vdaf, 6, &mut seeded(3));

@@ -272,7 +272,7 @@ pub(crate) fn seeded(seed: u64) -> StdRng {
 fn task_files(folder: &Path, role: &str, tasks: &[Task]) -> Vec<String> {
     let write = |(number, task): (usize, &Task)| {
         let name = format!("{role}.task-{number}.json");
-        fs::write(folder.join(&name), task.file(role == "leader")).unwrap();
+        write_secret(&folder.join(&name), &task.file(role == "leader"));
         name
     };
     tasks.iter().enumerate().map(write).collect()
@@ -291,4 +291,17 @@ fn config_text(
          database_key = \"{role}.key\"\nlog = \"{log}\"\n\
          tasks = {tasks:?}\n[limits]\n{limits}\n"
     )
+}
+
+/// Writes a file that only its owner may read: a server takes no other for its secrets.
+pub(crate) fn write_secret(path: &Path, text: &str) {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    file.write_all(text.as_bytes()).unwrap();
 }

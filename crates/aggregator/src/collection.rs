@@ -63,10 +63,12 @@ pub fn until_over(task: &Task, interval: &Interval, now: Timestamp) -> Option<u6
 pub fn not_over(task: &Task, interval: &Interval, left: u64) -> ProblemDocument {
     let end = task.window.start_of(interval.end());
     let grace = task.terms.grace;
-    let (end, over) = (format_moment(end), format_moment(end.saturating_add(grace)));
+    let over = end.saturating_add(grace);
+    let now = format_moment(over.saturating_sub(left));
+    let (end, over) = (format_moment(end), format_moment(over));
     let detail = format!(
         "the interval ends at {end}, and its grace for late reports is {grace} seconds: it can be collected from \
-         {over}, {left} seconds from now by this server's clock"
+         {over}, and by this server's clock it is {now} now"
     );
     ProblemDocument::new(ProblemType::BatchInvalid, Some(&task.id), &detail)
 }

@@ -27,13 +27,13 @@ pub enum CollectError {
     Leader(TransportError),
     /// The leader is not ready.
     #[error(
-        "the leader is not ready after {0:?}; it continues with the collection, so run the same command again later"
+        "the leader is not ready after {} s; it continues with the collection, so run the same command again later", .0.as_secs()
     )]
     Patience(Duration),
     /// The leader is away, or out of order.
     #[error(
-        "gave up after retries for {waited:?} ({last}); a collection that the leader has accepted is not lost, so run \
-         the same command again when it is back"
+        "gave up after retries for {} s ({last}); a collection that the leader has accepted is not lost, so run \
+         the same command again when it is back", waited.as_secs()
     )]
     Away {
         /// All the patience that there was.

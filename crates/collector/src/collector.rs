@@ -14,7 +14,7 @@ use sottovoce_transport::{
     error::TransportError,
     http::{HttpClient, SetupError},
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// Hears how a collection goes on.
@@ -54,6 +54,18 @@ pub enum CollectorError {
         "figures withheld: the program requires inclusion proofs from both logs; collect the same batch again later, or raise --patience"
     )]
     Unproved(#[source] Unproved),
+}
+
+impl CollectorError {
+    /// Whether the same batch may be collected later, without anybody doing anything but wait: the leader is away or not
+    /// ready, or the logs have no proofs yet.
+    pub fn is_not_yet(&self) -> bool {
+        match self {
+            Self::Collect(CollectError::Patience(_) | CollectError::Away { .. }) => true,
+            Self::Unproved(unproved) => unproved.may_pass,
+            _ => false,
+        }
+    }
 }
 
 /// A batch that was collected and opened.
@@ -102,6 +114,7 @@ impl<'a> Collector<'a> {
         query: Query,
         progress: &mut impl Progress,
     ) -> Result<Batch, CollectorError> {
+        let until = Instant::now() + self.patience;
         let (collection, request) = (self.collection(task), request(query));
         let waiting = |waited: Duration, failure: Option<&TransportError>| {
             progress.waiting(task, waited, failure);
@@ -113,7 +126,7 @@ impl<'a> Collector<'a> {
         let (reports, interval) = (response.report_count, response.interval);
         let mut release = Release::new(self.program, task, &aggregate, reports, interval)?;
         release.batch = (query == Query::LeaderSelected).then(|| collected.batch_name());
-        release.proofs = self.proofs(task, query, &collected).await?;
+        release.proofs = self.proofs(task, query, &collected, until).await?;
         Ok(Batch { release, query, collection, collected })
     }
 
@@ -126,7 +139,12 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// How long it waits for the leader.
+    /// Waits for so long from now on.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// How long it waits for a batch and its proofs.
     pub fn patience(&self) -> Duration {
         self.patience
     }
@@ -138,12 +156,14 @@ impl<'a> Collector<'a> {
         task: &CompiledTask,
         query: Query,
         collected: &Collected,
+        until: Instant,
     ) -> Result<Option<Result<Proofs, Unproved>>, CollectorError> {
         let Some(policy) = self.program.log() else { return Ok(None) };
         let expected = Expected { task: task.task_id, query, response: &collected.response };
         let required = policy.collector_requires();
         // What nobody insists on is not waited for.
-        let patience = if required { self.patience } else { Duration::ZERO };
+        let left = until.saturating_duration_since(Instant::now());
+        let patience = if required { left } else { Duration::ZERO };
         match proofs(&self.http, self.program, policy, expected, patience).await {
             Err(error) if required => Err(CollectorError::Unproved(error)),
             proved => Ok(Some(proved)),

@@ -23,7 +23,7 @@ use sottovoce_program::{Program, log::LogPolicy};
 use sottovoce_transport::{error::TransportError, http::HttpClient, retry::Backoff};
 use std::{fmt, time::Duration};
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Why a log does not prove a release.
 #[derive(Debug, Error)]
@@ -125,6 +125,9 @@ pub struct Unproved {
     /// Why not by the two together: each proves it, and they contradict each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub both: Option<String>,
+    /// Whether the proofs may be there later: no log has answered with something that is wrong.
+    #[serde(skip)]
+    pub may_pass: bool,
 }
 
 impl std::error::Error for Unproved {}
@@ -180,9 +183,10 @@ pub async fn proofs(
             Err(error) => Err(Unproved { both: Some(error.to_string()), ..Unproved::default() }),
         },
         (leader, helper) => {
-            let [leader, helper] =
-                [leader, helper].map(|logged| logged.err().map(|error| error.to_string()));
-            Err(Unproved { leader, helper, both: None })
+            let errors = [leader.err(), helper.err()];
+            let may_pass = errors.iter().flatten().all(UnprovedError::may_pass);
+            let [leader, helper] = errors.map(|error| error.map(|error| error.to_string()));
+            Err(Unproved { leader, helper, both: None, may_pass })
         }
     }
 }
@@ -202,6 +206,9 @@ fn agree(one: &Release, other: &Release) -> Result<(), UnprovedError> {
     }
 }
 
+/// What a log has for an answer when all patience is over.
+const ONE_ATTEMPT: Duration = Duration::from_secs(10);
+
 /// One log, and the share that it must have.
 struct Asked<'a> {
     role: Role,
@@ -219,7 +226,7 @@ impl Asked<'_> {
     ) -> Result<(Logged, Release), UnprovedError> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         loop {
-            match self.ask(http, expected).await {
+            match self.ask_until(http, expected, until).await {
                 Err(error) if error.may_pass() => {
                     let wait = backoff.wait(error.retry_after());
                     if Instant::now() + wait > until {
@@ -230,6 +237,22 @@ impl Asked<'_> {
                 answered => return answered,
             }
         }
+    }
+
+    /// Asks once. A log that holds its answer back holds up nobody for longer than the patience, or some seconds.
+    async fn ask_until(
+        &self,
+        http: &HttpClient,
+        expected: Expected<'_>,
+        until: Instant,
+    ) -> Result<(Logged, Release), UnprovedError> {
+        let until = until.max(Instant::now() + ONE_ATTEMPT);
+        timeout_at(until, self.ask(http, expected)).await.unwrap_or_else(|_| {
+            let url = self.endpoint.as_str().to_owned();
+            let reason = "no answer in time".to_owned();
+            let source = TransportError::NoResponse { url, reason };
+            Err(UnprovedError::Transport { role: self.role, source })
+        })
     }
 
     async fn ask(

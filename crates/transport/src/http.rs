@@ -160,10 +160,7 @@ impl HttpClient {
             }
         };
         let url = request.url;
-        let no_response = |error: reqwest::Error| TransportError::NoResponse {
-            url: url.clone(),
-            reason: root_cause(&error),
-        };
+        let no_response = |error| TransportError::no_response(&url, root_cause(&error));
         let mut builder = match request.method {
             Method::Get => client.get(&url),
             Method::Post => client.post(&url),

@@ -2,8 +2,9 @@
 //!
 //! [`environment`] says how variables override the file, [`limits`] what is bounded, [`database`]
 //! where the memory is, [`key_command`] who may hold its key, [`secrets`] what is shared with the other
-//! parties, and [`template`] writes a first one.
+//! parties, [`access`] who may read them, and [`template`] writes a first one.
 
+pub mod access;
 pub mod database;
 pub mod environment;
 pub mod key_command;
@@ -14,9 +15,13 @@ pub mod template;
 use database::Database;
 use key_command::KeyCommand;
 use limits::{Aggregation, HpkeKeys, Limits, Retention};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use sottovoce_log::note::{KeyKind, KeyName, VerifierKey};
 use std::{
+    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -113,6 +118,10 @@ pub struct Tls {
     /// Authorities, in PEM, whose certificates the peer must show: mutual TLS, in addition to its
     /// token. Devices, which fetch keys only, need none.
     pub peer_ca: Option<PathBuf>,
+    /// The hosts that the certificate must be valid for: those of our endpoints if none are given. For a server behind
+    /// a proxy that has a certificate of its own.
+    #[serde(default)]
+    pub names: Vec<String>,
 }
 
 /// Where the operator looks in: at an address, or at a socket of this machine.
@@ -169,8 +178,57 @@ pub struct Traces {
 pub struct Peer {
     /// An authority, in PEM, to trust besides those of the system.
     pub ca: Option<PathBuf>,
-    /// Certificate and private key, in one PEM file, to show to a helper that asks.
-    pub identity: Option<PathBuf>,
+    /// What to show to a server that asks for a certificate.
+    pub identity: Option<ClientCertificate>,
+}
+
+/// A client's certificate: a table with `certificate` and `key` as in `[tls]`, or one PEM file with both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and those that signed it, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM; may be in the same file.
+    pub key: PathBuf,
+}
+
+impl ClientCertificate {
+    /// Its files, each once: the certificate's first.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let key = (self.key != self.certificate).then_some(&self.key);
+        std::iter::once(&self.certificate).chain(key)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientCertificate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ClientCertificateForms)
+    }
+}
+
+/// Its two forms; a derived enum would not say what is wrong with either.
+struct ClientCertificateForms;
+
+impl<'de> Visitor<'de> for ClientCertificateForms {
+    type Value = ClientCertificate;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table [peer.identity] with certificate and key, or the path of one PEM file with both")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<ClientCertificate, E> {
+        Ok(ClientCertificate { certificate: path.into(), key: path.into() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ClientCertificate, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            certificate: PathBuf,
+            key: PathBuf,
+        }
+        let Table { certificate, key } = Table::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(ClientCertificate { certificate, key })
+    }
 }
 
 /// The log that anybody may read.
@@ -258,7 +316,7 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path} cannot be read: {source}")]
+    #[error("{path} cannot be read: {source}{}", access::cure(path, source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -273,6 +331,26 @@ pub enum ConfigError {
         /// What is wrong; never with a secret in it.
         reason: String,
     },
+    /// Several values are not what they should be, or do not fit together.
+    #[error("{path} has {} mistakes: {}", reasons.len(), reasons.join("; "))]
+    Several {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, one by one.
+        reasons: Vec<String>,
+    },
+}
+
+impl ConfigError {
+    /// What is wrong, one by one, each with its file.
+    pub fn mistakes(&self) -> Vec<String> {
+        match self {
+            Self::Several { path, reasons } => {
+                reasons.iter().map(|reason| format!("{}: {reason}", path.display())).collect()
+            }
+            _ => vec![self.to_string()],
+        }
+    }
 }
 
 /// Reads a TOML file.
@@ -328,8 +406,12 @@ impl Config {
         };
         let credentials = credentials.first().map(|(_, folder)| Path::new(folder));
         config.resolve(path.parent().unwrap_or(Path::new("")), credentials).map_err(invalid)?;
-        config.check().map_err(invalid)?;
-        Ok(config)
+        let mut reasons = config.mistakes();
+        match reasons.len() {
+            0 => Ok(config),
+            1 => Err(invalid(reasons.remove(0))),
+            _ => Err(ConfigError::Several { path: path.to_owned(), reasons }),
+        }
     }
 
     /// The format of logs that a file asks for, whatever else is wrong with it: so that the log can say that.
@@ -362,7 +444,10 @@ impl Config {
             places.extend([&mut tls.certificate, &mut tls.key]);
             places.extend(&mut tls.peer_ca);
         }
-        places.extend(self.peer.ca.iter_mut().chain(&mut self.peer.identity));
+        places.extend(&mut self.peer.ca);
+        if let Some(identity) = &mut self.peer.identity {
+            places.extend([&mut identity.certificate, &mut identity.key]);
+        }
         places.extend(self.programs.iter_mut().chain(&mut self.tasks));
         for place in places {
             *place = match (place.strip_prefix(CREDENTIAL), credentials) {
@@ -374,63 +459,107 @@ impl Config {
         Ok(())
     }
 
-    /// What each value may be by itself is checked; this is about those that must fit together.
-    fn check(&self) -> Result<(), String> {
-        if !self.path.starts_with('/') {
-            return Err(format!("path = {:?} must start with a slash", self.path));
+    /// What is wrong with values, by themselves or together, beyond what their types say.
+    fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        mistakes.extend(self.path_mistake());
+        mistakes.extend(self.listener_mistakes());
+        mistakes.extend(self.url_mistakes());
+        if let (None, Some(program)) = (&self.secrets, self.programs.first()) {
+            mistakes.push(no_secrets(program));
         }
+        mistakes.extend(self.key_mistake());
+        mistakes.extend(self.limits.proxies().err());
+        let whole = |duration: Duration| duration.as_secs();
+        let (limits, aggregation) = (&self.limits, &self.aggregation);
+        let burst = if limits.requests_per_second > 0 { limits.request_burst } else { 1 };
+        let least = [
+            ("database_connections", self.database_connections as u64, 2),
+            ("limits.connections", limits.connections as u64, 1),
+            ("limits.connections_per_client", limits.connections_per_client as u64, 1),
+            ("limits.idle_seconds", whole(limits.idle_time), 1),
+            ("limits.request_seconds", whole(limits.request_time), 1),
+            ("limits.upload_bytes", limits.upload_bytes as u64, 1),
+            ("limits.aggregation_job_bytes", limits.aggregation_job_bytes as u64, 1),
+            ("limits.request_bytes", limits.request_bytes as u64, 1),
+            ("limits.waiting_bytes", limits.waiting_bytes as u64, 1),
+            ("limits.request_burst", u64::from(burst), 1),
+            ("aggregation.jobs", aggregation.jobs as u64, 1),
+            ("aggregation.job_reports", aggregation.job_reports, 1),
+            ("aggregation.job_bytes", aggregation.job_bytes, 1),
+            ("aggregation.lease_seconds", whole(aggregation.lease), 3),
+        ];
+        let too_small = least.into_iter().filter(|(_, value, least)| value < least);
+        mistakes.extend(
+            too_small
+                .map(|(name, value, least)| format!("{name} = {value} must be {least} or more")),
+        );
+        mistakes
+    }
+
+    fn key_mistake(&self) -> Option<String> {
+        match (&self.database_key, &self.database_key_command) {
+            (None, None) => Some(NO_KEY.to_owned()),
+            (Some(_), Some(_)) => Some(TWO_KEYS.to_owned()),
+            (Some(_), None) | (None, Some(_)) => None,
+        }
+    }
+
+    fn path_mistake(&self) -> Option<String> {
         // Anything else may be a pattern to the router, or never be what a client asks for.
         let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
-        if !self.path.chars().all(plain) {
-            return Err(format!(
-                "path = {:?} can have only letters, digits, - . _ ~ and slashes",
-                self.path
-            ));
+        if !self.path.starts_with('/') {
+            return Some(format!("path = {:?} must start with a slash", self.path));
         }
+        (!self.path.chars().all(plain)).then(|| {
+            format!("path = {:?} can have only letters, digits, - . _ ~ and slashes", self.path)
+        })
+    }
+
+    /// What is wrong with the places that are listened on.
+    fn listener_mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
         if self.tls.is_some() && self.plain_http {
-            return Err("[tls] and plain_http = true cannot be combined; remove one".to_owned());
+            mistakes.push("[tls] and plain_http = true cannot be combined; remove one".to_owned());
         }
         if self.tls.is_none() && !self.plain_http && !self.listen.ip().is_loopback() {
-            return Err(format!(
+            mistakes.push(format!(
                 "listen = \"{}\" can be reached from other machines; set certificate and key in [tls], or \
                  plain_http = true if a proxy in front terminates TLS",
                 self.listen
             ));
         }
-        let least = |name: &str, value: usize, least: usize| {
-            if value >= least {
-                Ok(())
-            } else {
-                Err(format!("{name} = {value} must be {least} or more"))
-            }
-        };
-        if let Some(wrong) = self.public_log.witnesses.iter().find(|w| !w.url.starts_with("http")) {
-            return Err(format!(
-                "public_log.witnesses: url = {:?} must begin with http",
-                wrong.url
+        let Some(admin) = &self.admin else { return mistakes };
+        mistakes.extend(admin.check().err());
+        if let Some(listen) = admin.listen.filter(|at| *at == self.listen && at.port() != 0) {
+            mistakes.push(format!(
+                "listen and admin.listen are both \"{listen}\"; give one of them another port"
             ));
         }
-        if let (None, Some(program)) = (&self.secrets, self.programs.first()) {
-            return Err(no_secrets(program));
-        }
-        match (&self.database_key, &self.database_key_command) {
-            (None, None) => return Err(NO_KEY.to_owned()),
-            (Some(_), Some(_)) => return Err(TWO_KEYS.to_owned()),
-            _ => {}
-        }
-        self.admin.as_ref().map_or(Ok(()), Admin::check)?;
-        least("database_connections", self.database_connections, 2)?;
-        least("limits.connections", self.limits.connections, 1)?;
-        least("limits.connections_per_client", self.limits.connections_per_client, 1)?;
-        least("limits.idle_seconds", usize::from(!self.limits.idle_time.is_zero()), 1)?;
-        self.limits.proxies()?;
-        least("aggregation.jobs", self.aggregation.jobs, 1)?;
-        let lease = usize::try_from(self.aggregation.lease.as_secs()).unwrap_or(usize::MAX);
-        least("aggregation.lease_seconds", lease, 3)?;
-        if self.limits.requests_per_second > 0 {
-            least("limits.request_burst", self.limits.request_burst as usize, 1)?;
-        }
-        Ok(())
+        mistakes
+    }
+
+    /// What is wrong with URLs and origins.
+    fn url_mistakes(&self) -> Vec<String> {
+        let is_http = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        let witnesses = self.public_log.witnesses.iter();
+        let witnesses = witnesses.map(|witness| ("public_log.witnesses: url", &witness.url));
+        let traces = self.traces.iter().map(|traces| ("traces.endpoint", &traces.endpoint));
+        let urls = witnesses.chain(traces).filter(|(_, url)| !is_http(url));
+        let urls = urls.map(|(key, url)| {
+            format!("{key} = {url:?} must begin with http, such as https://host.example/")
+        });
+        let is_origin = |origin: &&String| {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            *origin == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains('/'))
+        };
+        let origins = self.cors.origins.iter().filter(|origin| !is_origin(origin));
+        let origins = origins.map(|origin| {
+            format!(
+                "cors.origins: {origin:?} must be an origin without a path, such as https://app.example, or *"
+            )
+        });
+        urls.chain(origins).collect()
     }
 }
 
@@ -559,6 +688,39 @@ mod tests {
         refused(&format!("{socket}{near}"), "cannot be combined");
         refused(&format!("{socket}{tls}"), "needs no [admin.tls]");
         refused(&format!("{near}{tls}peer_ca = \"ca.pem\"\n"), "peer_ca is not supported");
+    }
+
+    #[test]
+    fn all_mistakes_are_said_and_not_the_first_only() {
+        let text = format!(
+            "path = \"x\"\nplain_http = true\n{LEAST}[tls]\ncertificate = \"a\"\nkey = \"b\"\n\
+             [aggregation]\njobs = 0\n[cors]\norigins = [\"https://app.example/\"]\n"
+        );
+        let error = parse(&text).unwrap_err();
+        let mistakes = error.mistakes();
+        for (mistake, words) in
+            mistakes.iter().zip(["slash", "cannot be combined", "cors.origins", "aggregation.jobs"])
+        {
+            assert!(mistake.contains("leader.toml: ") && mistake.contains(words), "{mistake}");
+        }
+        assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+        assert!(error.to_string().contains("has 4 mistakes"), "{error}");
+    }
+
+    #[test]
+    fn an_identity_is_two_files_or_one_with_both() {
+        let identity = |peer: &str| {
+            parse(&format!("{LEAST}{peer}")).map(|config| config.peer.identity.unwrap())
+        };
+        let two = identity("[peer.identity]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n").unwrap();
+        assert_eq!(two.files().count(), 2);
+        assert!(two.key.is_absolute() && two.key.ends_with("k.pem"));
+        let one = identity("[peer]\nidentity = \"both.pem\"\n").unwrap();
+        assert_eq!(one.files().collect::<Vec<_>>(), [&one.key]);
+        let error = identity("[peer.identity]\ncertificate = \"c.pem\"\n").unwrap_err().to_string();
+        assert!(error.contains("key"), "{error}");
+        let error = identity("[peer]\nidentity = 7\n").unwrap_err().to_string();
+        assert!(error.contains("[peer.identity]"), "{error}");
     }
 
     #[test]

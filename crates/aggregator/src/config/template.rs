@@ -2,9 +2,9 @@
 
 /// The text of a configuration of `role`, which listens on a port of its own.
 pub fn text(role: &str) -> String {
-    let (port, admin, peer) = match role {
-        "leader" => (8080, 9080, LEADER),
-        _ => (8081, 9081, ""),
+    let (port, admin, peer, aggregation) = match role {
+        "leader" => (8080, 9080, "the leader's server and `doctor` do", AGGREGATION),
+        _ => (8081, 9081, "`doctor` and `batches` do", ""),
     };
     format!(
         r#"# The {role}'s configuration. Paths are relative to this file. Every key can also be set by an environment
@@ -58,15 +58,29 @@ listen = "127.0.0.1:{admin}"
 # endpoint = "http://127.0.0.1:4318/v1/traces"
 
 # [tls]
-# certificate = "{role}.pem"      # with its chain
-# key = "{role}.key.pem"
-# peer_ca = "peer.pem"           # mutual TLS: the CA of the other aggregator's client certificate
-{peer}
+# certificate = "{role}.pem"          # with its chain
+# key = "{role}.key.pem"              # readable by its owner only
+# peer_ca = "peer-ca.pem"             # mutual TLS: the CA of the other aggregator's client certificate
+# names = ["{role}.internal"]         # hosts of the certificate; default: those of our endpoints
+
+# How we reach the other aggregator: {peer}
+# [peer]
+# ca = "peer-ca.pem"                  # a CA to trust in addition to the system's
+
+# The client certificate that we show to a server with mutual TLS. `identity = "FILE"` in [peer], with both in one PEM
+# file, is the same.
+# [peer.identity]
+# certificate = "{role}-client.pem"
+# key = "{role}-client.key.pem"       # readable by its owner only
+{aggregation}
 # [cors]
 # origins = ["https://app.example"]   # origins of web pages that send reports and fetch keys
 
 # [limits]
 # upload_bytes = 8388608              # maximum size of one upload
+# aggregation_job_bytes = 67108864    # maximum size of an aggregation job's request
+# request_bytes = 1048576             # maximum size of any other request
+# hpke_config_seconds = 86400         # how long clients may keep our HPKE keys
 # waiting_bytes = 33554432            # maximum of all bodies in memory together; beyond it, 503
 # connections = 1024
 # connections_per_client = 128        # per client address; IPv6 by /64
@@ -75,6 +89,7 @@ listen = "127.0.0.1:{admin}"
 # requests_per_second = 0             # rate limit per client address (429 beyond it); 0 for none
 # request_burst = 100                 # burst per client address
 # trusted_proxies = ["10.0.0.0/8"]    # your proxies, which send the client's address in a header
+# trusted_hops = 1                    # or their number, if nobody reaches us except through them
 # client_address_header = "x-forwarded-for"   # or "forwarded", or the proxy's own
 # proxy_protocol = false              # true: the proxies are TCP balancers that send PROXY protocol version 2
 
@@ -99,15 +114,14 @@ listen = "127.0.0.1:{admin}"
     )
 }
 
-const LEADER: &str = r#"
-# [peer]
-# ca = "helper-ca.pem"               # a CA to trust in addition to the system's
-# identity = "leader.pem"            # client certificate and key, for a helper with mutual TLS
-
+/// Only the leader cuts aggregation into jobs.
+const AGGREGATION: &str = r#"
 # [aggregation]
-# job_reports = 512
+# job_reports = 512                   # reports of one job, about
+# job_bytes = 8388608                 # bytes of one job's reports, about
 # linger_milliseconds = 500           # how long a job with few reports waits for more
-# jobs = 2                            # concurrent jobs
+# jobs = 2                            # concurrent jobs with one helper
+# lease_seconds = 120                 # how long a job belongs to the replica that took it
 "#;
 
 #[cfg(test)]
@@ -127,10 +141,16 @@ mod tests {
                 let bare = line.strip_prefix("# ").unwrap_or(line);
                 let is_key = bare.starts_with('[') && bare.ends_with(']')
                     || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-                let twice =
-                    ["database =", "plain_http", "programs", "database_key_command", "socket"]
-                        .iter()
-                        .any(|k| bare.starts_with(k));
+                let twice = [
+                    "database =",
+                    "plain_http",
+                    "programs",
+                    "trusted_hops",
+                    "database_key_command",
+                    "socket",
+                ]
+                .iter()
+                .any(|k| bare.starts_with(k));
                 if is_key && !twice { bare.to_owned() } else { line.to_owned() }
             };
             let all: Vec<_> = text(role).lines().map(uncomment).collect();

@@ -88,7 +88,10 @@ impl Leader {
 fn is_down(error: &IncompleteError) -> bool {
     let IncompleteError::Transport(error) = error else { return true };
     let TransportError::Exchange { source, .. } = error else {
-        return matches!(error, TransportError::NoResponse { .. });
+        return matches!(
+            error,
+            TransportError::NoResponse { .. } | TransportError::Certificate { .. }
+        );
     };
     let (ExchangeError::Problem { status, .. } | ExchangeError::Status { status, .. }) = source
     else {

@@ -3,14 +3,15 @@
 //! [`edge`] is the middleware around the roles' routes: [`throttle`] is the rate limit of each client,
 //! [`admission`] limits what bodies and work take, [`memory`] is the limit on memory that they share, and
 //! [`response_body`] is a response that counts against it until it is written. `balancers` read whose connection
-//! it is that a balancer passed on. [`tls`] is HTTPS, with files that are watched for [`reload`], `handshakes` tells
-//! of those that fail, and [`validity`] is when certificates end. [`signals`] tells when to stop, [`admin`] is the
-//! operator's listener or [`socket`], [`logs`] what is written down, [`log_limit`] how often if strangers cause it, and
-//! [`traces`] exports spans to OpenTelemetry.
+//! it is that a balancer passed on. [`tls`] is HTTPS, with files that are watched for [`reload`] and whose
+//! [`certificate`]s are checked, `handshakes` tells of those that fail, and [`validity`] is when certificates end.
+//! [`signals`] tells when to stop, [`admin`] is the operator's listener or [`socket`], [`logs`] what is written down,
+//! [`log_limit`] how often if strangers cause it, and [`traces`] exports spans to OpenTelemetry.
 
 pub mod admin;
 pub mod admission;
 mod balancers;
+pub mod certificate;
 mod client;
 pub mod edge;
 mod handshakes;
@@ -64,7 +65,7 @@ pub enum ServeError {
     },
     /// HTTPS cannot be set up.
     #[error(transparent)]
-    Tls(#[from] tls::TlsError),
+    Tls(#[from] certificate::CertificateError),
 }
 
 /// Starts to listen.

@@ -22,13 +22,16 @@ pub type Contents = Zeroizing<Vec<u8>>;
 pub struct WatchedFiles {
     paths: Vec<PathBuf>,
     seen: Mutex<[u8; 32]>,
+    /// Why they were of no use, if they were.
+    refused: Mutex<String>,
 }
 
 impl WatchedFiles {
     /// Reads files, in their order; changes are noticed from then on.
     pub fn begin(paths: Vec<PathBuf>) -> Result<(Self, Vec<Contents>), (PathBuf, io::Error)> {
         let contents = read(&paths)?;
-        Ok((Self { paths, seen: Mutex::new(digest(&contents)) }, contents))
+        let seen = Mutex::new(digest(&contents));
+        Ok((Self { paths, seen, refused: Mutex::default() }, contents))
     }
 
     /// The files, if anything else is in them than when they were last given out: so each change is
@@ -39,7 +42,22 @@ impl WatchedFiles {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         (std::mem::replace(&mut *seen, found) != found).then_some(contents)
     }
+
+    /// Notes that what was given out last is of no use, and says whether the reason is news. What `may_pass`, as a
+    /// certificate that is not valid yet, is given out again.
+    pub fn refuse(&self, reason: &str, may_pass: bool) -> bool {
+        if may_pass {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = UNSEEN;
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = *refused != reason;
+        reason.clone_into(&mut refused);
+        is_news
+    }
 }
+
+/// The digest of no files.
+const UNSEEN: [u8; 32] = [0; 32];
 
 fn read(paths: &[PathBuf]) -> Result<Vec<Contents>, (PathBuf, io::Error)> {
     let one = |path: &PathBuf| fs::read(path).map(Zeroizing::new).map_err(|e| (path.clone(), e));
@@ -81,6 +99,9 @@ mod tests {
         write(0, "ones", now);
         write(1, "ix", now);
         assert!(watched.changed().is_some());
+        assert!(watched.refuse("of another host", false) && watched.changed().is_none());
+        assert!(!watched.refuse("of another host", false) && watched.refuse("not valid yet", true));
+        assert!(watched.changed().is_some(), "what may pass is looked at again");
         fs::remove_file(&paths[0]).unwrap();
         assert!(watched.changed().is_none());
     }

@@ -10,8 +10,7 @@ use super::{
     HelperOutcome, Holding, JobId, KeyRecord, KeyUse, LeaderCommit, LeasePolicy, LeaseToken,
     LeasedJob, LogEntry, LogHead, LogPage, LostReports, NewCollection, OperatorCommand, Outcome,
     PendingCollection, Publish, Published, Put, Repair, Repaired, Secret, Started, StoreError,
-    StoredJob, TaskRecord,
-    Timestamp, UploadBatch,
+    StoredJob, TaskRecord, Timestamp, UploadBatch,
 };
 use sottovoce_dap::{
     ids::{AggregationJobId, BatchId, TaskId},

@@ -81,7 +81,7 @@ pub enum SealedError {
     },
     /// The blob was sealed under another key.
     #[error(
-        "a secret of {table} is encrypted with database key {found}, and the given key is {given}; provide the key of this database"
+        "wrong database key: a secret of {table} is encrypted with key {found}, and the given key is {given}; provide the key of this database"
     )]
     WrongKey {
         /// Kind of row.

@@ -174,7 +174,8 @@ async fn a_log_that_asks_for_patience_gets_it_and_is_asked_again() {
 #[test]
 fn what_is_not_proved_says_so_for_each_log_in_words_and_json() {
     let reason = |words: &str| Some(words.to_owned());
-    let unproved = Unproved { leader: reason("one"), helper: reason("other"), both: None };
+    let unproved =
+        Unproved { leader: reason("one"), helper: reason("other"), ..Unproved::default() };
     assert_eq!(unproved.to_string(), "one; other");
     assert_eq!(
         serde_json::to_string(&Unproved { helper: None, ..unproved }).unwrap(),
