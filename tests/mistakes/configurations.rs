@@ -16,6 +16,11 @@ pub(crate) const VALUES: &[Mistake] = &[
         &[Swap(FILE, "database_key", "databse_key")],
         &["line 3", "unknown field `databse_key`", "`database_key`"],
     ),
+    found(
+        "two places of the database key",
+        &[Swap(FILE, "database_key", "database_key_command = [\"cat\", \"a\"]\ndatabase_key")],
+        &["database_key and database_key_command cannot be combined", "remove one"],
+    ),
     found("no TOML", &[Add(FILE, "what is this\n")], &["leader.toml: line 7"]),
     found(
         "a missing key, which may be in the environment",
@@ -109,7 +114,12 @@ pub(crate) const ADDRESSES: &[Mistake] = &[
     found(
         "an admin interface for everybody",
         &[Add(FILE, "[admin]\nlisten = \"0.0.0.0:9080\"\n")],
-        &["admin.listen = \"0.0.0.0:9080\" can be reached by strangers", "use 127.0.0.1"],
+        &["admin.listen = \"0.0.0.0:9080\" can be reached from other machines", "admin.token"],
+    ),
+    found(
+        "an admin interface without an address",
+        &[Add(FILE, "[admin]\n")],
+        &["[admin] needs listen (an address) or socket (a path)"],
     ),
     found(
         "one port for two",
