@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     /// For leader.example, from 2026-01-02T03:04:05Z to 2049-12-31T23:59:59Z.
-    const CERTIFICATE: &[u8] = include_bytes!("certificate_of_tests.pem");
+    const CERTIFICATE: &[u8] = include_bytes!("../../tests/data/leader.example.pem");
 
     fn certificate() -> Vec<CertificateDer<'static>> {
         chain(Path::new("leader.pem"), CERTIFICATE).unwrap()
