@@ -30,8 +30,15 @@ pub mod validity;
 
 pub use client::{ClientAddress, PeerIdentity};
 
-use super::{config::limits::Limits, http::Failure, metrics::Metrics};
-use axum::{Router, extract::Request, http::StatusCode, routing::get};
+use super::{clock, config::limits::Limits, http::Failure, metrics::Metrics, skew};
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header::DATE},
+    middleware::map_response,
+    response::Response,
+    routing::get,
+};
 use balancers::Balancers;
 use handshakes::Handshakes;
 use sottovoce_connections::{self as connections, Connection, Ended, Version};
@@ -84,6 +91,15 @@ pub fn public(path: &str, router: Router) -> Router {
         .route("/healthz", get(|| async { StatusCode::OK }))
         .fallback(|| async { Failure::NotFound })
         .method_not_allowed_fallback(|| async { Failure::MethodNotAllowed })
+        .layer(map_response(dated))
+}
+
+/// Our time, of now: Hyper's own stands still for as long as a clock was set back.
+async fn dated(mut response: Response) -> Response {
+    if let Ok(date) = HeaderValue::try_from(skew::date(clock::now())) {
+        response.headers_mut().insert(DATE, date);
+    }
+    response
 }
 
 /// Serves `router` until `stop`, then lets open requests end, for a while.
