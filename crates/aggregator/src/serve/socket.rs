@@ -34,7 +34,7 @@ pub enum SocketError {
     },
 }
 
-/// A socket's file, which is removed with it.
+/// A socket and its file.
 pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
@@ -49,14 +49,24 @@ impl Socket {
         Ok(Self { listener, path: path.to_owned() })
     }
 
-    /// Serves `router` until `stop`.
+    /// Serves `router` until `stop`; its file is removed then, or when this is given up.
     pub async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
+        let Self { listener, path } = self;
+        let _removed = Removed(path);
         let stopped = async move {
             let _ = stop.wait_for(|stop| *stop).await;
         };
         // It ends by `stop` only.
-        let _ = axum::serve(self.listener, router).with_graceful_shutdown(stopped).await;
-        let _ = fs::remove_file(&self.path);
+        let _ = axum::serve(listener, router).with_graceful_shutdown(stopped).await;
+    }
+}
+
+/// A file that is removed at the end.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 
