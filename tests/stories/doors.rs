@@ -6,7 +6,7 @@ use crate::{
     server::{LEADER, Server, free_port, poll},
     task::{HISTOGRAM, sample},
     tls::certificates,
-    world::{World, WorldOptions, seeded},
+    world::{World, WorldOptions, seeded, write_secret},
 };
 use serde_json::Value;
 use std::{
@@ -240,7 +240,7 @@ fn the_admin_interface_over_https_shows_metrics_to_who_has_the_token() {
     );
     let files = |folder: &Path| {
         certificates(folder);
-        fs::write(folder.join("admin.token"), "a-token-of-some-length\n").unwrap();
+        write_secret(&folder.join("admin.token"), "a-token-of-some-length\n");
     };
     let world = World::start(WorldOptions {
         tables: [table, String::new()],

@@ -28,7 +28,10 @@ pub struct HttpClient {
 
 /// Hears of the date of each response, with the URL that was asked.
 #[derive(Clone, Default)]
-struct OnDate(Option<Arc<dyn Fn(&str, &str) + Send + Sync>>);
+struct OnDate(Option<Arc<DateListener>>);
+
+/// Told of a URL and the date of a response from it.
+type DateListener = dyn Fn(&str, &str) + Send + Sync;
 
 impl fmt::Debug for OnDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -52,6 +52,7 @@ listen = "127.0.0.1:{admin}"
 # [admin.tls]
 # certificate = "{role}.pem"
 # key = "{role}.key.pem"
+# names = ["{role}.internal"]         # hosts that the certificate must be valid for; default: any
 
 # Export OpenTelemetry spans over OTLP/HTTP.
 # [traces]
