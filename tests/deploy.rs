@@ -88,12 +88,13 @@ fn panels_show_metrics_that_are_exported() {
 #[test]
 fn the_runbook_has_every_metric_and_no_other() {
     let runbook = read("deploy/RUNBOOK.md");
-    let mut table = String::new();
-    for Family { name, kind, labels, help } in families() {
+    let row = |family: Family| {
+        let Family { name, kind, labels, help } = family;
         let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
         let help = help.trim_end_matches('.');
-        table += &format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
-    }
+        format!("| `{name}` | {kind} | {} | {help} |", labels.join(", "))
+    };
+    let table = families().into_iter().map(row).collect::<Vec<_>>().join("\n");
     let (_, rest) =
         runbook.split_once("| metric | type | labels | meaning |\n|---|---|---|---|\n").unwrap();
     let written = rest.split("\n\n").next().unwrap();
@@ -238,7 +239,7 @@ fn written_keys(text: &str) -> BTreeSet<String> {
     let (mut keys, mut table) = (BTreeSet::new(), String::new());
     for line in text.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)) {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            table = name.trim_matches(['[', ']']).to_owned();
+            name.trim_matches(['[', ']']).clone_into(&mut table);
         } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' '))
         {
             keys.insert(format!("{table}.{key}").trim_start_matches('.').to_owned());

@@ -128,7 +128,7 @@ fn collect_batches(args: &CollectArgs) -> anyhow::Result<()> {
         } else if !findings.metrics.is_empty() {
             command_line::print(format_args!("Findings\n\n{findings}"))?;
         }
-        report(failed, tasks.len())
+        report(&failed, tasks.len())
     })
 }
 
@@ -220,7 +220,7 @@ fn too_early(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// One metric that cannot be collected keeps none of the others back.
-fn report(failed: Vec<anyhow::Error>, tasks: usize) -> anyhow::Result<()> {
+fn report(failed: &[anyhow::Error], tasks: usize) -> anyhow::Result<()> {
     if failed.is_empty() {
         return Ok(());
     }
@@ -232,10 +232,12 @@ fn report(failed: Vec<anyhow::Error>, tasks: usize) -> anyhow::Result<()> {
         true => NOT_YET,
         false => FAILED,
     };
-    if let ([only], 1) = (&failed[..], tasks) {
+    if let ([only], 1) = (failed, tasks) {
         return Err(Ended::with(code, command_line::story(only)));
     }
-    failed.iter().for_each(|error| eprintln!("{}", command_line::story(error)));
+    for error in failed {
+        eprintln!("{}", command_line::story(error));
+    }
     let message = format!("{} of {tasks} metrics could not be collected", failed.len());
     Err(Ended::with(code, message))
 }

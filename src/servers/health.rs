@@ -13,7 +13,7 @@ use sottovoce_aggregator::{
 };
 use sottovoce_log::checkpoint::{Checkpoint, cosigners};
 use sottovoce_program::format_moment;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -64,7 +64,7 @@ fn note(subject: &str, state: State, message: String) -> Found {
 fn certificate_files(config: &Config) -> Vec<&Path> {
     let tls = config.tls.iter().map(|tls| &tls.certificate);
     let identity = config.peer.identity.iter().map(|identity| &identity.certificate);
-    tls.chain(identity).map(|path| path.as_path()).collect()
+    tls.chain(identity).map(PathBuf::as_path).collect()
 }
 
 /// How long a file's certificates hold.

@@ -152,7 +152,7 @@ pub fn leader(command: Command) -> anyhow::Result<()> {
         task::LeaderTask,
     };
     let Some((opened, speech)) = run_unless_serve::<LeaderTask>(command)? else { return Ok(()) };
-    opened.serve(speech, async |parts: Parts, stop| {
+    opened.serve(&speech, async |parts: Parts, stop| {
         let helper = HelperFiles::read(&parts.config.peer)?;
         let skew = Skew::new(Arc::clone(&parts.metrics));
         let note = move |url: &str, date: &str| skew.note(url, date, clock::now());
@@ -188,7 +188,7 @@ pub fn helper(command: Command) -> anyhow::Result<()> {
         task::HelperTask,
     };
     let Some((opened, speech)) = run_unless_serve::<HelperTask>(command)? else { return Ok(()) };
-    opened.serve(speech, async |parts: Parts, _| {
+    opened.serve(&speech, async |parts: Parts, _| {
         let (config, retention) = (parts.config, parts.config.retention);
         let (keyring, metrics) = (Arc::clone(&parts.keyring), Arc::clone(&parts.metrics));
         let log = Arc::clone(&parts.log);

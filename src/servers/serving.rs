@@ -70,7 +70,7 @@ impl<T: StoredTask + FromFile> Instance<T> {
     /// Serves with what the role makes of the database, until told to stop.
     pub(super) fn serve<'a, F>(
         &'a self,
-        speech: Speech,
+        speech: &Speech,
         role: impl FnOnce(Parts<'a>, watch::Receiver<bool>) -> F,
     ) -> anyhow::Result<()>
     where

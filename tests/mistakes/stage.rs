@@ -97,7 +97,9 @@ impl Stage {
         command: &[&str],
     ) -> (Option<i32>, String) {
         let folder = self.copy();
-        edits.iter().for_each(|edit| edit.apply(folder.path()));
+        for edit in edits {
+            edit.apply(folder.path());
+        }
         run_in(folder.path(), variables, command)
     }
 

@@ -71,11 +71,10 @@ fn expected(forgery: Forgery, remembers: bool, witnesses: Witnesses) -> (i32, &'
     match (forgery, remembers, witnesses.are_enough()) {
         // What the log's own signature contradicts needs neither a memory nor witnesses.
         (Forgery::Altered, false, _) => (1, "was altered"),
-        (Forgery::Altered, true, _) => (1, "rewritten or forked"),
         // Files that are missing prove nothing, and are never "ok".
         (Forgery::Deleted | Forgery::Withheld, ..) => (3, "the log is incomplete"),
         (Forgery::RolledBack, true, _) => (1, "rolled back"),
-        (Forgery::Forked, true, _) => (1, "rewritten or forked"),
+        (Forgery::Altered | Forgery::Forked, true, _) => (1, "rewritten or forked"),
         (Forgery::RolledBack | Forgery::Forked, false, false) => (3, "must"),
         // An old copy, or another log, that all whom the auditor trusts have signed: nothing is left to tell it by.
         (Forgery::RolledBack | Forgery::Forked, false, true) => (0, ""),

@@ -116,14 +116,14 @@ listen = "127.0.0.1:{admin}"
 }
 
 /// Only the leader cuts aggregation into jobs.
-const AGGREGATION: &str = r#"
+const AGGREGATION: &str = r"
 # [aggregation]
 # job_reports = 512                   # reports of one job, about
 # job_bytes = 8388608                 # bytes of one job's reports, about
 # linger_milliseconds = 500           # how long a job with few reports waits for more
 # jobs = 2                            # concurrent jobs with one helper
 # lease_seconds = 120                 # how long a job belongs to the replica that took it
-"#;
+";
 
 #[cfg(test)]
 mod tests {

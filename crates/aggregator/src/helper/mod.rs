@@ -45,7 +45,7 @@ impl Helper {
         retention: Retention,
     ) -> Self {
         let (tasks, skew) = (Tasks::new(Arc::clone(&store), key), Skew::new(Arc::clone(&metrics)));
-        Self { tasks, store, keyring, metrics, log, retention, skew }
+        Self { store, tasks, keyring, metrics, log, retention, skew }
     }
 
     /// What reports of this helper's tasks are sealed to.

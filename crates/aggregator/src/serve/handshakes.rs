@@ -117,8 +117,8 @@ fn in_words(why: RefusedHandshake) -> &'static str {
 mod tests {
     use super::*;
 
-    fn client(last: u8) -> Option<IpAddr> {
-        Some([192, 0, 2, last].into())
+    fn client(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
     }
 
     #[test]
@@ -126,15 +126,15 @@ mod tests {
         let (mut minute, now) = (Minute::default(), Instant::now());
         let mut said = 0;
         for number in 0..200 {
-            said += u64::from(minute.count(client(number), "expired", now).this);
+            said += u64::from(minute.count(Some(client(number)), "expired", now).this);
         }
         assert_eq!(said, NAMED as u64);
-        let next = minute.count(client(1), "expired", now + MINUTE);
+        let next = minute.count(Some(client(1)), "expired", now + MINUTE);
         assert_eq!(next, Say { this: true, unsaid: 200 - said });
         // The same client for the same reason is not said twice; for another one it is.
-        assert!(!minute.count(client(1), "expired", now + MINUTE).this);
-        assert!(minute.count(client(1), "unknown issuer", now + MINUTE).this);
-        assert_eq!(minute.count(client(2), "expired", now + MINUTE * 2).unsaid, 1);
+        assert!(!minute.count(Some(client(1)), "expired", now + MINUTE).this);
+        assert!(minute.count(Some(client(1)), "unknown issuer", now + MINUTE).this);
+        assert_eq!(minute.count(Some(client(2)), "expired", now + MINUTE * 2).unsaid, 1);
     }
 
     #[test]

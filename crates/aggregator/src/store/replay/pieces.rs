@@ -64,7 +64,9 @@ impl Pool {
     fn take(&mut self, pieces: usize) -> Vec<Piece> {
         let kept = self.free.len().saturating_sub(pieces);
         let mut taken = self.free.split_off(kept);
-        taken.iter_mut().for_each(|piece| piece.fill(EMPTY));
+        for piece in &mut taken {
+            piece.fill(EMPTY);
+        }
         let more = pieces - taken.len();
         self.unmade -= more;
         taken.extend((0..more).map(|_| {
