@@ -103,7 +103,7 @@ fn a_key_is_retired_only_once_all_witnesses_know_the_next() {
     fs::write(&parties.program, named).unwrap();
     let (retired, said) = log(helper, "rotate-key");
     assert!(retired && said.contains("retired log key 0") && said.contains("prove"), "{said}");
-    assert!(keys(helper).iter().eq([&new]), "the new one is left");
+    assert!(keys(helper).iter().eq([new]), "the new one is left");
     cosigned(helper);
     let (code, outcome, error) = verify(&parties.program, &[]);
     assert_eq!(code, Some(0), "{outcome:#} {error}");
