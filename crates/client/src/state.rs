@@ -69,11 +69,7 @@ pub(super) struct ProgramMark {
 
 impl ProgramMark {
     pub(super) fn of(program: &Program) -> Self {
-        let mut digest = Sha256::new();
-        for task in program.tasks() {
-            digest.update(task.task_id.as_bytes());
-        }
-        Self { name: program.name().to_owned(), digest: digest.finalize().into() }
+        Self { name: program.name().to_owned(), digest: program.tasks_digest() }
     }
 }
 

@@ -81,6 +81,12 @@ impl Program {
         Ok([MAGIC.as_slice(), &[VERSION], &checksum(&body), &body].concat())
     }
 
+    /// SHA-256 of all task IDs, in their order: whether two programs have the same tasks.
+    pub fn tasks_digest(&self) -> [u8; 32] {
+        let ids = self.tasks().iter().map(|task| task.task_id);
+        ids.fold(Sha256::new(), |digest, id| digest.chain_update(id.as_bytes())).finalize().into()
+    }
+
     /// Reads what [`compile_for_devices`](Self::compile_for_devices) made.
     pub fn from_device_form(form: &[u8]) -> Result<Self, FormError> {
         let (file, known) = decode(body_of(form)?)?;
@@ -88,7 +94,7 @@ impl Program {
         let mut given = known.guarantees.into_iter();
         let mut program = Self::of(source, &file, |_, _| Ok(given.next().unwrap_or_default()))
             .map_err(FormError::Program)?;
-        if given.next().is_some() || tasks_digest(&program) != known.tasks {
+        if given.next().is_some() || program.tasks_digest() != known.tasks {
             return Err(FormError::OtherTasks);
         }
         program.for_users = known.for_users;
@@ -98,7 +104,7 @@ impl Program {
 
 fn body(program: &Program, file: &File) -> Result<Vec<u8>, TooLong> {
     let known = WorkedOut {
-        tasks: tasks_digest(program),
+        tasks: program.tasks_digest(),
         for_users: program.for_users.clone(),
         guarantees: guarantees(program),
     };
@@ -133,14 +139,6 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
     let mut sum = [0; CHECKSUM];
     sum.copy_from_slice(&Sha256::digest(body)[..CHECKSUM]);
     sum
-}
-
-fn tasks_digest(program: &Program) -> [u8; 32] {
-    let ids = program
-        .tasks()
-        .iter()
-        .fold(Sha256::new(), |ids, task| ids.chain_update(task.task_id.as_bytes()));
-    ids.finalize().into()
 }
 
 /// Of each metric once: all its tasks have the same.
